@@ -1,0 +1,55 @@
+"""One fault, warning or note, as a plain record.
+
+Text, JSON and later SARIF are functions of this record (see `text.py` and `json_.py`), so all of them say the same.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from compiler.diagnostics.span import Span
+
+Severity = Literal["error", "warning", "note"]
+
+
+class Label(NamedTuple):
+    """What one piece of the spec contributes to the fault, in the unit of the domain."""
+
+    span: Span
+    text: str
+    is_primary: bool = False
+
+
+class Help(NamedTuple):
+    """One way out.  `sets` holds the fields it would write, as (path, TOML literal), so that a tool can apply it."""
+
+    text: str
+    sets: tuple[tuple[str, str], ...] = ()
+
+
+class Diagnostic(NamedTuple):
+    """A coded statement about an experiment.
+
+    `code` is `RLCnnnn`; `rule` is the id in the rule catalogue where there is one (`BATCH-01`); `paths` are the
+    fields concerned, for tools and for dropping statements that only follow from another one.
+    """
+
+    code: str
+    message: str
+    labels: tuple[Label, ...] = ()
+    help: tuple[Help, ...] = ()
+    rule: str = ""
+    severity: Severity = "error"
+    paths: tuple[str, ...] = ()
+
+
+class SpecError(Exception):
+    """Carries diagnostics out of a phase that cannot go on."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        self.diagnostics = diagnostics
+
+
+class InternalError(Exception):
+    """A fault of rlc itself: exit code 70 and a report, never the user's mistake."""

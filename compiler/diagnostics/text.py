@@ -1,0 +1,216 @@
+"""A diagnostic as text for a person: what is wrong, the lines of the spec with marks under them, and the ways out.
+
+Columns are those of a terminal: tabs go to the next multiple of four, wide characters take two, combining ones none.
+What a terminal would obey instead of showing (escapes, direction marks) is shown as a replacement character.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from compiler.diagnostics.diagnostic import Diagnostic, Label
+from compiler.diagnostics.span import SourceFile
+
+WIDTH = 120
+TAB = 4
+
+_RESET = "\x1b[0m"
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
+_BOLD = "\x1b[1m"
+_GUTTER = "\x1b[34m"
+_SECONDARY = "\x1b[36m"
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_IN_ASCII = str.maketrans(
+    {
+        "\N{MULTIPLICATION SIGN}": "x",
+        "\N{EN DASH}": "-",
+        "\N{EM DASH}": "-",
+        "\N{HORIZONTAL ELLIPSIS}": "...",
+        "\N{GREATER-THAN OR EQUAL TO}": ">=",
+        "\N{LESS-THAN OR EQUAL TO}": "<=",
+        "\N{NOT EQUAL TO}": "!=",
+    }
+)
+_BOX = ("\u250c\u2500", "\u2502", "\u22ee", "\u2026")
+_ASCII_BOX = ("-->", "|", ":", "...")
+_MIN_GUTTER = 2
+_CONTEXT = 12
+
+
+def render(diagnostic: Diagnostic, *, color: bool, ascii_only: bool, width: int = WIDTH) -> str:
+    """Return the lines of a diagnostic, joined, without a line break at the end.
+
+    Args:
+        color: whether to write ANSI colours.
+        ascii_only: draw with ASCII, and write other characters as `?` in source lines and as escapes elsewhere.
+        width: columns of the terminal; longer source lines are cut around their labels.
+    """
+    return "\n".join(_Writer(diagnostic, color=color, ascii_only=ascii_only, width=width).lines())
+
+
+class _Cell(NamedTuple):
+    """What one character of the source shows, and the column at which it begins, from 0."""
+
+    shown: str
+    column: int
+
+
+class _Piece(NamedTuple):
+    """A label laid on its first line: columns from 0, `end` behind the last one."""
+
+    start: int
+    end: int
+    label: Label
+
+
+class _Writer:
+    def __init__(self, diagnostic: Diagnostic, *, color: bool, ascii_only: bool, width: int) -> None:
+        self.diagnostic = diagnostic
+        self.color = color
+        self.ascii_only = ascii_only
+        self.corner, self.bar, self.gap, self.cut = _ASCII_BOX if ascii_only else _BOX
+        numbers = [label.span.line for label in diagnostic.labels]
+        self.gutter = max(_MIN_GUTTER, len(str(max(numbers, default=0))))
+        self.room = max(20, width - self.gutter - 3)
+        self.severity_color = _COLORS[diagnostic.severity]
+
+    def lines(self) -> list[str]:
+        found = self.diagnostic
+        head = self.painted(f"{found.severity}[{found.code}]", self.severity_color)
+        lines = [head + self.painted(f": {self.words(found.message)}", _BOLD)]
+        for file, labels in _by_file(found.labels):
+            lines.append(" " * self.gutter + self.painted(self.corner, _GUTTER) + " " + self.words(file.name))
+            lines += self.file_lines(file, labels)
+        indent = " " * (self.gutter + 1)
+        for way in found.help:
+            first, *more = way.text.split("\n")
+            lines.append(f"{indent}{self.painted('= help:', _BOLD)} {self.words(first)}")
+            lines += [f"{indent}        {self.words(line)}" for line in more]
+        rule = f"   ({found.rule})" if found.rule else ""
+        lines.append(self.painted(f"{indent}explain: rlc explain {found.code}{rule}", _GUTTER))
+        return lines
+
+    def file_lines(self, file: SourceFile, labels: list[Label]) -> list[str]:
+        by_line: dict[int, list[Label]] = {}
+        for label in labels:
+            by_line.setdefault(label.span.line, []).append(label)
+        lines: list[str] = []
+        before = 0
+        for number in sorted(by_line):
+            if before and number > before + 1:
+                lines.append(" " * (self.gutter + 1) + self.painted(self.gap, _GUTTER))
+            lines += self.line_with_marks(file, number, by_line[number])
+            before = number
+        return lines
+
+    def line_with_marks(self, file: SourceFile, number: int, labels: list[Label]) -> list[str]:
+        cells, total = self.cells(file.line(number))
+        pieces = [self.piece(file, cells, total, label) for label in labels]
+        pieces.sort(key=lambda piece: piece[:2])
+        groups = [(0, total, pieces)] if total <= self.room else self.windows(pieces, total)
+        lines: list[str] = []
+        for start, end, group in groups:
+            lines.append(f"{self.edge(str(number))} {self.excerpt(cells, start, end, total)}".rstrip())
+            shift = len(self.cut) if start else 0
+            lines += [self.mark(piece, start - shift, end) for piece in group]
+        return lines
+
+    def windows(self, pieces: list[_Piece], total: int) -> list[tuple[int, int, list[_Piece]]]:
+        """Cut a long line around its pieces; those that fit together share one excerpt."""
+        size = self.room - 2 * len(self.cut)
+        groups: list[tuple[int, int, list[_Piece]]] = []
+        for piece in pieces:
+            if groups and min(piece.end, piece.start + _CONTEXT) <= groups[-1][1]:
+                groups[-1][2].append(piece)
+                continue
+            length = min(piece.end - piece.start, size)
+            start = max(0, piece.start - min(_CONTEXT, size - length))
+            start = max(0, min(start, total - size))
+            groups.append((start, min(total, start + size), [piece]))
+        return groups
+
+    def piece(self, file: SourceFile, cells: list[_Cell], total: int, label: Label) -> _Piece:
+        first = file.position(label.span.start)[1] - 1
+        length = label.span.end - label.span.start
+        last = min(first + length, len(cells))
+        start = cells[first].column if first < len(cells) else total
+        end = cells[last].column if last < len(cells) else total
+        return _Piece(start, max(end, start + 1), label)
+
+    def mark(self, piece: _Piece, origin: int, window_end: int) -> str:
+        label = piece.label
+        begin = max(piece.start - origin, 0)
+        length = max(1, min(piece.end, max(window_end, piece.start + 1)) - piece.start)
+        text = self.words(label.text)
+        last_line = label.span.file.position(max(label.span.start, label.span.end - 1))[0]
+        if last_line > label.span.line:
+            text = f"{text} (to line {last_line})".strip()
+        marks = ("^" if label.is_primary else "-") * length + (f" {text}" if text else "")
+        color = self.severity_color if label.is_primary else _SECONDARY
+        return f"{self.edge('')} {' ' * begin}{self.painted(marks, color)}"
+
+    def excerpt(self, cells: list[_Cell], start: int, end: int, total: int) -> str:
+        """The characters that lie whole between two columns; half a wide one becomes a space."""
+        if start == 0 and end >= total:
+            return "".join(cell.shown for cell in cells)
+        shown: list[str] = [self.cut] if start else []
+        for at, cell in enumerate(cells):
+            after = cells[at + 1].column if at + 1 < len(cells) else total
+            if start <= cell.column and after <= end and not (cell.column == after == start):
+                shown.append(cell.shown)
+            elif cell.column < end and after > start:
+                shown.append(" " * (min(after, end) - max(cell.column, start)))
+        if end < total:
+            shown.append(self.cut)
+        return "".join(shown)
+
+    def cells(self, line: str) -> tuple[list[_Cell], int]:
+        """The characters of a line with their columns, and the width of the whole."""
+        cells: list[_Cell] = []
+        column = 0
+        for char in line:
+            shown, width = self.shown(char, column)
+            cells.append(_Cell(shown, column))
+            column += width
+        return cells, column
+
+    def shown(self, char: str, column: int) -> tuple[str, int]:
+        if char == "\t":
+            width = TAB - column % TAB
+            return " " * width, width
+        if " " <= char <= "~":
+            return char, 1
+        if _HIDDEN.match(char):
+            return ("?" if self.ascii_only else "\ufffd"), 1
+        width = display_width(char)
+        return ("?" * width if self.ascii_only else char), width
+
+    def edge(self, number: str) -> str:
+        return self.painted(f"{number:>{self.gutter}} {self.bar}", _GUTTER)
+
+    def words(self, text: str) -> str:
+        """Text of ours, or quoted from a spec, made safe for a terminal."""
+        text = _HIDDEN.sub("\ufffd", text)
+        if self.ascii_only:
+            text = text.replace("\ufffd", "?").translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+        return text
+
+    def painted(self, text: str, color: str) -> str:
+        return f"{color}{text}{_RESET}" if self.color else text
+
+
+def display_width(char: str) -> int:
+    """Return the number of terminal columns of a character: 0, 1 or 2."""
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def _by_file(labels: tuple[Label, ...]) -> list[tuple[SourceFile, list[Label]]]:
+    """The labels of each file, files in the order in which they are first named."""
+    files: dict[SourceFile, list[Label]] = {}
+    for label in labels:
+        files.setdefault(label.span.file, []).append(label)
+    return list(files.items())

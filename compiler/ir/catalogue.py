@@ -1,0 +1,58 @@
+"""What the compiler is told of the standard library and the targets, without importing them.
+
+`rlc` scans the folders and hands a Catalogue to `compile()`; only the chosen algorithm's module is ever loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from compiler.ir.algorithm import AlgorithmParams
+from compiler.ir.machine import Cluster, EnvironmentVariable
+from compiler.ir.openness import Auto
+
+AlgorithmKind = Literal["policy", "supervised"]
+
+
+class AlgorithmEntry(NamedTuple):
+    """An algorithm: what it reads, and whether it samples."""
+
+    name: str
+    kind: AlgorithmKind
+    params: type[AlgorithmParams[Auto]]
+    summary: str
+
+
+class TargetEntry(NamedTuple):
+    """A kind of machine.
+
+    `executes_*` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
+    """
+
+    name: str
+    device: str
+    devices_per_node: int
+    rollout_engines: tuple[str, ...]
+    train_engines: tuple[str, ...]
+    families: tuple[str, ...]
+    executors: tuple[str, ...]
+    environment: Callable[[Cluster[Auto]], tuple[EnvironmentVariable, ...]]
+
+
+class Catalogue(NamedTuple):
+    """Names that an experiment may use, and how to load what they stand for."""
+
+    stdlib: Path
+    algorithms: tuple[str, ...]
+    rewards: tuple[str, ...]
+    targets: tuple[str, ...]
+    load_algorithm: Callable[[str], AlgorithmEntry]
+    load_target: Callable[[str], TargetEntry]
+
+    def params_of(self, name: str) -> type[AlgorithmParams[Auto]]:
+        """Return the Params record of an algorithm.  Raises: ValueError if there is no such algorithm."""
+        if name not in self.algorithms:
+            raise ValueError(f"there is no algorithm {name}")
+        return self.load_algorithm(name).params

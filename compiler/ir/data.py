@@ -1,0 +1,85 @@
+"""[data], [eval] and [checkpoint]: what a stage reads, how it is measured, and what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal
+
+from compiler.ir.kinds import SpecPath
+from compiler.ir.openness import OFF, A, Off
+from compiler.ir.record import Record, setting
+
+
+class DataSource(Record):
+    """[[data.train]]: one JSON-lines file."""
+
+    path: SpecPath = setting("The file, relative to the spec that names it.")
+    input_key: str = setting("The key of the prompt: a text, or a list of chat messages.", default="input")
+    label_key: str = setting("The key of the label: the right answer, or the text to imitate.", default="label")
+    metadata_key: str | Off = setting("The key of further facts that a reward may read.", default=OFF)
+    apply_chat_template: bool = setting(
+        "Whether a text prompt is wrapped as a user message; chat messages always go through the template.",
+        default=False,
+    )
+
+
+class Data(Record):
+    """[data]: the training data of a stage."""
+
+    train: tuple[DataSource, ...] = setting("The files, one after another.")
+    shuffle: bool = setting("Whether each epoch has its own order.", default=True)
+
+
+class EvalSampling(Record, Generic[A]):
+    """[eval.sampling]: as [rollout.sampling], from which it inherits what it does not set."""
+
+    temperature: float | A = setting("Divides the logits.", ge=0, le=100)
+    top_p: float | A = setting("Keeps the most likely tokens that hold this much probability.", gt=0, le=1)
+    top_k: int | Off | A = setting("Keeps this many of the most likely tokens.", unit="tokens", ge=1)
+
+
+class EvalSet(DataSource):
+    """[[eval.sets]]: held-out prompts."""
+
+    name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
+
+
+class Eval(Record, Generic[A]):
+    """[eval]: measurement on held-out prompts."""
+
+    sets: tuple[EvalSet, ...] = setting("The held-out prompts.")
+    interval: int | Off = setting(
+        "Steps between evaluations; the last step of a stage is always evaluated.",
+        default=OFF,
+        unit="steps",
+        ge=1,
+        on_resume="may_change",
+    )
+    at_start: bool = setting("Whether a stage is evaluated before its first step.", default=True)
+    samples_per_prompt: int = setting("Responses sampled for each held-out prompt.", default=1, unit="samples", ge=1)
+    greedy: bool = setting("Whether to take the most likely tokens once as well.", default=True)
+    max_prompts: int | Off = setting("At most this many prompts of each set.", default=OFF, unit="prompts", ge=1)
+    correct_at: float = setting("A response counts as right from this reward on.", default=1.0)
+    sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
+
+
+class Checkpoint(Record):
+    """[checkpoint]: what can be resumed."""
+
+    interval: int | Off = setting(
+        "Steps between checkpoints; the end of a stage is always one.",
+        default=OFF,
+        unit="steps",
+        ge=1,
+        on_resume="may_change",
+    )
+
+
+Comparison = Literal[">=", ">", "<=", "<"]
+
+
+class Until(Record):
+    """A measured bound that ends a stage early."""
+
+    metric: str = setting("The metric, as metrics.jsonl names it.")
+    op: Literal[">=", ">", "<=", "<"] = setting("How it is compared.")
+    threshold: float = setting("What it is compared with.")

@@ -1,0 +1,74 @@
+"""Identities between fields of a stage: each derives its one unknown, or is checked, or names its unknowns.
+
+Products of whole numbers on both sides, solved exactly with fractions.  A field that a stage does not have counts as 1:
+a stage that does not sample has no `steps_per_rollout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Equation(NamedTuple):
+    """`left` factors multiplied are equal to `right` factors multiplied; paths are relative to a stage.
+
+    `assume` are the fields whose assumed value is taken, in this order, while more than one unknown is left.
+    """
+
+    name: str
+    meaning: str
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    assume: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All factors."""
+        return self.left + self.right
+
+    def unknowns(self, values: Mapping[str, int | None]) -> tuple[str, ...]:
+        """Return the factors that the stage has and nobody has fixed."""
+        return tuple(f for f in self.fields if f in values and values[f] is None)
+
+    def solve(self, field: str, values: Mapping[str, int | None]) -> Fraction:
+        """Return what `field` must be, given all the others."""
+        same, other = (self.left, self.right) if field in self.left else (self.right, self.left)
+        return Fraction(_product(other, values)) / _product(tuple(f for f in same if f != field), values)
+
+    def sides(self, values: Mapping[str, int | None]) -> tuple[int, int]:
+        """Return both products; every factor must be known."""
+        return _product(self.left, values), _product(self.right, values)
+
+    def __str__(self) -> str:
+        return f"{' x '.join(self.left)} = {' x '.join(self.right)}"
+
+
+def _product(factors: tuple[str, ...], values: Mapping[str, int | None]) -> int:
+    product = 1
+    for factor in factors:
+        value = values.get(factor, 1)
+        if value is None:
+            raise ValueError(f"{factor} is not known")
+        product *= value
+    return product
+
+
+BATCH_IDENTITY = Equation(
+    name="batch identity",
+    meaning="what a rollout yields is what its optimizer steps consume",
+    left=("rollout.prompts_per_step", "rollout.samples_per_prompt"),
+    right=("train.global_batch", "train.steps_per_rollout"),
+    assume=("train.steps_per_rollout",),
+)
+
+OPTIMIZER_HORIZON = Equation(
+    name="optimizer horizon",
+    meaning="the learning-rate schedule ends with the stage",
+    left=("run.max_steps", "train.steps_per_rollout"),
+    right=("optim.total_steps",),
+    assume=("train.steps_per_rollout",),
+)
+
+EQUATIONS = (BATCH_IDENTITY, OPTIMIZER_HORIZON)

@@ -1,0 +1,81 @@
+"""The root of the schema: what an experiment means.
+
+`Experiment[Auto]` may hold open values; passes close them; `Experiment[Never]` stands in a plan.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal
+
+from compiler.ir.algorithm import AlgorithmParams
+from compiler.ir.data import Checkpoint, Data, Eval, Until
+from compiler.ir.machine import Cluster, Log, Placement, Run, StageRun
+from compiler.ir.model import Model
+from compiler.ir.openness import OFF, A, Off
+from compiler.ir.record import Record, setting
+from compiler.ir.rollout import Generation, Reward, Rollout
+from compiler.ir.training import Optim, Train
+
+
+class Schedule(Record):
+    """[schedule]: the loop of a stage."""
+
+    mode: Literal["sync"] = setting("Whether sampling waits for training.", default="sync")
+
+
+class Seeds(Record):
+    """Seeds of the independent streams of one stage, derived from run.seed and the stage's index by a counter."""
+
+    data: int = setting("Order of the training data.")
+    sampling: int = setting("Draws of the rollout engine.")
+    evaluation: int = setting("Draws of the rollout engine when it evaluates.")
+    minibatch: int = setting("Order of samples within one rollout.")
+
+
+class Budget(Record):
+    """What a stage may cost at most, counted before it starts."""
+
+    rollouts: int = setting("Rollouts.", unit="rollouts")
+    optimizer_steps: int = setting("Optimizer steps.", unit="optimizer steps")
+    samples: int = setting("Samples trained on.", unit="samples")
+    max_sampled_tokens: int = setting("Tokens sampled for training, if every response were as long as allowed.", unit="tokens")
+
+
+class Stage(Record, Generic[A]):
+    """One training in a row of trainings on one model."""
+
+    name: str = setting("What the stage is called in metrics and checkpoints.", default="main")
+    until: Until | Off = setting(
+        'Ends the stage early, as `until = "eval.heldout.accuracy >= 0.33"`; run.max_steps always bounds it.',
+        default=OFF,
+        on_resume="may_change",
+    )
+    run: StageRun[A] = setting("How long.")
+    schedule: Schedule = setting("The loop.")
+    algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
+    data: Data = setting("What is read.")
+    rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
+    reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
+    train: Train[A] = setting("How a batch is cut.")
+    optim: Optim[A] = setting("The update rule.")
+    eval: Eval[A] | Off = setting("Measurement on held-out prompts.", default=OFF)
+    checkpoint: Checkpoint = setting("What can be resumed.")
+    reference: Literal["stage_start"] | Off | A = setting(
+        "The model that the KL divergence is measured from.", derived=True
+    )
+    seeds: Seeds | A = setting("Seeds of the stage's random streams.", derived=True)
+    budget: Budget | A = setting("What the stage may cost at most.", derived=True, in_hash=False)
+
+
+class Experiment(Record, Generic[A]):
+    """A whole experiment: what is shared, and its stages."""
+
+    rlc: int = setting("Version of the language.", default=1, ge=1, le=1)
+    name: str = setting("What the experiment is called; also its run directory.")
+    model: Model[A] = setting("The network.")
+    cluster: Cluster[A] = setting("The machine.")
+    placement: Placement[A] = setting("Who sits where.")
+    run: Run = setting("What holds for the whole run.")
+    log: Log = setting("What is kept for people to read.")
+    stages: tuple[Stage[A], ...] = setting("The trainings, in order.", default=())
+

@@ -1,0 +1,85 @@
+"""[cluster], [placement], [run], [log]: where an experiment runs, who sits on which device, and what is recorded."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal
+
+from compiler.ir.openness import A
+from compiler.ir.record import Record, setting
+
+
+class EnvironmentVariable(Record):
+    """One variable of a process's environment."""
+
+    name: str = setting("The variable.")
+    value: str = setting("Its value.")
+
+
+class Cluster(Record, Generic[A]):
+    """[cluster]: the machine that is asked for.  Always named, never guessed from the machine that compiles."""
+
+    target: str = setting("The kind of machine: a folder of targets/.")
+    nodes: int = setting("Machines.", default=1, unit="nodes", ge=1)
+    cpu_threads: int = setting(
+        "Threads of one process; results are reproducible bit by bit only for the same number.",
+        default=2,
+        unit="threads",
+        ge=1,
+        le=1024,
+    )
+    environment: tuple[EnvironmentVariable, ...] | A = setting(
+        "What every process finds in its environment.", derived=True
+    )
+
+
+ActorRole = Literal["rollout", "trainer", "reference", "reward"]
+
+
+class Role(Record):
+    """One actor and the device it sits on."""
+
+    role: Literal["rollout", "trainer", "reference", "reward"] = setting("What the actor does.")
+    engine: str = setting("The engine that does it.")
+    node: int = setting("Index of the machine.", unit="node index", ge=0)
+    device: str = setting("The device, as the target names it.")
+    process: int = setting("Index of the operating-system process.", unit="process index", ge=0)
+
+
+class Placement(Record, Generic[A]):
+    """[placement]: who sits where."""
+
+    mode: Literal["colocate", "split"] = setting(
+        "Whether rollout and training share their devices or have devices of their own.", default="colocate"
+    )
+    roles: tuple[Role, ...] | A = setting("Every actor, with its device.", derived=True)
+
+
+class Run(Record):
+    """[run]: what holds for the whole run."""
+
+    seed: int = setting("Every random draw derives from it.", default=0, ge=0, lt=2**63)
+    executor: Literal["inline", "ray"] = setting(
+        "What carries the actors: one process, or Ray.", default="inline"
+    )
+
+
+class StageRun(Record, Generic[A]):
+    """[run], the part that each stage may set for itself."""
+
+    max_steps: int | A = setting(
+        "Rollouts of a stage that samples, or optimizer steps of one that does not; always a bound.",
+        unit="steps",
+        ge=1,
+        on_resume="may_change",
+    )
+
+
+class Log(Record):
+    """[log]: what is kept for people to read.  Never part of the plan hash."""
+
+    tensorboard: bool = setting(
+        "Whether to write TensorBoard events beside metrics.jsonl.", default=True, in_hash=False, on_resume="may_change"
+    )
+    transcripts_per_step: int = setting(
+        "Sampled texts kept of each step.", default=4, unit="samples", ge=0, in_hash=False, on_resume="may_change"
+    )

@@ -1,0 +1,31 @@
+"""The two values that are not values: Auto, which asks the compiler to decide, and Off, which says no.
+
+Schema records are generic in what may still be open (`int | A`): an experiment is `Experiment[Auto]`, the resolved
+part of a plan `Experiment[Never]`, so the type checker proves that a plan leaves nothing open.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar, final
+
+
+@final
+class Auto:
+    """Not decided yet: a pass derives it, or an equation does."""
+
+    def __repr__(self) -> str:
+        return "auto"
+
+
+@final
+class Off:
+    """Decided: there is none."""
+
+    def __repr__(self) -> str:
+        return "off"
+
+
+AUTO: Final = Auto()
+OFF: Final = Off()
+
+A = TypeVar("A", covariant=True)

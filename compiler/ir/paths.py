@@ -1,0 +1,75 @@
+"""Fields by path: `stages.0.train.global_batch`, read and replaced in immutable records.
+
+A path written by a person names stages by their name, or not at all where there is only one; `resolve` turns it into
+the internal form with the stage's index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from compiler.ir.record import Record
+
+R = TypeVar("R", bound=Record)
+
+
+def read(record: object, path: str) -> object:
+    """Return the value at a path.  Raises: KeyError if there is no such field."""
+    at: object = record
+    for part in path.split("."):
+        at = _child(at, part)
+    return at
+
+
+def replaced(record: R, path: str, value: object) -> R:
+    """Return a copy of the record with the value at a path changed.  Raises: KeyError if there is no such field."""
+    head, _, rest = path.partition(".")
+    if not isinstance(record, Record):
+        raise KeyError(path)
+    holder = _spread_holder(record, head)
+    if holder:
+        return record.replacing(**{holder: replaced(record.__dict__[holder], path, value)})
+    if head not in record.__dict__:
+        raise KeyError(path)
+    child = record.__dict__[head]
+    if not rest:
+        return record.replacing(**{head: value})
+    if isinstance(child, tuple):
+        index, _, inner = rest.partition(".")
+        new = value if not inner else replaced(child[int(index)], inner, value)
+        return record.replacing(**{head: (*child[: int(index)], new, *child[int(index) + 1 :])})
+    return record.replacing(**{head: replaced(child, rest, value)})
+
+
+def leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every leaf with its path, in declared order; a tuple of plain values is one leaf."""
+    for name, field in type(record).fields().items():
+        value = record.__dict__[name]
+        path = prefix if field.spread else f"{prefix}.{name}".lstrip(".")
+        if isinstance(value, Record):
+            yield from leaves(value, path)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Record):
+            for index, item in enumerate(value):
+                yield from leaves(item, f"{path}.{index}")
+        else:
+            yield path, value
+
+
+def _child(at: object, part: str) -> object:
+    if isinstance(at, tuple) and part.isdigit() and int(part) < len(at):
+        return at[int(part)]
+    if isinstance(at, Record):
+        if part in at.__dict__:
+            return at.__dict__[part]
+        holder = _spread_holder(at, part)
+        if holder:
+            return at.__dict__[holder].__dict__[part]
+    raise KeyError(part)
+
+
+def _spread_holder(record: Record, part: str) -> str:
+    for name, field in type(record).fields().items():
+        if field.spread and part in record.__dict__[name].__dict__:
+            return name
+    return ""

@@ -1,0 +1,97 @@
+"""The Plan: what will happen, complete, frozen, reviewable.
+
+`freeze` is its only constructor from an experiment, `read_plan` its only one from a file.  The hash covers what
+decides results; it leaves out rlc's version, the forecast, log settings, budgets and the run directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Never
+
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from compiler.ir.canonical import Json, ParamsOf, decode, dump, encode
+from compiler.ir.experiment import Experiment
+from compiler.ir.record import Record, setting
+
+SCHEMA_VERSION = 1
+
+
+class StageForecast(Record):
+    """What is predicted of one stage.  Outside the hash: a better prediction is not another plan."""
+
+    stage: str = setting("The stage.")
+    kv_cache_bytes: int = setting("Keys and values of all sequences that are decoded at once.", unit="bytes")
+    max_sampled_tokens: int = setting("Tokens sampled, if every response were as long as allowed.", unit="tokens")
+
+
+class Forecast(Record):
+    """What is predicted of a run.  Outside the hash."""
+
+    parameters: int = setting("Numbers in the model.", unit="parameters")
+    weight_bytes: int = setting("The trainer's weights.", unit="bytes")
+    gradient_bytes: int = setting("Gradients.", unit="bytes")
+    optimizer_bytes: int = setting("Optimizer state of the most demanding stage.", unit="bytes")
+    reference_bytes: int = setting("Weights of the reference model, where a stage needs one.", unit="bytes")
+    engine_weight_bytes: int = setting("The rollout engine's copy of the weights.", unit="bytes")
+    stages: tuple[StageForecast, ...] = setting("Stage by stage.")
+
+
+class Plan(Record):
+    """A resolved experiment and what is predicted of it."""
+
+    experiment: Experiment[Never] = setting("What will happen.")
+    forecast: Forecast = setting("What is predicted.", in_hash=False)
+
+    @property
+    def hash(self) -> str:
+        """The identity of the plan: 64 hexadecimal digits that reformatting a spec cannot change."""
+        text = dump({"schema_version": SCHEMA_VERSION, "experiment": encode(self.experiment, hashed_only=True)})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> Json:
+        """Return the document that is saved as plan.json."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "hash": self.hash,
+            "experiment": encode(self.experiment),
+            "forecast": encode(self.forecast),
+        }
+
+    def to_text(self) -> str:
+        """Return plan.json as text."""
+        return dump(self.to_json())
+
+
+def read_plan(text: str, *, name: str, params_of: ParamsOf) -> Plan:
+    """Return the plan that a file holds.
+
+    Args:
+        name: the file's name, for messages.
+        params_of: the Params record of an algorithm, by name.
+
+    Raises: SpecError RLC0020 if the text is no plan of this version, or was edited by hand.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise _not_a_plan(name, f"it is not JSON ({fault})") from fault
+    if not isinstance(data, dict) or "experiment" not in data:
+        raise _not_a_plan(name, "it has no experiment in it")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise _not_a_plan(name, f"its schema_version is {data.get('schema_version')!r}, this is {SCHEMA_VERSION}")
+    try:
+        plan = Plan(
+            experiment=decode(Experiment, data["experiment"], params_of=params_of),
+            forecast=decode(Forecast, data.get("forecast", {}), params_of=params_of),
+        )
+    except (ValueError, AttributeError, KeyError, RecursionError) as fault:
+        raise _not_a_plan(name, str(fault)) from fault
+    if data.get("hash") != plan.hash:
+        raise _not_a_plan(name, f"its hash is {str(data.get('hash'))[:12]}, its content has {plan.hash[:12]}")
+    return plan
+
+
+def _not_a_plan(name: str, why: str) -> SpecError:
+    return SpecError(Diagnostic("RLC0020", f"{name} is not a plan that can be run: {why}"))

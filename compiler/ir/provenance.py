@@ -1,0 +1,64 @@
+"""Where every value came from: a table beside the experiment, never inside it.
+
+Spans stop at `lower`; from there on an origin is found by the path of the field.  So reformatting a spec changes
+origins and nothing else, least of all the plan hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from compiler.diagnostics.span import Span
+
+OriginKind = Literal["default", "assumed", "recipe", "spec", "override", "derived", "inherited"]
+WRITTEN: tuple[OriginKind, ...] = ("spec", "override")
+
+
+class Origin(NamedTuple):
+    """How one value came about.
+
+    `span` is the text of a written value, `key` that of its key; `by` names the pass or equation that derived it,
+    `inputs` the paths it was derived from; `shadowed` are written values of lower priority that lost.
+    """
+
+    kind: OriginKind
+    span: Span | None = None
+    key: Span | None = None
+    by: str = ""
+    inputs: tuple[str, ...] = ()
+    shadowed: tuple[Origin, ...] = ()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the user said it, in the experiment's own file or on the command line."""
+        return self.kind in WRITTEN
+
+
+class Provenance:
+    """Origins by path, such as `stages.0.train.global_batch`."""
+
+    def __init__(self) -> None:
+        self._origins: dict[str, Origin] = {}
+
+    def record(self, path: str, origin: Origin) -> None:
+        """Keep the origin of a field; what the compiler derives later replaces "nobody said anything"."""
+        self._origins[path] = origin
+
+    def derived(self, path: str, *, by: str, inputs: tuple[str, ...], kind: OriginKind = "derived") -> None:
+        """Keep that a pass or an equation computed a field from others."""
+        self._origins[path] = Origin(kind, by=by, inputs=inputs)
+
+    def get(self, path: str) -> Origin | None:
+        """Return the origin of a field, or None where the path is not a field of the experiment."""
+        return self._origins.get(path)
+
+    def __getitem__(self, path: str) -> Origin:
+        return self._origins[path]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._origins
+
+    def items(self) -> Iterator[tuple[str, Origin]]:
+        """Yield every path with its origin."""
+        yield from self._origins.items()

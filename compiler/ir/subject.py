@@ -1,0 +1,121 @@
+"""What a rule looks at: the resolved experiment, the origin of each value, and keys that nothing reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from compiler.diagnostics.diagnostic import Help, Label
+from compiler.diagnostics.span import Span
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import Auto
+from compiler.ir.provenance import OriginKind, Provenance
+
+
+class UnreadKey(NamedTuple):
+    """A key of a spec that no component of this experiment reads.
+
+    `why` is `unknown` (no schema has it), `derived` (the compiler computes it), `inert` (something else would read
+    it); `readers` then says what would.
+    """
+
+    path: str
+    key: Span
+    why: Literal["unknown", "derived", "inert"]
+    origin: OriginKind
+    readers: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+class WrittenValue(NamedTuple):
+    """What the user wrote for a field, as lowered: nothing after that may change it."""
+
+    path: str
+    value: object
+
+
+class StageSubject(NamedTuple):
+    """One stage with the path that leads to it."""
+
+    subject: Subject
+    index: int
+    stage: Stage[Auto]
+
+    def path(self, field: str) -> str:
+        """Return the full path of a field of this stage."""
+        return f"stages.{self.index}.{field}"
+
+    def shown(self, field: str) -> str:
+        """Return the path as a person writes it."""
+        return self.subject.shown(self.path(field))
+
+    def labels(self, *said: tuple[str, str]) -> tuple[Label, ...]:
+        """Return labels for those fields that are written somewhere; the last of them is the primary one."""
+        return self.subject.labels(*((self.path(field), text) for field, text in said))
+
+    def written(self, field: str) -> bool:
+        """Whether the user set the field."""
+        return self.subject.written(self.path(field))
+
+    def fix(self, field: str, value: object, note: str = "") -> Help:
+        """Return the help that sets one field."""
+        shown, literal = self.shown(field), toml_literal(value)
+        return Help(f"set {shown} = {literal}" + (f"        {note}" if note else ""), ((shown, literal),))
+
+
+class Subject(NamedTuple):
+    """An experiment as the rules see it."""
+
+    experiment: Experiment[Auto]
+    origins: Provenance
+    catalogue: Catalogue
+    unread: tuple[UnreadKey, ...] = ()
+    written_values: tuple[WrittenValue, ...] = ()
+    has_stage_list: bool = False
+
+    def stages(self) -> Iterator[StageSubject]:
+        """Yield every stage with its path."""
+        for index, stage in enumerate(self.experiment.stages):
+            yield StageSubject(self, index, stage)
+
+    def shown(self, path: str) -> str:
+        """Return a path as a person writes it: stages by name, and not at all where there is only the implicit one."""
+        return shown_path(path, tuple(s.name for s in self.experiment.stages), has_stage_list=self.has_stage_list)
+
+    def labels(self, *said: tuple[str, str]) -> tuple[Label, ...]:
+        """Return labels for those fields that are written somewhere; the last of them is the primary one."""
+        found = [(o.span, text) for path, text in said if (o := self.origins.get(path)) is not None and o.span]
+        last = len(found) - 1
+        return tuple(Label(span, text, i == last) for i, (span, text) in enumerate(found) if span is not None)
+
+    def written(self, path: str) -> bool:
+        """Whether the user set the field."""
+        origin = self.origins.get(path)
+        return origin is not None and origin.is_written
+
+
+def shown_path(path: str, names: tuple[str, ...], *, has_stage_list: bool) -> str:
+    """Return a path as a person writes it."""
+    head, _, rest = path.partition(".")
+    index, _, inner = rest.partition(".")
+    if head != "stages" or not index.isdigit() or int(index) >= len(names):
+        return path
+    if not inner:
+        return f"stages.{names[int(index)]}"
+    return inner if not has_stage_list else f"stages.{names[int(index)]}.{inner}"
+
+
+def toml_literal(value: object) -> str:
+    """Return a value as it is written in TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(toml_literal(v) for v in value) + "]"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return f'"{value!r}"'

@@ -1,0 +1,80 @@
+"""[train] and [optim]: how a batch becomes a weight update."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal
+
+from compiler.ir.kinds import Tokens
+from compiler.ir.openness import OFF, A, Off
+from compiler.ir.record import Record, setting
+
+
+class Packing(Record, Generic[A]):
+    """[train.packing]: sequences laid end to end, without padding."""
+
+    tokens: Tokens | Off | A = setting("Most tokens of one micro-batch.", unit="tokens", ge=1)
+
+
+class TrainEngine(Record, Generic[A]):
+    """[train.engine]: what computes gradients."""
+
+    name: str | A = setting("The engine; the target says which it has.")
+
+
+class Train(Record, Generic[A]):
+    """[train]: the optimizer batch and how it is cut."""
+
+    global_batch: int | A = setting("Samples of one optimizer step, over all devices.", unit="samples", ge=1)
+    micro_batch: int | Off = setting(
+        "Samples of one forward and backward pass; instead of the token budget train.packing.tokens.",
+        default=OFF,
+        unit="samples",
+        ge=1,
+    )
+    packing: Packing[A] = setting("Micro-batches by token budget.")
+    precision: Literal["fp32", "bf16"] = setting(
+        "Number format of the forward and backward pass; master weights and optimizer state stay fp32.",
+        default="fp32",
+    )
+    vocab_chunk: int | A = setting(
+        "Columns of the vocabulary whose logits exist at once when log-probs and entropy are computed.",
+        unit="vocabulary entries",
+        ge=1,
+    )
+    engine: TrainEngine[A] = setting("What computes gradients.")
+
+
+class PolicyTrain(Train[A]):
+    """[train] of a stage that trains on what it samples."""
+
+    steps_per_rollout: int | A = setting(
+        "Optimizer steps on the samples of one rollout.", unit="optimizer steps", ge=1, assumed=1
+    )
+
+
+class Optim(Record, Generic[A]):
+    """[optim]: the update rule and its schedule."""
+
+    name: Literal["adamw", "sgd"] = setting("The update rule.", default="adamw")
+    lr: float = setting("Peak learning rate.", gt=0, le=10)
+    min_lr: float = setting(
+        "Learning rate at the end of the decay.", default=0.0, ge=0, read_if=("schedule", ("linear", "cosine"))
+    )
+    schedule: Literal["constant", "linear", "cosine"] = setting(
+        "How the learning rate falls after the warm-up.", default="constant"
+    )
+    warmup_steps: int = setting(
+        "Optimizer steps over which the learning rate rises from zero.", default=0, unit="optimizer steps", ge=0
+    )
+    total_steps: int | A = setting(
+        "Optimizer steps of the stage: the horizon of the schedule.",
+        unit="optimizer steps",
+        ge=1,
+        on_resume="may_change",
+    )
+    weight_decay: float = setting("Decoupled weight decay; not applied to vectors.", default=0.0, ge=0)
+    beta1: float = setting("Decay of the first moment.", default=0.9, ge=0, lt=1, read_if=("name", ("adamw",)))
+    beta2: float = setting("Decay of the second moment.", default=0.999, ge=0, lt=1, read_if=("name", ("adamw",)))
+    eps: float = setting("Added to the root of the second moment.", default=1e-8, gt=0, read_if=("name", ("adamw",)))
+    momentum: float = setting("Decay of the velocity.", default=0.0, ge=0, lt=1, read_if=("name", ("sgd",)))
+    clip_grad_norm: float | Off = setting("Largest norm of the whole gradient.", default=1.0, gt=0)

@@ -1,0 +1,1 @@
+"""Value -> Experiment and Provenance: what was written becomes what is meant.  Spans stop here."""

@@ -1,0 +1,50 @@
+"""`until = "eval.heldout.accuracy >= 0.33"`: the measured bound of a stage."""
+
+from __future__ import annotations
+
+import re
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.nearest import nearest_names
+from compiler.frontend.value import Leaf, Node
+from compiler.ir.data import Comparison, Until
+from compiler.ir.experiment import Stage
+from compiler.ir.openness import OFF, Auto, Off
+from compiler.lowering.reader import Reader
+
+_OPS: dict[str, Comparison] = {">=": ">=", ">": ">", "<=": "<=", "<": "<"}
+_SHAPE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(>=|<=|>|<)\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+
+
+def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Until | Off:
+    """Return the bound that a text describes, or OFF after reporting RLC0208."""
+    if isinstance(node, Leaf) and node.value == "off":
+        return OFF
+    found = _SHAPE.fullmatch(node.value) if isinstance(node, Leaf) and isinstance(node.value, str) else None
+    if found is None:
+        helps = (Help('write until = "eval.heldout.accuracy >= 0.33"'),)
+        label = Label(node.span, "a metric, a comparison and a number", True)
+        reader.report(path, Diagnostic("RLC0208", "this bound cannot be read", (label,), helps))
+        return OFF
+    metric, op, threshold = found.groups()
+    known = _metrics(stage)
+    if metric not in known:
+        near = nearest_names(metric, known) or known[:3]
+        helps = tuple(Help(f"did you mean {name}?") for name in near) or (
+            Help("give the stage an [eval] with [[eval.sets]]: a bound is checked when it is evaluated"),
+        )
+        label = Label(node.span, "measured by nothing in this stage", True)
+        reader.report(path, Diagnostic("RLC0208", f"there is no metric {metric}", (label,), helps))
+        return OFF
+    return Until(metric=metric.replace(".", "/"), op=_OPS[op], threshold=float(threshold.replace("_", "")))
+
+
+def _metrics(stage: Stage[Auto]) -> list[str]:
+    if isinstance(stage.eval, Off):
+        return []
+    names = []
+    for measured in stage.eval.sets:
+        names.append(f"eval.{measured.name}.accuracy")
+        if stage.eval.greedy:
+            names.append(f"eval.{measured.name}.greedy")
+    return names

@@ -1,0 +1,54 @@
+"""Sets the sizes that only bound memory: micro-batches, vocabulary chunks, and sequences decoded at once.
+
+Without a memory model of the device these are plain bounds: enough work for a forward pass to be efficient, never less
+than one longest sample, never more than a step has.
+"""
+
+from __future__ import annotations
+
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import OFF, Auto, Off
+from compiler.ir.provenance import Provenance
+from compiler.ir.rollout import Rollout
+from compiler.passes._each_stage import StageEditor, each_stage
+
+MICRO_BATCH_TOKENS = 16384
+VOCAB_CHUNK = 16384
+CONCURRENT_SEQUENCES = 512
+
+
+def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
+    """Fill train.packing.tokens, train.vocab_chunk and rollout.concurrency."""
+    vocab, longest = experiment.model.vocab_size, experiment.model.max_position_tokens
+
+    def edit(editor: StageEditor) -> None:
+        stage = editor.stage
+        if editor.is_open("train.packing.tokens"):
+            if not isinstance(stage.train.micro_batch, Off):
+                editor.derive("train.packing.tokens", OFF, inputs=("train.micro_batch",))
+            else:
+                tokens, of = _longest_sample(stage, longest)
+                editor.derive("train.packing.tokens", max(MICRO_BATCH_TOKENS, tokens), inputs=of)
+        if editor.is_open("train.vocab_chunk"):
+            editor.derive("train.vocab_chunk", min(vocab, VOCAB_CHUNK), inputs=("/model.vocab_size",))
+        if editor.is_open("rollout.concurrency"):
+            wanted, of = _wanted_sequences(stage)
+            editor.derive("rollout.concurrency", min(wanted, CONCURRENT_SEQUENCES), inputs=of)
+
+    return each_stage(experiment, origins, edit, by="budget_micro_batches")
+
+
+def _longest_sample(stage: Stage[Auto], model_limit: int) -> tuple[int, tuple[str, ...]]:
+    if not isinstance(stage.rollout, Off) and isinstance(stage.rollout.max_context_tokens, int):
+        return stage.rollout.max_context_tokens, ("rollout.max_context_tokens",)
+    return model_limit, ("/model.max_position_tokens",)
+
+
+def _wanted_sequences(stage: Stage[Auto]) -> tuple[int, tuple[str, ...]]:
+    rollout = stage.rollout
+    if isinstance(rollout, Rollout):
+        prompts, samples = rollout.prompts_per_step, rollout.samples_per_prompt
+        if isinstance(prompts, int) and isinstance(samples, int):
+            return prompts * samples, ("rollout.prompts_per_step", "rollout.samples_per_prompt")
+    return CONCURRENT_SEQUENCES, ()

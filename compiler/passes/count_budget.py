@@ -1,0 +1,35 @@
+"""Counts what a stage may cost at most, before it starts: rollouts, optimizer steps, samples, tokens."""
+
+from __future__ import annotations
+
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Budget, Experiment
+from compiler.ir.openness import Auto
+from compiler.ir.provenance import Provenance
+from compiler.ir.rollout import Rollout
+from compiler.passes._each_stage import StageEditor, each_stage
+
+
+def count_budget(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
+    """Multiply what is known; a stage with an open batch has no budget yet."""
+    return each_stage(experiment, origins, _count, by="count_budget")
+
+
+def _count(editor: StageEditor) -> None:
+    stage = editor.stage
+    steps, updates, batch = stage.run.max_steps, stage.optim.total_steps, stage.train.global_batch
+    if not (isinstance(steps, int) and isinstance(updates, int) and isinstance(batch, int)):
+        return
+    rollouts = tokens = 0
+    samples = updates * batch
+    inputs = ("run.max_steps", "optim.total_steps", "train.global_batch")
+    if isinstance(stage.rollout, Rollout):
+        prompts, group = stage.rollout.prompts_per_step, stage.rollout.samples_per_prompt
+        if not (isinstance(prompts, int) and isinstance(group, int)):
+            return
+        rollouts = steps
+        tokens = steps * prompts * group * stage.rollout.max_response_tokens
+    budget = Budget(rollouts=rollouts, optimizer_steps=updates, samples=samples, max_sampled_tokens=tokens)
+    editor.derive("budget", budget)
+    for field in Budget.fields():
+        editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs)

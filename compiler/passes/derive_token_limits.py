@@ -1,0 +1,34 @@
+"""Derives the prompt limit and the context limit from each other and from the model."""
+
+from __future__ import annotations
+
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment
+from compiler.ir.openness import Auto, Off
+from compiler.ir.provenance import Provenance
+from compiler.passes._each_stage import StageEditor, each_stage
+
+
+def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
+    """Context is prompt plus response; a prompt limit that nobody set is what the context or the model leaves over."""
+    longest = experiment.model.max_position_tokens
+
+    def edit(editor: StageEditor) -> None:
+        rollout = editor.stage.rollout
+        if isinstance(rollout, Off):
+            return
+        response, context, prompt = rollout.max_response_tokens, rollout.max_context_tokens, rollout.max_prompt_tokens
+        if isinstance(prompt, Auto):
+            bound, of = (longest, "/model.max_position_tokens")
+            if isinstance(context, int):
+                bound, of = (context, "rollout.max_context_tokens")
+            if bound <= response:
+                return
+            prompt = bound - response
+            inputs = (of, "rollout.max_response_tokens")
+            editor.derive("rollout.max_prompt_tokens", prompt, inputs=inputs)
+        if isinstance(context, Auto):
+            inputs = ("rollout.max_prompt_tokens", "rollout.max_response_tokens")
+            editor.derive("rollout.max_context_tokens", prompt + response, inputs=inputs)
+
+    return each_stage(experiment, origins, edit, by="derive_token_limits")

@@ -1,0 +1,56 @@
+"""The order in which an experiment is resolved.
+
+Order is meaning, so it is written down here and nowhere else: a pass may rely on what stands above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment
+from compiler.ir.openness import Auto
+from compiler.ir.provenance import Provenance
+from compiler.passes.budget_micro_batches import budget_micro_batches
+from compiler.passes.choose_engines import choose_engines
+from compiler.passes.copy_clip_range import copy_clip_range
+from compiler.passes.count_budget import count_budget
+from compiler.passes.derive_seeds import derive_seeds
+from compiler.passes.derive_token_limits import derive_token_limits
+from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
+from compiler.passes.name_reference import name_reference
+from compiler.passes.place_actors import place_actors
+from compiler.passes.set_environment import set_environment
+from compiler.passes.solve_equations import solve_equations
+
+Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
+
+
+class NamedPass(NamedTuple):
+    """A pass under the name that origins show."""
+
+    name: str
+    run: Pass
+
+
+PIPELINE: tuple[NamedPass, ...] = (
+    NamedPass("solve_equations", solve_equations),
+    NamedPass("derive_token_limits", derive_token_limits),
+    NamedPass("inherit_eval_sampling", inherit_eval_sampling),
+    NamedPass("copy_clip_range", copy_clip_range),
+    NamedPass("choose_engines", choose_engines),
+    NamedPass("budget_micro_batches", budget_micro_batches),
+    NamedPass("name_reference", name_reference),
+    NamedPass("derive_seeds", derive_seeds),
+    NamedPass("place_actors", place_actors),
+    NamedPass("set_environment", set_environment),
+    NamedPass("count_budget", count_budget),
+)
+
+
+def run_pipeline(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
+    """Return the experiment with everything resolved that can be; the rules say what could not."""
+    for step in PIPELINE:
+        experiment = step.run(experiment, origins, catalogue)
+    return experiment

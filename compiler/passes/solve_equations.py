@@ -1,0 +1,73 @@
+"""Derives every field that an equation leaves as its only unknown.
+
+Written values come first.  Where an equation still has several unknowns, the values that the schema assumes are taken
+in the equation's declared order; what is left open after that is reported by the rules.
+"""
+
+from __future__ import annotations
+
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.equations import EQUATIONS, Equation
+from compiler.ir.experiment import Experiment
+from compiler.ir.openness import Auto
+from compiler.ir.paths import read
+from compiler.ir.provenance import Provenance
+from compiler.ir.record import MISSING, Record
+from compiler.passes._each_stage import StageEditor, each_stage
+
+
+def solve_equations(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
+    """Solve to a fixed point, assuming defaults only where nothing else helps."""
+    return each_stage(experiment, origins, _solve_stage, by="solve_equations")
+
+
+def _solve_stage(editor: StageEditor) -> None:
+    while _solve_once(editor) or _assume_once(editor):
+        pass
+
+
+def _solve_once(editor: StageEditor) -> bool:
+    for equation in EQUATIONS:
+        values = stage_values(editor.stage, equation)
+        unknowns = equation.unknowns(values)
+        if len(unknowns) != 1:
+            continue
+        solution = equation.solve(unknowns[0], values)
+        if solution.denominator == 1 and solution >= 1:
+            inputs = tuple(f for f in equation.fields if f in values and f != unknowns[0])
+            editor.derive(unknowns[0], int(solution), inputs=inputs, by=equation.name)
+            return True
+    return False
+
+
+def _assume_once(editor: StageEditor) -> bool:
+    for equation in EQUATIONS:
+        if len(equation.unknowns(stage_values(editor.stage, equation))) < 2:
+            continue
+        for field in equation.assume:
+            if editor.is_open(field):
+                editor.derive(field, assumed_value(editor.stage, field), kind="assumed", by=equation.name)
+                return True
+    return False
+
+
+def stage_values(stage: Record, equation: Equation) -> dict[str, int | None]:
+    """Return the factors that the stage has: numbers, or None where nobody has decided."""
+    values: dict[str, int | None] = {}
+    for field in equation.fields:
+        try:
+            value = read(stage, field)
+        except KeyError:
+            continue
+        values[field] = value if isinstance(value, int) else None
+    return values
+
+
+def assumed_value(stage: Record, field: str) -> object:
+    """Return what the schema assumes for a field."""
+    table, _, name = field.rpartition(".")
+    holder = read(stage, table)
+    assumed = type(holder).fields()[name].assumed if isinstance(holder, Record) else MISSING
+    if assumed is MISSING:
+        raise KeyError(field)
+    return assumed

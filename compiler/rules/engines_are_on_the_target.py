@@ -1,0 +1,48 @@
+"""Engines are on the target.
+
+What: the rollout engine, the training engine and the model's architecture are ones that the target has.
+Why it matters: an engine that the target's container does not carry fails when the job starts, not when it is written.
+Example: `rollout.engine.name = "sglang"` with `cluster.target = "cpu"`.
+Fix: leave the engine out, and the target's default is taken.
+Source: PAR-04, the part that one device can break; targets/<name>/target.toml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.openness import Off
+from compiler.ir.subject import Subject
+
+CODE = "RLC0502"
+ID = "PAR-04"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report engines and architectures that the target does not list."""
+    experiment = subject.experiment
+    target = subject.catalogue.load_target(experiment.cluster.target)
+    for stage in subject.stages():
+        pairs = [("train.engine.name", stage.stage.train.engine.name, target.train_engines)]
+        if not isinstance(stage.stage.rollout, Off):
+            pairs.append(("rollout.engine.name", stage.stage.rollout.engine.name, target.rollout_engines))
+        for field, name, has in pairs:
+            if isinstance(name, str) and name not in has:
+                yield Diagnostic(
+                    CODE,
+                    f"target {target.name} has no engine {name}",
+                    (*subject.labels(("cluster.target", "this target")), *stage.labels((field, "not on it"))),
+                    (*(stage.fix(field, engine) for engine in has[:2]), Help("or leave it out")),
+                    rule=ID,
+                    paths=(stage.path(field),),
+                )
+    if experiment.model.family not in target.families:
+        yield Diagnostic(
+            CODE,
+            f"the engines of target {target.name} do not know the architecture {experiment.model.family}",
+            subject.labels(("model.family", "not on this target")),
+            (Help(f"they know: {', '.join(target.families)}"),),
+            rule=ID,
+            paths=("model.family",),
+        )

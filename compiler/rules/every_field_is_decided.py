@@ -1,0 +1,61 @@
+"""Every field is decided.
+
+What: what the spec leaves out has a default, or follows from what it says; two unknowns of one equation are an error
+that names both.
+Why it matters: a guessed batch is a different experiment.
+Example: a spec that says neither `rollout.prompts_per_step` nor `train.global_batch`.
+Fix: say one of them, and the other is derived.
+Source: the language's rule that there is no search and no last-wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.equations import EQUATIONS
+from compiler.ir.openness import Auto
+from compiler.ir.paths import leaves
+from compiler.ir.subject import StageSubject, Subject
+from compiler.rules._solved_fixes import equation_values
+
+CODE = "RLC0313"
+ID = ""
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report equations with two unknowns, and open fields that no equation is about."""
+    explained: set[str] = set()
+    for stage in subject.stages():
+        for diagnostic in _two_unknowns(stage):
+            explained.update(diagnostic.paths)
+            yield diagnostic
+        for equation in EQUATIONS:
+            unknowns = equation.unknowns(equation_values(stage, equation))
+            explained.update(stage.path(f) for f in unknowns)
+    for path, value in leaves(subject.experiment):
+        name = path.rpartition(".")[2]
+        if isinstance(value, Auto) and path not in explained and name not in ("budget", "max_prompt_tokens"):
+            if name == "max_context_tokens":
+                continue
+            yield Diagnostic(
+                CODE, f"{subject.shown(path)} is not decided", help=(Help("write a value for it"),), paths=(path,)
+            )
+
+
+def _two_unknowns(stage: StageSubject) -> Iterator[Diagnostic]:
+    done: set[str] = set()
+    for equation in EQUATIONS:
+        values = equation_values(stage, equation)
+        unknowns = [f for f in equation.unknowns(values) if f not in done]
+        if len(equation.unknowns(values)) < 2 or not unknowns:
+            continue
+        done.update(unknowns)
+        shown = [stage.shown(f) for f in equation.unknowns(values)]
+        yield Diagnostic(
+            CODE,
+            f"{' and '.join(shown)} are not decided: the {equation.name} has one unknown too many",
+            stage.labels(*((f, f"{v:,}") for f, v in values.items() if v is not None)),
+            tuple(Help(f"write {field}, and the other follows from {equation}") for field in shown[:2]),
+            paths=tuple(stage.path(f) for f in unknowns),
+        )

@@ -1,0 +1,60 @@
+"""Every key of a spec is known.
+
+What: a key that no table of the schema has is an error, in tables, in stages and on the command line.
+Why it matters: a misspelt key that is silently dropped trains with a default for hours, and nobody notices.
+Example: `[rollout] samples_per_promt = 8` is refused and `samples_per_prompt` offered.
+Fix: use the offered name, or `rlc explain SPEC` to see what a table may hold.
+Source: CFG-01; verl, NeMo-RL and torchforge issue threads on keys that were ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.nearest import nearest_names
+from compiler.ir.subject import Subject, UnreadKey
+from compiler.rules._ambiguous_sizes import MEANINGS
+
+CODE = "RLC0201"
+ID = "CFG-01"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report every key that no schema has, with the nearest name in the same table first, then elsewhere."""
+    for key in subject.unread:
+        name = key.path.rpartition(".")[2]
+        if key.why == "unknown" and name not in MEANINGS:
+            yield Diagnostic(
+                CODE,
+                f"there is no field {key.path}",
+                (Label(key.key, "unknown key", True),),
+                _suggest(key, name),
+                rule=ID,
+                paths=(key.path,),
+            )
+        elif key.why == "derived":
+            yield Diagnostic(
+                CODE,
+                f"{key.path} is computed by the compiler and cannot be set",
+                (Label(key.key, "always derived", True),),
+                (Help("leave it out"),),
+                rule=ID,
+                paths=(key.path,),
+            )
+
+
+def _suggest(key: UnreadKey, name: str) -> tuple[Help, ...]:
+    near = nearest_names(name, key.siblings, most=2)
+    table = key.path.rpartition(".")[0]
+    helps = [Help(f"did you mean `{n}`?" if not table else f"did you mean `{table}.{n}`?") for n in near]
+    if not near:
+        by_leaf = {path.rpartition(".")[2]: path for path in reversed(key.elsewhere)}
+        for leaf in nearest_names(name, by_leaf, most=2):
+            holder, _, _ = by_leaf[leaf].rpartition(".")
+            place = f"in [{holder}]" if holder else "at the top of the spec"
+            helps.append(Help(f"`{leaf}` exists {place}"))
+    if not helps and key.siblings:
+        where = f"[{table}]" if table else "the top of a spec"
+        helps.append(Help(f"{where} may hold: {', '.join(sorted(key.siblings))}"))
+    return tuple(helps[:3])

@@ -1,0 +1,43 @@
+"""The longest legal sample fits a micro-batch.
+
+What: rollout.max_context_tokens <= train.packing.tokens, for training and for log-probs.
+Why it matters: a sample that no micro-batch can hold is dropped, truncated or runs out of memory, at the first long
+response and not before.
+Example: samples of up to 10,240 tokens with `train.packing.tokens = 8192`.
+Fix: raise the token budget to the longest sample, or lower the sample.
+Source: TOK-02.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from compiler.ir.subject import Subject
+
+CODE = "RLC0308"
+ID = "TOK-02"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report token budgets below the longest sample, or below the model's longest sequence where nothing bounds it."""
+    for stage in subject.stages():
+        budget, rollout = stage.stage.train.packing.tokens, stage.stage.rollout
+        if not isinstance(budget, int) or isinstance(rollout, Off) or not isinstance(rollout, Rollout):
+            continue
+        longest = rollout.max_context_tokens
+        if isinstance(longest, int) and longest > budget:
+            yield Diagnostic(
+                CODE,
+                f"a sample may take {longest:,} tokens, a micro-batch holds {budget:,}",
+                stage.labels(
+                    ("rollout.max_context_tokens", f"samples of up to {longest:,} tokens"),
+                    ("rollout.max_response_tokens", f"samples of up to {longest:,} tokens with their prompt"),
+                    ("train.packing.tokens", f"{budget:,} tokens"),
+                ),
+                (stage.fix("train.packing.tokens", longest),),
+                rule=ID,
+                paths=(stage.path("train.packing.tokens"),),
+            )

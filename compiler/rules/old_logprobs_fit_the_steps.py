@@ -1,0 +1,43 @@
+"""The ratio has a denominator that stays where it was.
+
+What: with more than one optimizer step on a rollout, old log-probs come from the rollout or are recomputed before the
+first step; "current" makes every ratio 1 and the clip range inert.
+Why it matters: without the behaviour policy's log-probs the second step is off-policy with no correction at all.
+Example: `loss.old_logprobs = "current"` with `train.steps_per_rollout = 4`.
+Fix: `loss.old_logprobs = "rollout"`, or one step on each rollout.
+Source: ALGO-02.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.subject import Subject
+from compiler.ir.training import PolicyTrain
+
+CODE = "RLC0310"
+ID = "ALGO-02"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report stages that take several steps with a ratio that is always 1."""
+    for stage in subject.stages():
+        loss, train = stage.stage.algorithm.loss, stage.stage.train
+        if not isinstance(loss, PolicyLoss) or not isinstance(train, PolicyTrain):
+            continue
+        steps = train.steps_per_rollout
+        if loss.old_logprobs == "current" and isinstance(steps, int) and steps > 1:
+            yield Diagnostic(
+                CODE,
+                f"{steps:,} optimizer steps on one rollout need the log-probs of the policy that sampled it",
+                stage.labels(
+                    ("train.global_batch", f"makes {steps:,} optimizer steps of a rollout"),
+                    ("train.steps_per_rollout", f"{steps:,} optimizer steps"),
+                    ("loss.old_logprobs", "makes every ratio 1"),
+                ),
+                (stage.fix("loss.old_logprobs", "rollout"), stage.fix("loss.old_logprobs", "recompute")),
+                rule=ID,
+                paths=(stage.path("loss.old_logprobs"),),
+            )

@@ -1,0 +1,87 @@
+"""A run is resumed by the experiment that started it.
+
+What: a run directory may be continued by a plan that differs only in fields that may change on resume (how long, how
+often it evaluates and saves, timeouts, logging).
+Why it matters: weights of another model do not load; worse, a changed learning rate or batch continues silently and the
+curve has a kink that nobody can explain later.
+Example: a run started with `optim.lr = 3e-4`, continued with `1e-3`.
+Fix: use a new run directory; or set the field back.
+Source: CKPT-01.  Each field says in the schema whether it may change (`rlc explain SPEC FIELD`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.openness import OFF
+from compiler.ir.paths import leaves
+from compiler.ir.plan import Plan
+from compiler.ir.record import Record
+from compiler.ir.subject import Subject, toml_literal
+
+CODE = "RLC0312"
+ID = "CKPT-01"
+_MOST = 8
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """A spec alone cannot break this: see `check_resume`."""
+    yield from ()
+
+
+def check_resume(old: Plan, new: Plan, *, where: str) -> Iterator[Diagnostic]:
+    """Report fields that changed between the plan of a run and the plan that is to continue it.
+
+    Args:
+        where: the run directory, for the message.
+    """
+    before, after = dict(leaves(old.experiment)), dict(leaves(new.experiment))
+    changed = [p for p in {**before, **after} if before.get(p) != after.get(p) and not _may_change(new, old, p)]
+    if changed:
+        lines = [
+            Help(f"{path}: {_shown(before.get(path))} in the run, {_shown(after.get(path))} now")
+            for path in changed[:_MOST]
+        ]
+        if len(changed) > _MOST:
+            lines.append(Help(f"and {len(changed) - _MOST} more: rlc plan SPEC --diff {where}/plan.json"))
+        yield Diagnostic(
+            CODE,
+            f"{where} was started by another experiment: {len(changed)} field(s) differ that must not change",
+            help=(*lines, Help("use another run directory, or set these fields back")),
+            rule=ID,
+            paths=tuple(changed),
+        )
+
+
+def _may_change(new: Plan, old: Plan, path: str) -> bool:
+    return all(_resume(plan.experiment, path) != "must_match" for plan in (new, old))
+
+
+def _resume(record: Record, path: str) -> str:
+    """Return whether any field on the way to a path may change, or "absent" where the plan has no such path."""
+    at: object = record
+    for part in path.split("."):
+        if isinstance(at, tuple):
+            if int(part) >= len(at):
+                return "must_match"
+            at = at[int(part)]
+            continue
+        if not isinstance(at, Record):
+            return "absent"
+        fields = type(at).fields()
+        if part not in at.__dict__:
+            spread = [n for n, f in fields.items() if f.spread and part in at.__dict__[n].__dict__]
+            if not spread:
+                return "absent"
+            at = at.__dict__[spread[0]]
+            fields = type(at).fields()
+        field = fields[part]
+        if field.on_resume == "may_change" or not field.in_hash:
+            return "may_change"
+        at = at.__dict__[part]
+    return "must_match"
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is None else '"off"' if value is OFF else toml_literal(value)

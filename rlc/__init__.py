@@ -1,0 +1,1 @@
+"""A declarative experiment compiler for reinforcement-learning post-training of language models."""

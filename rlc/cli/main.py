@@ -1,0 +1,97 @@
+"""The command line: verbs, exit codes, and the border behind which no traceback leaves.
+
+Exit codes: 0 fine, 1 errors in the experiment, 2 wrong command line, 3 plan differs under --check, 4 the run failed,
+130 interrupted with a checkpoint saved, 70 a fault of rlc itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from rlc.cli.check import check
+from rlc.cli.explain import explain
+from rlc.cli.output import ColorChoice, Output, choose_output
+from rlc.cli.plan import plan
+from rlc.cli.run import run
+from rlc.cli.schema import schema
+
+app = typer.Typer(
+    name="rlc",
+    help="Compile reinforcement-learning experiments into plans, and run the plans.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    color: ColorChoice = typer.Option(ColorChoice.AUTO, help="Colours: auto, always or never; NO_COLOR counts too."),
+    ascii_only: bool = typer.Option(False, "--ascii", help="Draw with ASCII characters only."),
+) -> None:
+    """Compile reinforcement-learning experiments into plans, and run the plans."""
+    context.obj = choose_output(color, ascii_only=ascii_only)
+
+
+for verb in (plan, run, check, explain, schema):
+    app.command()(verb)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    from compiler.diagnostics.diagnostic import SpecError
+
+    output = choose_output(ColorChoice.AUTO, ascii_only=False)
+    try:
+        code = app(list(argv) if argv is not None else None, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except SpecError as fault:
+        return output.diagnostics(fault.diagnostics)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as fault:  # the border of the process: a fault of ours becomes a report
+        return _usage_error(fault) or _report_fault(fault, output)
+
+
+def entry() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _usage_error(fault: Exception) -> int:
+    from click import ClickException
+    from click.exceptions import Exit
+
+    if isinstance(fault, Exit):
+        return fault.exit_code
+    if isinstance(fault, ClickException):
+        fault.show()
+        return 2
+    return 0
+
+
+def _report_fault(fault: Exception, output: Output) -> int:
+    import platform
+    import traceback
+
+    frames = traceback.extract_tb(fault.__traceback__)
+    where = "\n".join(f"  {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in frames[-6:])
+    output.error(
+        f"internal error[RLC0070]: {type(fault).__name__}: {fault}\n{where}\n"
+        f"  Python {platform.python_version()} on {platform.system()}\n"
+        "This is a fault of rlc, not of your experiment.  Please report these lines with the spec that led to them.\n"
+    )
+    return 70
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,56 @@
+"""Where verbs print: results to standard output, diagnostics to standard error, with or without colour."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from compiler.diagnostics.diagnostic import Diagnostic
+from rlc.environ import no_color
+
+
+class ColorChoice(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Output(NamedTuple):
+    """How this command line wants to be answered."""
+
+    color: bool
+    ascii_only: bool
+
+    def result(self, text: str) -> None:
+        """Print a result."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def error(self, text: str) -> None:
+        """Print to standard error."""
+        sys.stderr.write(text)
+
+    def diagnostics(self, found: Sequence[Diagnostic], *, as_json: bool = False) -> int:
+        """Print diagnostics and return the exit code that they stand for: 1 if one is an error, else 0."""
+        if as_json:
+            from compiler.diagnostics.json_ import render_json
+
+            self.result(render_json(found))
+        else:
+            from compiler.diagnostics.text import render
+
+            for diagnostic in found:
+                self.error(render(diagnostic, color=self.color, ascii_only=self.ascii_only) + "\n")
+        return 1 if any(d.severity == "error" for d in found) else 0
+
+
+def choose_output(color: ColorChoice, *, ascii_only: bool) -> Output:
+    """Return how to print: colour on a terminal unless NO_COLOR says otherwise."""
+    wants_color = color is ColorChoice.ALWAYS or (
+        color is ColorChoice.AUTO and sys.stderr.isatty() and not no_color()
+    )
+    encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower()
+    return Output(wants_color, ascii_only or not encoding.startswith("utf"))

@@ -1,0 +1,118 @@
+"""The seams of the runtime: what a schedule asks of an engine, a trainer, a reward or a sink.
+
+A method enters a protocol when a loop calls it.  Every implementation passes the same contract tests
+(tests/contract/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from compiler.ir.rollout import Sampling
+    from stdlib.samples import Group, Sample, TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawKey:
+    """Names the random stream of one group: draws depend on it, the sample's index and the token's position only."""
+
+    seed: int
+    stage: int
+    step: int
+    group: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationRequest:
+    """A prompt and how many responses to it are wanted.
+
+    Args:
+        tokens: the prompt, at least one token.
+        num_samples: responses; sample i draws from the stream (key, first_sample + i).
+        stop_token_ids: tokens that end a response; the one that did is part of it.
+    """
+
+    key: DrawKey
+    tokens: tuple[int, ...]
+    num_samples: int
+    max_new_tokens: int
+    stop_token_ids: frozenset[int]
+    sampling: Sampling
+    first_sample: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """One finished response.
+
+    `request` and `sample` index it; `logprobs` are natural logs under the distribution that was sampled from (after
+    temperature, top-k and top-p; at temperature 0 that of the unfiltered softmax at temperature 1), one a token.
+    """
+
+    request: int
+    sample: int
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    versions: tuple[int, ...]
+    finish: Literal["stop", "length"]
+
+
+class RolloutEngine(Protocol):
+    """Generates text from the weights that it was last given."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
+        """Yield each response as soon as it is finished, in any order; between yields other tasks may run."""
+        ...
+
+    def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
+        """Take over weights by their Hugging Face names.  Raises: RuntimeFault if a name or shape does not fit."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights in use by their Hugging Face names, to be compared with the trainer's."""
+        ...
+
+
+class Trainer(Protocol):
+    """Holds the weights and the optimizer, computes log-probs, and takes steps."""
+
+    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference"]) -> Tensor:
+        """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
+        ...
+
+    def step(self, batch: TrainBatch) -> Mapping[str, float]:
+        """Take one optimizer step on a whole global batch and return its metrics."""
+        ...
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the policy's weights by their Hugging Face names, fp32."""
+        ...
+
+
+class Reward(Protocol):
+    """Judges responses, concurrently with generation."""
+
+    async def score(self, group: Group) -> Group:
+        """Return the group with every sample's reward filled in.  Raises: RuntimeFault if a reward fails."""
+        ...
+
+
+class Sink(Protocol):
+    """Somewhere that metrics go."""
+
+    def write(self, row: Mapping[str, float | int | str]) -> None:
+        """Record one flat row; `step` and `stage` are always in it."""
+        ...
+
+    def transcripts(self, step: int, samples: Sequence[Sample]) -> None:
+        """Record some sampled texts."""
+        ...
+
+    def close(self) -> None:
+        """Flush."""
+        ...

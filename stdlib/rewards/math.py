@@ -1,0 +1,50 @@
+r"""Mathematical equality of the final answer and the label, judged by math-verify.
+
+The final answer is the last `\boxed{...}` of the response, else the last expression in it; boxes that follow each other
+within a few words are one answer, a set, so that a policy cannot box every guess.  Fractions, decimals, percentages,
+units, sets, intervals and algebraic forms are compared by value.  A response without an expression scores 0.  Powers
+such as 9^9^9 keep computer algebra busy for ever, hence the isolation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from stdlib.rewards._isolation import Isolation
+
+if TYPE_CHECKING:
+    from stdlib.samples import JsonValue, Sample
+
+ISOLATION = Isolation(score=0.0, memory_gib=4, imports=("math_verify",))
+
+# math-verify reads the e of 1e-7 as Euler's number, and knows only the hyphen as a minus sign.
+_SCIENTIFIC = re.compile(r"(?<![\w.])\d+(?:\.\d+)?[eE][+-]?\d{1,2}(?![\w.]*\w)")
+_MINUS = "\u2212"
+
+
+def reward(sample: Sample) -> float:
+    """Return 1.0 or 0.0.  Raises: ValueError if the label is not a mathematical expression."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    label = _label_text(sample.prompt.label)
+    forms = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
+    # Its own timeouts are signals, which only the main thread receives; the isolation ends what does not end.
+    gold = parse(label, forms, parsing_timeout=0)
+    if not gold:
+        raise ValueError(f"the label {sample.prompt.label!r} is not a mathematical expression")
+    answer = parse(_plain(sample.text), forms, parsing_timeout=0)
+    return float(verify(gold, answer, timeout_seconds=0))
+
+
+def _label_text(label: JsonValue) -> str:
+    if isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise ValueError("the label has to be a text or a number")
+    text = _plain(label if isinstance(label, str) else json.dumps(label)).strip()
+    return text if "$" in text or "\\boxed" in text else f"\\boxed{{{text}}}"
+
+
+def _plain(text: str) -> str:
+    return _SCIENTIFIC.sub(lambda m: format(Decimal(m[0]), "f"), text.replace(_MINUS, "-"))

@@ -1,0 +1,112 @@
+"""What passes between rollout, reward and trainer.
+
+A sample is a row of segments, each by one author: the prompt, a response, a tool's answer, the next response.  Each
+sampled token carries its log-prob under the distribution it was drawn from and the version of the weights that drew
+it, so that off-policy corrections and partial rollouts need no further bookkeeping.
+
+Shape letters: N sequences, T tokens of all sequences end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Message = Mapping[str, str]
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """One row of a data set, ready to be sampled from.
+
+    `row` is its index in the data set, `source` the file; both only name it in messages.
+    """
+
+    row: int
+    source: str
+    text: str
+    tokens: tuple[int, ...]
+    label: JsonValue
+    messages: tuple[Message, ...] = ()
+    metadata: JsonValue = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleId:
+    """Names a sample within a run, and the stream of its random draws."""
+
+    stage: int
+    step: int
+    group: int
+    sample: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """Tokens by one author.
+
+    For a sampled segment `logprobs` (natural log, under the sampling distribution) and `versions` (of the weights) have
+    one entry a token; for others both are empty.  `expert_ids`, where an engine records them, holds for each token the
+    chosen experts of every mixture-of-experts layer.
+    """
+
+    tokens: tuple[int, ...]
+    is_sampled: bool
+    logprobs: tuple[float, ...] = ()
+    versions: tuple[int, ...] = ()
+    expert_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out."""
+
+    id: SampleId
+    prompt: Prompt
+    segments: tuple[Segment, ...]
+    text: str
+    finish: Literal["stop", "length", "abort"]
+    reward: float | None = None
+
+    @property
+    def num_response_tokens(self) -> int:
+        """Tokens that the policy sampled."""
+        return sum(len(s.tokens) for s in self.segments if s.is_sampled)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """All samples of one prompt, in the order of their ids."""
+
+    prompt: Prompt
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainBatch:
+    """Sequences to train on, laid end to end: no padding.
+
+    tokens_T: [T] int64.
+    lengths_N: tokens of each sequence; sums to T.
+    mask_T: [T] float32, 1 where the token counts in the loss, as the thing predicted.
+    rollout_logprobs_T: [T] float32, 0 where the token was not sampled.
+    versions_T: [T] int64 version of the weights that sampled the token, -1 where it was not sampled.
+    advantages_T: [T] float32.
+    old_logprobs_T: [T] float32 denominator of the policy ratio; None until somebody fills it in.
+    ref_logprobs_T: [T] float32 under the reference model; None where there is none.
+    """
+
+    tokens_T: Tensor
+    lengths_N: tuple[int, ...]
+    mask_T: Tensor
+    rollout_logprobs_T: Tensor
+    versions_T: Tensor
+    advantages_T: Tensor
+    old_logprobs_T: Tensor | None = None
+    ref_logprobs_T: Tensor | None = None
+    expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())
