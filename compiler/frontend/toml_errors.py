@@ -15,6 +15,7 @@ from compiler.frontend.toml_spans import Clash, locate
 _WORD = re.compile(r"[^\s,\[\]{}#\"'=\x00-\x1f\x7f]+")
 _WORD_BEFORE = re.compile(_WORD.pattern + r"\Z")
 _MEANT = {"True": "true", "False": "false", "TRUE": "true", "FALSE": "false", "yes": "true", "no": "false"}
+_LONGEST_WORD = 60
 _LEFT_OVER = "Expected newline or end of document after a statement"
 _NOTHING_WORDS = ("None", "null", "nil", "none")
 
@@ -48,7 +49,7 @@ def _defined_twice(source: SourceFile, clash: Clash) -> Diagnostic:
 
 
 def _not_a_value(word: Span) -> Diagnostic:
-    text = word.text
+    text = word.text if word.end - word.start <= _LONGEST_WORD else word.text[:_LONGEST_WORD] + "..."
     if text in _MEANT:
         advice = Help(f"write {_MEANT[text]}")
     elif text in _NOTHING_WORDS:

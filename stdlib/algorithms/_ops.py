@@ -62,9 +62,7 @@ class Surrogate(NamedTuple):
     is_clipped_T: Tensor
 
 
-def clipped_surrogate(
-    log_ratio_T: Tensor, advantages_T: Tensor, *, clip_low: float, clip_high: float
-) -> Surrogate:
+def clipped_surrogate(log_ratio_T: Tensor, advantages_T: Tensor, *, clip_low: float, clip_high: float) -> Surrogate:
     """Return max(-r A, -clip(r, 1 - clip_low, 1 + clip_high) A) with r = exp(log_ratio), all [T].
 
     `is_clipped_T` is true where the clipped branch is the larger one, which stops the gradient.

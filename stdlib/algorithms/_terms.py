@@ -1,8 +1,9 @@
 """The records that pass between a trainer and an algorithm.
 
-An algorithm is a module: `KIND` says whether it has rewards, `Params` what it reads of a spec, `loss` maps the terms of
-one micro-batch to its share of the loss of the global batch.  Shares are sums divided by the totals of the *global*
-batch, so the shares of all micro-batches, on all devices, add up to the loss; an algorithm calls no collective.
+An algorithm is a module: `KIND` says whether it has rewards ("policy") or labels ("supervised"), `Params` what it
+reads of a spec, `loss` maps the terms of one micro-batch to its share of the loss of the global batch.  Shares are sums
+divided by the totals of the *global* batch, so the shares of all micro-batches, on all devices, add up to the loss; an
+algorithm calls no collective.
 
 Shape letters: T tokens of one micro-batch, B prompts, G samples of one prompt.
 """
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-AlgorithmKind = Literal["policy", "supervised"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +74,6 @@ class LossOutput(NamedTuple):
 
 class Algorithm(Protocol):
     """A module of stdlib/algorithms/, as a trainer sees it.  `params` is an instance of the module's own Params."""
-
-    KIND: AlgorithmKind
 
     def loss(self, params: Any, terms: Any, totals: Totals) -> LossOutput:
         """Return the micro-batch's share of the loss."""

@@ -1,0 +1,1 @@
+"""Measurements: scripts, and ratios against a peer in one run."""

@@ -1,0 +1,154 @@
+#!/bin/sh
+# The verbs of this repository, for people and for CI: ./do help
+set -eu
+
+CDPATH='' cd -- "$(dirname -- "$0")"
+venv=${DO_VENV:-.venv}
+case $venv in
+/*) ;;
+*) venv=$PWD/$venv ;;
+esac
+
+usage() {
+    cat <<'END'
+usage: ./do VERB [ARGS]
+
+  setup            make .venv and install rlc with what the CPU target and development need
+  demo  [ARGS]     setup, then run experiments/quickstart.toml; ARGS go to `rlc run`
+  check            format, lints, types, imports, sizes, schema; ends with the debt in numbers
+  test  [ARGS]     check, then every test on two cores; ARGS go to pytest
+  bench [ARGS]     the benchmarks; ARGS go to `python -m benchmarks`
+  docs             write the reference pages from the schema
+  fuzz  [ARGS]     the property tests with many more examples; ARGS go to pytest
+  chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
+  help             this page
+
+Paths in ARGS are relative to the repository. DO_VENV names another folder for the environment,
+DO_PYTHON another Python to make it with (3.11 or newer; 3.11 is what constraints/ are pinned for).
+END
+}
+
+fail() {
+    printf 'do: %s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+is_python() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    if [ -n "${DO_PYTHON:-}" ]; then
+        is_python "$DO_PYTHON" || fail "DO_PYTHON=$DO_PYTHON is not a Python 3.11 or newer"
+        printf '%s\n' "$DO_PYTHON"
+        return
+    fi
+    for name in python3.11 python3 python3.12 python3.13 python3.14; do
+        if is_python "$name"; then
+            printf '%s\n' "$name"
+            return
+        fi
+    done
+    fail "no Python 3.11 or newer found (looked for python3.11, python3, python3.12 ...): install one, or name it in DO_PYTHON"
+}
+
+# The stamp is removed before anything is installed and written when all of it is: without one, an environment is of
+# unknown state and made anew.  With a stamp of other files it is brought up to date in place.
+setup() {
+    stamp=$venv/.installed
+    wanted="$(cat pyproject.toml constraints/cpu.txt | cksum) $PWD"
+    if [ -f "$stamp" ] && is_python "$venv/bin/python"; then
+        if [ "$(cat "$stamp")" != "$wanted" ]; then
+            printf 'do: bringing %s up to date\n' "$venv" >&2
+            install
+            return
+        fi
+        if lacking=$("$venv/bin/python" checks/environment.py cpu dev 2>&1); then
+            return
+        fi
+        printf 'do: %s is broken and made anew:\n%s\n' "$venv" "$lacking" >&2
+    fi
+    python=$(find_python)
+    printf 'do: installing into %s\n' "$venv" >&2
+    "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment (on Debian: install python3-venv)"
+    install
+}
+
+install() {
+    rm -f "$stamp"
+    # torch on its own: were it resolved with all the rest, another build of it could be fetched first.
+    pip_install "$(grep '^torch==' constraints/cpu.txt)"
+    pip_install -e '.[cpu,dev]'
+    "$venv/bin/python" -m pip check -q || fail "the installed packages do not fit together"
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+pip_install() {
+    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --no-input -qq -c constraints/cpu.txt "$@" ||
+        fail "pip could not install $*"
+}
+
+demo() {
+    run_dir=runs/quickstart
+    number=1
+    while [ -e "$run_dir" ]; do
+        number=$((number + 1))
+        run_dir=runs/quickstart-$number
+    done
+    exec "$venv/bin/python" -m rlc run experiments/quickstart.toml --run-dir "$run_dir" "$@"
+}
+
+# Runs all steps, so that one run shows everything there is to mend.
+check() {
+    failed=''
+    step ruff format --check .
+    step ruff check .
+    step pyrefly check --python-interpreter-path="$venv/bin/python"
+    step lint-imports
+    step python -m rlc schema --check
+    step python -m checks
+    [ -z "$failed" ] || printf 'do: failed:%s\n' "$failed" >&2
+    [ -z "$failed" ]
+}
+
+step() {
+    printf '\n-- %s\n' "$*"
+    program=$venv/bin/$1
+    name="$1 ${2:-}"
+    case $name in
+    "python -m") name=$3 ;;
+    esac
+    shift
+    "$program" "$@" || failed="$failed [$name]"
+}
+
+run_pytest() {
+    # One thread of arithmetic for each of the two workers.
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+}
+
+test_all() {
+    checked=0
+    check || checked=$?
+    printf '\n-- pytest\n'
+    run_pytest "$@" || exit $?
+    [ "$checked" -eq 0 ] || fail "every test passed, but check failed:$failed" "$checked"
+}
+
+verb=${1:-help}
+[ $# -eq 0 ] || shift
+case $verb in
+setup | demo | check | test | bench | docs | fuzz | chaos) setup ;;
+help | -h | --help) usage && exit 0 ;;
+*) usage >&2 && fail "no verb '$verb'" 2 ;;
+esac
+case $verb in
+setup) ;;
+demo) demo "$@" ;;
+check) check ;;
+test) test_all "$@" ;;
+bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
+docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
+fuzz) run_pytest -m hypothesis --hypothesis-profile=fuzz "$@" ;;
+chaos) run_pytest --dist load --chaos "${1:-20}" ;;
+esac

@@ -1,0 +1,76 @@
+"""The manifest of a checkpoint: the size and digest of every file, so that damage is found before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+MANIFEST = "manifest.json"
+STATE, TENSORS, MODEL = "state.json", "trainer.safetensors", "model.safetensors"
+REQUIRED = (STATE, TENSORS, MODEL)
+VERSION = 1
+
+
+def write_manifest(directory: Path) -> None:
+    """Write the manifest of all files below a directory."""
+    files = {
+        path.relative_to(directory).as_posix(): {"size": path.stat().st_size, "sha256": _digest(path)}
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+    content = {"version": VERSION, "files": files, "sha256": _digest_of(files)}
+    (directory / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def damage(directory: Path) -> str:
+    """Return what is wrong with a checkpoint, or nothing if it is whole."""
+    try:
+        content: Any = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            return f"{MANIFEST} has version {content['version']}, and this rlc reads version {VERSION}"
+        files: dict[str, dict[str, Any]] = content["files"]
+        if content["sha256"] != _digest_of(files):
+            return f"{MANIFEST} is damaged: its own digest does not fit"
+        for name in REQUIRED:
+            if name not in files:
+                return f"{MANIFEST} does not list {name}"
+        return next(filter(None, (_damage_of(directory / name, facts) for name, facts in files.items())), "")
+    except OSError as error:
+        return f"{Path(error.filename or MANIFEST).name} cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{MANIFEST} is damaged: {type(error).__name__}: {error}"
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Return whether two whole checkpoints hold the same files."""
+    return (one / MANIFEST).read_bytes() == (other / MANIFEST).read_bytes()
+
+
+def _damage_of(path: Path, facts: dict[str, Any]) -> str:
+    if not path.is_file():
+        return f"{path.name} is missing"
+    size = path.stat().st_size
+    if size != facts["size"]:
+        return f"{path.name} has {size:,} bytes instead of {facts['size']:,}"
+    if _digest(path) != facts["sha256"]:
+        return f"{path.name} has other content than was written: its sha256 differs"
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                file.keys()
+        except SafetensorError as error:
+            return f"{path.name} is no safetensors file: {error}"
+    return ""
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(files: object) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

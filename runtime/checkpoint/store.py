@@ -1,0 +1,212 @@
+"""The checkpoint store: a directory of checkpoints, each written whole or not at all.
+
+    step_000123/  model.safetensors, config.json and the tokenizer (the Hugging Face layout), trainer.safetensors (what
+                  the trainer needs beside the weights), state.json (everything else), manifest.json (sizes, digests)
+
+A checkpoint is written to a directory whose name begins with `.tmp-`, everything in it is flushed to the disk, and only
+then is it renamed, so a kill at any moment leaves the checkpoints from before or those and one more.  If a step is
+saved again with other content, the new one is `step_000123-r2` and takes precedence; the old one goes only after the
+new one is on the disk.  Nothing is ever pickled, and nothing damaged is deleted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from runtime.checkpoint.manifest import STATE, TENSORS, damage, same_content, write_manifest
+from stdlib.samples import JsonValue
+
+TEMPORARY = ".tmp-"
+NAME = re.compile(r"step_(\d{6,})(?:-r(\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A whole checkpoint.  `path` is also a Hugging Face model directory."""
+
+    path: Path
+    step: int
+    state: dict[str, JsonValue]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Read what the trainer saved beside the weights, onto the CPU."""
+        return load_file(self.path / TENSORS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatestValid:
+    """The newest whole checkpoint, if there is any, and a warning for each damaged one that is newer."""
+
+    checkpoint: Checkpoint | None
+    warnings: tuple[Diagnostic, ...]
+
+
+class CheckpointStore:
+    """The checkpoints of one run, written by one process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def save(
+        self,
+        step: int,
+        *,
+        tensors: Mapping[str, Tensor],
+        state: Mapping[str, JsonValue],
+        write_model: Callable[[Path], None],
+    ) -> Path:
+        """Write a checkpoint and return where it is.
+
+        Args:
+            step: counts over the whole run; checkpoints of higher steps are newer.
+            tensors: what the trainer needs beside the weights.
+            state: JSON without NaN or infinity.
+            write_model: writes the model into the directory it is given, model.safetensors among its files.
+
+        Raises: SpecError RLC0624 if the disk refuses, ValueError for a state that is not JSON.
+        """
+        name = f"step_{step:06d}"
+        text = json.dumps(state, indent=1, sort_keys=True, allow_nan=False)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            temporary = self._make_temporary(name)
+            try:
+                write_model(temporary)
+                save_file(_ready(tensors), temporary / TENSORS)
+                (temporary / STATE).write_text(text + "\n", encoding="utf-8")
+                write_manifest(temporary)
+                flush_tree(temporary)
+                return self._put(temporary, step)
+            finally:
+                if temporary.exists():
+                    shutil.rmtree(temporary)
+        except OSError as error:
+            raise _not_written(name, error.strerror or str(error)) from error
+        except SafetensorError as error:
+            raise _not_written(name, str(error)) from error
+
+    def latest_valid(self) -> LatestValid:
+        """Return the newest checkpoint that is whole.
+
+        Raises: SpecError RLC0623, with what is wrong with each, if there are checkpoints but none is whole.
+        """
+        warnings: list[Diagnostic] = []
+        for step, _, path in self._all():
+            fault = damage(path)
+            if not fault:
+                state = json.loads((path / STATE).read_text(encoding="utf-8"))
+                return LatestValid(checkpoint=Checkpoint(path=path, step=step, state=state), warnings=tuple(warnings))
+            warnings.append(
+                Diagnostic(
+                    code="RLC0622",
+                    message=f"{path.name} is damaged and passed over: {fault}",
+                    help=(Help("nothing was deleted; restore the file from a backup if you need this checkpoint"),),
+                    severity="warning",
+                )
+            )
+        if not warnings:
+            return LatestValid(checkpoint=None, warnings=())
+        what = "the checkpoint is damaged" if len(warnings) == 1 else f"all {len(warnings)} checkpoints are damaged"
+        ways = "restore one from a backup", f"or move {self._directory.name}/ away to start from the beginning"
+        none = Diagnostic(code="RLC0623", message=f"the run cannot resume: {what}", help=tuple(map(Help, ways)))
+        raise SpecError(none, *warnings)
+
+    def publish(self, temporary: Path, final: Path) -> None:
+        """Give a flushed checkpoint its name: the one moment from which on it exists."""
+        temporary.rename(final)
+        flush(self._directory)
+
+    def _put(self, temporary: Path, step: int) -> Path:
+        before = [(revision, path) for found, revision, path in self._all() if found == step]
+        if not before:
+            final = self._directory / f"step_{step:06d}"
+            self.publish(temporary, final)
+            return final
+        newest_revision, newest = before[0]
+        whole = [path for _, path in before if not damage(path)]
+        if newest in whole and same_content(temporary, newest):
+            return newest
+        final = self._directory / f"step_{step:06d}-r{newest_revision + 1}"
+        self.publish(temporary, final)
+        for path in whole:
+            self._remove(path)
+        return final
+
+    def _remove(self, path: Path) -> None:
+        # Renamed first, so that a kill in between does not leave half a checkpoint under a real name.
+        aside = self._make_temporary(path.name)
+        path.rename(aside)
+        shutil.rmtree(aside)
+
+    def _make_temporary(self, name: str) -> Path:
+        for number in itertools.count():
+            path = self._directory / f"{TEMPORARY}{name}-{number}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                # Left over from a run that was killed.
+                continue
+            return path
+        raise AssertionError("numbers do not end")
+
+    def _all(self) -> Iterator[tuple[int, int, Path]]:
+        """Yield (step, revision, path), newest first."""
+        if not self._directory.is_dir():
+            return
+        found: list[tuple[int, int, Path]] = []
+        for path in self._directory.iterdir():
+            match = NAME.fullmatch(path.name)
+            if match is not None and path.is_dir():
+                found.append((int(match[1]), int(match[2] or 1), path))
+        yield from sorted(found, reverse=True)
+
+
+def flush_tree(directory: Path) -> None:
+    """Flush every file and directory below a directory, and itself, to the disk."""
+    for path in directory.rglob("*"):
+        flush(path)
+    flush(directory)
+
+
+def flush(path: Path) -> None:
+    """Flush one file, or the entries of one directory, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # The format takes whole tensors, each with memory of its own.
+    ready: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        place = whole.untyped_storage().data_ptr()
+        is_own = place not in taken and whole.untyped_storage().nbytes() == whole.numel() * whole.element_size()
+        ready[name] = whole if is_own else whole.clone()
+        taken.add(place)
+    return ready
+
+
+def _not_written(name: str, reason: str) -> SpecError:
+    return SpecError(
+        Diagnostic(
+            code="RLC0624",
+            message=f"checkpoint {name} cannot be written: {reason}",
+            help=(Help("make room on the disk and run again: the run resumes from the checkpoint before"),),
+        )
+    )

@@ -1,0 +1,1 @@
+"""What generates and what trains, one folder for each role."""

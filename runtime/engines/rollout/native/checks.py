@@ -1,0 +1,72 @@
+"""What a caller can get wrong with the native engine, as coded diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.diagnostics.nearest import nearest_names
+from runtime.protocols import GenerationRequest
+
+
+def check_requests(requests: Sequence[GenerationRequest], *, max_context_tokens: int, vocab_size: int) -> None:
+    """Raise SpecError with every request that cannot be served."""
+    found: list[Diagnostic] = []
+    for idx, request in enumerate(requests):
+        if request.num_samples < 1 or request.max_new_tokens < 1:
+            raise InternalError(f"request {idx} asks for no sample or no token: {request}")
+        found += _faults(request, f"request {idx}", max_context_tokens, vocab_size)
+    if found:
+        raise SpecError(*found)
+
+
+def unknown_weight(name: str, known: Iterable[str]) -> Diagnostic:
+    """Return the diagnostic for a weight that the architecture does not have."""
+    near = nearest_names(name, known, most=1)
+    help_ = (Help(f"did you mean {near[0]}?"),) if near else ()
+    return Diagnostic("RLC0633", f"the rollout engine has no weight {name}", help=help_)
+
+
+def missing_weights(names: Sequence[str]) -> Diagnostic:
+    """Return the diagnostic for weights that were not given."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    text = f"{len(names)} weights were not given to the rollout engine: {', '.join(names[:3])}{more}"
+    return Diagnostic("RLC0634", text, help=(Help("give every weight on each load; the engine keeps none of the old"),))
+
+
+def misshapen_weight(name: str, given: tuple[int, ...], expected: tuple[int, ...]) -> Diagnostic:
+    """Return the diagnostic for a weight of another shape."""
+    text = f"weight {name} has shape {list(given)}, and [model] makes it {list(expected)}"
+    return Diagnostic("RLC0635", text, paths=("model",))
+
+
+def untied_head(name: str, embedding: str) -> Diagnostic:
+    """Return the diagnostic for an output head that differs from the embedding it is tied to."""
+    text = f"model.tie_embeddings = true, but {name} differs from {embedding}"
+    fix = Help("set model.tie_embeddings = false", sets=(("model.tie_embeddings", "false"),))
+    return Diagnostic("RLC0636", text, help=(fix,), paths=("model.tie_embeddings",))
+
+
+def not_finite(version: int) -> SpecError:
+    """Return the error for a policy whose output is not a number."""
+    text = f"the policy's logits are not finite (weights of version {version})"
+    fix = Help("lower the learning rate or clip the gradient; look at grad_norm in the steps before")
+    return SpecError(Diagnostic("RLC0637", text, help=(fix,)))
+
+
+def _faults(request: GenerationRequest, who: str, max_context_tokens: int, vocab_size: int) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    num_prompt, num_new = len(request.tokens), request.max_new_tokens
+    if not num_prompt:
+        found.append(Diagnostic("RLC0631", f"{who} has an empty prompt", help=(Help("drop the row from the data"),)))
+    if num_prompt + num_new > max_context_tokens:
+        text = (
+            f"{who} does not fit: {num_prompt} prompt tokens + {num_new} new tokens = {num_prompt + num_new}, "
+            f"and max_context_tokens = {max_context_tokens}"
+        )
+        found.append(Diagnostic("RLC0630", text, paths=("rollout.max_context_tokens",)))
+    foreign = sorted(t for t in {*request.tokens, *request.stop_token_ids} if not 0 <= t < vocab_size)
+    if foreign:
+        text = f"{who} has token id {foreign[0]}, and model.vocab_size = {vocab_size}"
+        found.append(Diagnostic("RLC0632", text, paths=("model.vocab_size", "model.tokenizer")))
+    return found

@@ -1,0 +1,114 @@
+"""The native rollout engine: generation in plain torch, fp32, on CPU.
+
+It shares no code with the trainer's forward, so that the log-probs of the two check each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Never
+
+import torch
+from torch import Tensor
+
+from compiler.diagnostics.diagnostic import Diagnostic, InternalError, SpecError
+from compiler.ir.model import Model
+from runtime.engines.rollout.native.cache import SequenceCache
+from runtime.engines.rollout.native.checks import (
+    check_requests,
+    misshapen_weight,
+    missing_weights,
+    unknown_weight,
+    untied_head,
+)
+from runtime.engines.rollout.native.models.qwen3 import Qwen3
+from runtime.engines.rollout.native.scheduler import Scheduler
+from runtime.protocols import Completion, GenerationRequest
+
+_EMBEDDING = "model.embed_tokens.weight"
+_HEAD = "lm_head.weight"
+
+
+class NativeEngine:
+    """Generates with its own forward pass.  Calls of generate that are open at once share one batch.
+
+    Args:
+        model: the architecture.
+        concurrency: sequences decoded at once; memory is taken for all of them here.
+        max_context_tokens: longest prompt and response together.
+    """
+
+    def __init__(self, model: Model[Never], *, concurrency: int, max_context_tokens: int) -> None:
+        self._model = model
+        self._max_context_tokens = max_context_tokens
+        self._network = Qwen3(model, num_positions=max_context_tokens)
+        cache = SequenceCache(
+            num_rows=concurrency,
+            num_positions=max_context_tokens,
+            num_layers=model.num_layers,
+            num_kv_heads=model.num_kv_heads,
+            head_dim=model.head_dim,
+        )
+        self._scheduler = Scheduler(self._network, cache, num_rows=concurrency)
+        self._version: int | None = None
+
+    async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
+        """Yield each response as soon as it is finished; other tasks run between batches of steps.
+
+        Raises: SpecError if a request cannot be served (nothing is generated then), or if the policy's output is not
+        a number.
+        """
+        vocab_size = self._model.vocab_size
+        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=vocab_size)
+        call = self._scheduler.submit(requests)
+        try:
+            while call.num_outstanding or call.inbox:
+                if not call.inbox:
+                    self._advance()
+                if call.fault is not None:
+                    raise call.fault
+                while call.inbox:
+                    yield call.inbox.popleft()
+                await asyncio.sleep(0)
+        finally:
+            self._scheduler.cancel(call)
+
+    def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
+        """Copy weights into the engine's own memory; a head that is tied may be left out.
+
+        Raises: SpecError naming every weight that is unknown, missing or of another shape.
+        """
+        expected = {w.name: w for w in self._network.weights()}
+        found: list[Diagnostic] = []
+        missing = dict.fromkeys(expected)
+        tied_head: Tensor | None = None
+        with torch.no_grad():
+            for name, tensor in tensors:
+                if name == _HEAD and name not in expected:
+                    tied_head = tensor
+                elif (weight := expected.get(name)) is None:
+                    found.append(unknown_weight(name, expected))
+                elif tuple(tensor.shape) != weight.shape:
+                    found.append(misshapen_weight(name, tuple(tensor.shape), weight.shape))
+                    missing.pop(name, None)
+                else:
+                    weight.load(tensor)
+                    missing.pop(name, None)
+        if missing:
+            found.append(missing_weights(list(missing)))
+        elif tied_head is not None and not torch.equal(tied_head, expected[_EMBEDDING].value()):
+            found.append(untied_head(_HEAD, _EMBEDDING))
+        self._version = None if found else version
+        if found:
+            raise SpecError(*found)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights in use by their Hugging Face names; a tied head is not repeated."""
+        for weight in self._network.weights():
+            yield weight.name, weight.value()
+
+    def _advance(self) -> None:
+        if self._version is None:
+            raise InternalError("the native engine was asked to generate before it had weights")
+        self._scheduler.advance(version=self._version)

@@ -1,0 +1,1 @@
+"""Forward passes of the native engine, one file for each model family."""

@@ -1,0 +1,82 @@
+"""A Hugging Face model instance built from plan facts, holding given weights, and adapted to packed batches.
+
+Two things differ from the model as published: attention is the packed one, and the norms of this instance are replaced
+by modules of the same parameter names and the same values that read and write memory less often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Never
+
+import torch
+from torch import Tensor
+from transformers import Qwen3ForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.model import Model
+from runtime.engines.train.hf_config import hf_config
+from runtime.engines.train.lean_norm import LeanNorm
+from runtime.engines.train.packed_attention import register_packed_attention
+
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+
+
+def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> Qwen3ForCausalLM:
+    """Return the model in fp32 with exactly these weights, its attention replaced by the packed one.
+
+    A tied model may be given `lm_head.weight` if it equals the embedding table.
+
+    Raises: SpecError RLC0640 if a name is missing or unknown, or a shape does not fit.
+    """
+    with torch.device("meta"):
+        built = Qwen3ForCausalLM(hf_config(model))
+    given = dict(weights)
+    if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
+        del given[HEAD]
+    expected = {name: p.shape for name, p in built.named_parameters()}
+    check_names_and_shapes(expected, given, code="RLC0640", what="the weights do not fit the model")
+    built.to_empty(device="cpu")
+    built.tie_weights()
+    with torch.no_grad():
+        for name, parameter in built.named_parameters():
+            parameter.copy_(given[name])
+    _restore_rotary_tables(built)
+    built.set_attn_implementation(register_packed_attention())
+    _replace_norms(built)
+    return built.train()
+
+
+def check_names_and_shapes(
+    expected: Mapping[str, torch.Size], given: Mapping[str, Tensor], *, code: str, what: str
+) -> None:
+    """Raise SpecError with the names that are missing, unknown or of another shape, if any."""
+    faults = [f"{name} is missing" for name in expected if name not in given]
+    faults += [f"{name} is unknown" for name in given if name not in expected]
+    faults += [
+        f"{name} has shape {list(given[name].shape)} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in given and given[name].shape != shape
+    ]
+    if faults:
+        raise SpecError(Diagnostic(code, f"{what}: {_enumerate(faults)}", help=(Help("compare [model] with them"),)))
+
+
+def _enumerate(faults: Iterable[str]) -> str:
+    first, *rest = list(faults)
+    return "; ".join([first, *rest[:4]]) + (f"; and {len(rest) - 4} more" if len(rest) > 4 else "")
+
+
+def _replace_norms(model: Qwen3ForCausalLM) -> None:
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Qwen3RMSNorm):
+                setattr(module, name, LeanNorm(child.weight, eps=child.variance_epsilon))
+
+
+def _restore_rotary_tables(model: Qwen3ForCausalLM) -> None:
+    """Fill the non-persistent buffers, which a checkpoint does not hold and to_empty() leaves undefined."""
+    rotary = model.model.rotary_emb
+    frequencies, _ = rotary.compute_default_rope_parameters(model.config)
+    rotary.inv_freq.copy_(frequencies)
+    rotary.original_inv_freq.copy_(frequencies)

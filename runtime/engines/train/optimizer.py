@@ -1,0 +1,94 @@
+"""The update rule: AdamW or SGD with momentum, decoupled weight decay on matrices only, clipping by global norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Never
+
+import torch
+from torch import Tensor
+
+from compiler.ir.openness import Off
+from compiler.ir.training import Optim
+from runtime.engines.train.learning_rate import learning_rate
+
+MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+
+
+class Optimizer:
+    """Steps named parameters.  Moments exist from the start (zeros), so that its state always has the same names."""
+
+    def __init__(self, optim: Optim[Never], parameters: Mapping[str, Tensor]) -> None:
+        self._optim = optim
+        self._parameters = dict(parameters)
+        self.num_steps = 0
+        decayed = [p for p in self._parameters.values() if p.ndim > 1]
+        plain = [p for p in self._parameters.values() if p.ndim <= 1]
+        self._decayed = decayed
+        groups = [{"params": g, "weight_decay": w} for g, w in ((decayed, optim.weight_decay), (plain, 0.0)) if g]
+        self._rule: torch.optim.Optimizer
+        if optim.name == "adamw":
+            betas = (optim.beta1, optim.beta2)
+            self._rule = torch.optim.AdamW(groups, lr=optim.lr, betas=betas, eps=optim.eps, fused=True)
+        else:
+            self._rule = torch.optim.SGD(self._parameters.values(), lr=optim.lr, momentum=optim.momentum)
+        self._fill_state()
+
+    def clip_gradients(self) -> float:
+        """Scale all gradients so that their joint norm is at most clip_grad_norm; return the norm before that.
+
+        Leaves them as they are if the norm is not finite.
+        """
+        gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not isinstance(self._optim.clip_grad_norm, Off) and math.isfinite(norm):
+            torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self._optim.clip_grad_norm, norm)
+        return float(norm)
+
+    def step(self) -> float:
+        """Take one step at the rate of the schedule, forget the gradients, and return the rate."""
+        rate = learning_rate(self._optim, self.num_steps)
+        for group in self._rule.param_groups:
+            group["lr"] = rate
+        if self._optim.name == "sgd" and self._optim.weight_decay != 0.0:
+            with torch.no_grad():
+                for parameter in self._decayed:
+                    parameter.mul_(1.0 - rate * self._optim.weight_decay)
+        self._rule.step()
+        self.num_steps += 1
+        self.forget_gradients()
+        return rate
+
+    def forget_gradients(self) -> None:
+        """Drop all gradients."""
+        self._rule.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return `step` and `<moment>.<parameter name>`; the tensors are the live ones."""
+        found = {"step": torch.tensor(self.num_steps, dtype=torch.int64)}
+        for moment in self._moments():
+            for name, parameter in self._parameters.items():
+                found[f"{moment}.{name}"] = self._rule.state[parameter][moment]
+        return found
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what state() returned; names and shapes must be the same."""
+        self.num_steps = int(state["step"])
+        self._fill_state()
+        for name, live in self.state().items():
+            if name != "step":
+                live.copy_(state[name])
+
+    def _moments(self) -> tuple[str, ...]:
+        if self._optim.name == "sgd" and self._optim.momentum == 0.0:
+            return ()
+        return MOMENTS[self._optim.name]
+
+    def _fill_state(self) -> None:
+        for parameter in self._parameters.values():
+            own = self._rule.state[parameter]
+            for moment in self._moments():
+                own.setdefault(moment, torch.zeros_like(parameter, memory_format=torch.preserve_format))
+            if self._optim.name == "adamw":
+                own["step"] = torch.tensor(float(self.num_steps), dtype=torch.float32)

@@ -1,0 +1,243 @@
+"""A trainer on PyTorch and a Hugging Face model, in one process.
+
+It holds fp32 master weights, optimizer state and, if asked, frozen reference weights.  A global batch is cut into
+micro-batches; each contributes a sum divided by totals of the global batch, so the cut changes nothing but rounding.
+The loss comes from the algorithm; nothing here knows which.
+
+Shape letters: T tokens of the global batch, M predicted tokens of one micro-batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Never
+
+import torch
+from torch import Tensor
+from transformers import Qwen3ForCausalLM
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.algorithm import AlgorithmParams, PolicyLoss
+from compiler.ir.model import Model
+from compiler.ir.openness import Off
+from compiler.ir.training import Optim, Train
+from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
+from runtime.engines.train.hf_model import build_model, check_names_and_shapes
+from runtime.engines.train.optimizer import Optimizer
+from runtime.engines.train.packed_attention import Heads
+from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
+from stdlib.algorithms._terms import Algorithm, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.samples import TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerSpec:
+    """What a trainer reads of a plan.  `temperature` is the rollout's; 0 means 1, as for an engine's log-probs."""
+
+    model: Model[Never]
+    train: Train[Never]
+    optim: Optim[Never]
+    params: AlgorithmParams[Never]
+    temperature: float = 1.0
+    keep_reference: bool = False
+
+
+class TorchTrainer:
+    """Implements runtime.protocols.Trainer.
+
+    Args:
+        algorithm: a module of stdlib/algorithms/, whose Params `spec.params` is an instance of.
+        weights: initial weights by Hugging Face name; copied.
+
+    Raises: SpecError RLC0640 if the weights do not fit the model.
+    """
+
+    def __init__(self, spec: TrainerSpec, algorithm: Algorithm, weights: Mapping[str, Tensor]) -> None:
+        self._spec = spec
+        self._algorithm = algorithm
+        self._policy = build_model(spec.model, weights)
+        self._reference = copy.deepcopy(self._policy).requires_grad_(False) if spec.keep_reference else None
+        self._optimizer = Optimizer(spec.optim, dict(self._policy.named_parameters()))
+        is_bf16 = spec.train.precision == "bf16"
+        self._head = HeadSpec(
+            chunk=spec.train.vocab_chunk,
+            temperature=spec.temperature if spec.temperature > 0.0 else 1.0,
+            matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
+        )
+
+    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference"]) -> Tensor:
+        """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
+
+        Raises: SpecError RLC0643 if there is no reference; RLC0642 if a sequence is above the token budget.
+        """
+        model = self._policy if of == "policy" else self._reference
+        if model is None:
+            raise SpecError(Diagnostic("RLC0643", "this trainer was built without reference weights"))
+        wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
+        found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
+        with torch.no_grad():
+            for sequences in self._cut(batch):
+                packed = pack(batch, sequences, wanted_T, heads=self._heads)
+                if packed is not None:
+                    found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
+        return found_T
+
+    def step(self, batch: TrainBatch) -> Mapping[str, float]:
+        """Take one optimizer step on a whole global batch and return its metrics, `train/...`.
+
+        Raises: SpecError RLC0641 if loss or gradient is not finite, before any weight has changed; RLC0645 if no token
+        counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
+        """
+        wanted_T = predictable(batch.mask_T, batch.lengths_N)
+        totals = Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(batch.lengths_N))
+        if totals.num_tokens == 0:
+            raise SpecError(_nothing_to_learn(batch))
+        loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
+        for sequences in self._cut(batch):
+            packed = pack(batch, sequences, wanted_T, heads=self._heads)
+            if packed is None:
+                continue
+            output = self._loss(batch, packed, totals)
+            output.loss.backward()
+            loss += float(output.loss.detach())
+            for name, metric in output.metrics.items():
+                sums[name].append(metric)
+        grad_norm = self._optimizer.clip_gradients()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            self._optimizer.forget_gradients()
+            raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
+        rate = self._optimizer.step()
+        metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
+        metrics |= {f"train/{name}": _mean(parts, totals) for name, parts in sums.items()}
+        return metrics | {"train/num_tokens": float(totals.num_tokens)}
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the live policy weights by their Hugging Face names, fp32; a tied head is not repeated."""
+        for name, parameter in self._policy.named_parameters():
+            yield name, parameter.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs, by flat names.
+
+        `model.<name>`, `reference.<name>` (where kept), `optim.step`, `optim.<moment>.<name>`.
+        """
+        return {name: live.detach().clone() for name, live in self._live_state().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what state() returned; from here on training continues bit by bit as it would have.
+
+        Raises: SpecError RLC0644 if names or shapes differ from this trainer's own.
+        """
+        live = self._live_state()
+        shapes = {name: tensor.shape for name, tensor in live.items()}
+        check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the trainer")
+        with torch.no_grad():
+            for name, tensor in live.items():
+                if not name.startswith("optim."):
+                    tensor.copy_(state[name])
+            own = {name.removeprefix("optim."): t for name, t in state.items() if name.startswith("optim.")}
+            self._optimizer.load_state(own)
+
+    def _live_state(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {f"model.{n}": p for n, p in self._policy.named_parameters()}
+        if self._reference is not None:
+            found |= {f"reference.{n}": p for n, p in self._reference.named_parameters()}
+        return found | {f"optim.{n}": t for n, t in self._optimizer.state().items()}
+
+    @property
+    def _heads(self) -> Heads:
+        return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
+
+    def _cut(self, batch: TrainBatch) -> MicroBatches:
+        train, count = self._spec.train, len(batch.lengths_N)
+        if not isinstance(train.micro_batch, Off):
+            return pack_by_count(count, micro_batch=train.micro_batch)
+        budget = train.packing.tokens
+        if isinstance(budget, Off):
+            return pack_by_count(count, micro_batch=max(count, 1))
+        return pack_by_tokens(batch.lengths_N, max_tokens=budget)
+
+    def _forward(self, model: Qwen3ForCausalLM, packed: PackedBatch) -> TokenStats:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._spec.train.precision == "bf16"):
+            output = model.model(
+                input_ids=packed.tokens_1U,
+                position_ids=packed.positions_1U,
+                use_cache=False,
+                layout=packed.layout,
+            )
+            hidden_UD = output.last_hidden_state[0]
+        hidden_MD = hidden_UD.index_select(0, packed.sources_M)
+        return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
+
+    def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
+        stats, at = self._forward(self._policy, packed), packed.tokens_M
+        mask_M = torch.ones_like(stats.logprobs_M)
+        params, loss = self._spec.params, self._spec.params.loss
+        if not isinstance(loss, PolicyLoss):
+            terms = SupervisedTerms(logprobs_T=stats.logprobs_M, mask_T=mask_M, sequence_T=packed.sequence_M)
+            return self._algorithm.loss(params, terms, totals)
+        old_M = _old_logprobs(loss.old_logprobs, batch, stats.logprobs_M.detach(), at)
+        policy_terms = PolicyTerms(
+            logprobs_T=stats.logprobs_M,
+            mask_T=mask_M,
+            sequence_T=packed.sequence_M,
+            old_logprobs_T=old_M,
+            advantages_T=batch.advantages_T[at],
+            ref_logprobs_T=self._ref_logprobs(loss, batch, at),
+            entropy_T=stats.entropy_M,
+        )
+        output = self._algorithm.loss(params, policy_terms, totals)
+        trainer_M = stats.logprobs_M.detach() if loss.old_logprobs == "rollout" else old_M
+        gap = MetricSum((batch.rollout_logprobs_T[at] - trainer_M).abs().sum(), "tokens")
+        return LossOutput(output.loss, {**output.metrics, "logprob_gap": gap})
+
+    def _ref_logprobs(self, loss: PolicyLoss[Never], batch: TrainBatch, at: Tensor) -> Tensor | None:
+        if batch.ref_logprobs_T is not None:
+            return batch.ref_logprobs_T[at]
+        if isinstance(loss.kl.estimator, Off):
+            return None
+        raise SpecError(_lacks("reference", f'loss.kl.estimator = "{loss.kl.estimator}"'))
+
+
+def _old_logprobs(
+    source: Literal["rollout", "recompute", "current"], batch: TrainBatch, current_M: Tensor, at: Tensor
+) -> Tensor:
+    """Return the denominator of the ratio: what the batch holds, else what the setting says."""
+    if source == "current":
+        return current_M
+    if batch.old_logprobs_T is not None:
+        return batch.old_logprobs_T[at]
+    if source == "rollout":
+        return batch.rollout_logprobs_T[at]
+    raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
+
+
+def _mean(parts: list[MetricSum], totals: Totals) -> float:
+    total = totals.num_tokens if parts[0].over == "tokens" else totals.num_sequences
+    return sum(float(part.value) for part in parts) / total
+
+
+def _lacks(what: str, setting: str) -> Diagnostic:
+    return Diagnostic("RLC0643", f"{setting} needs {what} log-probs, and the batch holds none", paths=("loss",))
+
+
+def _nothing_to_learn(batch: TrainBatch) -> Diagnostic:
+    return Diagnostic(
+        "RLC0645",
+        f"none of the {sum(batch.lengths_N)} tokens of the global batch ({len(batch.lengths_N)} sequences) "
+        "counts in the loss",
+    )
+
+
+def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+    return Diagnostic(
+        "RLC0641",
+        f"optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; the weights are unchanged",
+        help=(Help("lower optim.lr or set optim.clip_grad_norm, and look at the rewards and log-probs of this step"),),
+        paths=("optim.lr", "optim.clip_grad_norm"),
+    )

@@ -1,0 +1,75 @@
+"""Evaluation: what the policy gets right on held-out prompts, sampled and greedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Never
+
+from compiler.ir.data import Eval
+from compiler.ir.openness import OFF
+from compiler.ir.rollout import Sampling
+from runtime.protocols import DrawKey
+from runtime.rollouts import RolloutWorker
+from stdlib.samples import Group, Prompt
+
+_GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=OFF)
+
+
+class Evaluator:
+    """Measures the policy on the sets of one stage.
+
+    Args:
+        prompts: of each set, by its name.
+        seed: of the stage's evaluation stream; every evaluation draws the same noise, so that a change of the metric
+            is a change of the policy.
+    """
+
+    def __init__(
+        self,
+        settings: Eval[Never],
+        prompts: Mapping[str, Sequence[Prompt]],
+        worker: RolloutWorker,
+        *,
+        seed: int,
+        max_new_tokens: int,
+    ) -> None:
+        self._settings = settings
+        self._prompts = prompts
+        self._worker = worker
+        self._seed = seed
+        self._max_new_tokens = max_new_tokens
+
+    async def measure(self, *, stage: int) -> dict[str, float]:
+        """Return `eval/<set>/accuracy` (sampled) and, where asked, `eval/<set>/greedy`, with sizes beside them."""
+        settings = self._settings
+        sampled = Sampling(
+            temperature=settings.sampling.temperature, top_p=settings.sampling.top_p, top_k=settings.sampling.top_k
+        )
+        found: dict[str, float] = {}
+        for index, (name, prompts) in enumerate(self._prompts.items()):
+            key = DrawKey(seed=self._seed, stage=stage, step=index, group=0)
+            groups = await self._worker.groups(
+                prompts,
+                first_key=key,
+                num_samples=settings.samples_per_prompt,
+                max_new_tokens=self._max_new_tokens,
+                sampling=sampled,
+            )
+            found[f"eval/{name}/accuracy"] = self._accuracy(groups)
+            found[f"eval/{name}/response_tokens_mean"] = _mean_length(groups)
+            found[f"eval/{name}/num_prompts"] = len(groups)
+            if settings.greedy:
+                groups = await self._worker.groups(
+                    prompts, first_key=key, num_samples=1, max_new_tokens=self._max_new_tokens, sampling=_GREEDY
+                )
+                found[f"eval/{name}/greedy"] = self._accuracy(groups)
+        return found
+
+    def _accuracy(self, groups: Sequence[Group]) -> float:
+        rewards = [s.reward for group in groups for s in group.samples if s.reward is not None]
+        return sum(reward >= self._settings.correct_at for reward in rewards) / len(rewards)
+
+
+def _mean_length(groups: Sequence[Group]) -> float:
+    lengths = [s.num_response_tokens for group in groups for s in group.samples]
+    return sum(lengths) / len(lengths)

@@ -1,0 +1,1 @@
+"""What carries the actors of a plan: one process, later Ray."""

@@ -1,0 +1,67 @@
+"""The inline executor: every actor of a stage in this process, on its one device.
+
+The place where names of a plan meet the classes that they stand for; another executor puts the same classes into
+processes of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
+
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
+from runtime.rewards.runner import RewardRunner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from runtime.protocols import RolloutEngine
+
+_ROLLOUT_ENGINES = {"native": NativeEngine}
+_TRAINERS = {"torch": TorchTrainer}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actors:
+    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward.
+
+    `algorithm` is the module of stdlib/algorithms/ that the trainer was built with.
+    """
+
+    trainer: TorchTrainer
+    engine: RolloutEngine | None
+    reward: RewardRunner | None
+    algorithm: Any
+
+
+def build_actors(
+    experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
+) -> Actors:
+    """Return the actors that a stage asks for; the trainer starts from `weights`."""
+    algorithm = import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
+    samples = isinstance(stage.rollout, Rollout)
+    spec = TrainerSpec(
+        model=experiment.model,
+        train=stage.train,
+        optim=stage.optim,
+        params=stage.algorithm,
+        temperature=stage.rollout.sampling.temperature if samples and not isinstance(stage.rollout, Off) else 1.0,
+        keep_reference=not isinstance(stage.reference, Off),
+    )
+    trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
+    engine = None
+    if not isinstance(stage.rollout, Off):
+        engine = _ROLLOUT_ENGINES[stage.rollout.engine.name](
+            experiment.model,
+            concurrency=stage.rollout.concurrency,
+            max_context_tokens=stage.rollout.max_context_tokens,
+        )
+    reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
+    return Actors(trainer=trainer, engine=engine, reward=reward, algorithm=algorithm)

@@ -1,0 +1,47 @@
+"""How far a run has come: all that a checkpoint records beside tensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from stdlib.samples import JsonValue
+
+
+@dataclass(kw_only=True, slots=True)
+class Progress:
+    """Counters of a run, advanced by the loop that owns them.
+
+    `stage` is an index; `step` counts within the stage, `global_step` over all stages; `data_position` counts the rows
+    drawn in the stage; `metrics_offset` is the length of metrics.jsonl in bytes.  The version of the weights that an
+    engine holds is the global step after which they were sent.
+    """
+
+    plan_hash: str
+    stage: int = 0
+    step: int = 0
+    global_step: int = 0
+    data_position: int = 0
+    metrics_offset: int = 0
+    is_stage_complete: bool = False
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what a checkpoint's state.json holds."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(state: dict[str, JsonValue]) -> Progress:
+        """Return what a checkpoint recorded.  Raises: SpecError RLC0660 if it is not of this version."""
+        known = {f.name for f in fields(Progress)}
+        values: dict[str, Any] = {k: v for k, v in state.items() if k in known}
+        if set(values) != known:
+            missing = ", ".join(sorted(known - set(values)))
+            raise SpecError(Diagnostic("RLC0660", f"the checkpoint was written by another version: no {missing}"))
+        return Progress(**values)
+
+    def next_stage(self) -> None:
+        """Begin the next stage."""
+        self.stage += 1
+        self.step = self.data_position = 0
+        self.is_stage_complete = False

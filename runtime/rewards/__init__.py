@@ -1,0 +1,1 @@
+"""Judging responses: loading reward functions and calling them beside generation."""

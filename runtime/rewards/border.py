@@ -1,0 +1,44 @@
+"""The border to code that is not ours: whatever a reward function raises becomes one kind of fault."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+
+class RewardCallError(Exception):
+    """What a reward function raised, in words; `line` is the last line of its file that took part, if any did."""
+
+    def __init__(self, message: str, line: int | None) -> None:
+        super().__init__(message, line)
+        self.message = message
+        self.line = line
+
+
+class ForeignCode:
+    """A block that calls a reward.  Cancellation and interrupts pass; any other exception leaves as RewardCallError.
+
+    Args:
+        path: the file of the reward, whose line the fault names.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turn an exception into a fault."""
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, RewardCallError):
+            words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise RewardCallError(words, self._line(error, trace)) from error
+
+    def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
+        found = error.lineno if isinstance(error, SyntaxError) and error.filename == self._path else None
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self._path:
+                found = trace.tb_lineno
+            trace = trace.tb_next
+        return found

@@ -1,0 +1,125 @@
+"""Reward functions, found and loaded: those of the standard library by name, custom ones from the file in the plan.
+
+Custom code is the bytes that the plan's digest names: they are read once, compared, and those very bytes run.  The
+import path is left alone, so a custom reward cannot shadow a module, nor import its neighbours by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Never
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
+from compiler.diagnostics.span import SourceFile, Span
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Reward
+from runtime.rewards.border import ForeignCode, RewardCallError
+from stdlib.rewards._isolation import Isolation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardSource:
+    """Where a reward function stands; `sha256` is empty for the standard library.
+
+    `file` is the path to open, `shown` the one that messages name.
+    """
+
+    name: str
+    file: str
+    shown: str
+    function: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedReward:
+    """A reward function ready to be called."""
+
+    source: RewardSource
+    call: Callable[[Any], Any]
+    isolation: Isolation | None
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the experiment brought the function."""
+        return bool(self.source.sha256)
+
+
+def locate_reward(reward: Reward[Never], *, root: Path) -> RewardSource:
+    """Return where the function of a reward stands.  Raises: SpecError RLC0610 for an unknown name."""
+    if not isinstance(reward.code, Off):
+        code = reward.code
+        path = str(root / code.path)
+        return RewardSource(name=reward.name, file=path, shown=code.path, function=code.function, sha256=code.sha256)
+    known = not reward.name.startswith("_") and reward.name.isidentifier()
+    spec = importlib.util.find_spec(f"stdlib.rewards.{reward.name}") if known else None
+    if spec is None or spec.origin is None:
+        raise _not_loaded(f"the standard library has no reward {reward.name}")
+    return RewardSource(
+        name=reward.name, file=spec.origin, shown=f"//rewards/{reward.name}.py", function="reward", sha256=""
+    )
+
+
+def load_reward(source: RewardSource) -> LoadedReward:
+    """Return the function.
+
+    Raises: SpecError RLC0610 if it cannot be loaded, RLC0611 if the file is not the one that was compiled.
+    """
+    module = _load_custom(source) if source.sha256 else importlib.import_module(f"stdlib.rewards.{source.name}")
+    call = getattr(module, source.function, None)
+    if not callable(call):
+        raise _not_loaded(f"{source.shown} has no function {source.function}")
+    isolation = getattr(module, "ISOLATION", None)
+    return LoadedReward(source=source, call=call, isolation=isolation if isinstance(isolation, Isolation) else None)
+
+
+def line_label(source: RewardSource, line: int | None, note: str) -> tuple[Label, ...]:
+    """Return a label at a line of the reward's file, or nothing where no line is known."""
+    if line is None:
+        return ()
+    text = Path(source.file).read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
+    shown = SourceFile(source.shown, text)
+    code = shown.line(line)
+    start = sum(len(shown.line(i)) + 1 for i in range(1, line)) + len(code) - len(code.lstrip())
+    return (Label(Span(shown, start, start + len(code.strip())), note, is_primary=True),)
+
+
+def _load_custom(source: RewardSource) -> ModuleType:
+    try:
+        code = Path(source.file).read_bytes()
+    except OSError as error:
+        raise _not_loaded(f"{source.shown} cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(code).hexdigest()
+    if digest != source.sha256:
+        raise SpecError(
+            Diagnostic(
+                code="RLC0611",
+                message=f"{source.shown} has changed since the plan was made: "
+                f"sha256 {digest[:12]}, planned {source.sha256[:12]}",
+                help=(Help("compile again to accept the new code, or restore the file"),),
+                paths=("reward.name",),
+            )
+        )
+    module = ModuleType(f"rlc_reward_{digest[:16]}")
+    module.__file__ = source.file
+    # Dataclasses and pickle look a class's module up by name.
+    sys.modules[module.__name__] = module
+    try:
+        with ForeignCode(source.file):
+            exec(compile(code, source.file, "exec"), module.__dict__)
+    except RewardCallError as fault:
+        label = line_label(source, fault.line, "raised here")
+        raise _not_loaded(f"{source.shown} cannot be loaded: {fault.message}", label) from fault
+    return module
+
+
+def _not_loaded(message: str, labels: tuple[Label, ...] = ()) -> SpecError:
+    way = Help("name a reward of the standard library (exact, math), or a function of your own as file.py:function")
+    return SpecError(Diagnostic(code="RLC0610", message=message, labels=labels, help=(way,), paths=("reward.name",)))

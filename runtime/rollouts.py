@@ -1,0 +1,92 @@
+"""Rollouts: prompts go in, scored groups come out, judging beside generation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from compiler.ir.rollout import Sampling
+from runtime.data.tokenizers import TextTokenizer
+from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
+from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
+
+
+class Scorer(Protocol):
+    """What judges a whole rollout."""
+
+    async def score_all(self, groups: AsyncIterator[Group]) -> list[Group]:
+        """Return all groups with their rewards, in the order of their ids."""
+        ...
+
+
+class RolloutWorker:
+    """Samples groups from an engine and has them judged.
+
+    Args:
+        stop_token_ids: tokens that end a response, the tokenizer's end of sequence among them.
+    """
+
+    def __init__(
+        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Scorer, *, stop_token_ids: frozenset[int]
+    ) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._reward = reward
+        self._stop_token_ids = stop_token_ids
+
+    async def groups(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        first_key: DrawKey,
+        num_samples: int,
+        max_new_tokens: int,
+        sampling: Sampling,
+    ) -> list[Group]:
+        """Return one scored group for each prompt, in the order of the prompts.
+
+        Args:
+            first_key: the draws of prompt i come from it with group first_key.group + i.
+        """
+        requests = [
+            GenerationRequest(
+                key=DrawKey(seed=first_key.seed, stage=first_key.stage, step=first_key.step, group=first_key.group + i),
+                tokens=prompt.tokens,
+                num_samples=num_samples,
+                max_new_tokens=max_new_tokens,
+                stop_token_ids=self._stop_token_ids,
+                sampling=sampling,
+            )
+            for i, prompt in enumerate(prompts)
+        ]
+        return await self._reward.score_all(self._finished_groups(prompts, requests))
+
+    async def _finished_groups(
+        self, prompts: Sequence[Prompt], requests: Sequence[GenerationRequest]
+    ) -> AsyncIterator[Group]:
+        waiting: dict[int, list[Sample]] = {i: [] for i in range(len(requests))}
+        async for completion in self._engine.generate(requests):
+            request, prompt = requests[completion.request], prompts[completion.request]
+            samples = waiting[completion.request]
+            samples.append(self._sample(completion, request, prompt))
+            if len(samples) == request.num_samples:
+                samples.sort(key=lambda s: s.id.sample)
+                yield Group(prompt=prompt, samples=tuple(samples))
+
+    def _sample(self, completion: Completion, request: GenerationRequest, prompt: Prompt) -> Sample:
+        key = request.key
+        return Sample(
+            id=SampleId(stage=key.stage, step=key.step, group=key.group, sample=completion.sample),
+            prompt=prompt,
+            segments=(
+                Segment(tokens=prompt.tokens, is_sampled=False),
+                Segment(
+                    tokens=completion.tokens,
+                    is_sampled=True,
+                    logprobs=completion.logprobs,
+                    versions=completion.versions,
+                ),
+            ),
+            text=self._tokenizer.decode(completion.tokens),
+            finish=completion.finish,
+        )

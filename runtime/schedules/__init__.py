@@ -1,0 +1,1 @@
+"""The loops, each readable on one screen."""

@@ -1,0 +1,159 @@
+"""One stage under way: its actors and data, and what happens around every step.
+
+The schedules decide what a step is; here is what surrounds it: rows, evaluations, the bound that ends a stage early,
+checkpoints, and the wish to stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Never
+
+from compiler.diagnostics.diagnostic import InternalError
+from compiler.ir.data import Until
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import Off
+from runtime.checkpoint.store import CheckpointStore
+from runtime.data.order import DataOrder
+from runtime.data.tokenizers import TextTokenizer
+from runtime.evaluation import Evaluator
+from runtime.executors.inline import Actors
+from runtime.progress import Progress
+from runtime.rollouts import RolloutWorker
+from runtime.telemetry.rows import Row
+from runtime.telemetry.sinks import RunSinks
+from runtime.telemetry.view import View
+from runtime.weights.huggingface import save_model
+from runtime.weights.sync import sync_weights
+
+Step = Callable[["StageJob"], Awaitable[Mapping[str, float]]]
+
+
+class StopRequest:
+    """Set by a signal, read between steps."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and a checkpoint has been saved."""
+
+
+@dataclass(kw_only=True, slots=True)
+class StageJob:
+    """What a schedule works with."""
+
+    experiment: Experiment[Never]
+    stage: Stage[Never]
+    actors: Actors
+    tokenizer: TextTokenizer
+    order: DataOrder
+    worker: RolloutWorker | None
+    evaluator: Evaluator | None
+    progress: Progress
+    store: CheckpointStore
+    sinks: RunSinks
+    view: View
+    stop: StopRequest
+    num_dropped: int = 0
+    _synced: int = field(default=-1)
+    _verified: bool = field(default=False)
+    _measured: dict[str, float] = field(default_factory=dict)
+
+    async def run(self, take_step: Step) -> None:
+        """Take steps until the stage is complete.  Raises: Interrupted after saving, if asked to stop."""
+        if self.progress.step == 0 and not isinstance(self.stage.eval, Off) and self.stage.eval.at_start:
+            await self._evaluate()
+        while not self.progress.is_stage_complete:
+            await self._step(take_step)
+            if self.stop.is_set and not self.progress.is_stage_complete:
+                self.save()
+            if self.stop.is_set:
+                raise Interrupted
+
+    def sync(self) -> float:
+        """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""
+        version = self.progress.global_step
+        if self.actors.engine is None or self._synced == version:
+            return 0.0
+        started = time.perf_counter()
+        sync_weights(self.actors.trainer, self.actors.engine, version, verify=not self._verified)
+        self._synced, self._verified = version, True
+        return time.perf_counter() - started
+
+    def save(self) -> Path:
+        """Write a checkpoint of this moment."""
+        self.progress.metrics_offset = self.sinks.metrics_offset
+        state = self.actors.trainer.state()
+        weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
+        others = {n: t for n, t in state.items() if not n.startswith("model.")}
+
+        def write_model(directory: Path) -> None:
+            save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
+
+        return self.store.save(
+            self.progress.global_step, tensors=others, state=self.progress.to_json(), write_model=write_model
+        )
+
+    def row(self, values: Mapping[str, float]) -> Row:
+        """Return a row of metrics with its place in the run."""
+        at = {"stage": self.stage.name, "step": self.progress.step, "global_step": self.progress.global_step}
+        return {**at, **values}
+
+    async def _step(self, take_step: Step) -> None:
+        progress, started = self.progress, time.perf_counter()
+        metrics = await take_step(self)
+        progress.step += 1
+        progress.global_step += 1
+        row = self.row({**metrics, "time/step_s": time.perf_counter() - started})
+        self.sinks.write(row)
+        self.view.step(row)
+        is_last = progress.step >= self.stage.run.max_steps
+        if self._is_due(is_last):
+            await self._evaluate()
+        if is_last or self._bound_is_met():
+            progress.is_stage_complete = True
+            if not is_last and not self._is_due(is_last):
+                raise InternalError("a stage ended on a metric that was not measured")
+            if is_last and not isinstance(self.stage.until, Off) and not self._bound_is_met():
+                self.view.warning(
+                    f"stage {self.stage.name} ended after {progress.step} steps, its bound; "
+                    f"{self.stage.until.metric} was {self._measured.get(self.stage.until.metric, 0.0):.3f}"
+                )
+        interval = self.stage.checkpoint.interval
+        if progress.is_stage_complete or (not isinstance(interval, Off) and progress.step % interval == 0):
+            self.save()
+
+    def _is_due(self, is_last: bool) -> bool:
+        if isinstance(self.stage.eval, Off):
+            return False
+        interval = self.stage.eval.interval
+        return is_last or (not isinstance(interval, Off) and self.progress.step % interval == 0)
+
+    async def _evaluate(self) -> None:
+        if self.evaluator is None:
+            return
+        started = time.perf_counter()
+        self.sync()
+        self._measured = await self.evaluator.measure(stage=self.progress.stage)
+        row = self.row({**self._measured, "time/eval_s": time.perf_counter() - started})
+        self.sinks.write(row)
+        self.view.evaluated(row)
+
+    def _bound_is_met(self) -> bool:
+        until = self.stage.until
+        if isinstance(until, Off) or until.metric not in self._measured:
+            return False
+        return _compare(self._measured[until.metric], until)
+
+
+def _compare(value: float, until: Until) -> bool:
+    if until.op == ">=":
+        return value >= until.threshold
+    if until.op == ">":
+        return value > until.threshold
+    return value <= until.threshold if until.op == "<=" else value < until.threshold

@@ -1,0 +1,1 @@
+"""What a run shows while it happens and records for later: metrics, transcripts, charts and views."""

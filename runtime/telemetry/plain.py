@@ -1,0 +1,104 @@
+"""Plain lines for a log file or a pipe: no colour, no cursor movement, ASCII but for sampled names.
+
+Steps are thinned to one line every few seconds; the first and last step of a stage, evaluations and warnings are
+always printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from runtime.telemetry.rows import Row, evaluation_sets, number_at
+from runtime.telemetry.summary import RunSummary, summary_text
+from runtime.telemetry.view import Clock, StageInfo, TimeLeft
+from runtime.telemetry.wording import change, number
+from stdlib.samples import Sample
+
+_SHOWN = (
+    ("reward", "reward/mean"),
+    ("tokens", "rollout/response_tokens_mean"),
+    ("kl", "train/kl"),
+    ("entropy", "train/entropy"),
+    ("loss", "train/loss"),
+    ("tok/s", "time/tokens_per_s"),
+)
+
+
+class PlainView:
+    """Prints lines to a stream."""
+
+    def __init__(self, stream: TextIO, *, clock: Clock, interval_s: float) -> None:
+        """Print to `stream`, at least `interval_s` seconds between two lines about steps."""
+        self._stream = stream
+        self._clock = clock
+        self._interval_s = interval_s
+        self._info: StageInfo | None = None
+        self._time_left: TimeLeft | None = None
+        self._printed_s = -interval_s
+        self._first_evaluation: Row = {}
+
+    def stage_started(self, info: StageInfo) -> None:
+        """Print a headline."""
+        self._info, self._time_left = info, TimeLeft(info, clock=self._clock)
+        self._printed_s = self._clock() - self._interval_s
+        evaluations = [row for row in info.past if evaluation_sets(row)]
+        self._first_evaluation = evaluations[0] if evaluations else {}
+        bound = f"at most {info.max_steps} steps, until {info.until}" if info.until else f"{info.max_steps} steps"
+        resumed = f", resumed after step {info.steps_done}" if info.past else ""
+        self._print(
+            f"== {info.experiment}: stage {info.number} of {info.num_stages}, {info.name} ({info.algorithm}), "
+            f"{bound}{resumed}"
+        )
+
+    def step(self, row: Row) -> None:
+        """Print a line, unless one was printed just before."""
+        assert self._info is not None
+        assert self._time_left is not None
+        step = int(row["step"])
+        self._time_left.step_done(step)
+        is_edge = step in (self._info.steps_done + 1, self._info.max_steps)
+        if not is_edge and self._clock() - self._printed_s < self._interval_s:
+            return
+        self._printed_s = self._clock()
+        parts = [f"{name} {number(value)}" for name, key in _SHOWN if (value := number_at(row, key)) is not None]
+        line = f"{self._info.name} {step}/{self._info.max_steps}  {'  '.join(parts)}"
+        left = self._time_left.text()
+        self._print(f"{line}  ({left})" if left else line)
+
+    def evaluated(self, row: Row) -> None:
+        """Print a line for each held-out set, with the change since the first evaluation of the stage."""
+        self._first_evaluation = self._first_evaluation or row
+        for name in evaluation_sets(row):
+            parts = []
+            for kind, key in (("sampled", f"eval/{name}/accuracy"), ("greedy", f"eval/{name}/greedy")):
+                value = number_at(row, key)
+                if value is None:
+                    continue
+                difference = change(value, since=number_at(self._first_evaluation, key))
+                since = f" ({difference})" if row is not self._first_evaluation else ""
+                parts.append(f"{kind} {number(value)}{since}")
+            self._print(f"{row['stage']} eval after step {row['step']}: {name} {', '.join(parts)}")
+
+    def sampled(self, samples: Sequence[Sample]) -> None:
+        """Print nothing: transcripts hold the texts."""
+
+    def warning(self, text: str) -> None:
+        """Print the warning."""
+        self._print(f"warning: {text}")
+
+    def finished(self, summary: RunSummary) -> None:
+        """Print the summary without colour."""
+        encoding = getattr(self._stream, "encoding", None) or "ascii"
+        self._print(summary_text(summary, encoding=encoding).rstrip("\n"))
+        self.close()
+
+    def close(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def _print(self, text: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        shown = text.encode(encoding, errors="replace").decode(encoding)
+        self._stream.write(shown + "\n")
+        self._stream.flush()

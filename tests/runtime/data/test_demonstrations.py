@@ -1,0 +1,93 @@
+"""Demonstrations: which tokens are learned, and how rows become one batch."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.ir.data import DataSource
+from runtime.data.demonstrations import Demonstration, load_demonstrations, supervised_batch
+from runtime.data.tokenizers import CharacterTokenizer, HuggingFaceTokenizer, TextTokenizer
+
+pytestmark = pytest.mark.torch
+
+DIGITS = CharacterTokenizer("0123456789+=")
+SOURCE = DataSource(path="d.jsonl")
+
+
+def load(root: Path, tokenizer: TextTokenizer, *rows: object, source: DataSource = SOURCE) -> tuple[Demonstration, ...]:
+    (root / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return load_demonstrations([source], tokenizer, root=root, max_context_tokens=60, overlong="drop").rows
+
+
+def chat_tokenizer(directory: Path, template: str) -> HuggingFaceTokenizer:
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({c: i for i, c in enumerate(letters)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
+    fast.chat_template = template
+    fast.save_pretrained(str(directory))
+    return HuggingFaceTokenizer(directory)
+
+
+def chat(end: str) -> str:
+    turns = "{% for m in messages %}[{{ m.role[0] }}]{{ m.content }}" + end + "\n{% endfor %}"
+    return turns + "{% if add_generation_prompt %}[a]{% endif %}"
+
+
+def test_a_text_is_followed_by_its_label_and_the_end_of_sequence(tmp_path: Path) -> None:
+    (row,) = load(tmp_path, DIGITS, {"input": "1+1=", "label": "2"})
+    assert row.tokens == (*DIGITS.encode("1+1=2"), 2)
+    assert row.num_prompt_tokens == 4
+
+
+def test_the_last_message_is_learned_up_to_its_end_of_sequence(tmp_path: Path) -> None:
+    tokenizer = chat_tokenizer(tmp_path / "t", chat("<eos>"))
+    said = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+    messages = [{"role": role, "content": text} for role, text in said]
+    (row,) = load(tmp_path, tokenizer, {"input": messages})
+    assert row.tokens == tokenizer.encode("[u]a<eos>\n[a]b<eos>\n[u]c<eos>\n[a]d<eos>")
+    assert row.tokens[row.num_prompt_tokens :] == tokenizer.encode("d<eos>")
+
+
+def test_an_end_of_sequence_is_added_where_the_template_writes_none(tmp_path: Path) -> None:
+    tokenizer = chat_tokenizer(tmp_path / "t", chat("!"))
+    (row,) = load(tmp_path, tokenizer, {"input": [{"role": "user", "content": "a"}], "label": "b"})
+    assert row.tokens[row.num_prompt_tokens :] == tokenizer.encode("b!\n<eos>")
+
+
+def test_a_wrapped_text_and_its_label_are_a_conversation(tmp_path: Path) -> None:
+    tokenizer = chat_tokenizer(tmp_path / "t", chat("<eos>"))
+    source = DataSource(path="d.jsonl", apply_chat_template=True)
+    (row,) = load(tmp_path, tokenizer, {"input": "a", "label": "b"}, source=source)
+    assert row.tokens == tokenizer.encode("[u]a<eos>\n[a]b<eos>")
+    assert row.tokens[row.num_prompt_tokens :] == tokenizer.encode("b<eos>")
+
+
+def test_a_label_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r'RLC0603: d\.jsonl:1: "label" has to be the text to imitate, and is a number'):
+        load(tmp_path, DIGITS, {"input": "1", "label": 2})
+
+
+def test_the_limit_counts_prompt_and_answer_together(tmp_path: Path) -> None:
+    rows = {"input": "1" * 29, "label": "1" * 30}, {"input": "1" * 30, "label": "1" * 30}
+    found = load(tmp_path, DIGITS, *rows)
+    assert [len(row.tokens) for row in found] == [60]
+
+
+def test_a_batch_masks_exactly_the_answers() -> None:
+    rows = [
+        Demonstration(source="d:1", tokens=(4, 5, 6, 2), num_prompt_tokens=2),
+        Demonstration(source="d:2", tokens=(7, 2), num_prompt_tokens=1),
+    ]
+    batch = supervised_batch(rows)
+    assert batch.tokens_T.tolist() == [4, 5, 6, 2, 7, 2]
+    assert batch.lengths_N == (4, 2)
+    assert batch.mask_T.tolist() == [0, 0, 1, 1, 0, 1]
+    assert batch.advantages_T.tolist() == [0, 0, 1, 1, 0, 1]
+    assert batch.versions_T.tolist() == [-1] * 6
+    assert batch.rollout_logprobs_T.tolist() == [0] * 6

@@ -1,0 +1,138 @@
+"""A tiny model, batches for it, and the plain way to compute what the trainer computes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Never
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen3ForCausalLM
+
+from compiler.ir.algorithm import KL, Algo, GroupRelativeAlgo, Loss, PolicyLoss
+from compiler.ir.model import Model, Tokenizer
+from compiler.ir.openness import OFF
+from compiler.ir.training import Optim, Packing, Train, TrainEngine
+from runtime.engines.train.hf_config import hf_config
+from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
+from stdlib.algorithms import grpo, sft
+from stdlib.algorithms._terms import Algorithm
+from stdlib.samples import TrainBatch
+
+VOCAB = 37
+
+torch.set_num_threads(1)  # tiny products: a second thread only waits, and fights with other tests for the cores
+
+
+def tiny_model(**changes: Any) -> Model[Never]:
+    facts: dict[str, Any] = {
+        "weights": "random",
+        "family": "qwen3",
+        "num_layers": 2,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "head_dim": 16,
+        "vocab_size": VOCAB,
+        "max_position_tokens": 1024,
+        "rope_base": 10000.0,
+        "norm_eps": 1e-6,
+        "tie_embeddings": True,
+        "tokenizer": Tokenizer(),
+    }
+    return Model(**{**facts, **changes})
+
+
+def tiny_train(**changes: Any) -> Train[Never]:
+    facts: dict[str, Any] = {
+        "global_batch": 8,
+        "packing": Packing(tokens=OFF),
+        "vocab_chunk": 16,
+        "engine": TrainEngine(name="torch"),
+    }
+    return Train(**{**facts, **changes})
+
+
+def tiny_optim(**changes: Any) -> Optim[Never]:
+    facts: dict[str, Any] = {"lr": 1e-2, "total_steps": 10}
+    return Optim(**{**facts, **changes})
+
+
+def policy_params(**changes: Any) -> grpo.Params[Never]:
+    loss: dict[str, Any] = {"clip_high": 0.2, "kl": KL(), **changes}
+    return grpo.Params(algo=GroupRelativeAlgo(name="grpo"), loss=PolicyLoss(**loss))
+
+
+def supervised_params(**changes: Any) -> sft.Params[Never]:
+    return sft.Params(algo=Algo(name="sft"), loss=Loss(**changes))
+
+
+def hf_model(model: Model[Never], seed: int = 0) -> Qwen3ForCausalLM:
+    """Return Hugging Face's own model with larger random weights than it would draw, norms included."""
+    generator = torch.Generator().manual_seed(seed)
+    built = Qwen3ForCausalLM(hf_config(model))
+    with torch.no_grad():
+        for parameter in built.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(0.15 * noise if parameter.ndim > 1 else 1.0 + 0.2 * noise)
+    return built
+
+
+def tiny_weights(model: Model[Never], seed: int = 0) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in hf_model(model, seed).named_parameters()}
+
+
+def trainer_of(spec: TrainerSpec, algorithm: Algorithm = grpo, *, seed: int = 0) -> TorchTrainer:
+    return TorchTrainer(spec, algorithm, tiny_weights(spec.model, seed))
+
+
+def spec_of(**changes: Any) -> TrainerSpec:
+    parts: dict[str, Any] = {
+        "model": tiny_model(),
+        "train": tiny_train(),
+        "optim": tiny_optim(),
+        "params": policy_params(),
+    }
+    return TrainerSpec(**{**parts, **changes})
+
+
+def batch_of(sequences: Sequence[Sequence[int]], num_prompt: Sequence[int], seed: int = 0) -> TrainBatch:
+    """Return a batch whose tokens from `num_prompt[i]` on count, with random advantages and log-probs."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = [float(p >= n) for tokens, n in zip(sequences, num_prompt, strict=True) for p in range(len(tokens))]
+    tokens_T = torch.tensor([t for tokens in sequences for t in tokens])
+    mask_T = torch.tensor(mask)
+    return TrainBatch(
+        tokens_T=tokens_T,
+        lengths_N=tuple(len(tokens) for tokens in sequences),
+        mask_T=mask_T,
+        rollout_logprobs_T=(-3.0 - torch.rand(len(mask), generator=generator)) * mask_T,
+        versions_T=torch.where(mask_T > 0, 0, -1),
+        advantages_T=torch.randn(len(mask), generator=generator) * mask_T,
+    )
+
+
+def grouped_batch(seed: int = 0, *, lengths: tuple[int, int] = (1, 30)) -> TrainBatch:
+    """Return 4 prompts of unequal length with 3 responses of unequal length each."""
+    draw = random.Random(seed)
+    sequences: list[list[int]] = []
+    num_prompt: list[int] = []
+    for _ in range(4):
+        prompt = [draw.randrange(VOCAB) for _ in range(draw.randint(1, 9))]
+        for _ in range(3):
+            sequences.append(prompt + [draw.randrange(VOCAB) for _ in range(draw.randint(*lengths))])
+            num_prompt.append(len(prompt))
+    return batch_of(sequences, num_prompt, seed)
+
+
+def plain_logprobs(model: Qwen3ForCausalLM, batch: TrainBatch, temperature: float = 1.0) -> Tensor:
+    """Return [T] log-probs by one unpacked Hugging Face forward pass for each sequence."""
+    found: list[Tensor] = []
+    for tokens in batch.tokens_T.split(list(batch.lengths_N)):
+        logits = model(input_ids=tokens[None]).logits[0, :-1] / temperature
+        inside = -F.cross_entropy(logits, tokens[1:], reduction="none")
+        found += [inside.new_zeros(1), inside]
+    return torch.cat(found)
