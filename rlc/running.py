@@ -59,7 +59,9 @@ def execute(job: Job) -> int:
     except ImportError as fault:
         extra = job.plan.experiment.cluster.target
         ways = (Help(f"pip install 'rlc[{extra}]'"),)
-        raise SpecError(Diagnostic("RLC0661", f"the runtime needs {fault.name}, which is not installed", (), ways)) from fault
+        raise SpecError(
+            Diagnostic("RLC0661", f"the runtime needs {fault.name}, which is not installed", (), ways)
+        ) from fault
     place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout)
     return 0 if run_plan(job.plan, place) == "finished" else 130
 

@@ -30,7 +30,7 @@ from runtime.executors.inline import Actors, build_actors
 from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.schedules.sync import PolicySchedule, SupervisedSchedule
-from runtime.stage_job import Interrupted, StageJob, Step, StopRequest
+from runtime.stage_job import RunInterruptedError, StageJob, Step, StopRequest
 from runtime.telemetry.open_view import open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
@@ -85,9 +85,7 @@ class _Run:
             self.view.warning(f"{warning.code}: {warning.message}")
         progress, weights, resumed = self._start(found.checkpoint)
         names = [stage.name for stage in self.experiment.stages]
-        sinks = open_sinks(
-            self.experiment.log, self.place.run_dir, stages=names, resume_at=progress.metrics_offset
-        )
+        sinks = open_sinks(self.experiment.log, self.place.run_dir, stages=names, resume_at=progress.metrics_offset)
         try:
             return self._stages(progress, weights, resumed, sinks)
         finally:
@@ -98,9 +96,11 @@ class _Run:
     ) -> tuple[Progress, Mapping[str, Tensor], Mapping[str, Tensor] | None]:
         if checkpoint is None:
             seed = self.experiment.run.seed
-            return Progress(plan_hash=self.plan.hash), initial_weights(
-                self.experiment.model, root=self.place.root, seed=seed
-            ), None
+            return (
+                Progress(plan_hash=self.plan.hash),
+                initial_weights(self.experiment.model, root=self.place.root, seed=seed),
+                None,
+            )
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
         weights = load_file(checkpoint.path / "model.safetensors")
@@ -133,7 +133,7 @@ class _Run:
             self._announce(stage, progress, sinks)
             try:
                 asyncio.run(job.run(take_step))
-            except Interrupted:
+            except RunInterruptedError:
                 self.view.warning(f"stopped as asked; run the same command again to continue from step {progress.step}")
                 return "interrupted"
             weights = {name: tensor.clone() for name, tensor in actors.trainer.named_weights()}
@@ -157,9 +157,7 @@ class _Run:
             )
         )
 
-    def _job(
-        self, stage: Stage[Never], actors: Actors, progress: Progress, sinks: RunSinks
-    ) -> tuple[StageJob, Step]:
+    def _job(self, stage: Stage[Never], actors: Actors, progress: Progress, sinks: RunSinks) -> tuple[StageJob, Step]:
         worker = self._worker(stage, actors)
         take_step, num_rows, num_dropped = self._data(stage)
         if num_dropped:

@@ -39,7 +39,7 @@ class StopRequest:
         self.is_set = False
 
 
-class Interrupted(Exception):
+class RunInterruptedError(Exception):
     """The run was asked to stop, and a checkpoint has been saved."""
 
 
@@ -65,7 +65,7 @@ class StageJob:
     _measured: dict[str, float] = field(default_factory=dict)
 
     async def run(self, take_step: Step) -> None:
-        """Take steps until the stage is complete.  Raises: Interrupted after saving, if asked to stop."""
+        """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
         if self.progress.step == 0 and not isinstance(self.stage.eval, Off) and self.stage.eval.at_start:
             await self._evaluate()
         while not self.progress.is_stage_complete:
@@ -73,7 +73,7 @@ class StageJob:
             if self.stop.is_set and not self.progress.is_stage_complete:
                 self.save()
             if self.stop.is_set:
-                raise Interrupted
+                raise RunInterruptedError
 
     def sync(self) -> float:
         """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""

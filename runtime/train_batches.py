@@ -14,9 +14,7 @@ from stdlib.samples import Group, Sample, TrainBatch
 
 def rewards_of(groups: Sequence[Group]) -> torch.Tensor:
     """Return rewards_BG: [B, G] float32.  Every sample has been judged."""
-    return torch.tensor(
-        [[_judged(sample) for sample in group.samples] for group in groups], dtype=torch.float32
-    )
+    return torch.tensor([[_judged(sample) for sample in group.samples] for group in groups], dtype=torch.float32)
 
 
 def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> TrainBatch:

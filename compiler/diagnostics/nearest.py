@@ -13,9 +13,9 @@ def nearest_names(name: str, candidates: Iterable[str], *, most: int = 3) -> lis
 
 
 def edit_distance(a: str, b: str, *, limit: int) -> int:
-    """Return the number of insertions, deletions, substitutions and swaps of neighbours; more than `limit` is limit + 1.
+    """Return the number of insertions, deletions, substitutions and swaps; more than `limit` is limit + 1.
 
-    Optimal string alignment distance; case, '-' and '_' count as equal.
+    Optimal string alignment distance (a swap is of neighbours); case, '-' and '_' count as equal.
     """
     a, b = a.lower().replace("-", "_"), b.lower().replace("-", "_")
     if abs(len(a) - len(b)) > limit:

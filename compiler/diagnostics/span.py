@@ -1,6 +1,6 @@
 """A place in a source text.
 
-Offsets count code points of the text with CRLF folded to LF.  Lines and columns are computed only when a place is shown.
+Offsets count code points of the text with CRLF folded to LF.  Lines and columns are computed when a place is shown.
 """
 
 from __future__ import annotations

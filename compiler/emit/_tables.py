@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from compiler.ir.catalogue import Catalogue
@@ -94,6 +95,11 @@ def bounds_in_words(field: Field) -> str:
     """Return the domain of a number, such as `at least 1 and at most 32`, or nothing."""
     signs = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     return " and ".join(f"{signs[op]} {bound:,}" for op, bound in field.bounds)
+
+
+def labels(folder: Path) -> tuple[str, ...]:
+    """Return the labels of a folder of the standard library, such as `//recipes:grpo`."""
+    return tuple(f"//{folder.name}:{path.stem}" for path in sorted(folder.glob("*.toml")))
 
 
 def _add(found: dict[str, _Collected], record: type[Record], path: str, reader: str, *, is_list: bool = False) -> None:

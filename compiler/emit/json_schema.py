@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from types import MappingProxyType
 
-from compiler.emit._tables import ROOT, STAGE, Key, SpecTable, spec_tables
+from compiler.emit._tables import ROOT, STAGE, Key, SpecTable, labels, spec_tables
 from compiler.ir.canonical import Json
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.data import Until
@@ -42,6 +42,9 @@ _COMPARISON = r"^\s*[A-Za-z_][\w.-]*\s*(>=|<=|>|<)\s*[-+]?[0-9.][0-9_.eE+-]*\s*$
 
 _Object = dict[str, Json]
 _Names = Mapping[str, _Object]
+_UNSET: Mapping[str, Json] = MappingProxyType(
+    {"const": "off", "description": "The default of the schema, whatever a recipe sets."}
+)
 
 
 def json_schema(catalogue: Catalogue) -> _Object:
@@ -62,7 +65,7 @@ def json_schema(catalogue: Catalogue) -> _Object:
         "additionalProperties": False,
     }
     root[STAGE] = {"type": "array", "minItems": 1, "items": item, "description": "The trainings, in order."}
-    tables = {path: _table(table, top, names) for path, table in top.items() if path != ROOT}
+    tables: _Object = {path: _table(table, top, names) for path, table in top.items() if path != ROOT}
     if stage_only:
         tables["stages.run"] = _table(stage["run"], stage, names)
     return {
@@ -71,7 +74,7 @@ def json_schema(catalogue: Catalogue) -> _Object:
         "type": "object",
         "properties": {"use": use, **root},
         "additionalProperties": False,
-        "$defs": dict(sorted(tables.items())),
+        "$defs": {**dict(sorted(tables.items())), "unset": dict(_UNSET)},
     }
 
 
@@ -120,8 +123,10 @@ def _alternatives(field: Field, path: str, tables: Mapping[str, SpecTable]) -> I
     takes_any_text = any(atom.name == "str" for atom in field.kind.values)
     if field.kind.may_be_auto:
         yield {"const": "auto"}
-    if field.kind.may_be_off or (field.default is not MISSING and not takes_any_text and not field.kind.records):
+    if field.kind.may_be_off:
         yield {"const": "off"}
+    elif field.default is not MISSING and not takes_any_text:
+        yield {"$ref": "#/$defs/unset"}
 
 
 def _atom(atom: Atom, field: Field, path: str) -> Iterable[_Object]:
@@ -175,7 +180,7 @@ def _description(key: Key) -> str:
         parts.append(f"Derived; taken as {field.assumed} where several fields are open.")
     elif field.kind.may_be_auto:
         parts.append("Derived unless set.")
-    elif field.is_required:
+    elif field.is_required and not field.kind.records:
         parts.append("Required.")
     return "  ".join(parts)
 
@@ -197,16 +202,11 @@ def _closed_names(catalogue: Catalogue) -> _Names:
     return {
         "algo.name": {"enum": list(catalogue.algorithms)},
         "cluster.target": {"enum": list(catalogue.targets)},
-        "rollout.engine.name": {"enum": sorted({name for target in targets for name in target.rollout_engines})},
-        "train.engine.name": {"enum": sorted({name for target in targets for name in target.train_engines})},
+        "rollout.engine.name": {"enum": [*sorted({name for target in targets for name in target.rollout_engines})]},
+        "train.engine.name": {"enum": [*sorted({name for target in targets for name in target.train_engines})]},
         "reward.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
         "model.name": {"examples": list(models)},
     }
-
-
-def labels(folder: Path) -> tuple[str, ...]:
-    """Return the labels of a folder of the standard library, such as `//recipes:grpo`."""
-    return tuple(f"//{folder.name}:{path.stem}" for path in sorted(folder.glob("*.toml")))
 
 
 def _use(catalogue: Catalogue) -> Json:

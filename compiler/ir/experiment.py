@@ -38,7 +38,9 @@ class Budget(Record):
     rollouts: int = setting("Rollouts.", unit="rollouts")
     optimizer_steps: int = setting("Optimizer steps.", unit="optimizer steps")
     samples: int = setting("Samples trained on.", unit="samples")
-    max_sampled_tokens: int = setting("Tokens sampled for training, if every response were as long as allowed.", unit="tokens")
+    max_sampled_tokens: int = setting(
+        "Tokens sampled for training, if every response were as long as allowed.", unit="tokens"
+    )
 
 
 class Stage(Record, Generic[A]):
@@ -78,4 +80,3 @@ class Experiment(Record, Generic[A]):
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
     stages: tuple[Stage[A], ...] = setting("The trainings, in order.", default=())
-

@@ -58,9 +58,7 @@ class Run(Record):
     """[run]: what holds for the whole run."""
 
     seed: int = setting("Every random draw derives from it.", default=0, ge=0, lt=2**63)
-    executor: Literal["inline", "ray"] = setting(
-        "What carries the actors: one process, or Ray.", default="inline"
-    )
+    executor: Literal["inline", "ray"] = setting("What carries the actors: one process, or Ray.", default="inline")
 
 
 class StageRun(Record, Generic[A]):

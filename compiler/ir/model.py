@@ -43,9 +43,7 @@ class Model(Record, Generic[A]):
     num_kv_heads: int = setting("Key and value heads.", unit="heads", ge=1)
     head_dim: int = setting("Width of one head.", unit="channels", ge=2)
     vocab_size: int = setting("Rows of the embedding table.", unit="tokens", ge=2)
-    max_position_tokens: Tokens = setting(
-        "Longest sequence that the positions were made for.", unit="tokens", ge=1
-    )
+    max_position_tokens: Tokens = setting("Longest sequence that the positions were made for.", unit="tokens", ge=1)
     rope_base: float = setting("Base of the rotary position embedding.", gt=0)
     norm_eps: float = setting("Epsilon of the RMS norms.", gt=0)
     tie_embeddings: bool = setting("Whether the output head is the embedding table.")

@@ -6,6 +6,7 @@ called, which decides what one call is given: `sample`, `group` or `batch`.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from pathlib import Path
@@ -32,9 +33,7 @@ class Fault(NamedTuple):
     help: tuple[str, ...] = ()
 
 
-def bind_reward(
-    experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Path
-) -> Experiment[Auto]:
+def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Path) -> Experiment[Auto]:
     """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported."""
     stages = tuple(
         _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
@@ -113,8 +112,6 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _level(path: Path, function: str) -> str | Fault:
-    import ast
-
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as fault:

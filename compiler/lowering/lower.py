@@ -15,7 +15,7 @@ from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
 from compiler.ir.experiment import Experiment, Stage
-from compiler.ir.openness import AUTO, OFF, Auto, Off
+from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
 from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout

@@ -109,9 +109,7 @@ class Reader:
         self.consume(entry)
         self.report(
             path,
-            Diagnostic(
-                "RLC0203", f"{field.name} is a table", (Label(entry.node.span, "a list stands here", True),)
-            ),
+            Diagnostic("RLC0203", f"{field.name} is a table", (Label(entry.node.span, "a list stands here", True),)),
         )
         return self.record(cls, Table({}, entry.node.span, RECIPE), path, {})
 

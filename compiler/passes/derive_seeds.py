@@ -19,8 +19,7 @@ def derive_seeds(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
 
     def edit(editor: StageEditor) -> None:
         numbers = {
-            name: stream_seed(experiment.run.seed, editor.index * len(_STREAMS) + i)
-            for i, name in enumerate(_STREAMS)
+            name: stream_seed(experiment.run.seed, editor.index * len(_STREAMS) + i) for i, name in enumerate(_STREAMS)
         }
         editor.derive("seeds", Seeds(**numbers))
         for name in _STREAMS:

@@ -55,9 +55,7 @@ def _whole(equation: Equation, field: str, values: dict[str, int | None]) -> int
     return int(solution) if solution.denominator == 1 and solution >= 1 else None
 
 
-def _pairs(
-    stage: StageSubject, equation: Equation, values: dict[str, int | None], fields: list[str]
-) -> list[Help]:
+def _pairs(stage: StageSubject, equation: Equation, values: dict[str, int | None], fields: list[str]) -> list[Help]:
     """No single field helps: move one to its nearest value that lets another one be whole."""
     found: list[Help] = []
     for free in fields:

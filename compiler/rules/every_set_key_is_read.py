@@ -21,7 +21,7 @@ ID = "CFG-02"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
-    """Report keys of the experiment's own file and of --set that nothing reads; a recipe may bring more than is used."""
+    """Report unread keys of the experiment's own file and of --set; a recipe may bring more than is used."""
     for key in subject.unread:
         if key.why == "inert" and key.origin in WRITTEN:
             yield Diagnostic(

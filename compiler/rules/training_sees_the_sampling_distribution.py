@@ -52,9 +52,9 @@ def _check_stage(stage: StageSubject, rollout: Rollout[object], loss: PolicyLoss
     for field, full in kept:
         yield Diagnostic(
             CODE,
-            f"{stage.shown(field)} filters the distribution that is sampled, and the trainer's log-probs are unfiltered",
+            f"{stage.shown(field)} filters what is sampled, and the trainer's log-probs are unfiltered",
             stage.labels(
-                ("loss.old_logprobs", "compares both in the ratio"), (field, "tokens outside have no probability here")
+                ("loss.old_logprobs", "compares both in the ratio"), (field, "tokens outside it have no probability")
             ),
             (stage.fix(field, full), stage.fix("loss.old_logprobs", "recompute")),
             rule=ID,

@@ -61,6 +61,4 @@ def _horizon(stage: StageSubject) -> Iterator[Diagnostic]:
     helps = solved_fixes(stage, OPTIMIZER_HORIZON, values)
     if stage.written("optim.total_steps"):
         helps = (Help(f"leave {stage.shown('optim.total_steps')} out: it is then derived"), *helps)[:3]
-    yield Diagnostic(
-        CODE, message, stage.labels(*said), helps, rule=ID, paths=tuple(stage.path(f) for f in values)
-    )
+    yield Diagnostic(CODE, message, stage.labels(*said), helps, rule=ID, paths=tuple(stage.path(f) for f in values))

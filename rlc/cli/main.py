@@ -18,8 +18,15 @@ from rlc.cli.plan import plan
 from rlc.cli.run import run
 from rlc.cli.schema import schema
 
+
+def leave(code: int, **_: object) -> None:
+    """End the process with the exit code that a verb returned."""
+    raise typer.Exit(code)
+
+
 app = typer.Typer(
     name="rlc",
+    result_callback=leave,
     help="Compile reinforcement-learning experiments into plans, and run the plans.",
     add_completion=False,
     no_args_is_help=True,
@@ -49,34 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     output = choose_output(ColorChoice.AUTO, ascii_only=False)
     try:
-        code = app(list(argv) if argv is not None else None, standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        app(list(argv) if argv is not None else None, prog_name="rlc")
+    except SystemExit as end:  # Typer leaves this way, with code 2 and its own message for a wrong command line
+        return end.code if isinstance(end.code, int) else 0
     except SpecError as fault:
         return output.diagnostics(fault.diagnostics)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    except BrokenPipeError:
-        return 0
     except Exception as fault:  # the border of the process: a fault of ours becomes a report
-        return _usage_error(fault) or _report_fault(fault, output)
+        return _report_fault(fault, output)
+    raise AssertionError("a command line ends by leaving")
 
 
 def entry() -> None:
     """Run the command line of this process and leave with its exit code."""
     sys.exit(main(sys.argv[1:]))
-
-
-def _usage_error(fault: Exception) -> int:
-    from click import ClickException
-    from click.exceptions import Exit
-
-    if isinstance(fault, Exit):
-        return fault.exit_code
-    if isinstance(fault, ClickException):
-        fault.show()
-        return 2
-    return 0
 
 
 def _report_fault(fault: Exception, output: Output) -> int:

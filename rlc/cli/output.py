@@ -49,8 +49,6 @@ class Output(NamedTuple):
 
 def choose_output(color: ColorChoice, *, ascii_only: bool) -> Output:
     """Return how to print: colour on a terminal unless NO_COLOR says otherwise."""
-    wants_color = color is ColorChoice.ALWAYS or (
-        color is ColorChoice.AUTO and sys.stderr.isatty() and not no_color()
-    )
+    wants_color = color is ColorChoice.ALWAYS or (color is ColorChoice.AUTO and sys.stderr.isatty() and not no_color())
     encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower()
     return Output(wants_color, ascii_only or not encoding.startswith("utf"))

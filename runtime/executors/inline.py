@@ -45,7 +45,7 @@ def build_actors(
     experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
 ) -> Actors:
     """Return the actors that a stage asks for; the trainer starts from `weights`."""
-    algorithm = import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
+    algorithm: Any = import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
     samples = isinstance(stage.rollout, Rollout)
     spec = TrainerSpec(
         model=experiment.model,

@@ -14,6 +14,10 @@ class RewardCallError(Exception):
         self.line = line
 
 
+class RewardResultError(Exception):
+    """What a reward function returned where numbers are due, in words."""
+
+
 class ForeignCode:
     """A block that calls a reward.  Cancellation and interrupts pass; any other exception leaves as RewardCallError.
 
@@ -31,7 +35,7 @@ class ForeignCode:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Turn an exception into a fault."""
-        if isinstance(error, Exception | SystemExit) and not isinstance(error, RewardCallError):
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, RewardCallError | RewardResultError):
             words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise RewardCallError(words, self._line(error, trace)) from error
 

@@ -19,9 +19,9 @@ import sys
 from typing import IO, Any
 
 from compiler.diagnostics.diagnostic import SpecError
-from runtime.rewards.border import ForeignCode, RewardCallError
+from runtime.rewards.border import ForeignCode, RewardCallError, RewardResultError
 from runtime.rewards.functions import RewardSource, load_reward
-from runtime.rewards.numbers import RewardResultError, as_number
+from runtime.rewards.numbers import as_number
 from stdlib.rewards._isolation import Isolation
 from stdlib.samples import Sample
 

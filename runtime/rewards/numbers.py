@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Real
 
-
-class RewardResultError(Exception):
-    """What a function returned instead, in words."""
+from runtime.rewards.border import RewardResultError
 
 
 def as_number(value: object) -> float:

@@ -19,10 +19,10 @@ from typing import Any, Never, TypeVar
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.rollout import Reward
-from runtime.rewards.border import ForeignCode, RewardCallError
+from runtime.rewards.border import ForeignCode, RewardCallError, RewardResultError
 from runtime.rewards.functions import line_label, load_reward, locate_reward
 from runtime.rewards.isolated import JudgeProcess
-from runtime.rewards.numbers import RewardResultError, as_groups, as_number, as_numbers
+from runtime.rewards.numbers import as_groups, as_number, as_numbers
 from stdlib.rewards._isolation import Isolation
 from stdlib.samples import Group, Sample
 

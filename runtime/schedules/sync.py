@@ -58,9 +58,7 @@ class PolicySchedule:
         rows = job.order.take(progress.data_position, rollout.prompts_per_step)
         groups = await job.worker.groups(
             [self._prompts[row] for row in rows],
-            first_key=DrawKey(
-                seed=job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=0
-            ),
+            first_key=DrawKey(seed=job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=0),
             num_samples=rollout.samples_per_prompt,
             max_new_tokens=rollout.max_response_tokens,
             sampling=rollout.sampling,
@@ -84,8 +82,6 @@ class SupervisedSchedule:
         metrics = job.actors.trainer.step(supervised_batch(rows))
         seconds = time.perf_counter() - started
         return {**metrics, "time/train_s": seconds}
-
-
 
 
 def _train(job: StageJob, groups: Sequence[Group], advantages_BG: Tensor) -> dict[str, float]:

@@ -65,7 +65,7 @@ class Sampler:
 
     def _filtered(self, scaled_RV: Tensor) -> Tensor:
         if self._num_candidates is None:
-            value_RK, token_RK = scaled_RV.sort(-1, descending=True, stable=True)
+            value_RK, token_RK = scaled_RV.sort(dim=-1, descending=True, stable=True)
         else:
             value_RK, token_RK = scaled_RV.topk(min(self._num_candidates, scaled_RV.shape[1]), -1)
         drop_RK = torch.arange(value_RK.shape[1]) >= self._top_k_R1

@@ -173,9 +173,7 @@ class Scheduler:
             chunk: list[_Group] = []
             for group in groups:
                 longest = len(group.request.tokens)
-                if chunk and (
-                    longest > shortest * _PADDED_TO_MAX or longest * (len(chunk) + 1) > _PREFILL_TOKENS_MAX
-                ):
+                if chunk and (longest > shortest * _PADDED_TO_MAX or longest * (len(chunk) + 1) > _PREFILL_TOKENS_MAX):
                     break
                 chunk.append(group)
             del groups[: len(chunk)]
@@ -267,9 +265,7 @@ class Scheduler:
         if not torch.isfinite(logprob_R.sum()):
             return self._abort(not_finite(self._version))
         stops = set(stopped)
-        ended = [
-            row for row, s in enumerate(self._rows) if s is not None and (row in stops or self._step >= s.ends_at)
-        ]
+        ended = [row for row, s in enumerate(self._rows) if s is not None and (row in stops or self._step >= s.ends_at)]
         for row in ended:
             self._deliver(row, "stop" if row in stops else "length")
         return self._vacate(ended)

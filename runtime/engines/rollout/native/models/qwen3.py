@@ -91,7 +91,7 @@ class Qwen3:
         self._turn_T1H = _rotations(num_positions, head_dim=model.head_dim, base=model.rope_base)[:, None]
 
     def weights(self) -> Iterator[Weight]:
-        """Yield every weight once, in the order and by the names of Hugging Face's state dict; a tied head is left out."""
+        """Yield every weight once, ordered and named as Hugging Face's state dict does; a tied head is left out."""
         yield _plain("model.embed_tokens.weight", self._embed_VD)
         for i, layer in enumerate(self._layers):
             yield from self._layer_weights(f"model.layers.{i}.", layer)
@@ -113,7 +113,7 @@ class Qwen3:
         num_prompts, num_positions = token_BP.shape
         x_ND = self._embed_VD.index_select(0, token_BP.reshape(-1))
         turn_N1H = self._turn_T1H[:num_positions].repeat(num_prompts, 1, 1)
-        kept = []
+        kept: list[Tensor] = []
         for layer in self._layers:
             query, key, value = (
                 part.unflatten(0, (num_prompts, num_positions)).transpose(1, 2)

@@ -1,0 +1,66 @@
+"""`rlc explain`: the page of a code, or why a field has its value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rlc.cli.output import Output
+
+if TYPE_CHECKING:
+    from compiler.explain import Explainer
+
+
+def explain(
+    context: typer.Context,
+    subject: str = typer.Argument(help="A code (RLC0301), a rule's id (BATCH-01), or a spec."),
+    field: str | None = typer.Argument(None, help="A field of the spec, such as train.steps_per_rollout, or a table."),
+    sets: list[str] = typer.Option([], "--set", metavar="PATH=VALUE", help="Set one field; may be repeated."),
+    as_json: bool = typer.Option(False, "--json", help="Print the derivation as JSON."),
+) -> int:
+    """Explain a code, or a value of a spec: where it came from and what depends on it."""
+    output: Output = context.obj
+    if field is None and "." not in subject and "/" not in subject:
+        return _page(subject, output)
+    return _value(Path(subject), field, sets, output, as_json=as_json)
+
+
+def _page(name: str, output: Output) -> int:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help
+    from compiler.explain import nearest_codes, page_of
+
+    page = page_of(name)
+    if page is not None:
+        output.result(page.text)
+        return 0
+    helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (
+        Help("docs/reference/diagnostics.md lists all codes"),
+    )
+    return output.diagnostics([Diagnostic("RLC0019", f"there is no code or rule {name}", help=helps)])
+
+
+def _value(spec: Path, field: str | None, sets: list[str], output: Output, *, as_json: bool) -> int:
+    from compiler.compile import compile_spec
+    from compiler.explain import Explainer
+    from rlc.catalogue import scan
+
+    compiled = compile_spec(spec, scan(), overrides=sets)
+    code = output.diagnostics(compiled.diagnostics)
+    if compiled.subject is None:
+        return code
+    return _fields(Explainer(compiled.subject), field, output, as_json=as_json) or code
+
+
+def _fields(explainer: Explainer, field: str | None, output: Output, *, as_json: bool) -> int:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help
+    from compiler.explain import to_json
+    from compiler.ir.canonical import dump
+
+    paths = explainer.paths if field is None else explainer.find(field)
+    if not paths:
+        helps = tuple(Help(f"did you mean {name}?") for name in explainer.nearest(field or ""))
+        return output.diagnostics([Diagnostic("RLC0019", f"this experiment has no field {field}", help=helps)])
+    output.result(dump(to_json(explainer, paths)))
+    return 0
