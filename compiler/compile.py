@@ -22,12 +22,16 @@ from compiler.rules.catalogue import load_rules
 
 
 class Compiled(NamedTuple):
-    """A plan with what is known about it; `plan` is None where the diagnostics hold an error."""
+    """A plan with what is known about it; `plan` is None where the diagnostics hold an error.
+
+    `broken` are the paths of fields that could not be read and hold stand-ins.
+    """
 
     plan: Plan | None
     subject: Subject | None
     diagnostics: tuple[Diagnostic, ...]
     root: Path | None
+    broken: frozenset[str] = frozenset()
 
 
 def compile_spec(path: Path, catalogue: Catalogue, *, overrides: Sequence[str] = ()) -> Compiled:
@@ -41,15 +45,13 @@ def compile_spec(path: Path, catalogue: Catalogue, *, overrides: Sequence[str] =
     if loaded is None:
         return Compiled(None, None, tuple(reporter.diagnostics), None)
     lowered = lower(loaded, catalogue, reporter)
-    if lowered is None:
-        return Compiled(None, None, tuple(reporter.diagnostics), loaded.root)
     subject = lowered.subject
     resolved = run_pipeline(subject.experiment, subject.origins, catalogue)
     subject = subject._replace(experiment=resolved)
     for diagnostic in _independent(check_rules(subject), lowered.broken):
         reporter.add(diagnostic)
     plan = None if reporter.has_errors else freeze(resolved)
-    return Compiled(plan, subject, tuple(reporter.diagnostics), loaded.root)
+    return Compiled(plan, subject, tuple(reporter.diagnostics), loaded.root, lowered.broken)
 
 
 def check_rules(subject: Subject) -> Iterator[Diagnostic]:

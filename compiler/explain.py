@@ -5,7 +5,7 @@ Everything is read from the Provenance that compiling leaves behind; nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.page import Page, read_pages, rule_page
 from compiler.diagnostics.span import Span
 from compiler.ir.canonical import Json
-from compiler.ir.equations import EQUATIONS
+from compiler.ir.equations import EQUATIONS, Equation
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.paths import leaves, read
@@ -30,12 +30,16 @@ class FieldFacts(NamedTuple):
     """What there is to say about one field.
 
     `path` is the internal path, `shown` the one that a person writes; `inputs` and `dependents` are internal paths.
+    `is_known` is false where the value could not be read, or follows from one that could not; `is_derived` is said of a
+    field that a spec cannot set.
     """
 
     path: str
     shown: str
     value: object
+    is_known: bool
     field: Field
+    is_derived: bool
     may_change_on_resume: bool
     origin: Origin | None
     inputs: tuple[str, ...]
@@ -62,32 +66,35 @@ def nearest_codes(name: str) -> list[str]:
 
 
 class Explainer:
-    """The fields of one compiled experiment, with the edges between them in both directions."""
+    """The fields of one compiled experiment, with the edges between them in both directions.
 
-    def __init__(self, subject: Subject) -> None:
+    Args:
+        broken: paths of fields that could not be read; these, and what was derived from them, are not known.
+    """
+
+    def __init__(self, subject: Subject, *, broken: Iterable[str] = ()) -> None:
         self.subject = subject
         self.experiment: Experiment[Auto] = subject.experiment
-        self.paths = tuple(path for path, _ in leaves(self.experiment))
+        # A list of stages that could not be read is empty, and would be a leaf.
+        self.paths = tuple(path for path, _ in leaves(self.experiment) if path != "stages")
         self._shown = {path: self.shown(path) for path in self.paths}
         self._dependents: dict[str, list[str]] = {}
         for path, origin in subject.origins.items():
             for source in origin.inputs:
                 self._dependents.setdefault(source, []).append(path)
+        self._unknown = self._spoilt_by(broken)
 
-    def find(self, name: str) -> tuple[str, ...]:
-        """Return the internal paths that a name means: a field, that of several stages, or all of a table.
+    def fields_called(self, name: str) -> tuple[str, ...]:
+        """Return the internal paths of a field; a name without a stage means that field of every stage that has it."""
+        wanted = _dotted(name)
+        exact = tuple(path for path, shown in self._shown.items() if wanted in (path, shown))
+        return exact or tuple(path for path in self.paths if wanted == _without_stage(path))
 
-        A name without a stage, such as `train.global_batch`, means that field of every stage that has it.
-        """
-        exact = [path for path, shown in self._shown.items() if name in (path, shown, _without_stage(path))]
-        if exact:
-            return tuple(exact)
-        table = f"{name}."
-        return tuple(
-            path
-            for path, shown in self._shown.items()
-            if any(known.startswith(table) for known in (path, shown, _without_stage(path)))
-        )
+    def fields_of_table(self, name: str) -> tuple[str, ...]:
+        """Return the internal paths of all fields of a table, by the same names."""
+        table = f"{_dotted(name)}."
+        names = {path: (path, shown, _without_stage(path)) for path, shown in self._shown.items()}
+        return tuple(path for path, known in names.items() if any(one.startswith(table) for one in known))
 
     def nearest(self, name: str) -> list[str]:
         """Return names of fields that a person may have meant, as they would be written."""
@@ -104,7 +111,9 @@ class Explainer:
             path=path,
             shown=self.shown(path),
             value=read(self.experiment, path),
+            is_known=path not in self._unknown,
             field=chain[-1],
+            is_derived=any(f.is_derived for f in chain),
             may_change_on_resume=any(f.on_resume == "may_change" or not f.in_hash for f in chain),
             origin=origin,
             inputs=origin.inputs if origin else (),
@@ -112,16 +121,27 @@ class Explainer:
         )
 
     def shown(self, path: str) -> str:
-        """Return a path as a person writes it."""
-        return shown_path(
-            path, tuple(stage.name for stage in self.experiment.stages), has_stage_list=self.subject.has_stage_list
-        )
+        """Return a path as a person writes it; the name of the only stage is not that of the experiment."""
+        names = tuple(stage.name for stage in self.experiment.stages)
+        shown = shown_path(path, names, has_stage_list=self.subject.has_stage_list)
+        is_taken = shown != path and shown in type(self.experiment).fields()
+        return shown_path(path, names, has_stage_list=True) if is_taken else shown
 
     def is_shared(self, paths: Sequence[str]) -> bool:
         """Whether fields of several stages say the same: one value, from one place."""
         first = self.facts(paths[0])
         same = [self.facts(path) for path in paths[1:]]
         return all(f.value == first.value and f.origin == first.origin and not f.inputs for f in same)
+
+    def _spoilt_by(self, broken: Iterable[str]) -> dict[str, None]:
+        waiting = list(broken)
+        found: dict[str, None] = {}
+        for path in waiting:  # grows while it is read
+            if path not in found:
+                found[path] = None
+                waiting += self._dependents.get(path, ())
+                waiting += [p for p in self.paths if p.startswith(f"{path}.")]
+        return found
 
     def _depending_on(self, path: str) -> tuple[str, ...]:
         """Fields that were derived from this one; a record that was derived as a whole stands for its own fields."""
@@ -153,23 +173,28 @@ def place(span: Span) -> str:
     return span.file.name if span.file.name == "--set" else f"{span.file.name}:{span.line}"
 
 
-def meaning_of(by: str) -> str:
-    """Return in words what a pass or an equation does."""
-    for equation in EQUATIONS:
-        if equation.name == by:
-            return f"the {by}: {equation}"
-    for step in PIPELINE:
-        if step.name == by:
-            module = (step.run.__globals__.get("__doc__") or "").partition("\n")[0]
-            return f"{by}: {module}"
-    return "the reader of the spec"
+def source_line(span: Span) -> str:
+    """Return the line that a text stands on."""
+    return span.file.line(span.line).strip()
+
+
+def equation_called(name: str) -> Equation | None:
+    """Return the equation of a name, or None if it is a pass."""
+    return next((equation for equation in EQUATIONS if equation.name == name), None)
+
+
+def summary_of_pass(name: str) -> str:
+    """Return in one line what a pass does, or nothing for what is not one."""
+    step = next((step for step in PIPELINE if step.name == name), None)
+    return "" if step is None else (step.run.__globals__.get("__doc__") or "").partition("\n")[0]
 
 
 def _node(explainer: Explainer, facts: FieldFacts) -> Json:
     origin = facts.origin
     value = facts.value
     return {
-        "value": list(value) if isinstance(value, tuple) else "auto" if value is AUTO else _plain(value),
+        "value": _plain(value) if facts.is_known else None,
+        "is_known": facts.is_known,
         "unit": facts.field.unit,
         "doc": facts.field.doc,
         "bounds": dict(facts.field.bounds),
@@ -183,7 +208,7 @@ def _node(explainer: Explainer, facts: FieldFacts) -> Json:
 def _origin(origin: Origin) -> Json:
     found: dict[str, Json] = {"kind": origin.kind}
     if origin.span is not None:
-        found |= {"file": origin.span.file.name, "line": origin.span.line, "text": _line(origin.span)}
+        found |= {"file": origin.span.file.name, "line": origin.span.line, "text": source_line(origin.span)}
     if origin.by:
         found["by"] = origin.by
     if origin.shadowed:
@@ -192,11 +217,16 @@ def _origin(origin: Origin) -> Json:
 
 
 def _plain(value: object) -> Json:
-    return "off" if value is OFF else value if isinstance(value, (bool, int, float, str)) else repr(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if value is OFF or value is AUTO:
+        return repr(value)
+    return value if isinstance(value, (bool, int, float, str)) else repr(value)
 
 
-def _line(span: Span) -> str:
-    return span.file.line(span.line).strip()
+def _dotted(name: str) -> str:
+    """A path with indices as --set writes them (`data.train[0].path`) in the form that internal paths have."""
+    return name.replace("[", ".").replace("]", "")
 
 
 def _without_stage(path: str) -> str:

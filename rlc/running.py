@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,20 @@ from compiler.ir.plan import Plan, read_plan
 from compiler.rules.resume_keeps_the_experiment import check_resume
 from rlc import environ
 from rlc.catalogue import scan
+from rlc.run_lock import not_writable, run_lock
 
+ORIGIN = "origin.json"
 _LARGEST_PLAN = 16 << 20
+
+# The experiment and what it reads were in order, and the run broke all the same.
+_RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651"})
+
+
+class Place(NamedTuple):
+    """What the command line says of folders: of a saved plan the root that its paths are relative to, and the run's."""
+
+    root: Path | None = None
+    run_dir: Path | None = None
 
 
 class Job(NamedTuple):
@@ -36,51 +49,98 @@ class Prepared(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def prepare(path: Path, *, overrides: Sequence[str], run_dir: Path | None) -> Prepared:
+def prepare(path: Path, *, overrides: Sequence[str], place: Place) -> Prepared:
     """Return what is to be executed, after every check that needs no torch."""
     catalogue = scan()
-    plan, root, text, diagnostics = _plan(path, catalogue, overrides)
-    if plan is None:
-        return Prepared(None, diagnostics)
-    where = run_dir or Path("runs") / plan.experiment.name
-    found = (*_cannot_execute(plan, catalogue), *_changed(plan, catalogue, where))
-    if any(d.severity == "error" for d in found):
-        return Prepared(None, (*diagnostics, *found))
-    return Prepared(Job(plan, root, where, text), (*diagnostics, *found))
+    try:
+        is_plan = path.suffix == ".json"
+        job, warnings = (
+            _from_plan(path, catalogue, overrides, place) if is_plan else _from_spec(path, catalogue, overrides, place)
+        )
+    except SpecError as fault:
+        return Prepared(None, fault.diagnostics)
+    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
+    return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
 def execute(job: Job) -> int:
-    """Run a job and return its exit code: 0 finished, 130 interrupted with a checkpoint saved."""
-    _save(job)
+    """Run a job and return its exit code: 0 finished, 130 interrupted with a checkpoint saved.
+
+    Raises: SpecError for what is wrong with the experiment or breaks the run; `exit_code` tells them apart.
+    """
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
+    _check_installed(job.plan.experiment.cluster.target)
+    from runtime.driver import RunPlace, run_plan
+
+    with run_lock(job.run_dir):
+        # Again, now that nobody else can: another process may have begun this run since.
+        changed = _changed(job.plan, scan(), job.run_dir)
+        if changed:
+            raise SpecError(*changed)
+        _save(job)
+        place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout)
+        return 0 if run_plan(job.plan, place) == "finished" else 130
+
+
+def exit_code(fault: SpecError) -> int:
+    """Return 4 for a run that broke although all it was given was in order, otherwise 1."""
+    return 4 if fault.diagnostics[0].code in _RUN_BROKE else 1
+
+
+def _check_installed(target: str) -> None:
     try:
-        from runtime.driver import RunPlace, run_plan
-    except ImportError as fault:
-        extra = job.plan.experiment.cluster.target
-        ways = (Help(f"pip install 'rlc[{extra}]'"),)
-        raise SpecError(
-            Diagnostic("RLC0661", f"the runtime needs {fault.name}, which is not installed", (), ways)
-        ) from fault
-    place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout)
-    return 0 if run_plan(job.plan, place) == "finished" else 130
+        import_module("runtime.driver")
+    except ModuleNotFoundError as fault:
+        missing = fault.name or str(fault)
+        if missing.partition(".")[0] in ("runtime", "stdlib", "compiler"):
+            raise
+        ways = (Help(f"pip install 'rlc[{target}]'"),)
+        message = f"the runtime needs {missing}, which is not installed"
+        raise SpecError(Diagnostic("RLC0661", message, help=ways)) from fault
 
 
-def _plan(
-    path: Path, catalogue: Catalogue, overrides: Sequence[str]
-) -> tuple[Plan | None, Path, str, tuple[Diagnostic, ...]]:
-    if path.suffix == ".json":
-        if overrides:
-            message = "a plan is executed as it is: --set changes a spec"
-            return None, path.parent, "", (Diagnostic("RLC0017", message, help=(Help("run the spec instead"),)),)
-        try:
-            return read_saved_plan(path, catalogue), path.resolve().parent, "", ()
-        except SpecError as fault:
-            return None, path.parent, "", fault.diagnostics
+def _from_spec(
+    path: Path, catalogue: Catalogue, overrides: Sequence[str], place: Place
+) -> tuple[Job, tuple[Diagnostic, ...]]:
     compiled = compile_spec(path, catalogue, overrides=overrides)
     if compiled.plan is None or compiled.root is None:
-        return None, path.parent, "", compiled.diagnostics
-    return compiled.plan, compiled.root, path.read_text(encoding="utf-8"), compiled.diagnostics
+        raise SpecError(*compiled.diagnostics)
+    run_dir = place.run_dir or Path("runs") / compiled.plan.experiment.name
+    text = path.read_text(encoding="utf-8")
+    return Job(compiled.plan, compiled.root, run_dir, text), compiled.diagnostics
+
+
+def _from_plan(
+    path: Path, catalogue: Catalogue, overrides: Sequence[str], place: Place
+) -> tuple[Job, tuple[Diagnostic, ...]]:
+    if overrides:
+        message = "a plan is executed as it is: --set changes a spec"
+        raise SpecError(Diagnostic("RLC0017", message, help=(Help("run the spec instead"),)))
+    plan = read_saved_plan(path, catalogue)
+    folder = path.resolve().parent
+    is_of_a_run = (folder / ORIGIN).exists()
+    root = place.root or (_origin(folder) if is_of_a_run else folder)
+    absent = [source.path for stage in plan.experiment.stages for source in stage.data.train]
+    absent = [name for name in absent if not (root / name).exists()]
+    if absent and place.root is None:
+        message = f"{path} names {absent[0]}, which is not below {os.path.relpath(root)}"
+        way = Help("give --root DIR: the folder of the spec that the plan was made of")
+        raise SpecError(Diagnostic("RLC0021", message, help=(way,)))
+    # The plan of a run directory continues that run.
+    run_dir = place.run_dir or (path.parent if is_of_a_run else Path("runs") / plan.experiment.name)
+    return Job(plan, root.resolve(), run_dir, ""), ()
+
+
+def _origin(folder: Path) -> Path:
+    """Return the root that a run directory was started with."""
+    try:
+        found = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        return folder / str(found["root"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        way = Help("give --root DIR: the folder of the spec that the run was started with")
+        message = f"{folder.name}/{ORIGIN} does not name the root of the run: {fault}"
+        raise SpecError(Diagnostic("RLC0021", message, help=(way,))) from fault
 
 
 def read_saved_plan(path: Path, catalogue: Catalogue) -> Plan:
@@ -109,8 +169,12 @@ def _changed(plan: Plan, catalogue: Catalogue, run_dir: Path) -> list[Diagnostic
     saved = run_dir / "plan.json"
     if run_dir.exists() and not run_dir.is_dir():
         return [Diagnostic("RLC0018", f"{run_dir} is not a directory", help=(Help("name another --run-dir"),))]
-    if not saved.exists():
+    if not _has_begun(run_dir):
         return []
+    if not saved.exists():
+        ways = (Help("put plan.json back, or name another --run-dir"),)
+        message = f"{run_dir} holds a run but no plan.json: nothing says which experiment it is of"
+        return [Diagnostic("RLC0018", message, help=ways)]
     try:
         before = read_saved_plan(saved, catalogue)
     except SpecError as fault:
@@ -118,21 +182,33 @@ def _changed(plan: Plan, catalogue: Catalogue, run_dir: Path) -> list[Diagnostic
     return list(check_resume(before, plan, where=str(run_dir)))
 
 
+def _has_begun(run_dir: Path) -> bool:
+    """Whether a run has recorded anything there, rather than having failed at its data or weights."""
+    metrics = run_dir / "metrics.jsonl"
+    return any((run_dir / "checkpoints").glob("step_*")) or (metrics.exists() and metrics.stat().st_size > 0)
+
+
 def _save(job: Job) -> None:
     """Write the plan, the spec and the root into the run directory.  Raises: SpecError RLC0018 if that is refused."""
-    root = os.path.relpath(job.root, job.run_dir)
+    root = os.path.relpath(job.root.resolve(), job.run_dir.resolve())
     try:
-        job.run_dir.mkdir(parents=True, exist_ok=True)
-        _replace(job.run_dir / "plan.json", job.plan.to_text())
+        # The plan comes last: with it, the directory is that of this experiment.
         if job.spec_text:
             _replace(job.run_dir / "spec.toml", job.spec_text)
-        _replace(job.run_dir / "origin.json", json.dumps({"root": root}) + "\n")
+        _replace(job.run_dir / ORIGIN, json.dumps({"root": root}) + "\n")
+        _replace(job.run_dir / "plan.json", job.plan.to_text())
     except OSError as fault:
-        why = fault.strerror or str(fault)
-        raise SpecError(Diagnostic("RLC0018", f"{job.run_dir} cannot be written: {why}")) from fault
+        raise SpecError(not_writable(job.run_dir, fault)) from fault
 
 
 def _replace(path: Path, text: str) -> None:
+    """Give a file this content, on the disk; a file that has it already is left alone."""
+    data = text.encode()
+    if path.exists() and path.read_bytes() == data:
+        return
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)

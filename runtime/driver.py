@@ -5,32 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal, Never, TextIO
+from typing import Literal, NamedTuple, Never, TextIO
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from compiler.ir.rollout import Rollout
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
-from runtime.data.demonstrations import load_demonstrations
 from runtime.data.order import DataOrder
-from runtime.data.prompts import PromptSet, load_prompts
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors, build_actors
 from runtime.progress import Progress
+from runtime.rewards.functions import load_reward, locate_reward
 from runtime.rollouts import RolloutWorker
-from runtime.schedules.sync import PolicySchedule, SupervisedSchedule
-from runtime.stage_job import RunInterruptedError, StageJob, Step, StopRequest
+from runtime.stage_data import StageData, load_stage_data
+from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
+from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
@@ -70,6 +71,14 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
         view.close()
 
 
+class _Start(NamedTuple):
+    """Where a run begins.  `state` is that of the trainer in the middle of a stage, or None at the start of one."""
+
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    state: Mapping[str, Tensor] | None
+
+
 class _Run:
     """The state that outlives a stage."""
 
@@ -83,63 +92,84 @@ class _Run:
         found = self.store.latest_valid()
         for warning in found.warnings:
             self.view.warning(f"{warning.code}: {warning.message}")
-        progress, weights, resumed = self._start(found.checkpoint)
+        start = self._start(found.checkpoint)
+        if start.progress.stage == len(self.experiment.stages):
+            return self._finished_before(start.progress)
+        # What every stage reads is read before anything is trained, and before metrics.jsonl is cut back.
+        data = self._all_data(start)
+        self.store.discard_unfinished()
         names = [stage.name for stage in self.experiment.stages]
-        sinks = open_sinks(self.experiment.log, self.place.run_dir, stages=names, resume_at=progress.metrics_offset)
+        resume_at = start.progress.metrics_offset
+        sinks = open_sinks(self.experiment.log, self.place.run_dir, stages=names, resume_at=resume_at)
         try:
-            return self._stages(progress, weights, resumed, sinks)
+            if self._stages(start, data, sinks) == "interrupted":
+                return "interrupted"
         finally:
             sinks.close()
+        self.view.finished(write_summary(self.place.run_dir, experiment=self.experiment.name))
+        return "finished"
 
-    def _start(
-        self, checkpoint: Checkpoint | None
-    ) -> tuple[Progress, Mapping[str, Tensor], Mapping[str, Tensor] | None]:
+    def _start(self, checkpoint: Checkpoint | None) -> _Start:
         if checkpoint is None:
-            seed = self.experiment.run.seed
-            return (
-                Progress(plan_hash=self.plan.hash),
-                initial_weights(self.experiment.model, root=self.place.root, seed=seed),
-                None,
-            )
+            weights = initial_weights(self.experiment.model, root=self.place.root, seed=self.experiment.run.seed)
+            return _Start(Progress(plan_hash=self.plan.hash), weights, None)
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
         weights = load_file(checkpoint.path / "model.safetensors")
-        state = {**{f"model.{name}": t for name, t in weights.items()}, **checkpoint.tensors()}
-        longer = progress.step < self.experiment.stages[progress.stage].run.max_steps
-        is_last = progress.stage == len(self.experiment.stages) - 1
-        if progress.is_stage_complete and not (is_last and longer and self._has_no_bound(progress)):
+        if is_complete(self.experiment.stages[progress.stage], progress):
             progress.next_stage()
-            return progress, weights, None
-        progress.is_stage_complete = False
-        return progress, weights, state
+            return _Start(progress, weights, None)
+        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **checkpoint.tensors()})
 
-    def _has_no_bound(self, progress: Progress) -> bool:
-        return isinstance(self.experiment.stages[progress.stage].until, Off)
+    def _finished_before(self, progress: Progress) -> Outcome:
+        MetricsFile.truncate(self.place.run_dir / "metrics.jsonl", progress.metrics_offset)
+        summary = write_summary(self.place.run_dir, experiment=self.experiment.name)
+        self.view.warning("this run had finished before: there was nothing left to do")
+        self.view.finished(summary)
+        return "finished"
 
-    def _stages(
-        self,
-        progress: Progress,
-        weights: Mapping[str, Tensor],
-        resumed: Mapping[str, Tensor] | None,
-        sinks: RunSinks,
-    ) -> Outcome:
-        while progress.stage < len(self.experiment.stages):
+    def _all_data(self, start: _Start) -> dict[int, StageData]:
+        first = start.progress.stage
+        found: dict[int, StageData] = {}
+        for index, stage in enumerate(self.experiment.stages[first:], first):
+            found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
+            if not isinstance(stage.reward, Off):
+                load_reward(locate_reward(stage.reward, root=self.place.root))
+        before = start.progress.data_digest
+        if before and before != found[first].digest:
+            raise SpecError(_other_data(self.experiment.stages[first]))
+        return found
+
+    def _stages(self, start: _Start, data: Mapping[int, StageData], sinks: RunSinks) -> Outcome:
+        progress, weights, state = start
+        while True:
             stage = self.experiment.stages[progress.stage]
             actors = build_actors(self.experiment, stage, weights, root=self.place.root)
-            if resumed is not None:
-                actors.trainer.load_state(resumed)
-                resumed = None
-            job, take_step = self._job(stage, actors, progress, sinks)
-            self._announce(stage, progress, sinks)
             try:
-                asyncio.run(job.run(take_step))
+                if state is not None:
+                    actors.trainer.load_state(state)
+                job = self._job(stage, actors, progress, data[progress.stage], sinks)
+                self._announce(stage, progress, sinks)
+                asyncio.run(job.run(data[progress.stage].take_step))
             except RunInterruptedError:
-                self.view.warning(f"stopped as asked; run the same command again to continue from step {progress.step}")
-                return "interrupted"
+                return self._interrupted(stage, progress)
+            finally:
+                if actors.reward is not None:
+                    actors.reward.close()
+            if progress.stage == len(self.experiment.stages) - 1:
+                return "finished"
+            if self.stop.is_set:
+                return self._interrupted(stage, progress)
             weights = {name: tensor.clone() for name, tensor in actors.trainer.named_weights()}
+            state = None
             progress.next_stage()
-        self.view.finished(write_summary(self.place.run_dir, experiment=self.experiment.name))
-        return "finished"
+
+    def _interrupted(self, stage: Stage[Never], progress: Progress) -> Outcome:
+        self.view.warning(
+            f"stopped as asked after step {progress.step} of stage {stage.name}, and saved; "
+            "run the same command again to continue"
+        )
+        return "interrupted"
 
     def _announce(self, stage: Stage[Never], progress: Progress, sinks: RunSinks) -> None:
         until = stage.until
@@ -157,48 +187,27 @@ class _Run:
             )
         )
 
-    def _job(self, stage: Stage[Never], actors: Actors, progress: Progress, sinks: RunSinks) -> tuple[StageJob, Step]:
+    def _job(
+        self, stage: Stage[Never], actors: Actors, progress: Progress, data: StageData, sinks: RunSinks
+    ) -> StageJob:
+        if data.num_dropped:
+            self.view.warning(f"{data.num_dropped} rows of the training data are too long and were dropped")
+        progress.data_digest = data.digest
         worker = self._worker(stage, actors)
-        take_step, num_rows, num_dropped = self._data(stage)
-        if num_dropped:
-            self.view.warning(f"{num_dropped} rows of the training data are too long and were dropped")
-        job = StageJob(
+        return StageJob(
             experiment=self.experiment,
             stage=stage,
             actors=actors,
             tokenizer=self.tokenizer,
-            order=DataOrder(num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
+            order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,
-            evaluator=self._evaluator(stage, worker),
+            evaluator=_evaluator(stage, data, worker),
             progress=progress,
             store=self.store,
             sinks=sinks,
             view=self.view,
             stop=self.stop,
-            num_dropped=num_dropped,
         )
-        return job, take_step
-
-    def _data(self, stage: Stage[Never]) -> tuple[Step, int, int]:
-        rollout, root = stage.rollout, self.place.root
-        if isinstance(rollout, Rollout):
-            prompts = load_prompts(
-                stage.data.train,
-                self.tokenizer,
-                root=root,
-                max_prompt_tokens=rollout.max_prompt_tokens,
-                overlong=rollout.overlong_prompts,
-            )
-            return PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_dropped
-        samples = not isinstance(rollout, Off)
-        shown = load_demonstrations(
-            stage.data.train,
-            self.tokenizer,
-            root=root,
-            max_context_tokens=rollout.max_context_tokens if samples else self.experiment.model.max_position_tokens,
-            overlong=rollout.overlong_prompts if samples else "error",
-        )
-        return SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_dropped
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
         if actors.engine is None or actors.reward is None or isinstance(stage.rollout, Off):
@@ -206,35 +215,34 @@ class _Run:
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
         return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
 
-    def _evaluator(self, stage: Stage[Never], worker: RolloutWorker | None) -> Evaluator | None:
-        settings, rollout = stage.eval, stage.rollout
-        if isinstance(settings, Off) or isinstance(rollout, Off) or worker is None:
-            return None
-        prompts = {}
-        for measured in settings.sets:
-            found: PromptSet = load_prompts(
-                (measured,),
-                self.tokenizer,
-                root=self.place.root,
-                max_prompt_tokens=rollout.max_prompt_tokens,
-                overlong=rollout.overlong_prompts,
-            )
-            most = len(found.prompts) if isinstance(settings.max_prompts, Off) else settings.max_prompts
-            prompts[measured.name] = found.prompts[:most]
-        return Evaluator(
-            settings, prompts, worker, seed=stage.seeds.evaluation, max_new_tokens=rollout.max_response_tokens
-        )
+
+def _evaluator(stage: Stage[Never], data: StageData, worker: RolloutWorker | None) -> Evaluator | None:
+    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off) or worker is None:
+        return None
+    tokens = stage.rollout.max_response_tokens
+    return Evaluator(stage.eval, data.heldout, worker, seed=stage.seeds.evaluation, max_new_tokens=tokens)
+
+
+def _other_data(stage: Stage[Never]) -> Diagnostic:
+    files = ", ".join(source.path for source in stage.data.train)
+    return Diagnostic(
+        "RLC0663",
+        f"the training data of stage {stage.name} is not what it was when the checkpoint was written: {files}",
+        help=(Help("put back the files that the run was started with"), Help("or start in another run directory")),
+        paths=("data.train",),
+    )
 
 
 @contextlib.contextmanager
 def _signals_ask(stop: StopRequest, view: View) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM ask for a stop after the step under way; a second SIGINT ends at once."""
+    """Let the first SIGINT or SIGTERM ask for a stop after the step under way; a second one ends at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.is_set:
             raise KeyboardInterrupt
         stop.is_set = True
-        view.warning("stopping after this step; a checkpoint will be saved")
+        # In a thread: the signal may have come in the middle of a write to the stream that the view shows itself on.
+        threading.Thread(target=view.warning, args=("stopping after this step; a checkpoint will be saved",)).start()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

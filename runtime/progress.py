@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
@@ -14,8 +14,12 @@ class Progress:
     """Counters of a run, advanced by the loop that owns them.
 
     `stage` is an index; `step` counts within the stage, `global_step` over all stages; `data_position` counts the rows
-    drawn in the stage; `metrics_offset` is the length of metrics.jsonl in bytes.  The version of the weights that an
-    engine holds is the global step after which they were sent.
+    drawn in the stage, `data_digest` names the files they are drawn from; `measured` is what was evaluated after this
+    very step, if anything was; `metrics_offset` is the length of metrics.jsonl in bytes.  The version of the weights
+    that an engine holds is the global step after which they were sent.
+
+    Whether the stage is complete is not recorded: it follows from these and the plan, which may have been given more
+    steps since.
     """
 
     plan_hash: str
@@ -23,8 +27,9 @@ class Progress:
     step: int = 0
     global_step: int = 0
     data_position: int = 0
+    data_digest: str = ""
     metrics_offset: int = 0
-    is_stage_complete: bool = False
+    measured: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return what a checkpoint's state.json holds."""
@@ -44,4 +49,5 @@ class Progress:
         """Begin the next stage."""
         self.stage += 1
         self.step = self.data_position = 0
-        self.is_stage_complete = False
+        self.data_digest = ""
+        self.measured.clear()

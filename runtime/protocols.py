@@ -70,7 +70,7 @@ class RolloutEngine(Protocol):
         ...
 
     def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
-        """Take over weights by their Hugging Face names.  Raises: RuntimeFault if a name or shape does not fit."""
+        """Take over weights by their Hugging Face names.  Raises: SpecError if a name or shape does not fit."""
         ...
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -98,7 +98,7 @@ class Reward(Protocol):
     """Judges responses, concurrently with generation."""
 
     async def score(self, group: Group) -> Group:
-        """Return the group with every sample's reward filled in.  Raises: RuntimeFault if a reward fails."""
+        """Return the group with every sample's reward filled in.  Raises: SpecError if a reward fails."""
         ...
 
 

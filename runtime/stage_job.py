@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
 
-from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
@@ -43,6 +42,11 @@ class RunInterruptedError(Exception):
     """The run was asked to stop, and a checkpoint has been saved."""
 
 
+def is_complete(stage: Stage[Never], progress: Progress) -> bool:
+    """Whether a stage has taken all its steps, or what was measured after the last one meets its bound."""
+    return progress.step >= stage.run.max_steps or _bound_is_met(stage, progress)
+
+
 @dataclass(kw_only=True, slots=True)
 class StageJob:
     """What a schedule works with."""
@@ -59,21 +63,20 @@ class StageJob:
     sinks: RunSinks
     view: View
     stop: StopRequest
-    num_dropped: int = 0
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
-    _measured: dict[str, float] = field(default_factory=dict)
 
     async def run(self, take_step: Step) -> None:
         """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
-        if self.progress.step == 0 and not isinstance(self.stage.eval, Off) and self.stage.eval.at_start:
+        if self._is_due_at_start():
             await self._evaluate()
-        while not self.progress.is_stage_complete:
-            await self._step(take_step)
-            if self.stop.is_set and not self.progress.is_stage_complete:
+            if is_complete(self.stage, self.progress):
                 self.save()
+        while not is_complete(self.stage, self.progress):
             if self.stop.is_set:
+                self.save()
                 raise RunInterruptedError
+            await self._step(take_step)
 
     def sync(self) -> float:
         """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""
@@ -109,46 +112,55 @@ class StageJob:
         metrics = await take_step(self)
         progress.step += 1
         progress.global_step += 1
+        progress.measured.clear()
         row = self.row({**metrics, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
-        is_last = progress.step >= self.stage.run.max_steps
-        if self._is_due(is_last):
+        if self._is_due():
             await self._evaluate()
-        if is_last or self._bound_is_met():
-            progress.is_stage_complete = True
-            if not is_last and not self._is_due(is_last):
-                raise InternalError("a stage ended on a metric that was not measured")
-            if is_last and not isinstance(self.stage.until, Off) and not self._bound_is_met():
-                self.view.warning(
-                    f"stage {self.stage.name} ended after {progress.step} steps, its bound; "
-                    f"{self.stage.until.metric} was {self._measured.get(self.stage.until.metric, 0.0):.3f}"
-                )
+        if progress.step >= self.stage.run.max_steps:
+            self._warn_of_missed_bound()
         interval = self.stage.checkpoint.interval
-        if progress.is_stage_complete or (not isinstance(interval, Off) and progress.step % interval == 0):
+        if is_complete(self.stage, progress) or (not isinstance(interval, Off) and progress.step % interval == 0):
             self.save()
 
-    def _is_due(self, is_last: bool) -> bool:
+    def _is_due_at_start(self) -> bool:
+        # A stage that was asked to stop before its first step has been measured already.
+        is_new = self.progress.step == 0 and not self.progress.measured
+        return is_new and not isinstance(self.stage.eval, Off) and self.stage.eval.at_start
+
+    def _is_due(self) -> bool:
         if isinstance(self.stage.eval, Off):
             return False
-        interval = self.stage.eval.interval
-        return is_last or (not isinstance(interval, Off) and self.progress.step % interval == 0)
+        interval, step = self.stage.eval.interval, self.progress.step
+        return step >= self.stage.run.max_steps or (not isinstance(interval, Off) and step % interval == 0)
 
     async def _evaluate(self) -> None:
         if self.evaluator is None:
             return
         started = time.perf_counter()
         self.sync()
-        self._measured = await self.evaluator.measure(stage=self.progress.stage)
-        row = self.row({**self._measured, "time/eval_s": time.perf_counter() - started})
+        self.progress.measured = await self.evaluator.measure(stage=self.progress.stage)
+        row = self.row({**self.progress.measured, "time/eval_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.evaluated(row)
 
-    def _bound_is_met(self) -> bool:
-        until = self.stage.until
-        if isinstance(until, Off) or until.metric not in self._measured:
-            return False
-        return _compare(self._measured[until.metric], until)
+    def _warn_of_missed_bound(self) -> None:
+        until, measured = self.stage.until, self.progress.measured
+        if not isinstance(until, Off) and not _bound_is_met(self.stage, self.progress):
+            self.view.warning(
+                f"stage {self.stage.name} ended after {self.progress.step} steps, its bound; "
+                f"{until.metric} was {measured.get(until.metric, 0.0):.3f}"
+            )
+
+
+def _bound_is_met(stage: Stage[Never], progress: Progress) -> bool:
+    until = stage.until
+    return (
+        not isinstance(until, Off)
+        and until.metric in progress.measured
+        and _compare(progress.measured[until.metric], until)
+    )
 
 
 def _compare(value: float, until: Until) -> bool:

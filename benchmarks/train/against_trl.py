@@ -1,66 +1,69 @@
-"""The torch trainer against TRL's, in alternating processes on one machine; the figure is the ratio of medians.
+"""A whole GRPO step of rlc against TRL's: rollout, reward and training, and the two halves.
 
-Each round runs every contestant once, so that whatever else the machine does hits all of them.  `rlc, heap kept` is
-the same code with the C library told to keep freed memory, as a target may put into a process's environment.
-
-python -m benchmarks.train.against_trl --peer-python ENVIRONMENT/bin/python --rounds 5 --out result.json
+Both run in processes of their own, which take a step in turn, so that whatever else the machine does hits both.  The
+pair with the heap kept is the same code with the C library told not to give freed memory back.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Mapping
+from contextlib import ExitStack
 
-ROOT = Path(__file__).parents[2]
-KEPT_HEAP = ("MALLOC_MMAP_THRESHOLD_=268435456", "MALLOC_TRIM_THRESHOLD_=1073741824", "MALLOC_TOP_PAD_=67108864")
+from benchmarks.options import Options
+from benchmarks.record import Case, Figure, Report, make_case
+from benchmarks.rounds import Contestant, Rounds, take_rounds
+from benchmarks.train.turns import step_process
+
+RLC, TRL, KEPT = "rlc", "trl", ", heap kept"
+KEPT_HEAP = {
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+WHOLE_STEP = 1.5
+WARMUP_STEPS = 4
 
 
-class Contestant(NamedTuple):
-    """A command whose last line of output is JSON with train_s, the median seconds of a step."""
-
-    name: str
-    command: tuple[str, ...]
-
-
-def main() -> None:
-    """Run all rounds and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-python", required=True, help="interpreter of an environment with trl")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="where to write all measurements as JSON")
-    options = parser.parse_args()
-    rlc = (sys.executable, "-m", "benchmarks.train.step_rlc")
-    trl = (options.peer_python, "-m", "benchmarks.train.step_trl")
-    contestants = (
-        Contestant("trl", trl),
-        Contestant("trl, heap kept", ("env", *KEPT_HEAP, *trl)),
-        Contestant("rlc", rlc),
-        Contestant("rlc, heap kept", ("env", *KEPT_HEAP, *rlc)),
-        Contestant("rlc, no shared prompts", (*rlc, "--own-prompts")),
-    )
-    times: dict[str, list[float]] = {c.name: [] for c in contestants}
-    for _ in range(options.rounds):
+def measure(options: Options) -> Report:
+    """Let them take turns."""
+    threads = str(options.threads)
+    rlc = (sys.executable, "-m", "benchmarks.train.step_rlc", "--threads", threads)
+    trl = (str(options.peer_python), "-m", "benchmarks.train.step_trl", "--threads", threads)
+    commands: dict[str, tuple[tuple[str, ...], Mapping[str, str]]]
+    commands = {RLC: (rlc, {}), TRL: (trl, {}), RLC + KEPT: (rlc, KEPT_HEAP), TRL + KEPT: (trl, KEPT_HEAP)}
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(step_process(command, {**_environment(threads), **more}))
+            for name, (command, more) in commands.items()
+        }
+        contestants = [Contestant(name=name, run=process.step) for name, process in processes.items()]
         for contestant in contestants:
-            times[contestant.name].append(_measure(contestant))
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    for name, median in medians.items():
-        ratio = medians["trl"] / median
-        sys.stdout.write(f"{name:24} {1e3 * median:7.1f} ms  best {1e3 * min(times[name]):7.1f} ms  {ratio:5.2f} x\n")
-    if options.out is not None:
-        options.out.write_text(json.dumps({"median_s_of_each_round": times, "median_s": medians}, indent=2) + "\n")
+            for _ in range(WARMUP_STEPS):
+                contestant.run()
+        rounds = take_rounds(contestants, options.effort, pids=[p.pid for p in processes.values()])
+        facts, peer = processes[RLC].facts, processes[TRL].facts
+    settings = {"threads": options.threads, **{f"peer {name}": number for name, number in peer.items()}}
+    return Report(benchmark="train", cases=[_case(rounds)], settings=settings, plan_hash=facts["plan"])
 
 
-def _measure(contestant: Contestant) -> float:
-    done = subprocess.run(contestant.command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{contestant.name} failed:\n{done.stderr}")
-    return float(json.loads(done.stdout.splitlines()[-1])["train_s"])
+def _case(rounds: Rounds) -> Case:
+    figures = [
+        Figure(name="whole step, trl / rlc", value=rounds.ratio(TRL, RLC, of="step_s"), unit="x", bound=WHOLE_STEP),
+        Figure(name="rollout and reward, trl / rlc", value=rounds.ratio(TRL, RLC, of="rollout_s"), unit="x"),
+        Figure(name="training, trl / rlc", value=rounds.ratio(TRL, RLC, of="train_s"), unit="x"),
+        Figure(name="CPU time of the whole step, trl / rlc", value=rounds.ratio(TRL, RLC, of="cpu_s"), unit="x"),
+    ]
+    kept = rounds.ratio(TRL + KEPT, RLC + KEPT, of="step_s")
+    figures.append(Figure(name="whole step, trl / rlc, both with heap kept", value=kept, unit="x"))
+    return make_case("16 prompts x 8 samples x 16 tokens", rounds, figures)
 
 
-if __name__ == "__main__":
-    main()
+def _environment(threads: str) -> Mapping[str, str]:
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

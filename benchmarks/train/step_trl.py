@@ -1,21 +1,19 @@
-"""Times of TRL's training half on the same model, batch shape and threads: forward, backward, clipping and AdamW.
+"""Steps of TRL's GRPOTrainer, each when asked, on the same model, prompts, batch shape and reward as rlc's.
 
-Runs in an environment that has torch, transformers, trl and datasets; the repository has to be on its path.  TRL calls
-generation from inside its training step, so generation and scoring are timed apart and taken off.  Responses are
-forced to full length and rewarded at random, so that every step has a gradient.  Prints one JSON line.
+Runs in an environment that has torch, transformers, trl and datasets, with the repository on its path, and imports
+nothing of rlc.  Responses are forced to full length.  A step lasts from when it is asked for until TRL ends it;
+generation with tokenizing and scoring is timed apart, and the rest is training.
 
-python -m benchmarks.train.step_trl --steps 20
+python -m benchmarks.train.step_trl --threads 2        # then a line on standard input for each step
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
-import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,78 +24,89 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen3Config, 
 from trl import GRPOConfig, GRPOTrainer
 from typing_extensions import override
 
-NUM_PROMPTS, GROUP, PROMPT_TOKENS, RESPONSE_TOKENS = 16, 8, 6, 16
+from benchmarks.train.share_of_digits import share_of_digits
+from benchmarks.train.turns import Turns
+
+NUM_PROMPTS, GROUP, RESPONSE_TOKENS = 16, 8, 16
+PROMPTS = Path(__file__).with_name("prompts.jsonl")
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
-ALPHABET = "".join(chr(code) for code in range(ord("0"), ord("0") + 48))
-WARMUP_STEPS = 4
+ALPHABET = "0123456789+-*=() abcdefghijklmnopqrstuvwxyz?.,:\n"
+MORE_STEPS_THAN_ANYONE_ASKS_FOR = 1_000_000
 
 
 class Clock(TrainerCallback):
-    """Wall clock of each step without its generation; the optimizer's step is inside, as it is for rlc."""
+    """Waits for each turn, and times the step that follows."""
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.rollout_s = 0.0
-        self._start = 0.0
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._begun = self._cpu_begun = 0.0
+        self.rollout_s, self.tokens = 0.0, 0
+
+    def begin(self) -> None:
+        """Wait for the next turn and start the clock."""
+        self._turns.wait()
+        self.rollout_s, self.tokens = 0.0, 0
+        self._begun, self._cpu_begun = time.perf_counter(), time.process_time()
 
     @override
-    def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
-        """Start the clock."""
-        self.rollout_s, self._start = 0.0, time.perf_counter()
+    def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
+        """Wait for the first turn."""
+        self.begin()
 
     @override
-    def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
-        """Stop it."""
-        self.times.append(time.perf_counter() - self._start - self.rollout_s)
+    def on_log(self, *_args: Any, **_kwargs: Any) -> None:
+        """Report a step, which ends with its row of metrics, and wait for the next turn."""
+        step_s = time.perf_counter() - self._begun
+        halves = {"rollout_s": self.rollout_s, "train_s": step_s - self.rollout_s}
+        cpu_s = time.process_time() - self._cpu_begun
+        self._turns.reply({"step_s": step_s, "cpu_s": cpu_s, **halves, "tokens": self.tokens})
+        self.begin()
 
 
 class Peer(GRPOTrainer):
-    """GRPOTrainer that tells a clock how long rollout and scoring took."""
+    """GRPOTrainer that tells a clock how long rollout and scoring took, and how many tokens came of it."""
 
     clock: Clock
 
-    @override
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         start = time.perf_counter()
         out = super()._generate_and_score_completions(inputs)
         self.clock.rollout_s += time.perf_counter() - start
+        self.clock.tokens += int(out["completion_mask"].sum())
         return out
 
 
 def main() -> None:
-    """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
+    """Take steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clock = Clock()
+    clock = Clock(Turns({name: version(name) for name in ("torch", "transformers", "trl")}))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _peer(Path(folder), options.steps + WARMUP_STEPS, clock)
+        trainer = _peer(Path(folder), clock)
         trainer.clock = clock
         trainer.train()
-    times = clock.times[WARMUP_STEPS:]
-    report = {"train_s": statistics.median(times), "best_s": min(times)}
-    sys.stdout.write(json.dumps({"engine": "trl", **report, "torch": torch.__version__}) + "\n")
 
 
-def _peer(folder: Path, steps: int, clock: Clock) -> Peer:
-    draw = random.Random(0)
-    prompts = ["".join(draw.choices(ALPHABET, k=PROMPT_TOKENS)) for _ in range(4096)]
+def _peer(folder: Path, clock: Clock) -> Peer:
+    rows = [json.loads(line) for line in PROMPTS.read_text(encoding="utf-8").splitlines()]
     config = GRPOConfig(
         output_dir=str(folder),
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
-        max_steps=steps,
+        max_steps=MORE_STEPS_THAN_ANYONE_ASKS_FOR,
         per_device_train_batch_size=NUM_PROMPTS * GROUP,
         num_generations=GROUP,
         max_completion_length=RESPONSE_TOKENS,
         generation_kwargs={"min_new_tokens": RESPONSE_TOKENS},
+        temperature=1.0,
+        epsilon_high=0.28,
         learning_rate=1e-5,
         lr_scheduler_type="constant",
         beta=0.0,
-        logging_steps=steps,
+        logging_steps=1,
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -106,9 +115,9 @@ def _peer(folder: Path, steps: int, clock: Clock) -> Peer:
     )
     trainer = Peer(
         model=_model(),
-        reward_funcs=lambda completions, **_: [draw.random() for _ in completions],
+        reward_funcs=lambda completions, **_: [share_of_digits(text) for text in completions],
         args=config,
-        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+        train_dataset=Dataset.from_list([{"prompt": row["input"]} for row in rows]),
         processing_class=_tokenizer(),
         callbacks=[clock],
     )

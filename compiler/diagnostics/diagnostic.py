@@ -43,6 +43,11 @@ class Diagnostic(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
+def alternatives(*ways: Help) -> tuple[Help, ...]:
+    """Return at most three ways out, the later ones as alternatives to the first."""
+    return tuple(way if i == 0 else way._replace(text=f"or {way.text}") for i, way in enumerate(ways[:3]))
+
+
 class SpecError(Exception):
     """Carries diagnostics out of a phase that cannot go on."""
 

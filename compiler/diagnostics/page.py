@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "pages"
 HEADINGS = ("What", "Why it matters", "Example", "Fix")
 
 _TITLE = re.compile(r"# (RLC\d{4}): (.+)")
-_SECTION = re.compile(r"^(What|Why it matters|Example|Fix|Source): ", re.MULTILINE)
+_SECTION = re.compile(r"^(What|Why it matters|Example|Fix|Source): (\S+)", re.MULTILINE)
 
 
 class Page(NamedTuple):
@@ -39,10 +39,15 @@ def rule_page(*, code: str, id_: str, rule: str, docstring: str) -> Page:
     """Return the page that a rule's docstring is."""
     first, _, rest = docstring.strip().partition("\n")
     title = first.rstrip(".")
-    body = _SECTION.sub(lambda found: f"## {found[1]}\n\n", rest.strip())
+    body = _SECTION.sub(lambda found: f"## {found[1]}\n\n{_capital(found[2])}", rest.strip())
     body = re.sub(r"(?<!\n)\n(?=## )", "\n\n", body)
     heading = f"# {code}: {title}" + (f" ({id_})" if id_ else "")
     return Page(code, id_, rule, title, f"{heading}\n\n{body}\n")
+
+
+def _capital(word: str) -> str:
+    """The first word of a section; names of fields and files stay as they are."""
+    return word[0].upper() + word[1:] if word.rstrip(",;:.").isalpha() and word != "rlc" else word
 
 
 def _read(path: Path) -> Page:

@@ -10,10 +10,13 @@ class Reporter:
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self._said: set[Diagnostic] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Keep a diagnostic; the same statement about the same place is kept once."""
-        if diagnostic not in self.diagnostics:
+        """Keep a diagnostic; the same statement about the same place is kept once, whichever stages it concerns."""
+        said = diagnostic._replace(paths=())
+        if said not in self._said:
+            self._said.add(said)
             self.diagnostics.append(diagnostic)
 
     @property

@@ -37,6 +37,7 @@ _BOX = ("\u250c\u2500", "\u2502", "\u22ee", "\u2026")
 _ASCII_BOX = ("-->", "|", ":", "...")
 _MIN_GUTTER = 2
 _CONTEXT = 12
+_LONG_LINE = 4096
 
 
 def render(diagnostic: Diagnostic, *, color: bool, ascii_only: bool, width: int = WIDTH) -> str:
@@ -106,8 +107,21 @@ class _Writer:
         return lines
 
     def line_with_marks(self, file: SourceFile, number: int, labels: list[Label]) -> list[str]:
-        cells, total = self.cells(file.line(number))
-        pieces = [self.piece(file, cells, total, label) for label in labels]
+        line = file.line(number)
+        if len(line) <= _LONG_LINE:
+            return self.rows(number, line, labels)
+        # Nobody sees most of such a line: each label gets its own part, and the rest is not even laid out.
+        lines: list[str] = []
+        for label in sorted(labels, key=lambda label: label.span.start):
+            column = file.position(label.span.start)[1] - 1
+            skipped = max(0, column - self.room * 4)
+            lines += self.rows(number, line[skipped : column + self.room * 4], [label], skipped=skipped)
+        return lines
+
+    def rows(self, number: int, line: str, labels: list[Label], *, skipped: int = 0) -> list[str]:
+        """One line of a text, or what is left of it after some skipped characters, with its marks."""
+        cells, total = self.cells(line)
+        pieces = [self.piece(cells, total, label, skipped) for label in labels]
         pieces.sort(key=lambda piece: piece[:2])
         groups = [(0, total, pieces)] if total <= self.room else self.windows(pieces, total)
         lines: list[str] = []
@@ -131,8 +145,8 @@ class _Writer:
             groups.append((start, min(total, start + size), [piece]))
         return groups
 
-    def piece(self, file: SourceFile, cells: list[_Cell], total: int, label: Label) -> _Piece:
-        first = file.position(label.span.start)[1] - 1
+    def piece(self, cells: list[_Cell], total: int, label: Label, skipped: int) -> _Piece:
+        first = label.span.file.position(label.span.start)[1] - 1 - skipped
         length = label.span.end - label.span.start
         last = min(first + length, len(cells))
         start = cells[first].column if first < len(cells) else total
@@ -191,14 +205,18 @@ class _Writer:
         return self.painted(f"{number:>{self.gutter}} {self.bar}", _GUTTER)
 
     def words(self, text: str) -> str:
-        """Text of ours, or quoted from a spec, made safe for a terminal."""
-        text = _HIDDEN.sub("\ufffd", text)
-        if self.ascii_only:
-            text = text.replace("\ufffd", "?").translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
-        return text
+        return printable(text, ascii_only=self.ascii_only)
 
     def painted(self, text: str, color: str) -> str:
         return f"{color}{text}{_RESET}" if self.color else text
+
+
+def printable(text: str, *, ascii_only: bool) -> str:
+    """Return text of ours, or quoted from a spec, made safe for a terminal."""
+    text = _HIDDEN.sub("\ufffd", text)
+    if ascii_only:
+        text = text.replace("\ufffd", "?").translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+    return text
 
 
 def display_width(char: str) -> int:

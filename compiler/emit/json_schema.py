@@ -11,13 +11,14 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from compiler.emit._tables import ROOT, STAGE, Key, SpecTable, labels, spec_tables
+from compiler.emit._library import labels
 from compiler.ir.canonical import Json
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.data import Until
 from compiler.ir.kinds import Atom
 from compiler.ir.openness import OFF
 from compiler.ir.record import MISSING, Field
+from compiler.ir.spec_tables import ROOT, STAGE, Key, SpecTable, spec_tables
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -19,7 +19,7 @@ from compiler.frontend.overrides import parse_overrides
 from compiler.frontend.read import read_source
 from compiler.frontend.roots import Place, check_marker, find_file, find_label, find_root
 from compiler.frontend.toml import parse
-from compiler.frontend.value import RECIPE, SPEC, Leaf, List, Node, Priority, Table, node_at
+from compiler.frontend.value import RECIPE, SPEC, Leaf, List, Node, Priority, Table, join_path, node_at
 
 MAX_USE_DEPTH = 16
 MAX_FILES = 256
@@ -59,7 +59,7 @@ def load(path: Path, overrides: Sequence[str], stdlib: Path, reporter: Reporter)
         return None
     loading = _Loading(place, stdlib, reporter)
     layers = loading.with_recipes()
-    check_marker(place.root, reporter)
+    check_marker(place, reporter)
     layers += parse_overrides(overrides, reporter)
     model = loading.model(layers)
     if loading.has_failed:
@@ -80,7 +80,7 @@ def _with_stage_recipes(value: Table, loading: _Loading, folders: dict[SourceFil
     if stages is None or not isinstance(stages.node, List):
         return value
     items: list[Node] = []
-    for item in stages.node.items:
+    for index, item in enumerate(stages.node.items):
         if not isinstance(item, Table) or "use" not in item.entries:
             items.append(item)
             continue
@@ -89,7 +89,9 @@ def _with_stage_recipes(value: Table, loading: _Loading, folders: dict[SourceFil
         if inner.has_failed:
             return None
         folders.update({d.table.span.file: d.place.path.parent for d in inner.documents.values() if d.table != item})
-        items.append(merge(layers, loading.reporter)._replace(span=item.span))
+        name = item.get("name")
+        part = str(name.value) if isinstance(name, Leaf) else f"[{index}]"
+        items.append(merge(layers, loading.reporter, at=join_path("stages", part))._replace(span=item.span))
     node = stages.node._replace(items=tuple(items))
     return value._replace(entries={**value.entries, "stages": stages._replace(node=node)})
 
@@ -229,5 +231,12 @@ class _Loading:
     def malformed_use(self, node: Node) -> None:
         self.has_failed = True
         label = Label(node.span, "expected a label //recipes:NAME, or a path that ends in .toml", is_primary=True)
-        advice = Help('use = ["//recipes:dapo", "base.toml"]')
+        text, example = "", '["//recipes:NAME", "base.toml"]'
+        if isinstance(node, Leaf) and isinstance(node.value, str):
+            text = node.value.removeprefix("//recipes:")
+        if os.path.isfile(self.stdlib / "recipes" / f"{text}.toml") and text.isidentifier():
+            example = f'["//recipes:{text}"]'
+        elif text.endswith(".toml") and text.isprintable():
+            example = f'["{text}"]'
+        advice = Help(f"write use = {example}")
         self.reporter.add(Diagnostic("RLC0015", "`use` is a list of labels and paths", (label,), (advice,)))

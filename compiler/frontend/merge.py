@@ -16,14 +16,17 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.value import OVERRIDE, Entry, Leaf, List, Node, Table, join_path, same_value
 
 
-def merge(layers: Sequence[Table], reporter: Reporter) -> Table:
+def merge(layers: Sequence[Table], reporter: Reporter, *, at: str = "") -> Table:
     """Return the merged table of at least one root table, each of one source, in any order of priority.
+
+    Args:
+        at: the path of the tables, where they are those of a stage.
 
     `use` at the root is left out.  Reports RLC0210 (equally strong sources disagree) and RLC0112 (`--set` addresses
     an element that is not there).
     """
     ordered = sorted(layers, key=_strength, reverse=True)
-    return _Merger(reporter).tables(ordered, "", skipping="use")
+    return _Merger(reporter).tables(ordered, at, skipping="use")
 
 
 class _Merger:
@@ -127,8 +130,8 @@ def _disagreement(first: Node, other: Node, path: str) -> Diagnostic:
         advice = Help(f"give --set {path} once")
     else:
         sets = ((path, first.span.text),) if isinstance(first, Leaf) else ()
-        value = f" = {first.span.text}" if sets else ""
-        advice = Help(f"decide in the experiment: set {path}{value}", sets)
+        text = f"set {path} = {first.span.text}" if sets else f"write {path} there"
+        advice = Help(f"decide in the experiment: {text}", sets)
     message = f"{path} is set to two values of equal priority"
     return Diagnostic("RLC0210", message, labels, (advice,), rule="CFG-04", paths=(path,))
 

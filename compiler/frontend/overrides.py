@@ -1,6 +1,6 @@
 """`--set path=value`: one field, written on the command line, stronger than any file.
 
-A path is keys joined by dots, each of which may be followed by `[index]`: `train.lr`, `stages[0].run.max_steps`,
+A path is keys joined by dots, each of which may be followed by `[index]`: `optim.lr`, `stages[0].run.max_steps`,
 `stages.sft.run.max_steps`.  A value is a TOML value; what is none, but is made of letters, digits and `_./:+-` only,
 is a string, so that `--set cluster.target=cpu` needs no quotes.  Path components stay as written (an index as
 "[0]"): `merge` knows the lists.
@@ -150,7 +150,7 @@ def _ways_out(inside: str) -> tuple[str, ...]:
 
 def _malformed(source: SourceFile, place: tuple[int, int], why: str, reporter: Reporter) -> None:
     label = Label(Span(source, *place), why, is_primary=True)
-    advice = Help("an override is written as --set train.lr=1e-5")
+    advice = Help("an override is written as --set optim.lr=1e-5")
     reporter.add(Diagnostic("RLC0110", "this override is not path=value", (label,), (advice,)))
 
 

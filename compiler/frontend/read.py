@@ -54,9 +54,15 @@ def missing_file(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnostic
         return Diagnostic("RLC0001", f"there is no file {name}", labels, (where,))
     same_stem = [n for n in names if n.rpartition(".")[0] == path.name]
     near = dict.fromkeys(same_stem + nearest_names(path.name, names))
-    shown = [os.path.join(os.path.dirname(name), n) for n in list(near)[:3]]
+    known = [os.path.join(os.path.dirname(name), n) for n in near]
+    shown = [_as_written(n, labels) for n in known if not labels or n != labels[0].span.file.name][:3]
     advice = (Help("did you mean " + " or ".join(shown) + "?"),) if shown else ()
     return Diagnostic("RLC0001", f"there is no file {name}", labels, advice)
+
+
+def _as_written(name: str, labels: tuple[Label, ...]) -> str:
+    """A file as the spec that names another one would name it; on the command line it has its own name."""
+    return os.path.relpath(name, os.path.dirname(labels[0].span.file.name) or ".") if labels else name
 
 
 def _data(path: Path, name: str, labels: tuple[Label, ...]) -> bytes | Diagnostic:
@@ -91,7 +97,7 @@ def _is_directory(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnosti
         inside = sorted(n for n in os.listdir(path) if n.endswith(".toml") and n != "rlc.toml")
     except OSError:
         return Diagnostic("RLC0002", f"{name} is a directory", labels)
-    advice = tuple(Help(f"name a file: {os.path.join(name, n)}") for n in inside[:3])
+    advice = tuple(Help(f"name a file: {_as_written(os.path.join(name, n), labels)}") for n in inside[:3])
     return Diagnostic("RLC0002", f"{name} is a directory", labels, advice)
 
 

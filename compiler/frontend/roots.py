@@ -41,15 +41,16 @@ def find_root(spec: Path) -> Path:
     return folder
 
 
-def check_marker(root: Path, reporter: Reporter) -> None:
+def check_marker(spec: Place, reporter: Reporter) -> None:
     """Report RLC0014 for an `rlc.toml` that says more than `rlc = 1`; an empty one is fine."""
-    path = root / MARKER
+    path = spec.root / MARKER
+    name = os.path.normpath(os.path.join(os.path.dirname(spec.name), os.path.relpath(path, spec.path.parent)))
     try:
         if not path.is_file() or (path.stat().st_size <= MAX_BYTES and not path.read_bytes().strip()):
             return
     except OSError:
         pass  # read_source says what is wrong
-    source = read_source(path, MARKER, named_at=None, reporter=reporter)
+    source = read_source(path, name, named_at=None, reporter=reporter)
     table = None if source is None else parse(source, SPEC, reporter)
     if table is None:
         return
@@ -69,7 +70,7 @@ def find_label(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Report
     if found is None or found[1] != kind:
         label = Label(at, f"expected //{kind}:NAME", is_primary=True)
         advice = _label_advice(text.rpartition(":")[2].rpartition("/")[2], kind, stdlib)
-        reporter.add(Diagnostic("RLC0010", f"`{text}` is no label of the {kind}", (label,), advice))
+        reporter.add(Diagnostic("RLC0010", f"`{text}` is not the label of a {kind[:-1]}", (label,), advice))
         return None
     root = Path(os.path.realpath(stdlib))
     path = root / kind / f"{found[2]}.toml"
@@ -104,7 +105,7 @@ def _label_advice(name: str, kind: str, stdlib: Path) -> tuple[Help, ...]:
     except OSError:
         return ()
     names = sorted({n.rpartition(".")[0] for n in files if n.endswith((".toml", ".star"))})
-    near = nearest_names(name, names)
+    near = nearest_names(name, names) or (names if len(names) <= 3 else [])
     if near:
         return tuple(Help(f'write "//{kind}:{n}"') for n in near)
-    return (Help("there are " + ", ".join(names)),) if 0 < len(names) <= 12 else (Help(f"`rlc {kind}` lists them"),)
+    return (Help(f"the {kind} are " + ", ".join(names)),)

@@ -107,6 +107,10 @@ def _in_words(found: str, reason: str) -> str:
         return "a line is `key = value` or `[table]`"
     if reason.startswith(("Found invalid character", "Illegal character")) and found:
         return f"the character U+{ord(found):04X} cannot stand here; in a string write it as an escape"
+    if reason == "Invalid initial character for a key part":
+        return "a key is made of letters, digits, _ and -; any other stands in quotes"
+    if reason.startswith("Expected '=' after a key"):
+        return "an `=` stands between a key and its value"
     if reason == _LEFT_OVER:
         return "a line holds one `key = value`; this is left over"
     lowered = reason[:1].lower() + reason[1:]

@@ -1,7 +1,8 @@
 """Identities between fields of a stage: each derives its one unknown, or is checked, or names its unknowns.
 
 Products of whole numbers on both sides, solved exactly with fractions.  A field that a stage does not have counts as 1:
-a stage that does not sample has no `steps_per_rollout`.
+a stage that does not sample has no `steps_per_rollout`.  Where a stage has nothing of a whole side, the equation says
+nothing: what does not sample has no batch identity.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Equation(NamedTuple):
         return self.left + self.right
 
     def unknowns(self, values: Mapping[str, int | None]) -> tuple[str, ...]:
-        """Return the factors that the stage has and nobody has fixed."""
+        """Return the factors that the stage has and nobody has fixed; none where the equation says nothing."""
+        if not all(any(field in values for field in side) for side in (self.left, self.right)):
+            return ()
         return tuple(f for f in self.fields if f in values and values[f] is None)
 
     def solve(self, field: str, values: Mapping[str, int | None]) -> Fraction:

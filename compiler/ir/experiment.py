@@ -14,7 +14,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 from compiler.ir.rollout import Generation, Reward, Rollout
-from compiler.ir.training import Optim, Train
+from compiler.ir.training import Optim, PolicyTrain, Train
 
 
 class Schedule(Record):
@@ -58,7 +58,7 @@ class Stage(Record, Generic[A]):
     data: Data = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
-    train: Train[A] = setting("How a batch is cut.")
+    train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")
     optim: Optim[A] = setting("The update rule.")
     eval: Eval[A] | Off = setting("Measurement on held-out prompts.", default=OFF)
     checkpoint: Checkpoint = setting("What can be resumed.")

@@ -77,19 +77,22 @@ def read_plan(text: str, *, name: str, params_of: ParamsOf) -> Plan:
         data = json.loads(text)
     except (ValueError, RecursionError) as fault:
         raise _not_a_plan(name, f"it is not JSON ({fault})") from fault
-    if not isinstance(data, dict) or "experiment" not in data:
+    if not isinstance(data, dict) or not isinstance(data.get("experiment"), dict):
         raise _not_a_plan(name, "it has no experiment in it")
+    if not isinstance(data.get("forecast"), dict):
+        raise _not_a_plan(name, "it has no forecast in it")
     if data.get("schema_version") != SCHEMA_VERSION:
         raise _not_a_plan(name, f"its schema_version is {data.get('schema_version')!r}, this is {SCHEMA_VERSION}")
     try:
         plan = Plan(
             experiment=decode(Experiment, data["experiment"], params_of=params_of),
-            forecast=decode(Forecast, data.get("forecast", {}), params_of=params_of),
+            forecast=decode(Forecast, data["forecast"], params_of=params_of),
         )
-    except (ValueError, AttributeError, KeyError, RecursionError) as fault:
+        found = plan.hash  # numbers that are not finite, and halves of surrogate pairs, have none
+    except (ValueError, AttributeError, KeyError, OverflowError, RecursionError) as fault:
         raise _not_a_plan(name, str(fault)) from fault
-    if data.get("hash") != plan.hash:
-        raise _not_a_plan(name, f"its hash is {str(data.get('hash'))[:12]}, its content has {plan.hash[:12]}")
+    if data.get("hash") != found:
+        raise _not_a_plan(name, f"its hash is {str(data.get('hash'))[:12]}, its content has {found[:12]}")
     return plan
 
 

@@ -26,7 +26,7 @@ class RolloutEngine(Record, Generic[A]):
 
 
 class Generation(Record, Generic[A]):
-    """[rollout], the part that every generation reads, evaluation included."""
+    """[rollout]: how text is sampled, for training and for evaluation."""
 
     max_prompt_tokens: Tokens | A = setting("Longest prompt.", unit="tokens", ge=1)
     max_response_tokens: Tokens = setting("Longest response.", unit="tokens", ge=1)

@@ -74,6 +74,7 @@ class Subject(NamedTuple):
     unread: tuple[UnreadKey, ...] = ()
     written_values: tuple[WrittenValue, ...] = ()
     has_stage_list: bool = False
+    shared: frozenset[str] = frozenset()
 
     def stages(self) -> Iterator[StageSubject]:
         """Yield every stage with its path."""
@@ -81,7 +82,9 @@ class Subject(NamedTuple):
             yield StageSubject(self, index, stage)
 
     def shown(self, path: str) -> str:
-        """Return a path as a person writes it: stages by name, and not at all where there is only the implicit one."""
+        """Return a path as a person writes it: stages by name, and not at all where the shared tables say it."""
+        if path in self.shared:
+            return path.split(".", 2)[2]
         return shown_path(path, tuple(s.name for s in self.experiment.stages), has_stage_list=self.has_stage_list)
 
     def labels(self, *said: tuple[str, str]) -> tuple[Label, ...]:
@@ -102,9 +105,12 @@ def shown_path(path: str, names: tuple[str, ...], *, has_stage_list: bool) -> st
     index, _, inner = rest.partition(".")
     if head != "stages" or not index.isdigit() or int(index) >= len(names):
         return path
+    name = names[int(index)]
+    is_bare = name.isascii() and name.replace("-", "_").replace("_", "a").isalnum()
+    stage = name if is_bare else toml_literal(name)
     if not inner:
-        return f"stages.{names[int(index)]}"
-    return inner if not has_stage_list else f"stages.{names[int(index)]}.{inner}"
+        return f"stages.{stage}"
+    return inner if not has_stage_list else f"stages.{stage}.{inner}"
 
 
 def toml_literal(value: object) -> str:

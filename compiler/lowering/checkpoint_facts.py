@@ -6,8 +6,10 @@ Only config.json is read; weights and tokenizer are left to the run.
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
@@ -16,7 +18,7 @@ from compiler.frontend.value import RECIPE, Entry, Leaf, Table
 from compiler.lowering.reader import Reader
 
 _FAMILIES = {"qwen3": "qwen3"}
-_FACTS = {
+_KEYS = {
     "num_layers": "num_hidden_layers",
     "hidden_size": "hidden_size",
     "intermediate_size": "intermediate_size",
@@ -30,9 +32,14 @@ _FACTS = {
 }
 _LARGEST_CONFIG = 1 << 20
 
+FACTS = ("family", "rope_base", *_KEYS)
 
-def with_checkpoint_facts(value: Table, reader: Reader, root: Path) -> Table:
+
+def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str) -> Table:
     """Return the Value with [model] filled from model.hf, where that is set.
+
+    Args:
+        folder: what messages call the root.
 
     Reports RLC0212 (no such directory, no readable config.json, an architecture nobody knows) and RLC0213 (a fact of
     the spec contradicts the checkpoint).
@@ -44,12 +51,14 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path) -> Table:
     if hf is None or not isinstance(hf.node, Leaf) or hf.node.value == "off" or not isinstance(hf.node.value, str):
         return value
     relative = reader.resolve_path(hf.node)
-    if not isinstance(relative, str):
+    facts: dict[str, Entry] = {}
+    if isinstance(relative, str):
+        name = posixpath.normpath(posixpath.join(folder, relative, "config.json"))
+        config = _read_config(root / relative, name, hf.node, reader)
+        facts = {} if config is None else _facts(config, hf.node, reader)
+    if not facts:
+        reader.broken.update(f"model.{name}" for name in FACTS)
         return value
-    source, config = _read_config(root / relative, relative, hf.node, reader)
-    if source is None:
-        return value
-    facts = _facts(config, source, hf.node, reader)
     entries = dict(model.node.entries)
     for name, entry in facts.items():
         written = entries.get(name)
@@ -61,30 +70,49 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path) -> Table:
     return value._replace(entries={**value.entries, "model": Entry(model.key_span, table)})
 
 
-def _read_config(
-    directory: Path, shown: str, leaf: Leaf, reader: Reader
-) -> tuple[SourceFile | None, dict[str, object]]:
-    if not directory.is_dir():
-        near = nearest_names(directory.name, _folders(directory.parent))
-        helps = tuple(Help(f"did you mean {n}?") for n in near)
-        _report(reader, leaf, f"there is no model directory {shown}", helps)
-        return None, {}
-    path = directory / "config.json"
+class _Config(NamedTuple):
+    """A config.json: its text, and what it says."""
+
+    source: SourceFile
+    said: dict[str, object]
+
+    def span(self, key: str) -> Span:
+        """Where the value of a key stands, or the beginning of the text."""
+        found = re.search(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)', self.source.text)
+        return Span(self.source, *found.span(1)) if found else Span(self.source, 0, min(1, len(self.source.text)))
+
+
+def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Config | None:
+    named = Label(leaf.span, "named here", True)
     try:
+        if not directory.is_dir():
+            near = nearest_names(directory.name, _folders(directory.parent))
+            helps = tuple(Help(f"did you mean {posixpath.join(posixpath.dirname(str(leaf.value)), n)}?") for n in near)
+            return _report(reader, f"there is no model directory {leaf.value}", (named,), helps)
+        path = directory / "config.json"
+        if not path.is_file():
+            helps = (Help("a Hugging Face model directory has one"),)
+            return _report(reader, f"{leaf.value} has no config.json", (named,), helps)
         if path.stat().st_size > _LARGEST_CONFIG:
-            raise ValueError("it is larger than 1 MiB")
+            return _report(reader, f"{name} is larger than 1 MiB", (named,))
         text = path.read_text(encoding="utf-8")
-        config = json.loads(text)
-    except FileNotFoundError:
-        _report(reader, leaf, f"{shown} has no config.json", (Help("a Hugging Face model directory has one"),))
-        return None, {}
-    except (OSError, ValueError, RecursionError) as fault:
-        _report(reader, leaf, f"{shown}/config.json cannot be read: {fault}", ())
-        return None, {}
-    if not isinstance(config, dict):
-        _report(reader, leaf, f"{shown}/config.json is not an object", ())
-        return None, {}
-    return SourceFile(f"{shown}/config.json", text), config
+    except (OSError, ValueError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        return _report(reader, f"{name} cannot be read: {why.lower()}", (named,))
+    source = SourceFile(name, text)
+    named = named._replace(is_primary=False)
+    try:
+        said = json.loads(text)
+    except json.JSONDecodeError as fault:
+        at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
+        return _report(reader, f"{name} is not JSON", (named, Label(at, fault.msg.lower(), True)))
+    except (ValueError, RecursionError):
+        at = Span(source, 0, min(1, len(text)))
+        return _report(reader, f"{name} is not JSON", (named, Label(at, "too deep, or a number too long", True)))
+    if not isinstance(said, dict):
+        at = Span(source, 0, min(1, len(text)))
+        return _report(reader, f"{name} is not an object", (named, Label(at, "expected {", True)))
+    return _Config(source, said)
 
 
 def _folders(directory: Path) -> list[str]:
@@ -94,40 +122,40 @@ def _folders(directory: Path) -> list[str]:
         return []
 
 
-def _facts(config: dict[str, object], source: SourceFile, leaf: Leaf, reader: Reader) -> dict[str, Entry]:
-    family = _FAMILIES.get(str(config.get("model_type")))
+def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Entry]:
+    named = Label(leaf.span, "named here")
+    said = config.said
+    family = _FAMILIES.get(str(said.get("model_type")))
     if family is None:
         known = ", ".join(sorted(_FAMILIES))
-        message = f"nothing here knows the architecture {config.get('model_type')!r}"
-        _report(reader, leaf, message, (Help(f"these are known: {known}"),))
+        message = f"the architecture of {config.source.name} is not known here"
+        place = Label(config.span("model_type"), "no known architecture", True)
+        _report(reader, message, (named, place), (Help(f"these are known: {known}"),))
         return {}
-    rope = config.get("rope_parameters")
-    rope_base = rope.get("rope_theta") if isinstance(rope, dict) else config.get("rope_theta")
+    rope = said.get("rope_parameters")
+    rope_base = rope.get("rope_theta") if isinstance(rope, dict) else said.get("rope_theta")
     kind = rope.get("rope_type", "default") if isinstance(rope, dict) else "default"
-    if kind != "default" or config.get("rope_scaling"):
-        _report(reader, leaf, "scaled rotary positions are not known here", (Help("remove rope_scaling"),))
+    if kind != "default" or said.get("rope_scaling"):
+        key = "rope_type" if kind != "default" else "rope_scaling"
+        place = Label(config.span(key), "no engine here scales positions", True)
+        _report(reader, "scaled rotary positions are not known here", (named, place))
     found: dict[str, object] = {"family": family, "rope_base": rope_base}
-    keys = {"family": "model_type", "rope_base": "rope_theta", **_FACTS}
-    for name, key in _FACTS.items():
-        found[name] = config.get(key)
-    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    keys = {"family": "model_type", "rope_base": "rope_theta", **_KEYS}
+    for name, key in _KEYS.items():
+        found[name] = said.get(key)
+    heads, hidden = said.get("num_attention_heads"), said.get("hidden_size")
     if found["head_dim"] is None and isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
         found["head_dim"] = hidden // heads
     entries: dict[str, Entry] = {}
     for name, value in found.items():
         if isinstance(value, (int, float, str)):
-            span = _span(source, keys[name])
+            span = config.span(keys[name])
             entries[name] = Entry(span, Leaf(value, span, RECIPE))
     return entries
 
 
-def _span(source: SourceFile, key: str) -> Span:
-    found = re.search(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)', source.text)
-    return Span(source, *found.span(1)) if found else Span(source, 0, min(1, len(source.text)))
-
-
-def _report(reader: Reader, leaf: Leaf, message: str, helps: tuple[Help, ...]) -> None:
-    reader.report("model.hf", Diagnostic("RLC0212", message, (Label(leaf.span, "named here", True),), helps))
+def _report(reader: Reader, message: str, labels: tuple[Label, ...], helps: tuple[Help, ...] = ()) -> None:
+    reader.report("model.hf", Diagnostic("RLC0212", message, labels, helps))
 
 
 def _report_contradiction(name: str, written: Leaf, fact: Leaf, reader: Reader) -> None:

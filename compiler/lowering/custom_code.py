@@ -1,19 +1,24 @@
 """`reward.name`: a reward of the standard library, or a function of the experiment's own.
 
 Custom code is never imported here.  Its syntax tree says whether the function exists and what its first parameter is
-called, which decides what one call is given: `sample`, `group` or `batch`.
+called, which decides what one call is given: `sample`, `group` or `batch`.  A file is relative to the one that names it,
+like every path; a module stands below the experiment's root.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import posixpath
 import re
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
+from compiler.diagnostics.span import SourceFile, Span
+from compiler.frontend.value import RECIPE, Leaf
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
@@ -31,30 +36,46 @@ class Fault(NamedTuple):
 
     message: str
     help: tuple[str, ...] = ()
+    place: Label | None = None
 
 
-def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Path) -> Experiment[Auto]:
-    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported."""
+class Code(NamedTuple):
+    """A Python file, and what messages call it."""
+
+    path: Path
+    name: str
+
+
+def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
+    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
+
+    Args:
+        root: the folder that custom code stands below.
+    """
     stages = tuple(
         _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
     )
     return experiment.replacing(stages=stages)
 
 
-def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Path) -> Stage[Auto]:
+def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
     reward = stage.reward
-    if isinstance(reward, Off) or f"{path}.reward.name" in reader.broken:
+    if isinstance(reward, Off):
+        return stage
+    if f"{path}.reward.name" in reader.broken:
+        reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
         return stage
     code: CustomCode | Off = OFF
     if ":" in reward.name:
-        found = _custom(reward.name, root)
+        found = _custom(reward.name, root.path, folder=_folder_of(f"{path}.reward.name", reader))
         if isinstance(found, CustomCode):
             code = found
-            level = _level(root / code.path, code.function)
+            name = posixpath.normpath(posixpath.join(root.name, code.path))
+            level = _level(Code(root.path / code.path, name), code.function)
         else:
             level = found
     elif reward.name in catalogue.rewards:
-        level = _level(catalogue.stdlib / "rewards" / f"{reward.name}.py", "reward")
+        level = _level(Code(catalogue.stdlib / "rewards" / f"{reward.name}.py", f"{reward.name}.py"), "reward")
     else:
         near = nearest_names(reward.name, catalogue.rewards)
         helps = tuple(f'did you mean "{n}"?' for n in near) or (
@@ -76,17 +97,28 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
 
 def _report(reader: Reader, path: str, code: str, fault: Fault) -> None:
     origin = reader.origins.get(f"{path}.reward.name")
-    labels = (Label(origin.span, "named here", True),) if origin and origin.span else ()
+    named = (Label(origin.span, "named here", fault.place is None),) if origin and origin.span else ()
+    labels = (*named, fault.place) if fault.place else named
     helps = tuple(Help(text) for text in fault.help)
+    reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
     reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
 
 
-def _custom(reference: str, root: Path) -> CustomCode | Fault:
+def _folder_of(path: str, reader: Reader) -> str:
+    """The folder of the file that says a field, relative to the root."""
+    origin = reader.origins.get(path)
+    if origin is None or origin.span is None:
+        return "."
+    found = reader.resolve_path(Leaf(".", origin.span, RECIPE))
+    return found if isinstance(found, str) else "."
+
+
+def _custom(reference: str, root: Path, *, folder: str) -> CustomCode | Fault:
     where, _, function = reference.rpartition(":")
     if not function.isidentifier():
         return Fault(f"{function!r} is not the name of a function", ("write file.py:function",))
     if where.endswith(".py"):
-        relative = Path(where)
+        relative = Path(posixpath.normpath(posixpath.join(folder, where)))
     elif _MODULE.fullmatch(where):
         relative = Path(*where.split(".")).with_suffix(".py")
     else:
@@ -98,9 +130,12 @@ def _custom(reference: str, root: Path) -> CustomCode | Fault:
         if path.stat().st_size > _LARGEST:
             return Fault(f"{where} is larger than 1 MiB")
         content = path.read_bytes()
-    except OSError as fault:
+    except FileNotFoundError:
         near = nearest_names(path.name, _neighbours(path))
-        return Fault(f"{where} cannot be read: {fault.strerror or fault}", tuple(f"did you mean {n}?" for n in near))
+        return Fault(f"there is no file {relative.as_posix()}", tuple(f"did you mean {n}?" for n in near))
+    except (OSError, ValueError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        return Fault(f"{relative.as_posix()} cannot be read: {why.lower()}")
     return CustomCode(path=relative.as_posix(), function=function, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -111,28 +146,49 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def _level(path: Path, function: str) -> str | Fault:
+def _level(code: Code, function: str) -> str | Fault:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        return Fault(f"{path.name} is not Python that can be read: {fault}")
+        text = code.path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as fault:
+        return Fault(f"{code.name} is not Python that can be read: {fault}")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text, filename=code.path.name)
+    except SyntaxError as fault:
+        place = _place(code, text, fault.lineno or 1, (fault.offset or 1) - 1, str(fault.msg).lower())
+        return Fault(f"{code.name} is not Python that can be read", place=place)
+    except (ValueError, RecursionError, MemoryError) as fault:
+        return Fault(f"{code.name} is not Python that can be read: {fault}")
     functions = {n.name: n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
     found = functions.get(function)
     if found is None:
         near = nearest_names(function, functions)
-        helps = tuple(f"did you mean {path.name}:{n}?" for n in near)
-        return Fault(f"{path.name} has no function {function}", helps)
+        helps = tuple(f"did you mean {code.path.name}:{n}?" for n in near)
+        return Fault(f"{code.name} has no function {function}", helps)
     given = found.args
     positional = [*given.posonlyargs, *given.args]
     required = len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
     if not positional or required > 1:
+        place = _place(code, text, found.lineno, 0, f"takes {required}")
+        helps = tuple(f"def {function}({level}): ..." for level in _LEVELS)
+        return Fault(f"{function} takes {required} arguments, and a reward is given one", helps, place)
+    first = positional[0]
+    if first.arg not in _LEVELS:
+        column = len(text.split("\n")[first.lineno - 1].encode()[: first.col_offset].decode())
         return Fault(
-            f"{function} takes {required} arguments, and a reward is given one",
-            tuple(f"def {function}({level}): ..." for level in _LEVELS),
-        )
-    if positional[0].arg not in _LEVELS:
-        return Fault(
-            f"the first parameter of {function} is called {positional[0].arg}",
+            f"the first parameter of {function} is called {first.arg}",
             ("call it sample, group or batch: the name says what one call is given",),
+            _place(code, text, first.lineno, column, "does not say what it is given"),
         )
-    return positional[0].arg
+    return first.arg
+
+
+def _place(code: Code, text: str, line: int, column: int, said: str) -> Label:
+    """A label from a column to the end of its word; both may be those of a parser that looked too far."""
+    lines = text.split("\n")
+    row = min(line, len(lines)) - 1
+    column = min(max(column, 0), len(lines[row]))
+    start = sum(len(before) + 1 for before in lines[:row]) + column
+    word = re.compile(r"\w*").match(text, start)
+    end = max(word.end() if word else start, min(start + 1, len(text)))
+    return Label(Span(SourceFile(code.name, text), start, end), said, True)

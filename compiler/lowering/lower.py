@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile
@@ -15,14 +16,16 @@ from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.model import Model
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
 from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
-from compiler.ir.subject import Subject
+from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
-from compiler.lowering.checkpoint_facts import with_checkpoint_facts
-from compiler.lowering.custom_code import bind_reward
+from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
+from compiler.lowering.custom_code import Code, bind_reward
+from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
 from compiler.lowering.reader import Reader, key_id, origin_of
 from compiler.lowering.unread import find_unread
@@ -49,34 +52,66 @@ class StageTable(NamedTuple):
     name: str
 
 
-def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered | None:
-    """Return the experiment that a Value means, or None where so much is missing that nothing else can be said."""
+def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
+    """Return the experiment that a Value means.
+
+    It has no stages where one of them names no algorithm: what the others would say depends on their place.
+    """
     origins = Provenance()
     reader = Reader(reporter, origins, _path_resolver(loaded))
-    root = with_checkpoint_facts(loaded.value, reader, loaded.root)
-    target_is_known = _check_target(root, catalogue, reporter)
+    folder = posixpath.join(
+        posixpath.dirname(loaded.name), os.path.relpath(loaded.root, loaded.folders[loaded.sources[0]])
+    )
+    root = with_checkpoint_facts(loaded.value, reader, loaded.root, folder=folder)
+    _check_target(root, catalogue, reader)
+    _check_model(root, reader)
     lost: Lost = []
     tables = _stage_tables(root, reader, lost)
+    if "stages" in root.entries:
+        reader.stage_names = tuple(table.name for table in tables)
     stages: list[Record] = []
     for index, table in enumerate(tables):
-        entry = _algorithm(table, catalogue, reporter)
+        if table.own is not None:
+            reader.enter_stage(table.own)
+        entry = _algorithm(table, f"stages.{index}", catalogue, reader)
         if entry is not None:
             stages.append(_stage(reader, table, f"stages.{index}", entry))
     shared = Table({k: e for k, e in root.entries.items() if k in SHARED}, root.span, root.priority)
     experiment = reader.record(Experiment, shared, "", {"stages": None})
-    if len(stages) != len(tables) or not target_is_known or not isinstance(experiment, Experiment):
-        return None
-    experiment = experiment.replacing(stages=tuple(s for s in stages if isinstance(s, Stage)))
+    if not isinstance(experiment, Experiment):
+        raise InternalError("lower: the root of the schema is an Experiment")
+    has_all_stages = len(stages) == len(tables) > 0
+    known_stages = tuple(s for s in stages if isinstance(s, Stage)) if has_all_stages else ()
+    experiment = experiment.replacing(stages=known_stages)
+    if "cluster.target" in reader.broken:
+        cluster = experiment.cluster.replacing(target=catalogue.targets[0])
+        experiment = experiment.replacing(cluster=cluster)
     _weights_follow_hf(experiment, reader)
     experiment = _follow_weights(experiment, origins)
-    experiment = bind_reward(experiment, reader, catalogue, loaded.root)
+    check_names(experiment, reader)
+    experiment = bind_reward(experiment, reader, catalogue, Code(loaded.root, folder))
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)
     has_list = "stages" in root.entries
-    unread = find_unread(root, [t.own for t in tables if t.own is not None], reader, catalogue)
-    subject = Subject(experiment, origins, catalogue, unread, tuple(reader.written), has_list)
+    found = find_unread(root, [t.own for t in tables if t.own is not None], reader, catalogue)
+    # Without its algorithm nobody knows what a stage would have read.
+    unread = tuple(
+        key for key in found if key_id(key.key) not in reader.unreadable and (has_all_stages or key.why != "inert")
+    )
+    written = tuple(w for w in reader.written if has_all_stages or not w.path.startswith("stages."))
+    shared = _shared(reader, origins) if has_list else frozenset()
+    subject = Subject(experiment, origins, catalogue, unread, written, has_list, shared)
     return Lowered(subject, frozenset(reader.broken))
+
+
+def _shared(reader: Reader, origins: Provenance) -> frozenset[str]:
+    """The fields of stages whose values stand outside of the stage's own table."""
+    return frozenset(
+        path
+        for path, origin in origins.items()
+        if path.startswith("stages.") and origin.key is not None and key_id(origin.key) not in reader.own
+    )
 
 
 def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Record] | None]:
@@ -93,7 +128,12 @@ def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) 
     until = table.whole.entries.get("until")
     entries = {k: e for k, e in table.whole.entries.items() if k not in (*SHARED, "until") or k in ("name", "run")}
     stage = reader.record(Stage, Table(entries, table.whole.span, table.whole.priority), path, choice)
-    if until is not None and isinstance(stage, Stage):
+    if f"{path}.eval" in reader.broken:
+        stage = stage.replacing(eval=OFF)
+        reader.broken.add(f"{path}.until")
+    if until is not None and f"{path}.until" in reader.broken:
+        reader.consume(until)
+    elif until is not None and isinstance(stage, Stage):
         reader.consume(until)
         reader.origins.record(f"{path}.until", origin_of(until))
         parsed = read_until(until.node, stage, reader, f"{path}.until")
@@ -121,6 +161,7 @@ def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:
                 (Label(listed.node.span, "write [[stages]] for each", True),),
             ),
         )
+        reader.pass_over(listed.node)
         return []
     named: list[StageTable] = []
     seen: dict[str, Entry] = {}
@@ -146,9 +187,10 @@ def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:
 def _consume_all(reader: Reader, entry: Entry) -> None:
     """A key that lost to a stronger one was not ignored: its field is read."""
     reader.consume(entry)
-    if isinstance(entry.node, Table):
-        for inner in entry.node.entries.values():
-            _consume_all(reader, inner)
+    for table in entry.node.items if isinstance(entry.node, List) else (entry.node,):
+        if isinstance(table, Table):
+            for inner in table.entries.values():
+                _consume_all(reader, inner)
 
 
 def _report_twice(reader: Reader, first: Entry, second: Entry, index: int, name: str) -> None:
@@ -156,14 +198,22 @@ def _report_twice(reader: Reader, first: Entry, second: Entry, index: int, name:
     reader.report(f"stages.{index}.name", Diagnostic("RLC0211", f"two stages are called {name}", labels))
 
 
-def _algorithm(table: StageTable, catalogue: Catalogue, reporter: Reporter) -> AlgorithmEntry | None:
+def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reader) -> AlgorithmEntry | None:
     node = node_at(table.whole, "algo", "name")
     known = ", ".join(catalogue.algorithms)
+    algo = table.whole.get("algo")
+    if algo is not None and not isinstance(algo, Table):
+        label = Label(algo.span, "no table", True)
+        helps = (Help(f"write [algo] name = one of {known}"),)
+        reader.report(f"{path}.algo.name", Diagnostic("RLC0203", "algo takes a table", (label,), helps))
+        return None
     if node is None:
         span = (table.own or table.whole).span
+        where = "nothing here names an algorithm" if table.own is None else "this stage names no algorithm"
         helps = (Help('write use = ["//recipes:grpo"]'), Help(f"or [algo] name = one of {known}"))
-        labels = (Label(span, "no algorithm", True),) if span.file.text else ()
-        reporter.add(Diagnostic("RLC0205", "algo.name is required", labels, helps, paths=("algo.name",)))
+        labels = (Label(span, where, True),) if span.file.text else ()
+        shown = reader.shown(f"{path}.algo.name", span)
+        reader.report(f"{path}.algo.name", Diagnostic("RLC0205", f"{shown} is required", labels, helps))
         return None
     if isinstance(node, Leaf) and isinstance(node.value, str) and node.value in catalogue.algorithms:
         return catalogue.load_algorithm(node.value)
@@ -171,49 +221,75 @@ def _algorithm(table: StageTable, catalogue: Catalogue, reporter: Reporter) -> A
     near = nearest_names(str(wanted), catalogue.algorithms)
     helps = tuple(Help(f'did you mean "{n}"?') for n in near) or (Help(f"there are: {known}"),)
     label = Label(node.span, "not an algorithm of stdlib/algorithms", True)
-    reporter.add(Diagnostic("RLC0206", "algo.name names no algorithm", (label,), helps, paths=("algo.name",)))
+    shown = reader.shown(f"{path}.algo.name", node.span)
+    reader.report(f"{path}.algo.name", Diagnostic("RLC0206", f"{shown} names no algorithm", (label,), helps))
     return None
 
 
-def _check_target(root: Table, catalogue: Catalogue, reporter: Reporter) -> bool:
+def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     node = node_at(root, "cluster", "target")
     if node is None:
-        return _no_target(root, catalogue, reporter)
-    if isinstance(node, Leaf) and isinstance(node.value, str) and node.value in catalogue.targets:
-        return True
-    wanted = str(node.value) if isinstance(node, Leaf) else ""
-    near = nearest_names(wanted, catalogue.targets) or catalogue.targets
-    label = Label(node.span, "not a folder of targets/", True)
-    helps = tuple(Help(f'set cluster.target = "{n}"') for n in near)
-    reporter.add(Diagnostic("RLC0206", "cluster.target names no target", (label,), helps, paths=("cluster.target",)))
-    return False
+        _no_target(root, catalogue, reader)
+    elif not isinstance(node, Leaf) or not isinstance(node.value, str) or node.value not in catalogue.targets:
+        wanted = str(node.value) if isinstance(node, Leaf) else ""
+        near = nearest_names(wanted, catalogue.targets) or catalogue.targets
+        label = Label(node.span, "not a folder of targets/", True)
+        helps = tuple(_setting("cluster.target", n) for n in near)
+        reader.report("cluster.target", Diagnostic("RLC0206", "cluster.target names no target", (label,), helps))
 
 
-def _no_target(root: Table, catalogue: Catalogue, reporter: Reporter) -> bool:
+def _no_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     cluster = root.get("cluster")
+    if cluster is not None and not isinstance(cluster, Table):
+        reader.broken.add("cluster.target")  # what stands there instead is said when the table is read
+        return
     span = root.span if cluster is None else cluster.span
-    helps = tuple(Help(f'write [cluster] target = "{n}"') for n in catalogue.targets)
+    helps = tuple(_setting("cluster.target", n) for n in catalogue.targets)
     labels = (Label(span, "no target: the machine is always named, never guessed", True),) if span.file.text else ()
-    reporter.add(Diagnostic("RLC0205", "cluster.target is required", labels, helps, paths=("cluster.target",)))
-    return False
+    reader.report("cluster.target", Diagnostic("RLC0205", "cluster.target is required", labels, helps))
+
+
+def _check_model(root: Table, reader: Reader) -> None:
+    """Report once that there is no model, instead of each fact that it would have brought."""
+    model = root.get("model")
+    if isinstance(model, Table) and any(name in model.entries for name in (*FACTS, "hf")):
+        return
+    if model is not None and not isinstance(model, Table):
+        reader.broken.update(f"model.{name}" for name in Model.fields())
+        return
+    span = root.span if model is None else model.span
+    labels = (Label(span, "no model", True),) if span.file.text else ()
+    helps = (
+        Help('write [model] name = "//models:NAME", a model of the standard library'),
+        Help('or [model] hf = "PATH", a Hugging Face model directory'),
+    )
+    reader.report("model.name", Diagnostic("RLC0205", "model.name or model.hf is required", labels, helps))
+    reader.broken.update(f"model.{name}" for name in Model.fields())
+
+
+def _setting(path: str, value: str) -> Help:
+    literal = toml_literal(value)
+    return Help(f"set {path} = {literal}", ((path, literal),))
 
 
 def _weights_follow_hf(experiment: Experiment[Auto], reader: Reader) -> None:
     model = experiment.model
-    if model.weights is AUTO and model.hf is OFF:
+    if model.weights is AUTO and model.hf is OFF and "model.weights" not in reader.broken:
         fault = Diagnostic(
             "RLC0205",
             "model.weights is required",
-            reader_labels(reader, "model.name", "these are facts; where are the weights?"),
-            (Help('set model.weights = "random"'), Help('or set model.weights = "PATH" of a Hugging Face directory')),
+            _weights_labels(reader),
+            (_setting("model.weights", "random"), Help('or model.weights = "PATH" of a Hugging Face directory')),
         )
         reader.report("model.weights", fault)
 
 
-def reader_labels(reader: Reader, path: str, text: str) -> tuple[Label, ...]:
-    """Return a label for a field if it is written somewhere."""
-    origin = reader.origins.get(path)
-    return (Label(origin.span, text, True),) if origin is not None and origin.span is not None else ()
+def _weights_labels(reader: Reader) -> tuple[Label, ...]:
+    for path in ("model.name", "model.family"):
+        origin = reader.origins.get(path)
+        if origin is not None and origin.span is not None:
+            return (Label(origin.span, "these are facts; where are the weights?", True),)
+    return ()
 
 
 def _follow_weights(experiment: Experiment[Auto], origins: Provenance) -> Experiment[Auto]:
@@ -230,7 +306,8 @@ def _path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
     def resolve(leaf: Leaf) -> str | Diagnostic:
         text = str(leaf.value)
         if not text or "\0" in text:
-            return Diagnostic("RLC0011", "the path is empty", (Label(leaf.span, "no path", True),))
+            why = "is empty" if not text else "holds the character U+0000"
+            return Diagnostic("RLC0011", f"the path {why}", (Label(leaf.span, "no file has this path", True),))
         source: SourceFile = leaf.span.file
         joined = posixpath.normpath(posixpath.join(loaded.folder_of(source).as_posix(), text))
         root = posixpath.normpath(loaded.root.as_posix())
@@ -238,7 +315,7 @@ def _path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
         if relative == ".." or relative.startswith("../"):
             label = Label(leaf.span, "leads out of it", True)
             helps = (Help("move it below, or put an rlc.toml into a folder above both: that is then the root"),)
-            return Diagnostic("RLC0011", "a path may not leave the experiment's root", (label,), helps)
+            return Diagnostic("RLC0011", f"`{text}` leaves the root of the experiment", (label,), helps)
         return relative
 
     return resolve

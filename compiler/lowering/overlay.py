@@ -28,4 +28,5 @@ def _decided(under: Entry, over: Entry, lost: list[tuple[Entry, Entry]]) -> Entr
 
 
 def _with_shadow(winner: Node, loser: Node) -> Node:
-    return winner._replace(shadowed=(*winner.shadowed, loser))
+    shadowed = sorted((*winner.shadowed, loser), key=lambda node: node.priority.strength, reverse=True)
+    return winner._replace(shadowed=tuple(shadowed))

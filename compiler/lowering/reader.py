@@ -6,6 +6,7 @@ checked; statements of rules about such fields are dropped (`broken`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
@@ -16,12 +17,14 @@ from compiler.ir.kinds import Atom
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, OriginKind, Provenance
 from compiler.ir.record import MISSING, Field, Record
-from compiler.ir.subject import WrittenValue
+from compiler.ir.subject import WrittenValue, shown_path
 from compiler.lowering.scalars import Unreadable, describe, out_of_bounds, read_scalar, stand_in
 
 Choice = Mapping[str, "type[Record] | None"]
 PathResolver = Callable[[Leaf], "str | Diagnostic"]
 KeyId = tuple[int, int]
+
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 def key_id(span: Span) -> KeyId:
@@ -39,7 +42,10 @@ class Reader:
         self.read: set[KeyId] = set()
         self.idle: dict[KeyId, str] = {}
         self.broken: set[str] = set()
+        self.unreadable: set[KeyId] = set()
         self.written: list[WrittenValue] = []
+        self.stage_names: tuple[str, ...] | None = None
+        self.own: set[KeyId] = set()
 
     def record(self, cls: type[Record], table: Table, path: str, choice: Choice) -> Record:
         """Return the record that a table describes.
@@ -71,6 +77,31 @@ class Reader:
         self.broken.add(path)
         self.reporter.add(diagnostic._replace(paths=(*diagnostic.paths, path)))
 
+    def shown(self, path: str, at: Span) -> str:
+        """Return a path as --set takes it: elements by index, stages by name, or not at all if they share the place."""
+        names, has_list = self.stage_names or ("",), self.stage_names is not None
+        if has_list and path.startswith("stages.") and key_id(at) not in self.own:
+            path = path.split(".", 2)[2]
+        return _INDEX.sub(r"[\1]", shown_path(path, names, has_stage_list=has_list))
+
+    def enter_stage(self, own: Table) -> None:
+        """Count what stands in a stage's own table as its own; other values are shared."""
+        self.own.add(key_id(own.span))
+        for entry in own.entries.values():
+            self.own.update((key_id(entry.key_span), key_id(entry.node.span)))
+            if isinstance(entry.node, Table):
+                self.enter_stage(entry.node)
+
+    def pass_over(self, node: Node) -> None:
+        """Say nothing about keys below a value that could not be read: what they mean follows from that."""
+        if isinstance(node, Table):
+            for entry in node.entries.values():
+                self.unreadable.add(key_id(entry.key_span))
+                self.pass_over(entry.node)
+        elif isinstance(node, List):
+            for item in node.items:
+                self.pass_over(item)
+
     def _leave(self, field: Field, entry: Entry | None, path: str) -> None:
         if entry is None or field.read_if is None:
             return
@@ -97,7 +128,13 @@ class Reader:
         if entry is None:
             return self._unset(field, table, path)
         self.consume(entry)
-        return self._written(field, entry, path)
+        value = self._written(field, entry, path)
+        if value is OFF and field.name in choice and isinstance(entry.node, Leaf) and path not in self.broken:
+            # The stage's algorithm needs the table.
+            self.report(path, _not_open(field, entry.node, "off"))
+        if records and path in self.broken:
+            return self._hollow(choice.get(field.name) or records[0], entry.node.span, path)
+        return value
 
     def _table(self, field: Field, entry: Entry | None, table: Table, path: str, choice: Choice) -> object:
         cls = choice.get(field.name) or field.kind.records[0]
@@ -107,11 +144,20 @@ class Reader:
             self.consume(entry)
             return self.record(cls, entry.node, path, {})
         self.consume(entry)
-        self.report(
-            path,
-            Diagnostic("RLC0203", f"{field.name} is a table", (Label(entry.node.span, "a list stands here", True),)),
-        )
-        return self.record(cls, Table({}, entry.node.span, RECIPE), path, {})
+        self.pass_over(entry.node)
+        label = Label(entry.node.span, "a list stands here", True)
+        shown = self.shown(path, entry.node.span)
+        helps = (Help(f"write [{shown}], in single brackets"),)
+        self.report(path, Diagnostic("RLC0203", f"{shown} is a table", (label,), helps))
+        return self._hollow(cls, entry.node.span, path)
+
+    def _hollow(self, cls: type[Record], at: Span, path: str) -> Record:
+        """A record in the place of one that could not be read: nothing is said about its fields."""
+        reporter, self.reporter = self.reporter, Reporter()
+        record = self.record(cls, Table({}, at, RECIPE), path, {})
+        self.reporter = reporter
+        self.broken.update(f"{path}.{name}" for name in cls.fields())
+        return record
 
     def _unset(self, field: Field, table: Table, path: str) -> object:
         self.origins.record(path, Origin("default"))
@@ -119,7 +165,8 @@ class Reader:
             return field.default
         if field.kind.may_be_auto:
             return AUTO
-        self.report(path, missing(field, table, path))
+        if path not in self.broken:
+            self.report(path, missing(field, table, self.shown(path, table.span)))
         return stand_in(field)
 
     def _written(self, field: Field, entry: Entry, path: str) -> object:
@@ -142,10 +189,11 @@ class Reader:
         value = self._value(field, node, path)
         if isinstance(value, Unreadable):
             self.report(path, value.diagnostic)
+            self.pass_over(node)
             return self._fallback(field)
         bound = out_of_bounds(field, value)
         if bound is not None:
-            self.report(path, bound.at(node.span, path))
+            self.report(path, bound.at(node.span, self.shown(path, node.span)))
             return self._fallback(field)
         self._keep_origin(path, entry)
         self._keep_written(path, node, value)
@@ -189,7 +237,8 @@ class Reader:
             else:
                 return describe(field, element)
         if item.record is not None and not values:
-            fault = Diagnostic("RLC0204", f"{field.name} is empty", (Label(node.span, "at least one", True),))
+            label = Label(node.span, "at least one", True)
+            fault = Diagnostic("RLC0204", f"{self.shown(path, node.span)} is empty", (label,))
             return Unreadable(fault, is_closer=True)
         return tuple(values)
 
@@ -216,15 +265,21 @@ def origin_kind(node: Node) -> OriginKind:
 def origin_of(entry: Entry) -> Origin:
     """Return the origin of a written value, with what lost against it."""
     node = entry.node
-    shadowed = tuple(Origin(origin_kind(lost), span=lost.span) for lost in node.shadowed)
-    return Origin(origin_kind(node), span=node.span, key=entry.key_span, shadowed=shadowed)
+    return Origin(origin_kind(node), span=node.span, key=entry.key_span, shadowed=_losers(node))
+
+
+def _losers(node: Node) -> tuple[Origin, ...]:
+    """What lost against a node, each with what it had won over itself, as in a stage over the shared tables."""
+    return tuple(Origin(origin_kind(lost), span=lost.span, shadowed=_losers(lost)) for lost in node.shadowed)
 
 
 def missing(field: Field, table: Table, path: str) -> Diagnostic:
-    """Return the fault of a required field that nobody sets."""
-    labels = (Label(table.span, f"{field.name} is missing here", True),) if table.span.file.text else ()
+    """Return the fault of a required field that nobody sets, by its path as a person writes it."""
+    is_whole_spec = table.span.end == 0
+    said = f"nothing here says {path}" if is_whole_spec else f"{field.name} is missing here"
+    labels = (Label(table.span, said, True),) if table.span.file.text else ()
     unit = f", in {field.unit}" if field.unit else ""
-    return Diagnostic("RLC0205", f"{path} is required", labels, (Help(f"{field.name}: {field.doc}{unit}"),))
+    return Diagnostic("RLC0205", f"{path} is required", labels, (Help(f"write {field.name}{unit}: {field.doc}"),))
 
 
 def _takes_text(field: Field) -> bool:
@@ -235,4 +290,6 @@ def _takes_text(field: Field) -> bool:
 def _not_open(field: Field, node: Leaf, word: str) -> Diagnostic:
     meaning = "derived" if word == "auto" else "switched off"
     label = Label(node.span, f"cannot be {meaning}", True)
-    return Diagnostic("RLC0207", f'{field.name} cannot be "{word}"', (label,), (Help(f"{field.name}: {field.doc}"),))
+    unit = f", in {field.unit}" if field.unit else ""
+    advice = Help(f"write a value{unit}: {field.doc}")
+    return Diagnostic("RLC0207", f'{field.name} cannot be "{word}"', (label,), (advice,))

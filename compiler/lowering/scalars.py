@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import Leaf, List, Node, Table
@@ -46,13 +46,18 @@ class OutOfBounds(NamedTuple):
     said: str
     nearest: float | None
 
-    def at(self, span: Span, path: str) -> Diagnostic:
-        """Return the diagnostic, with the nearest legal value as help where there is one."""
-        message = f"{self.field.name} = {toml_literal(self.value)} is out of bounds"
-        unit = f" {self.field.unit}" if self.field.unit else ""
+    def at(self, span: Span, shown: str) -> Diagnostic:
+        """Return the diagnostic, with the nearest legal value as help where there is one.
+
+        Args:
+            shown: the path as a person writes it.
+        """
+        message = f"{shown} = {span.text} is out of bounds"
+        unit = f" ({self.field.unit})" if self.field.unit else ""
         helps = ()
-        if self.nearest is not None:
-            shown, literal = _without_stage(path), toml_literal(self.nearest)
+        # What a model's config.json says is a fact: no spec may set it to something else.
+        if self.nearest is not None and not span.file.name.endswith(".json"):
+            literal = toml_literal(self.nearest)
             helps = (Help(f"set {shown} = {literal}", ((shown, literal),)),)
         label = Label(span, f"must be {self.said}{unit}", True)
         return Diagnostic("RLC0204", message, (label,), helps)
@@ -106,6 +111,8 @@ def describe(field: Field, node: Node) -> Unreadable:
         helps = (Help(f"write it without quotes: {node.value.strip()}"),)
     elif isinstance(node, Leaf) and isinstance(node.value, float) and _is_whole(node.value):
         helps = (Help(f"write {int(node.value)}"),)
+    elif isinstance(node, Table) and "a list of tables" in wanted and node.span.text.startswith("["):
+        helps = (Help(f"write [{node.span.text}], in double brackets"),)
     elif isinstance(node, Leaf) and "list" in wanted:
         helps = (Help(f"write [{toml_literal(node.value)}]"),)
     label = Label(node.span, f"{found} stands here", True)
@@ -134,8 +141,8 @@ def _quantity(field: Field, atom: Atom, leaf: Leaf, text: str) -> object:
     value = parse(text)
     if not isinstance(value, QuantityFault):
         return value
-    helps = tuple(Help(f"write {s}") for s in value.suggestions)
-    label = Label(leaf.span, dict(_WORDS)[atom.name], True)
+    helps = alternatives(*(Help(f"write {s if _is_number(s) else toml_literal(s)}") for s in value.suggestions))
+    label = Label(leaf.span, f"takes {dict(_WORDS)[atom.name]}", True)
     return Unreadable(Diagnostic("RLC0401", value.message, (label,), helps), is_closer=True)
 
 
@@ -168,7 +175,7 @@ def _wanted(field: Field) -> list[str]:
         wanted.append('"auto"')
     if field.kind.may_be_off:
         wanted.append('"off"')
-    return wanted
+    return list(dict.fromkeys(wanted))
 
 
 def _found(node: Node) -> str:
@@ -178,11 +185,11 @@ def _found(node: Node) -> str:
         return "a list"
     value = node.value
     if isinstance(value, bool):
-        return "true or false"
+        return str(value).lower()
     if isinstance(value, int):
         return "a whole number"
     if isinstance(value, float):
-        return "a number"
+        return "a decimal number"
     return "a text" if isinstance(value, str) else "a date or time"
 
 
@@ -201,8 +208,3 @@ def _is_whole(number: float) -> bool:
 def _said(field: Field) -> str:
     signs = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     return " and ".join(f"{signs[op]} {bound:,}" for op, bound in field.bounds)
-
-
-def _without_stage(path: str) -> str:
-    parts = path.split(".")
-    return ".".join(parts[2:]) if parts[0] == "stages" and len(parts) > 2 else path

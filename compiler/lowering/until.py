@@ -29,22 +29,19 @@ def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Unt
     metric, op, threshold = found.groups()
     known = _metrics(stage)
     if metric not in known:
-        near = nearest_names(metric, known) or known[:3]
+        near = nearest_names(metric, known) or list(known)[:3]
         helps = tuple(Help(f"did you mean {name}?") for name in near) or (
             Help("give the stage an [eval] with [[eval.sets]]: a bound is checked when it is evaluated"),
         )
         label = Label(node.span, "measured by nothing in this stage", True)
         reader.report(path, Diagnostic("RLC0208", f"there is no metric {metric}", (label,), helps))
         return OFF
-    return Until(metric=metric.replace(".", "/"), op=_OPS[op], threshold=float(threshold.replace("_", "")))
+    return Until(metric=known[metric], op=_OPS[op], threshold=float(threshold.replace("_", "")))
 
 
-def _metrics(stage: Stage[Auto]) -> list[str]:
+def _metrics(stage: Stage[Auto]) -> dict[str, str]:
+    """What the stage measures: as a bound names it, and as metrics.jsonl does; a set's own name may hold dots."""
     if isinstance(stage.eval, Off):
-        return []
-    names = []
-    for measured in stage.eval.sets:
-        names.append(f"eval.{measured.name}.accuracy")
-        if stage.eval.greedy:
-            names.append(f"eval.{measured.name}.greedy")
-    return names
+        return {}
+    kinds = ("accuracy", "greedy") if stage.eval.greedy else ("accuracy",)
+    return {f"eval.{s.name}.{kind}": f"eval/{s.name}/{kind}" for s in stage.eval.sets for kind in kinds}

@@ -22,14 +22,20 @@ def _count(editor: StageEditor) -> None:
         return
     rollouts = tokens = 0
     samples = updates * batch
-    inputs = ("run.max_steps", "optim.total_steps", "train.global_batch")
+    inputs: dict[str, tuple[str, ...]] = {
+        "optimizer_steps": ("optim.total_steps",),
+        "samples": ("optim.total_steps", "train.global_batch"),
+    }
     if isinstance(stage.rollout, Rollout):
         prompts, group = stage.rollout.prompts_per_step, stage.rollout.samples_per_prompt
         if not (isinstance(prompts, int) and isinstance(group, int)):
             return
         rollouts = steps
         tokens = steps * prompts * group * stage.rollout.max_response_tokens
+        sampled = ("rollout.prompts_per_step", "rollout.samples_per_prompt", "rollout.max_response_tokens")
+        inputs |= {"rollouts": ("run.max_steps",), "max_sampled_tokens": ("run.max_steps", *sampled)}
     budget = Budget(rollouts=rollouts, optimizer_steps=updates, samples=samples, max_sampled_tokens=tokens)
     editor.derive("budget", budget)
     for field in Budget.fields():
-        editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs)
+        # A stage that does not sample has no rollouts because of its algorithm.
+        editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs.get(field, ("algo.name",)))

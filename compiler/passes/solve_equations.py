@@ -45,10 +45,15 @@ def _assume_once(editor: StageEditor) -> bool:
         if len(equation.unknowns(stage_values(editor.stage, equation))) < 2:
             continue
         for field in equation.assume:
-            if editor.is_open(field):
+            if editor.is_open(field) and not _is_settled(editor.stage, field):
                 editor.derive(field, assumed_value(editor.stage, field), kind="assumed", by=equation.name)
                 return True
     return False
+
+
+def _is_settled(stage: Record, field: str) -> bool:
+    """Whether an equation says what a field must be, though no whole number is that: an assumption would hide it."""
+    return any(equation.unknowns(stage_values(stage, equation)) == (field,) for equation in EQUATIONS)
 
 
 def stage_values(stage: Record, equation: Equation) -> dict[str, int | None]:

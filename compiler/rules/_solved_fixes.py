@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from compiler.diagnostics.diagnostic import Help
-from compiler.ir.equations import Equation
+from compiler.diagnostics.diagnostic import Help, alternatives
+from compiler.ir.equations import EQUATIONS, Equation
 from compiler.ir.paths import read
+from compiler.ir.record import Record
 from compiler.ir.subject import StageSubject
 
-MOST = 3
 _REACH = 4096
 _RANK = {"default": 0, "assumed": 0, "derived": 0, "inherited": 0, "recipe": 1, "spec": 2, "override": 3}
 
+Values = dict[str, int | None]
 
-def equation_values(stage: StageSubject, equation: Equation) -> dict[str, int | None]:
+
+def equation_values(stage: StageSubject, equation: Equation) -> Values:
     """Return the factors that the stage has: numbers, or None where nobody has decided."""
-    values: dict[str, int | None] = {}
+    values: Values = {}
     for field in equation.fields:
         try:
             value = read(stage.stage, field)
@@ -24,22 +26,70 @@ def equation_values(stage: StageSubject, equation: Equation) -> dict[str, int | 
     return values
 
 
-def solved_fixes(stage: StageSubject, equation: Equation, values: dict[str, int | None]) -> tuple[Help, ...]:
-    """Return fixes for an equation that does not hold, or that no whole number solves."""
+def said_values(stage: StageSubject, values: Values) -> list[tuple[str, str]]:
+    """Return what each known factor contributes, for labels; one that was derived is said where it comes from."""
+    said: list[tuple[str, str]] = []
+    for field, value in values.items():
+        origin = stage.subject.origins.get(stage.path(field))
+        if value is None or origin is None:
+            continue
+        inputs = [f for e in EQUATIONS for f in reversed(e.fields) if stage.path(f) in origin.inputs]
+        sources = [f for f in inputs if stage.written(f) and f not in values]
+        if stage.labels((field, "")):
+            said.append((field, counted(value, _unit(stage, field))))
+        elif sources:
+            said.append((sources[0], f"makes {stage.shown(field)} = {value:,}"))
+    return said
+
+
+def counted(number: int, unit: str) -> str:
+    """Return a number with its unit: `1 optimizer step`, `1,024 samples`."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
+def solved_fixes(stage: StageSubject, equation: Equation, values: Values) -> tuple[Help, ...]:
+    """Return fixes for an equation that does not hold, or that no whole number solves; none breaks another equation."""
     fields = [f for f in reversed(equation.fields) if f in values]
     fields.sort(key=lambda f: _rank(stage, f))
+    unknowns = equation.unknowns(values)
+    if unknowns:
+        found = _moves(stage, equation, values, fields, free=unknowns[0])
+    else:
+        found = _solutions(stage, equation, values, fields) or _pairs(stage, equation, values, fields)
+    return alternatives(*found)
+
+
+def _solutions(stage: StageSubject, equation: Equation, values: Values, fields: list[str]) -> list[Help]:
+    """Each field that can be made to fit all the others."""
     found: list[Help] = []
     for field in fields:
         solution = _whole(equation, field, values)
-        if solution is None or solution == values[field]:
+        if solution is None or _breaks_another(stage, equation, {field: solution}):
             continue
-        if field in equation.assume and stage.written(field):
+        is_free = field in equation.assume and stage.written(field)
+        if is_free:
             shown = stage.shown(field)
             found.append(Help(f"leave {shown} out: it is then derived as {solution}"))
-        found.append(stage.fix(field, solution, "keeps every other field"))
-    if not found:
-        found = _pairs(stage, equation, values, fields)
-    return tuple(found[:MOST])
+        note = "keeps every other field" if _rank(stage, field) > 1 and not is_free else ""
+        found.append(stage.fix(field, solution, note))
+    return found
+
+
+def _moves(stage: StageSubject, equation: Equation, values: Values, fields: list[str], *, free: str) -> list[Help]:
+    """Each known field at its nearest value that makes the unknown whole."""
+    found: list[Help] = []
+    for moved in fields:
+        near = None if moved == free else _nearest(stage, equation, values, free=free, moved=moved)
+        if near is not None:
+            way = stage.fix(moved, near[0])
+            found.append(way._replace(text=f"{way.text}: {stage.shown(free)} is then derived as {near[1]}"))
+    return found
+
+
+def _unit(stage: StageSubject, field: str) -> str:
+    table, _, name = field.rpartition(".")
+    record = read(stage.stage, table)
+    return type(record).fields()[name].unit if isinstance(record, Record) else ""
 
 
 def _rank(stage: StageSubject, field: str) -> int:
@@ -47,7 +97,7 @@ def _rank(stage: StageSubject, field: str) -> int:
     return _RANK[origin.kind] if origin else 0
 
 
-def _whole(equation: Equation, field: str, values: dict[str, int | None]) -> int | None:
+def _whole(equation: Equation, field: str, values: Values) -> int | None:
     others = {f: v for f, v in values.items() if f != field}
     if None in others.values() or 0 in others.values():
         return None
@@ -55,12 +105,27 @@ def _whole(equation: Equation, field: str, values: dict[str, int | None]) -> int
     return int(solution) if solution.denominator == 1 and solution >= 1 else None
 
 
-def _pairs(stage: StageSubject, equation: Equation, values: dict[str, int | None], fields: list[str]) -> list[Help]:
+def _breaks_another(stage: StageSubject, equation: Equation, changes: Values) -> bool:
+    """Whether some other equation could not hold after the changes; what nobody wrote is derived anew."""
+    for other in EQUATIONS:
+        if other == equation or changes.keys().isdisjoint(other.fields):
+            continue
+        values = equation_values(stage, other)
+        known = {f: changes.get(f, v if _rank(stage, f) > 0 else None) for f, v in values.items()}
+        unknowns = other.unknowns(known)
+        if not unknowns and other.sides(known)[0] != other.sides(known)[1]:
+            return True
+        if len(unknowns) == 1 and _whole(other, unknowns[0], known) is None:
+            return True
+    return False
+
+
+def _pairs(stage: StageSubject, equation: Equation, values: Values, fields: list[str]) -> list[Help]:
     """No single field helps: move one to its nearest value that lets another one be whole."""
     found: list[Help] = []
     for free in fields:
         for moved in fields:
-            near = None if moved == free else _nearest(equation, free, moved, values)
+            near = None if moved == free else _nearest(stage, equation, values, free=free, moved=moved)
             if near is None:
                 continue
             value, solution = near
@@ -70,14 +135,17 @@ def _pairs(stage: StageSubject, equation: Equation, values: dict[str, int | None
     return found
 
 
-def _nearest(equation: Equation, free: str, moved: str, values: dict[str, int | None]) -> tuple[int, int] | None:
+def _nearest(
+    stage: StageSubject, equation: Equation, values: Values, *, free: str, moved: str
+) -> tuple[int, int] | None:
     start = values[moved]
     if start is None:
         return None
     for distance in range(1, _REACH):
         for value in (start - distance, start + distance):
-            if value >= 1:
-                solution = _whole(equation, free, {**values, moved: value})
-                if solution is not None:
-                    return value, solution
+            if value < 1:
+                continue
+            solution = _whole(equation, free, {**values, moved: value})
+            if solution is not None and not _breaks_another(stage, equation, {moved: value, free: solution}):
+                return value, solution
     return None

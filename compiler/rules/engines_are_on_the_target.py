@@ -32,10 +32,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 yield Diagnostic(
                     CODE,
                     f"target {target.name} has no engine {name}",
-                    (*subject.labels(("cluster.target", "this target")), *stage.labels((field, "not on it"))),
+                    subject.labels(("cluster.target", "this target"), (stage.path(field), "not on it")),
                     (*(stage.fix(field, engine) for engine in has[:2]), Help("or leave it out")),
                     rule=ID,
-                    paths=(stage.path(field),),
+                    paths=(stage.path(field), "cluster.target"),
                 )
     if experiment.model.family not in target.families:
         yield Diagnostic(
@@ -44,5 +44,5 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             subject.labels(("model.family", "not on this target")),
             (Help(f"they know: {', '.join(target.families)}"),),
             rule=ID,
-            paths=("model.family",),
+            paths=("model.family", "cluster.target"),
         )

@@ -17,7 +17,7 @@ from compiler.ir.equations import EQUATIONS
 from compiler.ir.openness import Auto
 from compiler.ir.paths import leaves
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values
+from compiler.rules._solved_fixes import equation_values, said_values
 
 CODE = "RLC0313"
 ID = ""
@@ -45,17 +45,24 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 def _two_unknowns(stage: StageSubject) -> Iterator[Diagnostic]:
     done: set[str] = set()
+    # What one equation asks of a field, and no whole number gives, is said by that equation's own rule.
+    asked = {unknowns[0] for e in EQUATIONS if len(unknowns := e.unknowns(equation_values(stage, e))) == 1}
     for equation in EQUATIONS:
         values = equation_values(stage, equation)
         unknowns = [f for f in equation.unknowns(values) if f not in done]
-        if len(equation.unknowns(values)) < 2 or not unknowns:
+        if len(equation.unknowns(values)) < 2 or not unknowns or not asked.isdisjoint(unknowns):
             continue
         done.update(unknowns)
         shown = [stage.shown(f) for f in equation.unknowns(values)]
         yield Diagnostic(
             CODE,
             f"{' and '.join(shown)} are not decided: the {equation.name} has one unknown too many",
-            stage.labels(*((f, f"{v:,}") for f, v in values.items() if v is not None)),
-            tuple(Help(f"write {field}, and the other follows from {equation}") for field in shown[:2]),
+            stage.labels(*said_values(stage, values)),
+            tuple(Help(f"{'or ' * (i > 0)}write {field}: {_rest(shown, field)}") for i, field in enumerate(shown[:2])),
             paths=tuple(stage.path(f) for f in unknowns),
         )
+
+
+def _rest(shown: list[str], written: str) -> str:
+    rest = [field for field in shown if field != written]
+    return f"{' and '.join(rest)} then follow{'s' * (len(rest) == 1)} from it"

@@ -54,6 +54,10 @@ def _suggest(key: UnreadKey, name: str) -> tuple[Help, ...]:
             holder, _, _ = by_leaf[leaf].rpartition(".")
             place = f"in [{holder}]" if holder else "at the top of the spec"
             helps.append(Help(f"`{leaf}` exists {place}"))
+    if not helps:
+        # Other tools join a table and its key in one name: kl_coef is loss.kl.coef.
+        joined = {"_".join(path.split(".")[-2:]): path for path in reversed(key.elsewhere) if "." in path}
+        helps = [Help(f"did you mean `{joined[n]}`?") for n in nearest_names(name, joined, most=2)]
     if not helps and key.siblings:
         where = f"[{table}]" if table else "the top of a spec"
         helps.append(Help(f"{where} may hold: {', '.join(sorted(key.siblings))}"))

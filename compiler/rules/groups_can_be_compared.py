@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
+from compiler.rules._solved_fixes import equation_values, said_values
 
 CODE = "RLC0304"
 ID = "BATCH-05"
@@ -33,18 +35,33 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 CODE,
                 f"{name} compares the responses to one prompt, and there is only one",
-                stage.labels(("algo.name", f"{name} needs a group"), ("rollout.samples_per_prompt", "a group of one")),
-                _fixes(stage, rollout.prompts_per_step),
+                _labels(stage, name),
+                _fixes(stage),
                 rule=ID,
                 paths=(stage.path("rollout.samples_per_prompt"),),
             )
 
 
-def _fixes(stage: StageSubject, prompts: object) -> tuple[Help, ...]:
+def _labels(stage: StageSubject, name: str) -> tuple[Label, ...]:
+    said = [("algo.name", f"{name} needs a group")]
+    if not stage.written("rollout.samples_per_prompt"):
+        values = equation_values(stage, BATCH_IDENTITY)
+        said += [(f, s) for f, s in said_values(stage, values) if f != "rollout.samples_per_prompt"]
+    return stage.labels(*said, ("rollout.samples_per_prompt", "a group of one"))
+
+
+def _fixes(stage: StageSubject) -> tuple[Help, ...]:
+    """Fewer prompts with larger groups keep the batch; where they cannot, the batch or its steps grow."""
+    prompts_field, group_field = BATCH_IDENTITY.left
+    values = equation_values(stage, BATCH_IDENTITY)
+    prompts, batch, steps = values[prompts_field], values["train.global_batch"], values["train.steps_per_rollout"]
+    if prompts is None or batch is None or steps is None:
+        return (stage.fix(group_field, 8),)
     for group in (8, 4, 2):
-        if isinstance(prompts, int) and prompts % group == 0 and prompts > group:
-            samples = stage.fix("rollout.samples_per_prompt", group)
-            fewer = stage.fix("rollout.prompts_per_step", prompts // group)
-            text = f"{samples.text} and {stage.shown('rollout.prompts_per_step')} = {prompts // group}: the same batch"
+        if prompts % group == 0:
+            samples, fewer = stage.fix(group_field, group), stage.fix(prompts_field, prompts // group)
+            text = f"{samples.text} and {stage.shown(prompts_field)} = {prompts // group}: the same batch"
             return (Help(text, samples.sets + fewer.sets),)
-    return (stage.fix("rollout.samples_per_prompt", 8),)
+    samples, larger = stage.fix(group_field, 8), stage.fix("train.global_batch", batch * 8)
+    text = f"{samples.text} and {stage.shown('train.global_batch')} = {batch * 8}"
+    return (Help(text, samples.sets + larger.sets),)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.equations import EQUATIONS
 from compiler.ir.subject import Subject
-from compiler.rules._solved_fixes import equation_values, solved_fixes
+from compiler.rules._solved_fixes import equation_values, said_values, solved_fixes
 
 CODE = "RLC0303"
 ID = "BATCH-04"
@@ -30,11 +30,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 continue
             solution = equation.solve(unknowns[0], values)
             if solution < 1:
-                said = [(f, f"{v:,}") for f, v in values.items() if v is not None]
                 yield Diagnostic(
                     CODE,
                     f"{stage.shown(unknowns[0])} would be {solution}, which other tools round to 0",
-                    stage.labels(*said),
+                    stage.labels(*said_values(stage, values)),
                     solved_fixes(stage, equation, values),
                     rule=ID,
                     paths=tuple(stage.path(f) for f in values),

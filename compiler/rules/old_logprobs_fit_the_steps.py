@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.algorithm import PolicyLoss
-from compiler.ir.subject import Subject
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
 
 CODE = "RLC0310"
@@ -37,7 +39,15 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     ("train.steps_per_rollout", f"{steps:,} optimizer steps"),
                     ("loss.old_logprobs", "makes every ratio 1"),
                 ),
-                (stage.fix("loss.old_logprobs", "rollout"), stage.fix("loss.old_logprobs", "recompute")),
+                _fixes(stage),
                 rule=ID,
                 paths=(stage.path("loss.old_logprobs"),),
             )
+
+
+def _fixes(stage: StageSubject) -> tuple[Help, ...]:
+    """Both other sources; the engine's log-probs only where it samples from the whole distribution."""
+    rollout, recompute = stage.stage.rollout, stage.fix("loss.old_logprobs", "recompute")
+    if isinstance(rollout, Rollout) and (rollout.sampling.top_p < 1 or not isinstance(rollout.sampling.top_k, Off)):
+        return (recompute,)
+    return alternatives(stage.fix("loss.old_logprobs", "rollout"), recompute)

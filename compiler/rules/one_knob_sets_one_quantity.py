@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
 
@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 stage.labels(
                     ("train.packing.tokens", f"{tokens:,} tokens"), ("train.micro_batch", f"or {samples:,} samples?")
                 ),
-                (
+                alternatives(
                     Help(f"delete {stage.shown('train.micro_batch')}: micro-batches then hold up to {tokens:,} tokens"),
                     stage.fix("train.packing.tokens", "off"),
                 ),

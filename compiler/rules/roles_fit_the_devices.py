@@ -30,7 +30,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             subject.labels(("cluster.target", f"{devices} device"), ("placement.mode", "one for each role")),
             (Help('set placement.mode = "colocate"', (("placement.mode", '"colocate"'),)),),
             rule=ID,
-            paths=("placement.mode",),
+            paths=("placement.mode", "cluster.target"),
         )
     if cluster.nodes > 1 and "ray" not in target.executors:
         yield Diagnostic(
@@ -39,5 +39,5 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             subject.labels(("cluster.target", "one process"), ("cluster.nodes", "all but one would be idle")),
             (Help("set cluster.nodes = 1", (("cluster.nodes", "1"),)),),
             rule=ID,
-            paths=("cluster.nodes",),
+            paths=("cluster.nodes", "cluster.target"),
         )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values, solved_fixes
+from compiler.rules._solved_fixes import counted, equation_values, solved_fixes
 
 CODE = "RLC0301"
 ID = "BATCH-01"
@@ -32,7 +32,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             solution = BATCH_IDENTITY.solve(unknowns[0], values)
             if solution.denominator > 1 and solution > 1:
                 about = stage.shown(unknowns[0])
-                yield _diagnostic(stage, values, f"no whole number of {about} makes the batch identity hold")
+                message = f"no whole number of {about} makes the batch identity hold: it would be {solution}"
+                yield _diagnostic(stage, values, message)
             continue
         sampled, trained = BATCH_IDENTITY.sides(values)
         if sampled != trained:
@@ -46,14 +47,14 @@ def _diagnostic(stage: StageSubject, values: dict[str, int | None], message: str
     said: list[tuple[str, str]] = []
     if steps is not None:
         consumed = f": {batch * steps:,} samples" if batch is not None else ""
-        said.append(("train.steps_per_rollout", f"{steps:,} optimizer steps{consumed}"))
+        said.append(("train.steps_per_rollout", f"{counted(steps, 'optimizer steps')}{consumed}"))
     if batch is not None:
-        said.append(("train.global_batch", f"{batch:,} samples a step"))
+        said.append(("train.global_batch", f"{counted(batch, 'samples')} a step"))
     if prompts is not None:
-        said.append(("rollout.prompts_per_step", f"{prompts:,} prompts a step"))
+        said.append(("rollout.prompts_per_step", f"{counted(prompts, 'prompts')} a step"))
     if group is not None:
         product = f": {prompts:,} x {group:,} = {prompts * group:,} samples" if prompts is not None else ""
-        said.append(("rollout.samples_per_prompt", f"{group:,} completions for each{product}"))
+        said.append(("rollout.samples_per_prompt", f"{counted(group, 'completions')} for each{product}"))
     if stage.labels(*said) == () and prompts and group and batch and steps:
         message += f": {prompts:,} x {group:,} against {batch:,} x {steps:,}"
     return Diagnostic(

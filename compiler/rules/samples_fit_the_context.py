@@ -12,13 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
+from compiler.ir.paths import read
 from compiler.ir.rollout import Generation
 from compiler.ir.subject import StageSubject, Subject
 
 CODE = "RLC0307"
 ID = "TOK-01"
+
+MODEL = "model.max_position_tokens"
+PROMPT = "rollout.max_prompt_tokens"
+RESPONSE = "rollout.max_response_tokens"
+CONTEXT = "rollout.max_context_tokens"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -37,47 +43,64 @@ def _check_stage(stage: StageSubject, rollout: Generation[object], longest: int)
         yield _diagnostic(
             stage,
             f"a response of {response:,} tokens leaves no room for a prompt in {bound:,} tokens",
-            (("rollout.max_context_tokens", f"{bound:,} tokens in all"), ("rollout.max_response_tokens", "fills them")),
-            (stage.fix("rollout.max_response_tokens", max(1, bound // 2)),),
+            ((CONTEXT, f"{bound:,} tokens in all"), (RESPONSE, "fills them")),
+            _room_fixes(stage, response, bound=bound, longest=longest),
+            longest if bound == longest else None,
         )
-    elif isinstance(context, int) and prompt + response > context:
-        room = context - prompt
-        fixes = (stage.fix("rollout.max_response_tokens", room),) if room >= 1 else ()
-        if prompt + response <= longest:
-            fixes = (stage.fix("rollout.max_context_tokens", prompt + response), *fixes)
+    elif isinstance(context, int) and (context > longest or prompt + response > context):
+        message = f"prompt and response may take {prompt + response:,} tokens, the context has {context:,}"
+        if context > longest:
+            message = f"samples may take {context:,} tokens, the model was made for {longest:,}"
         yield _diagnostic(
             stage,
-            f"prompt and response may take {prompt + response:,} tokens, the context has {context:,}",
+            message,
             (
-                ("rollout.max_prompt_tokens", f"{prompt:,} tokens of prompt"),
-                ("rollout.max_response_tokens", f"and {response:,} of response: {prompt + response:,}"),
-                ("rollout.max_context_tokens", f"{context:,} tokens in all"),
+                (PROMPT, f"{prompt:,} tokens of prompt"),
+                (RESPONSE, f"and {response:,} of response: {prompt + response:,}"),
+                (CONTEXT, f"{context:,} tokens in all"),
             ),
-            fixes,
+            _fixes(stage, prompt, response, bound=bound, longest=longest),
+            longest if context > longest else None,
         )
-    elif isinstance(context, int) and context > longest:
-        fixes = (stage.fix("rollout.max_response_tokens", longest - prompt),) if longest > prompt else ()
-        yield _diagnostic(
-            stage,
-            f"samples may take {context:,} tokens, the model was made for {longest:,}",
-            (
-                ("rollout.max_prompt_tokens", f"{prompt:,} tokens of prompt"),
-                ("rollout.max_response_tokens", f"{response:,} tokens of response"),
-                ("rollout.max_context_tokens", f"{context:,} tokens in all"),
-            ),
-            fixes,
-        )
+
+
+def _room_fixes(stage: StageSubject, response: int, *, bound: int, longest: int) -> tuple[Help, ...]:
+    """Where the prompt has what the response leaves over: a longer context, or a response of half of it."""
+    ways: list[Help] = []
+    if 2 * response <= longest and stage.written(CONTEXT):
+        ways.append(stage.fix(CONTEXT, 2 * response))
+    if bound >= 2:
+        ways.append(_with_context(stage, stage.fix(RESPONSE, bound // 2), bound))
+    return alternatives(*ways)
+
+
+def _fixes(stage: StageSubject, prompt: int, response: int, *, bound: int, longest: int) -> tuple[Help, ...]:
+    """The context first, if the model has room for both; then whichever of the two leaves room for the other."""
+    ways: list[Help] = []
+    if stage.written(CONTEXT) and prompt + response <= longest:
+        ways.append(stage.fix(CONTEXT, prompt + response))
+    if not stage.written(PROMPT) and bound > response:
+        ways.append(stage.fix(CONTEXT, bound))
+    else:
+        room = ((RESPONSE, bound - prompt), (PROMPT, bound - response))
+        ways += [_with_context(stage, stage.fix(field, left), bound) for field, left in room if left >= 1]
+    return alternatives(*ways)
+
+
+def _with_context(stage: StageSubject, way: Help, bound: int) -> Help:
+    """The same way out, with the context at its bound where it is written beyond that."""
+    context = read(stage.stage, CONTEXT)
+    if not isinstance(context, int) or context <= bound or not stage.written(CONTEXT):
+        return way
+    more = stage.fix(CONTEXT, bound)
+    return Help(f"{way.text} and {stage.shown(CONTEXT)} = {bound}", way.sets + more.sets)
 
 
 def _diagnostic(
-    stage: StageSubject, message: str, said: tuple[tuple[str, str], ...], fixes: tuple[Help, ...]
+    stage: StageSubject, message: str, said: tuple[tuple[str, str], ...], fixes: tuple[Help, ...], longest: int | None
 ) -> Diagnostic:
-    model = (("model.max_position_tokens", "positions of the model"),)
-    return Diagnostic(
-        CODE,
-        message,
-        (*stage.subject.labels(*model)[:1], *stage.labels(*said)) if not stage.labels(*said) else stage.labels(*said),
-        fixes,
-        rule=ID,
-        paths=tuple(stage.path(path) for path, _ in said),
-    )
+    model = stage.subject.labels((MODEL, f"{longest:,} positions in the model")) if longest else ()
+    own = stage.labels(*said)
+    labels = (*(label._replace(is_primary=not own) for label in model), *own)
+    paths = (MODEL, *(stage.path(path) for path, _ in said))
+    return Diagnostic(CODE, message, labels, fixes, rule=ID, paths=paths)

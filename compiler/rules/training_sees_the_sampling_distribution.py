@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.diagnostic import Diagnostic, alternatives
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
@@ -56,7 +56,7 @@ def _check_stage(stage: StageSubject, rollout: Rollout[object], loss: PolicyLoss
             stage.labels(
                 ("loss.old_logprobs", "compares both in the ratio"), (field, "tokens outside it have no probability")
             ),
-            (stage.fix(field, full), stage.fix("loss.old_logprobs", "recompute")),
+            alternatives(stage.fix(field, full), stage.fix("loss.old_logprobs", "recompute")),
             rule=ID,
             paths=(stage.path(field),),
         )

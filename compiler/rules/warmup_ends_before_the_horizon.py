@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.equations import OPTIMIZER_HORIZON
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values, solved_fixes
+from compiler.rules._solved_fixes import equation_values, said_values, solved_fixes
 
 CODE = "RLC0306"
 ID = "BATCH-09"
@@ -49,7 +49,8 @@ def _horizon(stage: StageSubject) -> Iterator[Diagnostic]:
         solution = OPTIMIZER_HORIZON.solve(unknowns[0], values)
         if solution.denominator == 1 or solution < 1:
             return
-        message = f"no whole number of {stage.shown(unknowns[0])} gives the horizon of the schedule"
+        about = stage.shown(unknowns[0])
+        message = f"no whole number of {about} gives the horizon of the schedule: it would be {solution}"
     elif not unknowns:
         updates, horizon = OPTIMIZER_HORIZON.sides(values)
         if updates == horizon:
@@ -57,8 +58,10 @@ def _horizon(stage: StageSubject) -> Iterator[Diagnostic]:
         message = f"the stage takes {updates:,} optimizer steps and its schedule is made for {horizon:,}"
     else:
         return
-    said = [(f, f"{v:,}") for f, v in values.items() if v is not None]
     helps = solved_fixes(stage, OPTIMIZER_HORIZON, values)
-    if stage.written("optim.total_steps"):
-        helps = (Help(f"leave {stage.shown('optim.total_steps')} out: it is then derived"), *helps)[:3]
-    yield Diagnostic(CODE, message, stage.labels(*said), helps, rule=ID, paths=tuple(stage.path(f) for f in values))
+    updates = 0 if unknowns else OPTIMIZER_HORIZON.sides(values)[0]
+    if updates and stage.written("optim.total_steps"):
+        way = Help(f"leave {stage.shown('optim.total_steps')} out: it is then derived as {updates}")
+        helps = alternatives(way, *(h._replace(text=h.text.removeprefix("or ")) for h in helps))
+    labels = stage.labels(*said_values(stage, values))
+    yield Diagnostic(CODE, message, labels, helps, rule=ID, paths=tuple(stage.path(f) for f in values))

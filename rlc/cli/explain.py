@@ -10,6 +10,7 @@ import typer
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
+    from compiler.diagnostics.diagnostic import Diagnostic
     from compiler.explain import Explainer
 
 
@@ -50,17 +51,34 @@ def _value(spec: Path, field: str | None, sets: list[str], output: Output, *, as
     code = output.diagnostics(compiled.diagnostics)
     if compiled.subject is None:
         return code
-    return _fields(Explainer(compiled.subject), field, output, as_json=as_json) or code
+    return _fields(Explainer(compiled.subject, broken=compiled.broken), field, output, as_json=as_json) or code
 
 
 def _fields(explainer: Explainer, field: str | None, output: Output, *, as_json: bool) -> int:
-    from compiler.diagnostics.diagnostic import Diagnostic, Help
     from compiler.explain import to_json
     from compiler.ir.canonical import dump
+    from rlc.cli.explain_text import fields_text, table_text
 
-    paths = explainer.paths if field is None else explainer.find(field)
-    if not paths:
-        helps = tuple(Help(f"did you mean {name}?") for name in explainer.nearest(field or ""))
-        return output.diagnostics([Diagnostic("RLC0019", f"this experiment has no field {field}", help=helps)])
-    output.result(dump(to_json(explainer, paths)))
+    fields = explainer.fields_called(field) if field is not None else ()
+    paths = fields or (explainer.paths if field is None else explainer.fields_of_table(field))
+    if field is not None and not paths:
+        return output.diagnostics([_no_field(explainer, field)])
+    if as_json:
+        output.result(dump(to_json(explainer, paths)))
+    elif fields:
+        output.result(fields_text(explainer, fields, ascii_only=output.ascii_only))
+    else:
+        output.result(table_text(explainer, paths, ascii_only=output.ascii_only))
     return 0
+
+
+def _no_field(explainer: Explainer, field: str) -> Diagnostic:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help
+    from compiler.ir.spec_tables import spec_keys
+
+    key = field.split(".", 2)[2] if field.startswith("stages.") and field.count(".") > 1 else field
+    known = spec_keys(explainer.subject.catalogue).get(key)
+    helps = [Help(f"it is read by {reader}") for reader in (known.readers if known is not None else ())]
+    helps += [Help(f"did you mean {name}?") for name in explainer.nearest(field)]
+    helps = helps or [Help("leave the field out to see all of them")]
+    return Diagnostic("RLC0019", f"this experiment has no field {field}", help=tuple(helps))

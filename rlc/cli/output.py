@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from compiler.diagnostics.diagnostic import Diagnostic
 from rlc.environ import no_color
@@ -20,10 +20,12 @@ class ColorChoice(StrEnum):
 
 
 class Output(NamedTuple):
-    """How this command line wants to be answered."""
+    """How this command line wants to be answered: diagnostics on standard error, results on standard output."""
 
     color: bool
     ascii_only: bool
+    result_color: bool = False
+    result_ascii_only: bool = False
 
     def result(self, text: str) -> None:
         """Print a result."""
@@ -39,7 +41,7 @@ class Output(NamedTuple):
             from compiler.diagnostics.json_ import render_json
 
             self.result(render_json(found))
-        else:
+        elif found:
             from compiler.diagnostics.text import render
 
             for diagnostic in found:
@@ -48,7 +50,18 @@ class Output(NamedTuple):
 
 
 def choose_output(color: ColorChoice, *, ascii_only: bool) -> Output:
-    """Return how to print: colour on a terminal unless NO_COLOR says otherwise."""
-    wants_color = color is ColorChoice.ALWAYS or (color is ColorChoice.AUTO and sys.stderr.isatty() and not no_color())
-    encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower()
-    return Output(wants_color, ascii_only or not encoding.startswith("utf"))
+    """Return how to print on each stream: colour on a terminal unless NO_COLOR says otherwise."""
+    return Output(
+        color=_is_colored(sys.stderr, color),
+        ascii_only=ascii_only or not _takes_unicode(sys.stderr),
+        result_color=_is_colored(sys.stdout, color),
+        result_ascii_only=ascii_only or not _takes_unicode(sys.stdout),
+    )
+
+
+def _is_colored(stream: TextIO, color: ColorChoice) -> bool:
+    return color is ColorChoice.ALWAYS or (color is ColorChoice.AUTO and stream.isatty() and not no_color())
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    return (getattr(stream, "encoding", None) or "ascii").lower().startswith("utf")

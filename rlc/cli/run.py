@@ -14,13 +14,23 @@ def run(
     spec: Path = typer.Argument(help="A spec (.toml), or a plan (.json) that was saved."),
     sets: list[str] = typer.Option([], "--set", metavar="PATH=VALUE", help="Set one field; may be repeated."),
     run_dir: Path | None = typer.Option(None, "--run-dir", help="Where the run is kept [default: runs/NAME]."),
+    root: Path | None = typer.Option(
+        None, "--root", help="Of a saved plan: the folder that its paths are relative to."
+    ),
 ) -> int:
     """Execute a plan; on an existing run directory, continue it."""
-    from rlc.running import execute, prepare
+    from compiler.diagnostics.diagnostic import SpecError
+    from rlc.running import Place, execute, exit_code, prepare
 
     output: Output = context.obj
-    prepared = prepare(spec, overrides=sets, run_dir=run_dir)
+    if root is not None and spec.suffix != ".json":
+        raise typer.BadParameter("only a saved plan is given a root; that of a spec follows from where it is")
+    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir))
     output.diagnostics(prepared.diagnostics)
     if prepared.job is None:
         return 1
-    return execute(prepared.job)
+    try:
+        return execute(prepared.job)
+    except SpecError as fault:
+        output.diagnostics(fault.diagnostics)
+        return exit_code(fault)

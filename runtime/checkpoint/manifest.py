@@ -41,7 +41,7 @@ def damage(directory: Path) -> str:
         return next(filter(None, (_damage_of(directory / name, facts) for name, facts in files.items())), "")
     except OSError as error:
         return f"{Path(error.filename or MANIFEST).name} cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{MANIFEST} is damaged: {type(error).__name__}: {error}"
 
 

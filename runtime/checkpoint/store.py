@@ -80,7 +80,9 @@ class CheckpointStore:
         name = f"step_{step:06d}"
         text = json.dumps(state, indent=1, sort_keys=True, allow_nan=False)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            if not self._directory.is_dir():
+                self._directory.mkdir(parents=True)
+                flush(self._directory.parent)
             temporary = self._make_temporary(name)
             try:
                 write_model(temporary)
@@ -122,6 +124,11 @@ class CheckpointStore:
         ways = "restore one from a backup", f"or move {self._directory.name}/ away to start from the beginning"
         none = Diagnostic(code="RLC0623", message=f"the run cannot resume: {what}", help=tuple(map(Help, ways)))
         raise SpecError(none, *warnings)
+
+    def discard_unfinished(self) -> None:
+        """Remove what killed processes left of checkpoints that they had not finished, or were removing."""
+        for path in self._directory.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, temporary: Path, final: Path) -> None:
         """Give a flushed checkpoint its name: the one moment from which on it exists."""

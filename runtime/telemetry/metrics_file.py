@@ -43,13 +43,17 @@ class MetricsFile:
                 file.seek(offset - 1)
                 if file.read(1) != b"\n":
                     raise SpecError(_does_not_fit(path, f"has no row ending at byte {offset:,}, which it recorded"))
-            file.truncate(offset)
-            os.fsync(file.fileno())
+            if offset < size:
+                file.truncate(offset)
+                os.fsync(file.fileno())
 
     @property
     def offset(self) -> int:
         """Length of the file in bytes, all of them on the disk when this returns."""
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as fault:
+            raise SpecError(write_failed(self._path, fault)) from fault
         return os.fstat(self._file.fileno()).st_size
 
     def write(self, row: Row) -> None:

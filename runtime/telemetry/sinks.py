@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.machine import Log
 from runtime.protocols import Sink
-from runtime.telemetry.metrics_file import MetricsFile
+from runtime.telemetry.metrics_file import MetricsFile, write_failed
 from runtime.telemetry.rows import Row, read_rows
 from runtime.telemetry.tensorboard import TensorBoardEvents
 from runtime.telemetry.transcripts import Transcripts
@@ -54,14 +55,19 @@ def open_sinks(log: Log, run_dir: Path, *, stages: Sequence[str], resume_at: int
         resume_at: length in bytes of metrics.jsonl that the checkpoint recorded; 0 for a run from the start, which
             empties a metrics.jsonl that is there.
 
-    Raises: SpecError RLC0650 or RLC0652 if metrics.jsonl is not what the checkpoint left.
+    Raises: SpecError RLC0650 or RLC0652 if metrics.jsonl is not what the checkpoint left, RLC0651 if the run directory
+    refuses them.
     """
     path = run_dir / "metrics.jsonl"
-    MetricsFile.truncate(path, resume_at)
-    kept = read_rows(path) if path.exists() else []
     others: list[Sink] = []
-    if log.tensorboard:
-        others.append(TensorBoardEvents(run_dir / "tensorboard", kept=kept))
+    try:
+        MetricsFile.truncate(path, resume_at)
+        kept = read_rows(path) if path.exists() else []
+        metrics = MetricsFile(path)
+        if log.tensorboard:
+            others.append(TensorBoardEvents(run_dir / "tensorboard", kept=kept))
+    except OSError as fault:
+        raise SpecError(write_failed(run_dir, fault)) from fault
     if log.transcripts_per_step:
         others.append(Transcripts(run_dir / "transcripts", stages=stages, samples_per_step=log.transcripts_per_step))
-    return RunSinks(MetricsFile(path), others=others, kept=kept)
+    return RunSinks(metrics, others=others, kept=kept)

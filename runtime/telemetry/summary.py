@@ -17,7 +17,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.chart import Chart, chart_of
+from runtime.telemetry.metrics_file import write_failed
 from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, number_at, read_rows
 from runtime.telemetry.svg_plot import draw_svg
 from runtime.telemetry.terminal_plot import draw_panel, to_ascii
@@ -77,10 +79,10 @@ class RunSummary:
 def write_summary(run_dir: Path, *, experiment: str) -> RunSummary:
     """Summarise metrics.jsonl of the directory, and write summary.json, summary.txt and summary.svg beside it.
 
-    Raises: SpecError RLC0652 if metrics.jsonl has a line that is not a row.
+    Raises: SpecError RLC0652 if metrics.jsonl has a line that is not a row, RLC0651 if the disk refuses.
     """
     rows = read_rows(run_dir / "metrics.jsonl")
-    names = {f"{path.name}/" if path.is_dir() else path.name for path in run_dir.iterdir()}
+    names = {f"{path.name}/" if path.is_dir() else path.name for path in run_dir.iterdir() if path.name[0] != "."}
     summary = RunSummary(
         experiment=experiment,
         run_dir=run_dir,
@@ -90,10 +92,10 @@ def write_summary(run_dir: Path, *, experiment: str) -> RunSummary:
     )
     record = {"experiment": experiment, "stages": [asdict(stage) for stage in summary.stages]}
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    (run_dir / "summary.json").write_text(text, encoding="utf-8")
-    (run_dir / "summary.txt").write_text(summary_text(summary, encoding="utf-8"), encoding="utf-8")
+    _write(run_dir / "summary.json", text)
+    _write(run_dir / "summary.txt", summary_text(summary, encoding="utf-8"))
     drawing = draw_svg(summary.chart, title=experiment, lines=_svg_lines(summary))
-    (run_dir / "summary.svg").write_text(drawing, encoding="utf-8")
+    _write(run_dir / "summary.svg", drawing)
     return summary
 
 
@@ -122,6 +124,16 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         console.print(draw_panel(panel, summary.chart, width=width))
     console.print(Text(f"holds: {', '.join(summary.contents)}", style="dim"))
     console.print(Text(f"everything is in {summary.run_dir}"), soft_wrap=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Give a file this content; one that has it already is left alone."""
+    data = text.encode()
+    try:
+        if not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
+    except OSError as fault:
+        raise SpecError(write_failed(path, fault)) from fault
 
 
 def _stage(name: str, rows: Sequence[Row]) -> StageSummary:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from compiler.diagnostics.diagnostic import SpecError
+from runtime.telemetry.metrics_file import write_failed
 from runtime.telemetry.rows import Row
 from stdlib.samples import Sample
 
@@ -27,6 +29,7 @@ class TensorBoardEvents:
         Args:
             kept: the rows of metrics.jsonl before this run or its resumed part; empty for a run from the start.
         """
+        self._folder = folder
         is_resumed = any(folder.glob("events.out.tfevents.*"))
         last = int(kept[-1]["global_step"]) if kept else 0
         self._writer = SummaryWriter(str(folder), purge_step=last if is_resumed else None)
@@ -36,11 +39,14 @@ class TensorBoardEvents:
                     self.write(row)
 
     def write(self, row: Row) -> None:
-        """Add one point for each number of the row."""
+        """Add one point for each number of the row.  Raises: SpecError RLC0651 if the disk does not take them."""
         for key, value in row.items():
             if key not in _AXES and isinstance(value, (int, float)):
                 self._writer.add_scalar(key, value, global_step=int(row["global_step"]))
-        self._writer.flush()
+        try:
+            self._writer.flush()
+        except OSError as fault:
+            raise SpecError(write_failed(self._folder, fault)) from fault
 
     def transcripts(self, step: int, samples: Sequence[Sample]) -> None:
         """Record nothing: texts have files of their own."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from compiler.ir.algorithm import Estimator
-    from stdlib.algorithms._terms import SupervisedTerms, Totals
+    from stdlib.algorithms._terms import PolicyTerms, SupervisedTerms, Totals
 
 
 def group_advantages(rewards_BG: Tensor, *, std_eps: float | None) -> Tensor:
@@ -31,7 +31,9 @@ def group_advantages(rewards_BG: Tensor, *, std_eps: float | None) -> Tensor:
     return centred_BG.masked_fill(is_flat_B1, 0.0)
 
 
-def token_weights(terms: SupervisedTerms, totals: Totals, *, reduction: Literal["token", "sequence"]) -> Tensor:
+def token_weights(
+    terms: SupervisedTerms | PolicyTerms, totals: Totals, *, reduction: Literal["token", "sequence"]
+) -> Tensor:
     """Return [T] weights w such that the sum of w * x over all micro-batches is the mean of x.
 
     "token": mean over unmasked tokens of the global batch.  "sequence": mean over its sequences of each sequence's mean

@@ -11,15 +11,13 @@ Shape letters: T tokens of one micro-batch, B prompts, G samples of one prompt.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class SupervisedTerms:
+class SupervisedTerms(NamedTuple):
     """What is known of the tokens of one micro-batch, one entry a token.
 
     logprobs_T: [T] float32 of each token under the current policy; carries the gradient.
@@ -32,9 +30,8 @@ class SupervisedTerms:
     sequence_T: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class PolicyTerms(SupervisedTerms):
-    """What is known of sampled tokens.
+class PolicyTerms(NamedTuple):
+    """What is known of sampled tokens: as SupervisedTerms, and further
 
     old_logprobs_T: [T] float32 denominator of the policy ratio; no gradient.
     advantages_T: [T] float32.
@@ -42,6 +39,9 @@ class PolicyTerms(SupervisedTerms):
     entropy_T: [T] float32 of the current policy's distribution at the token; carries the gradient.
     """
 
+    logprobs_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
     old_logprobs_T: Tensor
     advantages_T: Tensor
     ref_logprobs_T: Tensor | None = None

@@ -190,3 +190,15 @@ def test_json_holds_lines_columns_and_what_a_fix_would_set() -> None:
 def test_json_of_nothing_is_an_empty_list_and_any_text_is_ascii() -> None:
     assert render_json([]) == "[]"
     assert render_json([Diagnostic("RLC0001", "\udcff \u65e5")]).isascii()
+
+
+def test_a_line_of_a_million_characters_is_cut_like_any_long_one() -> None:
+    many = 10**6
+    file = SourceFile("a.toml", "a = [" + "1, " * many + "777, " + "2, " * many + "]\n")
+    labels = (Label(Span(file, 0, 1), "a list"), Label(span(file, "777"), "here"))
+    rows = plain(*labels, width=40).split("\n")
+    assert [len(row) <= 40 for row in rows[2:6]] == [True] * 4
+    assert rows[2].index("a = [") == rows[3].index("- a list")
+    assert rows[2].endswith("\u2026")
+    assert rows[4].index("777") == rows[5].index("---")
+    assert (rows[4].split()[2][0], rows[4][-1]) == ("\u2026", "\u2026")

@@ -83,6 +83,8 @@ class NativeEngine:
         found: list[Diagnostic] = []
         missing = dict.fromkeys(expected)
         tied_head: Tensor | None = None
+        # Until all have come, what is held is no version.
+        self._version = None
         with torch.no_grad():
             for name, tensor in tensors:
                 if name == _HEAD and name not in expected:
@@ -99,9 +101,9 @@ class NativeEngine:
             found.append(missing_weights(list(missing)))
         elif tied_head is not None and not torch.equal(tied_head, expected[_EMBEDDING].value()):
             found.append(untied_head(_HEAD, _EMBEDDING))
-        self._version = None if found else version
         if found:
             raise SpecError(*found)
+        self._version = version
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names; a tied head is not repeated."""

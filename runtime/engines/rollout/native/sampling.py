@@ -64,10 +64,7 @@ class Sampler:
         return _take(torch.where(self._greedy_R1, logits_RV.softmax(-1), prob_RV), token_R1)
 
     def _filtered(self, scaled_RV: Tensor) -> Tensor:
-        if self._num_candidates is None:
-            value_RK, token_RK = scaled_RV.sort(dim=-1, descending=True, stable=True)
-        else:
-            value_RK, token_RK = scaled_RV.topk(min(self._num_candidates, scaled_RV.shape[1]), -1)
+        value_RK, token_RK = self._candidates(scaled_RV)
         drop_RK = torch.arange(value_RK.shape[1]) >= self._top_k_R1
         if self._has_top_p:
             value_RK = value_RK.masked_fill(drop_RK, -torch.inf)
@@ -75,6 +72,16 @@ class Sampler:
             drop_RK = drop_RK | (prob_RK.cumsum(-1) - prob_RK >= self._top_p_R1)
         value_RK = value_RK.masked_fill(drop_RK, -torch.inf)
         return torch.full_like(scaled_RV, -torch.inf).scatter_(-1, token_RK, value_RK)
+
+    def _candidates(self, scaled_RV: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tokens that may be kept, the likeliest first and equals by their ids, and their logits."""
+        if self._num_candidates is not None and self._num_candidates < scaled_RV.shape[1]:
+            value_RK, token_RK = scaled_RV.topk(self._num_candidates + 1, -1)
+            # Among equals, topk takes any; a sort is slow and seldom needed.
+            if not (value_RK[:, 1:] == value_RK[:, :-1]).any():
+                return value_RK, token_RK
+        value_RK, token_RK = scaled_RV.sort(dim=-1, descending=True, stable=True)
+        return value_RK, token_RK
 
 
 class StopTable:

@@ -137,7 +137,7 @@ class Scheduler:
         self._version = version
 
     def _admit(self) -> None:
-        """Start as many waiting samples as there are free rows."""
+        """Start as many waiting samples as there are free rows, or fewer if their prompts are long."""
         sequences = list(self._take_waiting(self._num_rows - self._num_live()))
         groups = list(dict.fromkeys(s.group for s in sequences))
         self._prefill([g for g in groups if g.prefilled is None or g.prefilled.version != self._version])
@@ -155,8 +155,14 @@ class Scheduler:
                 group.prefilled = None
 
     def _take_waiting(self, most: int) -> Iterator[_Sequence]:
+        """Yield the next samples, of no more new prompts than may be in memory twice."""
+        num_prompt_tokens = 0
         while most and self._waiting:
             group = self._waiting[0]
+            if not group.num_entered:
+                if num_prompt_tokens and num_prompt_tokens + len(group.request.tokens) > _PREFILL_TOKENS_MAX:
+                    return
+                num_prompt_tokens += len(group.request.tokens)
             # The first token is drawn on entering, so the next step finds one there.
             marks = [(0, self._version)]
             yield _Sequence(group=group, sample=group.num_entered, began_at=self._step - 1, marks=marks)
@@ -213,6 +219,7 @@ class Scheduler:
     def _close_ranks(self) -> None:
         while self._rows and self._rows[-1] is None:
             self._rows.pop()
+            self._sampler = None
         num_live = self._num_live()
         if len(self._rows) - num_live <= len(self._rows) * _IDLE_FRAC_MAX:
             return
@@ -234,19 +241,21 @@ class Scheduler:
         num_steps = min(_STEPS_AT_A_TIME, min(s.ends_at for s in self._rows if s is not None) - self._step)
         window = cache.window(num_rows, num_positions=self._num_positions() - 1 + num_steps)
         token_R = cache.tokens(num_rows)
+        sum_R = torch.zeros(num_rows)
         stopped: list[int] = []
         for _ in range(num_steps):
             logits_RV = self._network.decode(token_R, window)
             cache.advance(num_rows)
             token_R, logprob_R = sampler.draw(logits_RV, cache.draws(num_rows))
             cache.put(token_R, logprob_R)
+            sum_R += logprob_R
             self._step += 1
             if not self._stops.is_empty:
                 hit_R = self._stops.hits(token_R) & cache.live(num_rows)
                 if hit_R.any():
                     stopped = hit_R.nonzero()[:, 0].tolist()
                     break
-        self._leave(stopped, logprob_R)
+        self._leave(stopped, sum_R)
 
     def _settle(self) -> Sampler:
         """Condense the settings of the rows, after they changed."""
@@ -260,8 +269,9 @@ class Scheduler:
         """Deliver the rows that drew a stop token or have no token left to draw.
 
         Args:
-            logprob_R: log-probs of the latest tokens; if one is not a number, neither are those that follow it.
+            logprob_R: summed over the tokens drawn since the last time.
         """
+        # What overflows behind the last layer's keys and values leaves no trace in the tokens that follow.
         if not torch.isfinite(logprob_R.sum()):
             return self._abort(not_finite(self._version))
         stops = set(stopped)

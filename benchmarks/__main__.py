@@ -1,0 +1,80 @@
+"""Measures rlc against its peers, writes one JSON file, and writes HISTORY.md anew.
+
+compile   CPU time of a warm `rlc plan` against that of a bare interpreter
+rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
+train     a whole GRPO step against TRL's; needs --peer-python
+
+    python -m benchmarks
+    python -m benchmarks rollout --threads 1
+    python -m benchmarks train --peer-python ENVIRONMENT/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.history import history, table_of
+from benchmarks.options import Options
+from benchmarks.record import RESULTS, Report, make_run, read_runs, write_run
+from benchmarks.rounds import Effort
+
+_MODULES = {
+    "compile": "benchmarks.compile.warm_plan",
+    "rollout": "benchmarks.rollout.decode",
+    "train": "benchmarks.train.against_trl",
+}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = _parser()
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(_MODULES):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(_MODULES)}")
+    names = given.names or [name for name in _MODULES if name != "train" or given.peer_python is not None]
+    if "train" in names and given.peer_python is None:
+        parser.error("train is measured against TRL: give --peer-python, an interpreter that can import it")
+    options = Options(
+        effort=Effort(rounds=given.rounds, patience_s=given.patience),
+        threads=given.threads,
+        peer_python=given.peer_python,
+        hand_loop=given.hand_loop,
+    )
+    reports = [_measured(name, options) for name in names]
+    folder = given.results
+    write_run(make_run(given.date or datetime.now(UTC).date().isoformat(), reports), folder)
+    (folder.parent / "HISTORY.md").write_text(history(read_runs(folder)), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MODULES)} (all that can run)")
+    parser.add_argument("--rounds", type=int, default=15, help="quiet rounds wanted of each comparison (15)")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds to try for them (60)")
+    parser.add_argument("--threads", type=int, default=cores, help=f"threads of every contestant ({cores})")
+    parser.add_argument("--peer-python", type=Path, help="interpreter of an environment with trl")
+    parser.add_argument("--hand-loop", type=Path, help="a file with another hand-written loop: class FastQwen3")
+    parser.add_argument("--date", help="date of the run (today, UTC)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write; HISTORY.md goes beside it")
+    return parser
+
+
+def _measured(name: str, options: Options) -> Report:
+    module: Any = import_module(_MODULES[name])
+    report: Report = module.measure(options)
+    sys.stdout.write(f"{name}\n\n{table_of(report)}\n\n")
+    sys.stdout.flush()
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The section of one stage on a plan page: what is optimised, on what, how long, and at what cost."""
+
+from __future__ import annotations
+
+from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
+from compiler.ir.openness import Off
+
+
+def write_stage(sheet: Sheet, stage: Values) -> None:
+    """Add the rows of a stage; paths of `stage` are relative to it."""
+    _algorithm(sheet, stage)
+    _length(sheet, stage)
+    _data(sheet, stage)
+    _rollout(sheet, stage)
+    _reward(sheet, stage)
+    _batch(sheet, stage)
+    _optimizer(sheet, stage)
+    _evaluation(sheet, stage)
+    sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage")
+    seeds = (f"{name} {stage(f'seeds.{name}', str(stage.raw(f'seeds.{name}')))}" for name in _STREAMS)
+    sheet.row("seeds", sentence(*seeds))
+    _budget(sheet, stage)
+
+
+_STREAMS = ("data", "sampling", "evaluation", "minibatch")
+_OLD_LOGPROBS = {
+    "rollout": "old log-probs as the rollout engine sampled",
+    "recompute": "old log-probs recomputed by the trainer",
+    "current": "old log-probs of the current policy (the ratio is always 1)",
+}
+_REDUCTIONS = {"token": "mean over tokens", "sequence": "mean over sequences of their means"}
+_LEVELS = {"sample": "one sample a call", "group": "one group a call", "batch": "the whole batch in one call"}
+
+
+def _every(table: Values, path: str) -> str:
+    return f"every {table.count(path, 'steps')}" if table.is_on(path) else f"at no interval{table.mark(path)}"
+
+
+def _algorithm(sheet: Sheet, stage: Values) -> None:
+    name = stage("algo.name")
+    if stage.has("algo.normalize_std"):
+        if stage.raw("algo.normalize_std"):
+            divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
+            name += f": advantages divided{stage.mark('algo.normalize_std')} by {divisor}"
+        else:
+            name += f": advantages not divided{stage.mark('algo.normalize_std')} by the group's standard deviation"
+    sheet.row("algorithm", name)
+    reduction = stage("loss.reduction", _named(_REDUCTIONS, stage.raw("loss.reduction")))
+    parts = [reduction]
+    if stage.has("loss.clip_low"):
+        parts.append(f"ratio clipped to [1 - {stage('loss.clip_low')}, 1 + {stage('loss.clip_high')}]")
+        parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
+        parts.append(stage("loss.old_logprobs", _named(_OLD_LOGPROBS, stage.raw("loss.old_logprobs"))))
+    sheet.row("loss", sentence(*parts))
+    reference = f"reference model: {stage('reference', _reference(stage.raw('reference')))}"
+    if stage.has("loss.kl.coef"):
+        weight = f"x {stage('loss.kl.coef')}" + (" (monitored only)" if stage.raw("loss.kl.coef") == 0 else "")
+        estimator = f"estimator {stage('loss.kl.estimator')} {weight}"
+        sheet.row("KL", sentence(estimator if stage.is_on("loss.kl.estimator") else _no_kl(stage), reference))
+    elif stage.is_on("reference"):
+        sheet.row("reference", reference)
+
+
+def _no_kl(stage: Values) -> str:
+    coefficient = f" x {stage('loss.kl.coef')}" if stage.raw("loss.kl.coef") else ""
+    return stage("loss.kl.estimator") + coefficient
+
+
+def _reference(value: object) -> str:
+    return "none" if isinstance(value, Off) else "the weights at the start of this stage"
+
+
+def _length(sheet: Sheet, stage: Values) -> None:
+    unit = "rollouts" if stage.has("train.steps_per_rollout") else "optimizer steps"
+    until = ""
+    if stage.is_on("until"):
+        bound = " ".join(said(str(stage.raw(f"until.{name}"))) for name in ("metric", "op"))
+        until = f"until {bound} {stage('until.threshold')}, at most "
+    mode = stage("schedule.mode")
+    sheet.row("length", f"{until}{stage.count('run.max_steps', unit)}, schedule {mode}")
+
+
+def _data(sheet: Sheet, stage: Values) -> None:
+    sources = stage.raw("data.train")
+    count = len(sources) if isinstance(sources, tuple) else 0
+    lines = [_source(stage.below(f"data.train.{at}")) for at in range(count)]
+    order = "each epoch in its own order" if stage.raw("data.shuffle") else "in the order of the file"
+    sheet.row("data", *lines, stage("data.shuffle", order))
+
+
+def _source(source: Values) -> str:
+    keys = f"{source('input_key')} -> {source('label_key')}"
+    metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""
+    wraps = source.raw("apply_chat_template")
+    template = source("apply_chat_template", "chat template for texts too" if wraps else "texts as they are")
+    return f"{source('path')}: {sentence(keys, metadata, template)}"
+
+
+def _rollout(sheet: Sheet, stage: Values) -> None:
+    if not stage.is_on("rollout"):
+        return
+    rollout = stage.below("rollout")
+    drops = rollout.raw("overlong_prompts") == "drop"
+    overlong = rollout("overlong_prompts", "dropped and counted" if drops else "an error")
+    stops = rollout("stop_token_ids")
+    sheet.row(
+        "rollout" if stage.has("train.steps_per_rollout") else "generation",
+        f"engine {rollout('engine.name')}, {rollout.count('concurrency', 'sequences')} at once",
+        sentence(
+            f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
+            f"response up to {rollout('max_response_tokens')}",
+            f"together up to {rollout('max_context_tokens')}",
+        ),
+        sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}"),
+    )
+
+
+def _sampling(table: Values) -> str:
+    names = (("temperature", "temperature"), ("top-p", "top_p"), ("top-k", "top_k"))
+    return sentence(*(f"{label} {table(f'sampling.{name}')}" for label, name in names))
+
+
+def _reward(sheet: Sheet, stage: Values) -> None:
+    if not stage.is_on("reward"):
+        return
+    reward = stage.below("reward")
+    level = reward("level", _named(_LEVELS, reward.raw("level")))
+    calls = f"up to {reward.count('concurrency', 'calls')} at once, {reward('timeout_s')} s each"
+    code = ""
+    if reward.is_on("code"):
+        digest = said(str(reward.raw("code.sha256")))[:12]
+        code = f"code {reward('code.path')}, function {reward('code.function')}, sha256 {reward('code.sha256', digest)}"
+    sheet.row("reward", f"{reward('name')}: {level}, {calls}", code)
+
+
+def _batch(sheet: Sheet, stage: Values) -> None:
+    train = stage.below("train")
+    samples = stage.raw("budget.samples")
+    if stage.has("rollout.prompts_per_step"):
+        prompts, group = stage.raw("rollout.prompts_per_step"), stage.raw("rollout.samples_per_prompt")
+        total = prompts * group if isinstance(prompts, int) and isinstance(group, int) else 0
+        arithmetic = (
+            f"{stage.count('rollout.prompts_per_step', 'prompts')} x "
+            f"{stage.count('rollout.samples_per_prompt', 'samples')} = {counted(total, 'samples')} = "
+            f"{train('global_batch')} x {train.count('steps_per_rollout', 'optimizer steps')}"
+        )
+    else:
+        steps = counted(stage.raw("optim.total_steps"), "optimizer steps")
+        arithmetic = f"{train.count('global_batch', 'samples')} x {steps} = {counted(samples, 'samples')}"
+    cut: list[str] = []
+    if train.is_on("packing.tokens"):
+        cut.append(f"up to {train('packing.tokens')} tokens, packed without padding")
+    if train.is_on("micro_batch"):
+        cut.append(train.count("micro_batch", "samples"))
+    by_tokens = f" (by number of samples: {train('micro_batch')})" if not train.is_on("micro_batch") else ""
+    sheet.row("batch", arithmetic)
+    sheet.row(
+        "micro-batch",
+        sentence(*cut) + by_tokens,
+        f"engine {train('engine.name')}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries "
+        "at once",
+    )
+
+
+def _optimizer(sheet: Sheet, stage: Values) -> None:
+    optim = stage.below("optim")
+    own: list[str] = []
+    if optim.raw("name") == "adamw":
+        own = [f"beta1 {optim('beta1')}", f"beta2 {optim('beta2')}", f"eps {optim('eps')}"]
+    elif optim.raw("name") == "sgd":
+        own = [f"momentum {optim('momentum')}"]
+    norm = f"gradient norm clipped at {optim('clip_grad_norm')}"
+    if not optim.is_on("clip_grad_norm"):
+        norm = f"gradient norm clipping {optim('clip_grad_norm')}"
+    decay = f"weight decay {optim('weight_decay')}"
+    sheet.row("optimizer", f"{optim('name')}: {sentence(*own, decay, norm)}")
+    sheet.row("learning rate", _learning_rate(optim))
+
+
+def _learning_rate(optim: Values) -> str:
+    """The curve in the order in which it is run through."""
+    warmup, horizon = optim.raw("warmup_steps"), optim.count("total_steps", "optimizer steps")
+    rise = f"0 -> {optim('lr')} over {optim('warmup_steps')} steps, then " if warmup else f"{optim('lr')}, "
+    no_rise = "" if warmup else f", warm-up {optim('warmup_steps')} steps"
+    if optim.raw("schedule") == "constant":
+        return f"{rise}{optim('schedule')} to the horizon of {horizon}{no_rise}"
+    return f"{rise}{optim('schedule')} decay to {optim('min_lr')} at the horizon of {horizon}{no_rise}"
+
+
+def _evaluation(sheet: Sheet, stage: Values) -> None:
+    if not stage.is_on("eval"):
+        sheet.row("evaluation", f"none{stage.mark('eval')}")
+        return
+    table = stage.below("eval")
+    sets = table.raw("sets")
+    lines = [
+        f"{table(f'sets.{at}.name')}: {_source(table.below(f'sets.{at}'))}"
+        for at in range(len(sets) if isinstance(sets, tuple) else 0)
+    ]
+    times = [table("at_start", "before the first step" if table.raw("at_start") else "not before the first step")]
+    lines.append(sentence(*times, _every(table, "interval"), "after the last step"))
+    some = f"{table.count('max_prompts', 'prompts')} of each set" if table.is_on("max_prompts") else ""
+    prompts = some or f"all prompts{table.mark('max_prompts')}"
+    greedy = table("greedy", "and once greedy" if table.raw("greedy") else "not greedy")
+    lines.append(sentence(prompts, f"{table.count('samples_per_prompt', 'samples')} each, {_sampling(table)}", greedy))
+    lines.append(f"right from reward {table('correct_at')} on{_eval_cost(stage)}")
+    sheet.row("evaluation", *lines)
+
+
+def _eval_cost(stage: Values) -> str:
+    """The most tokens that one evaluation samples, where the number of prompts is bounded."""
+    prompts, sets = stage.raw("eval.max_prompts"), stage.raw("eval.sets")
+    samples, response = stage.raw("eval.samples_per_prompt"), stage.raw("rollout.max_response_tokens")
+    if not (isinstance(prompts, int) and isinstance(samples, int) and isinstance(response, int)):
+        return ""
+    each = samples + bool(stage.raw("eval.greedy"))
+    total = (len(sets) if isinstance(sets, tuple) else 0) * prompts * each * response
+    return f"; one evaluation samples at most {counted(total, 'tokens')}"
+
+
+def _budget(sheet: Sheet, stage: Values) -> None:
+    budget = stage.below("budget")
+    rollouts = budget.count("rollouts", "rollouts") if budget.raw("rollouts") else ""
+    steps = budget.count("optimizer_steps", "optimizer steps")
+    samples = f"{budget.count('samples', 'samples')} trained on"
+    tokens = ""
+    if budget.raw("max_sampled_tokens"):
+        factors = ""
+        if stage.has("rollout.prompts_per_step"):
+            factors = f" = {shown(stage.raw('budget.samples'))} x {shown(stage.raw('rollout.max_response_tokens'))}"
+        tokens = f"at most {budget.count('max_sampled_tokens', 'tokens')} sampled{factors}"
+    early = " (or fewer: the stage may end early)" if stage.is_on("until") else ""
+    epochs = "epochs: unknown, since planning reads no data"
+    sheet.row("budget", sentence(rollouts, steps, samples) + early, tokens, epochs)
+
+
+def _named(words: dict[str, str], value: object) -> str:
+    return words.get(str(value)) or shown(value)

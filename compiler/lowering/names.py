@@ -1,0 +1,60 @@
+"""Names that an experiment gives: they become folders, keys of metrics and parts of `--set` paths.
+
+So `../other` would leave the folder of runs, and two evaluations of one name would overwrite each other's results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.span import Span
+from compiler.ir.experiment import Experiment
+from compiler.ir.openness import Auto, Off
+from compiler.ir.subject import toml_literal
+from compiler.lowering.reader import Reader
+
+_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
+
+
+def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
+    """Report names that no file can have (RLC0204), and sets of one evaluation with the same name (RLC0211)."""
+    reported: set[Span] = set()
+    for path, name in _given(experiment):
+        origin = reader.origins.get(path)
+        if path in reader.broken or origin is None or origin.span is None or origin.span in reported:
+            continue
+        if not _NAME.fullmatch(name):
+            reported.add(origin.span)
+            reader.report(path, _unusable(name, origin.span, reader.shown(path, origin.span)))
+    for index, stage in enumerate(experiment.stages):
+        names: dict[str, Span] = {}
+        for i, measured in enumerate(() if isinstance(stage.eval, Off) else stage.eval.sets):
+            path = f"stages.{index}.eval.sets.{i}.name"
+            origin = reader.origins.get(path)
+            if origin is None or origin.span is None or path in reader.broken:
+                continue
+            first = names.setdefault(measured.name, origin.span)
+            if first != origin.span and origin.span not in reported:
+                reported.add(origin.span)
+                labels = (Label(first, "the first"), Label(origin.span, "the same name again", True))
+                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels))
+
+
+def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:
+    yield "name", experiment.name
+    for index, stage in enumerate(experiment.stages):
+        yield f"stages.{index}.name", stage.name
+        for i, measured in enumerate(() if isinstance(stage.eval, Off) else stage.eval.sets):
+            yield f"stages.{index}.eval.sets.{i}.name", measured.name
+
+
+def _unusable(name: str, span: Span, shown: str) -> Diagnostic:
+    label = Label(span, "becomes the name of files and metrics", True)
+    better = re.sub(r"[/\0]+", "_", name).lstrip("._")
+    advice = Help("a name is not empty, and holds no /")
+    if better:
+        literal = toml_literal(better)
+        advice = Help(f"set {shown} = {literal}", ((shown, literal),))
+    return Diagnostic("RLC0204", f"{shown} = {toml_literal(name)} is no usable name", (label,), (advice,))

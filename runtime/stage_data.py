@@ -1,0 +1,86 @@
+"""What one stage reads: its training rows as the steps that draw from them, and its held-out prompts.
+
+The data of every stage is read before the first is trained, so that a fault in the last file is reported at the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Never
+
+from compiler.ir.experiment import Stage
+from compiler.ir.model import Model
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from runtime.data.demonstrations import load_demonstrations
+from runtime.data.prompts import load_prompts
+from runtime.data.tokenizers import TextTokenizer
+from runtime.schedules.sync import PolicySchedule, SupervisedSchedule
+from runtime.stage_job import Step
+from stdlib.samples import Prompt
+
+
+class StageData(NamedTuple):
+    """The data of a stage.
+
+    `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.
+    """
+
+    take_step: Step
+    num_rows: int
+    num_dropped: int
+    digest: str
+    heldout: Mapping[str, Sequence[Prompt]]
+
+
+def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
+    """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
+    heldout = _heldout(stage, tokenizer, root)
+    rollout, sources = stage.rollout, stage.data.train
+    if isinstance(rollout, Rollout):
+        prompts = load_prompts(
+            sources,
+            tokenizer,
+            root=root,
+            max_prompt_tokens=rollout.max_prompt_tokens,
+            overlong=rollout.overlong_prompts,
+        )
+        step, rows, num_dropped = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_dropped
+    else:
+        generates = not isinstance(rollout, Off)
+        shown = load_demonstrations(
+            sources,
+            tokenizer,
+            root=root,
+            max_context_tokens=rollout.max_context_tokens if generates else model.max_position_tokens,
+            overlong=rollout.overlong_prompts if generates else "error",
+        )
+        step, rows, num_dropped = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_dropped
+    return StageData(step, rows, num_dropped, _digest([root / source.path for source in sources]), heldout)
+
+
+def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> dict[str, Sequence[Prompt]]:
+    settings, rollout = stage.eval, stage.rollout
+    found: dict[str, Sequence[Prompt]] = {}
+    if isinstance(settings, Off) or isinstance(rollout, Off):
+        return found
+    for measured in settings.sets:
+        prompts = load_prompts(
+            (measured,),
+            tokenizer,
+            root=root,
+            max_prompt_tokens=rollout.max_prompt_tokens,
+            overlong=rollout.overlong_prompts,
+        ).prompts
+        found[measured.name] = prompts if isinstance(settings.max_prompts, Off) else prompts[: settings.max_prompts]
+    return found
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,252 @@
+"""Specs whose plans together hold every field of the schema, each written to a folder of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from compiler.compile import compile_spec
+from compiler.ir.sourced_plan import SourcedPlan
+from rlc.catalogue import scan
+from tests.compiler.bad_specs import working_in
+
+PROJECT = Path(__file__).parents[3]
+QUICKSTART = "experiments/quickstart.toml"
+
+ONE_STAGE = """\
+rlc = 1
+name = "sums"
+use = ["//recipes:grpo"]
+
+[model]
+name = "//models:tiny_qwen3"
+
+[cluster]
+target = "cpu"
+
+[run]
+max_steps = 10
+
+[rollout]
+prompts_per_step = 16
+samples_per_prompt = 4
+max_response_tokens = 8
+
+[train]
+global_batch = 32
+
+[reward]
+name = "exact"
+
+[[data.train]]
+path = "sums.jsonl"
+"""
+
+SUPERVISED = """\
+rlc = 1
+name = "imitation"
+use = ["//recipes:sft"]
+
+[model]
+name = "//models:tiny_qwen3"
+
+[cluster]
+target = "cpu"
+
+[run]
+max_steps = 50
+
+[train]
+global_batch = 8
+micro_batch = 4
+precision = "bf16"
+
+[optim]
+name = "sgd"
+momentum = 0.9
+schedule = "cosine"
+min_lr = 1e-6
+warmup_steps = 5
+clip_grad_norm = "off"
+
+[[data.train]]
+path = "dialogues.jsonl"
+input_key = "messages"
+label_key = "answer"
+
+[[data.train]]
+path = "more.jsonl"
+metadata_key = "extra"
+apply_chat_template = true
+"""
+
+FROM_CHECKPOINT = ONE_STAGE.replace('name = "//models:tiny_qwen3"', 'hf = "checkpoint"')
+CONFIG = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 3,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 4096,
+    "max_position_embeddings": 1024,
+    "rope_theta": 1000000.0,
+    "rms_norm_eps": 1e-06,
+    "tie_word_embeddings": False,
+}
+
+OWN_REWARD = ONE_STAGE.replace('name = "exact"', 'name = "judge.py:best_of"')
+JUDGE = '''\
+"""The shortest response of a group wins."""
+
+
+def best_of(group):
+    return [1.0 for _ in group]
+'''
+
+WITH_REFERENCE = (
+    ONE_STAGE
+    + """
+[[eval.sets]]
+name = "heldout"
+path = "heldout.jsonl"
+
+[[eval.sets]]
+name = "hard"
+path = "hard.jsonl"
+
+[eval]
+interval = 5
+max_prompts = 100
+samples_per_prompt = 4
+
+[eval.sampling]
+top_k = 20
+
+[loss]
+old_logprobs = "recompute"
+
+[loss.kl]
+estimator = "k3"
+coef = 0.01
+
+[checkpoint]
+interval = 5
+"""
+)
+
+SHARED = """\
+rlc = 1
+name = "addition"
+
+[model]
+name = "//models:tiny_qwen3"
+
+[cluster]
+target = "cpu"
+cpu_threads = 2
+
+[rollout]
+max_prompt_tokens = 6
+max_response_tokens = 5
+
+[reward]
+name = "exact"
+
+[[data.train]]
+path = "train.jsonl"
+
+[[eval.sets]]
+name = "heldout"
+path = "heldout.jsonl"
+"""
+
+IMITATION = """
+[[stages]]
+name = "sft"
+use = ["//recipes:sft"]
+until = "eval.heldout.accuracy >= 0.33"
+
+[stages.run]
+max_steps = 1000
+
+[stages.train]
+global_batch = 256
+
+[stages.optim]
+lr = 4e-3
+warmup_steps = 50
+beta2 = 0.98
+
+[stages.eval]
+interval = 5
+max_prompts = 800
+at_start = false
+greedy = false
+"""
+
+REINFORCEMENT = """
+[[stages]]
+name = "grpo"
+use = ["//recipes:grpo"]
+
+[stages.run]
+max_steps = 100
+
+[stages.rollout]
+prompts_per_step = 128
+samples_per_prompt = 8
+
+[stages.train]
+global_batch = 256
+
+[stages.optim]
+lr = 5e-4
+"""
+
+TWO_STAGES = SHARED + IMITATION + REINFORCEMENT
+
+SPECS = {
+    "one_stage": ONE_STAGE,
+    "supervised": SUPERVISED,
+    "from_checkpoint": FROM_CHECKPOINT,
+    "own_reward": OWN_REWARD,
+    "with_reference": WITH_REFERENCE,
+    "two_stages": TWO_STAGES,
+}
+
+
+def write_spec(folder: Path, name: str) -> Path:
+    """Write a spec and what it needs; return the path of the spec relative to the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spec.toml").write_text(SPECS[name])
+    (folder / "judge.py").write_text(JUDGE)
+    (folder / "checkpoint").mkdir(exist_ok=True)
+    (folder / "checkpoint/config.json").write_text(json.dumps(CONFIG, indent=2))
+    return Path("spec.toml")
+
+
+def plan_of(folder: Path, name: str, overrides: Sequence[str] = ()) -> SourcedPlan:
+    """Return the plan of one of SPECS."""
+    return plan_in(folder, write_spec(folder, name), overrides)
+
+
+def quickstart(overrides: Sequence[str] = ()) -> SourcedPlan:
+    """Return the plan of the quickstart."""
+    return plan_in(PROJECT, Path(QUICKSTART), overrides)
+
+
+def plan_of_text(folder: Path, text: str) -> SourcedPlan:
+    """Return the plan of a text."""
+    (folder / "spec.toml").write_text(text)
+    return plan_in(folder, Path("spec.toml"))
+
+
+def plan_in(folder: Path, spec: Path, overrides: Sequence[str] = ()) -> SourcedPlan:
+    """Return the plan of a spec that is named as from a folder, so that no place of this machine is in it."""
+    with working_in(folder):
+        compiled = compile_spec(spec, scan(), overrides=overrides)
+    assert compiled.plan is not None, [d.message for d in compiled.diagnostics]
+    return SourcedPlan(compiled.plan, compiled.subject, str(spec))

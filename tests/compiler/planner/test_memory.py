@@ -1,0 +1,69 @@
+"""The forecast: bytes against closed forms; parameters are counted against a real model beside this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.ir.plan import Forecast, Plan
+from compiler.planner.memory import kv_bytes_per_token
+from tests.compiler.rules.good_spec import GRPO, SFT, Changes, compiled
+
+UNEQUAL: Changes = {
+    "model.num_layers": "3",
+    "model.hidden_size": "40",
+    "model.intermediate_size": "56",
+    "model.num_heads": "6",
+    "model.num_kv_heads": "2",
+    "model.head_dim": "16",
+    "model.vocab_size": "101",
+}
+
+
+def plan_of(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> Plan:
+    plan = compiled(folder, changes, base=base).plan
+    assert plan is not None
+    return plan
+
+
+def forecast_of(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> Forecast:
+    return plan_of(folder, changes, base=base).forecast
+
+
+def test_bytes_follow_from_parameters(tmp_path: Path) -> None:
+    found = forecast_of(tmp_path, {"loss.kl.estimator": '"k3"'})
+    four = 4 * found.parameters
+    assert (found.weight_bytes, found.gradient_bytes, found.optimizer_bytes) == (four, four, 2 * four)
+    assert (found.reference_bytes, found.engine_weight_bytes) == (four, four)
+
+
+def test_what_a_stage_does_not_have_takes_no_memory(tmp_path: Path) -> None:
+    found = forecast_of(tmp_path, {}, base=SFT)
+    assert (found.reference_bytes, found.engine_weight_bytes, found.stages[0].kv_cache_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("optim", "moments"),
+    [({"optim.name": '"sgd"'}, 0), ({"optim.name": '"sgd"', "optim.momentum": "0.9"}, 1), ({}, 2)],
+)
+def test_optimizer_state_is_that_of_the_update_rule(tmp_path: Path, optim: Changes, moments: int) -> None:
+    base = {k: v for k, v in SFT.items() if k != "use"} | {"algo.name": '"sft"', "optim.lr": "0.1"}
+    found = forecast_of(tmp_path, optim, base=base)
+    assert found.optimizer_bytes == moments * 4 * found.parameters
+
+
+def test_the_most_demanding_stage_decides_about_optimizer_state(tmp_path: Path) -> None:
+    base = {k: v for k, v in SFT.items() if k != "use"} | {"algo.name": '"sft"', "optim.lr": "0.1"}
+    stages = '[{ name = "a", optim.name = "sgd" }, { name = "b", optim.name = "adamw" }]'
+    found = forecast_of(tmp_path, {"stages": stages}, base=base)
+    assert found.optimizer_bytes == 2 * 4 * found.parameters
+
+
+def test_keys_and_values_of_all_sequences_at_their_longest(tmp_path: Path) -> None:
+    changes: Changes = {**UNEQUAL, "rollout.concurrency": "5", "rollout.max_context_tokens": "70"}
+    plan = plan_of(tmp_path, changes)
+    per_token = 2 * 3 * 2 * 16 * 4  # keys and values, layers, heads, channels, bytes
+    assert kv_bytes_per_token(plan.experiment.model) == per_token
+    assert plan.forecast.stages[0].kv_cache_bytes == 5 * 70 * per_token
+    assert plan.forecast.stages[0].max_sampled_tokens == plan.experiment.stages[0].budget.max_sampled_tokens

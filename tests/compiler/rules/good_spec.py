@@ -1,0 +1,53 @@
+"""A good spec in small pieces, and the codes that its changes raise: what the tests of single rules start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.compile import Compiled, compile_spec
+from rlc.catalogue import scan
+
+GRPO = {
+    "name": '"case"',
+    "use": '["//recipes:grpo"]',
+    "model.name": '"//models:tiny_qwen3"',
+    "cluster.target": '"cpu"',
+    "run.max_steps": "10",
+    "rollout.prompts_per_step": "4",
+    "rollout.samples_per_prompt": "8",
+    "rollout.max_response_tokens": "16",
+    "reward.name": '"exact"',
+    "train.global_batch": "32",
+    "data.train": '[{ path = "train.jsonl" }]',
+}
+SFT = {
+    "name": '"case"',
+    "use": '["//recipes:sft"]',
+    "model.name": '"//models:tiny_qwen3"',
+    "cluster.target": '"cpu"',
+    "run.max_steps": "10",
+    "train.global_batch": "32",
+    "data.train": '[{ path = "train.jsonl" }]',
+}
+
+Changes = dict[str, str | None]
+
+
+def compiled(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> Compiled:
+    """Compile the good spec with some fields changed, or left out where the change is None."""
+    fields = {path: value for path, value in {**base, **changes}.items() if value is not None}
+    spec = folder / "spec.toml"
+    spec.write_text("".join(f"{path} = {value}\n" for path, value in fields.items()))
+    return compile_spec(spec, scan())
+
+
+def codes(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> list[str]:
+    """Return the codes that the changed spec raises; none means that there is a plan."""
+    found = compiled(folder, changes, base=base)
+    assert (found.plan is None) == bool(found.diagnostics)
+    return [d.code for d in found.diagnostics]
+
+
+def messages(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> list[str]:
+    """Return what the changed spec is told, without labels."""
+    return [d.message for d in compiled(folder, changes, base=base).diagnostics]

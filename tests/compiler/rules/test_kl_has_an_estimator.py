@@ -1,0 +1,30 @@
+"""RLC0309 (ALGO-01): a coefficient weighs an estimate; an estimate without one is a monitor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.ir.openness import OFF
+from tests.compiler.rules.good_spec import codes, compiled
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("coef", ["0", "0.01"])
+def test_an_estimator_with_or_without_a_weight_is_fine(tmp_path: Path, estimator: str, coef: str) -> None:
+    assert codes(tmp_path, {"loss.kl.estimator": f'"{estimator}"', "loss.kl.coef": coef}) == []
+
+
+@pytest.mark.parametrize("coef", ["0", "0.01"])
+def test_a_weight_of_nothing_is_refused_even_if_it_is_zero(tmp_path: Path, coef: str) -> None:
+    assert codes(tmp_path, {"loss.kl.coef": coef}) == ["RLC0309"]
+
+
+@pytest.mark.parametrize(("estimator", "reference"), [("k3", "stage_start"), ("off", OFF)])
+def test_who_estimates_keeps_the_weights_that_it_started_from(
+    tmp_path: Path, estimator: str, reference: object
+) -> None:
+    plan = compiled(tmp_path, {"loss.kl.estimator": f'"{estimator}"'}).plan
+    assert plan is not None
+    assert plan.experiment.stages[0].reference == reference
