@@ -75,9 +75,9 @@ def execute(job: Job) -> int:
 
     with run_lock(job.run_dir):
         # Again, now that nobody else can: another process may have begun this run since.
-        changed = _changed(job.plan, scan(), job.run_dir)
-        if changed:
-            raise SpecError(*changed)
+        forbidden = [d for d in _changed(job.plan, scan(), job.run_dir) if d.severity == "error"]
+        if forbidden:
+            raise SpecError(*forbidden)
         _save(job)
         place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout)
         return 0 if run_plan(job.plan, place) == "finished" else 130

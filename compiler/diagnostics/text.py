@@ -6,11 +6,10 @@ What a terminal would obey instead of showing (escapes, direction marks) is show
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Label
+from compiler.diagnostics.printable import display_width, is_hidden, printable
 from compiler.diagnostics.span import SourceFile
 
 WIDTH = 120
@@ -21,18 +20,6 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD = "\x1b[1m"
 _GUTTER = "\x1b[34m"
 _SECONDARY = "\x1b[36m"
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_IN_ASCII = str.maketrans(
-    {
-        "\N{MULTIPLICATION SIGN}": "x",
-        "\N{EN DASH}": "-",
-        "\N{EM DASH}": "-",
-        "\N{HORIZONTAL ELLIPSIS}": "...",
-        "\N{GREATER-THAN OR EQUAL TO}": ">=",
-        "\N{LESS-THAN OR EQUAL TO}": "<=",
-        "\N{NOT EQUAL TO}": "!=",
-    }
-)
 _BOX = ("\u250c\u2500", "\u2502", "\u22ee", "\u2026")
 _ASCII_BOX = ("-->", "|", ":", "...")
 _MIN_GUTTER = 2
@@ -196,7 +183,7 @@ class _Writer:
             return " " * width, width
         if " " <= char <= "~":
             return char, 1
-        if _HIDDEN.match(char):
+        if is_hidden(char):
             return ("?" if self.ascii_only else "\ufffd"), 1
         width = display_width(char)
         return ("?" * width if self.ascii_only else char), width
@@ -209,21 +196,6 @@ class _Writer:
 
     def painted(self, text: str, color: str) -> str:
         return f"{color}{text}{_RESET}" if self.color else text
-
-
-def printable(text: str, *, ascii_only: bool) -> str:
-    """Return text of ours, or quoted from a spec, made safe for a terminal."""
-    text = _HIDDEN.sub("\ufffd", text)
-    if ascii_only:
-        text = text.replace("\ufffd", "?").translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
-    return text
-
-
-def display_width(char: str) -> int:
-    """Return the number of terminal columns of a character: 0, 1 or 2."""
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
 
 def _by_file(labels: tuple[Label, ...]) -> list[tuple[SourceFile, list[Label]]]:

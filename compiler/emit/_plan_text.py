@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from compiler.diagnostics.text import display_width, printable
+from compiler.diagnostics.printable import display_width, printable
 from compiler.ir.openness import Off
 from compiler.ir.paths import read
 from compiler.ir.provenance import OriginKind

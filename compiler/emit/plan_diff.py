@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.diagnostics.text import printable
+from compiler.diagnostics.printable import printable
 from compiler.emit._plan_changes import Absent, Cause, Change, Follower, find_causes
 from compiler.ir.canonical import encode
 from compiler.ir.openness import OFF

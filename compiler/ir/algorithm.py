@@ -14,6 +14,9 @@ from compiler.ir.record import Record, setting
 Estimator = Literal["k1", "k2", "k3"]
 
 
+_RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
+
+
 class Algo(Record):
     """[algo]: which algorithm."""
 
@@ -51,8 +54,10 @@ class KL(Record):
 class PolicyLoss(Loss, Generic[A]):
     """[loss] of clipped policy-gradient algorithms."""
 
-    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1)
-    clip_high: float | A = setting("The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0)
+    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=_RATIO_MOVES)
+    clip_high: float | A = setting(
+        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=_RATIO_MOVES
+    )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
     old_logprobs: Literal["rollout", "recompute", "current"] = setting(
         "Where the denominator of the ratio comes from: the engine that sampled, the trainer before its first update, "

@@ -1,6 +1,6 @@
 """Identities between fields of a stage: each derives its one unknown, or is checked, or names its unknowns.
 
-Products of whole numbers on both sides, solved exactly with fractions.  A field that a stage does not have counts as 1:
+Products of whole numbers on both sides, solved exactly.  A field that a stage does not have counts as 1:
 a stage that does not sample has no `steps_per_rollout`.  Where a stage has nothing of a whole side, the equation says
 nothing: what does not sample has no batch identity.
 """
@@ -8,8 +8,33 @@ nothing: what does not sample has no batch identity.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
+from math import gcd
 from typing import NamedTuple
+
+from compiler.ir.paths import read
+from compiler.ir.record import Record
+
+Factors = dict[str, int | None]
+
+
+class Ratio(NamedTuple):
+    """A positive fraction in lowest terms.  (The library's own takes as long to load as the whole schema.)"""
+
+    numerator: int
+    denominator: int
+
+    @property
+    def whole(self) -> int | None:
+        """The number, if it is a whole one."""
+        return self.numerator if self.denominator == 1 else None
+
+    @property
+    def is_below_one(self) -> bool:
+        """Whether rounding down would give zero."""
+        return self.numerator < self.denominator
+
+    def __str__(self) -> str:
+        return f"{self.numerator}/{self.denominator}" if self.denominator > 1 else str(self.numerator)
 
 
 class Equation(NamedTuple):
@@ -29,16 +54,29 @@ class Equation(NamedTuple):
         """All factors."""
         return self.left + self.right
 
+    def factors(self, stage: Record) -> Factors:
+        """Return the factors that a stage has: numbers, or None where nobody has decided."""
+        values: Factors = {}
+        for field in self.fields:
+            try:
+                value = read(stage, field)
+            except KeyError:
+                continue
+            values[field] = value if isinstance(value, int) else None
+        return values
+
     def unknowns(self, values: Mapping[str, int | None]) -> tuple[str, ...]:
         """Return the factors that the stage has and nobody has fixed; none where the equation says nothing."""
         if not all(any(field in values for field in side) for side in (self.left, self.right)):
             return ()
         return tuple(f for f in self.fields if f in values and values[f] is None)
 
-    def solve(self, field: str, values: Mapping[str, int | None]) -> Fraction:
+    def solve(self, field: str, values: Mapping[str, int | None]) -> Ratio:
         """Return what `field` must be, given all the others."""
         same, other = (self.left, self.right) if field in self.left else (self.right, self.left)
-        return Fraction(_product(other, values)) / _product(tuple(f for f in same if f != field), values)
+        above, below = _product(other, values), _product(tuple(f for f in same if f != field), values)
+        common = gcd(above, below)
+        return Ratio(above // common, below // common)
 
     def sides(self, values: Mapping[str, int | None]) -> tuple[int, int]:
         """Return both products; every factor must be known."""

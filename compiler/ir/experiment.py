@@ -16,6 +16,8 @@ from compiler.ir.record import Record, setting
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.training import Optim, PolicyTrain, Train
 
+IMPLICIT_STAGE = "main"
+
 
 class Schedule(Record):
     """[schedule]: the loop of a stage."""
@@ -46,7 +48,7 @@ class Budget(Record):
 class Stage(Record, Generic[A]):
     """One training in a row of trainings on one model."""
 
-    name: str = setting("What the stage is called in metrics and checkpoints.", default="main")
+    name: str = setting("What the stage is called in metrics and checkpoints.", default=IMPLICIT_STAGE)
     until: Until | Off = setting(
         'Ends the stage early, as `until = "eval.heldout.accuracy >= 0.33"`; run.max_steps always bounds it.',
         default=OFF,

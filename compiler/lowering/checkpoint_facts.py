@@ -15,7 +15,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import RECIPE, Entry, Leaf, Table
+from compiler.ir.model import Model
 from compiler.lowering.reader import Reader
+from compiler.lowering.scalars import Unreadable, read_scalar
 
 _FAMILIES = {"qwen3": "qwen3"}
 _KEYS = {
@@ -64,10 +66,19 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
         written = entries.get(name)
         if written is None:
             entries[name] = entry
-        elif isinstance(written.node, Leaf) and isinstance(entry.node, Leaf) and written.node.value != entry.node.value:
-            _report_contradiction(name, written.node, entry.node, reader)
+        elif isinstance(written.node, Leaf) and isinstance(entry.node, Leaf):
+            said, fact = _meaning(name, written.node), _meaning(name, entry.node)
+            if said is not None and said != fact:
+                _report_contradiction(name, written.node, entry.node, reader)
     table = model.node._replace(entries=entries)
     return value._replace(entries={**value.entries, "model": Entry(model.key_span, table)})
+
+
+def _meaning(name: str, leaf: Leaf) -> object:
+    """What a text says of a field, so that `"40Ki"` is 40960; None where it cannot be read, which is said elsewhere."""
+    field = Model.fields()[name]
+    values = (read_scalar(field, atom, leaf) for atom in field.kind.values)
+    return next((value for value in values if not isinstance(value, Unreadable)), None)
 
 
 class _Config(NamedTuple):

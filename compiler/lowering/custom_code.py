@@ -1,8 +1,8 @@
 """`reward.name`: a reward of the standard library, or a function of the experiment's own.
 
 Custom code is never imported here.  Its syntax tree says whether the function exists and what its first parameter is
-called, which decides what one call is given: `sample`, `group` or `batch`.  A file is relative to the one that names it,
-like every path; a module stands below the experiment's root.
+called, which decides what one call is given: `sample`, `group` or `batch`.  A file is relative to the one that names
+it, like every path; a module stands below the experiment's root.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from compiler.diagnostics.span import SourceFile
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
-from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
@@ -148,7 +148,7 @@ def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:
     shared = Table({k: e for k, e in root.entries.items() if k not in ("stages", "name")}, root.span, root.priority)
     listed = root.entries.get("stages")
     if listed is None:
-        return [StageTable(None, shared, "main")]
+        return [StageTable(None, shared, IMPLICIT_STAGE)]
     reader.consume(listed)
     items = listed.node.items if isinstance(listed.node, List) else ()
     tables = [item for item in items if isinstance(item, Table)]

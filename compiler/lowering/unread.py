@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from compiler.frontend.value import Entry, List, Table
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.spec_tables import Key, spec_keys
 from compiler.ir.subject import UnreadKey
 from compiler.lowering.reader import Reader, key_id, origin_kind
 
-_NOT_KEYS = ("stages", "use")
+if TYPE_CHECKING:
+    from compiler.ir.spec_tables import Key
 
-Known = Mapping[str, Key]
+    Known = Mapping[str, Key]
+
+_NOT_KEYS = ("stages", "use")
 
 
 def find_unread(
@@ -25,6 +28,8 @@ def find_unread(
     tables = (root, *own_tables)
     if not any(_unread(table, "", reader, None) for table in tables):
         return ()
+    from compiler.ir.spec_tables import spec_keys
+
     known = spec_keys(catalogue)
     loose = [found for table in tables for found in _unread(table, "", reader, known)]
     return tuple(_classified(path, entry, known, reader) for path, entry in loose)

@@ -24,6 +24,7 @@ def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Unt
     if found is None:
         helps = (Help('write until = "eval.heldout.accuracy >= 0.33"'),)
         label = Label(node.span, "a metric, a comparison and a number", True)
+        reader.pass_over(node)
         reader.report(path, Diagnostic("RLC0208", "this bound cannot be read", (label,), helps))
         return OFF
     metric, op, threshold = found.groups()

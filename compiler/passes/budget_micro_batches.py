@@ -1,7 +1,8 @@
 """Sets the sizes that only bound memory: micro-batches, vocabulary chunks, and sequences decoded at once.
 
 Without a memory model of the device these are plain bounds: enough work for a forward pass to be efficient, never less
-than one longest sample, never more than a step has.
+than one longest sample, never more than a step has.  The engine takes memory for every sequence at its longest, so a
+long context leaves room for fewer at once.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.rollout import Rollout
 from compiler.passes._each_stage import StageEditor, each_stage
+from compiler.planner.memory import kv_bytes_per_token
 
 MICRO_BATCH_TOKENS = 16384
 VOCAB_CHUNK = 16384
 CONCURRENT_SEQUENCES = 512
+KV_CACHE_BYTES = 4 << 30
+
+_KV_FACTS = ("/model.num_layers", "/model.num_kv_heads", "/model.head_dim")
 
 
 def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
@@ -34,7 +39,10 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, _: C
             editor.derive("train.vocab_chunk", min(vocab, VOCAB_CHUNK), inputs=("/model.vocab_size",))
         if editor.is_open("rollout.concurrency"):
             wanted, of = _wanted_sequences(stage)
-            editor.derive("rollout.concurrency", min(wanted, CONCURRENT_SEQUENCES), inputs=of)
+            context, of_context = _longest_sample(stage, longest)
+            room = max(1, KV_CACHE_BYTES // (context * kv_bytes_per_token(experiment.model)))
+            inputs = of if wanted <= room else (*of_context, *_KV_FACTS)
+            editor.derive("rollout.concurrency", min(wanted, room), inputs=inputs)
 
     return each_stage(experiment, origins, edit, by="budget_micro_batches")
 
@@ -50,5 +58,6 @@ def _wanted_sequences(stage: Stage[Auto]) -> tuple[int, tuple[str, ...]]:
     if isinstance(rollout, Rollout):
         prompts, samples = rollout.prompts_per_step, rollout.samples_per_prompt
         if isinstance(prompts, int) and isinstance(samples, int):
-            return prompts * samples, ("rollout.prompts_per_step", "rollout.samples_per_prompt")
+            inputs = ("rollout.prompts_per_step", "rollout.samples_per_prompt")
+            return min(prompts * samples, CONCURRENT_SEQUENCES), inputs
     return CONCURRENT_SEQUENCES, ()

@@ -7,7 +7,7 @@ in the equation's declared order; what is left open after that is reported by th
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.equations import EQUATIONS, Equation
+from compiler.ir.equations import EQUATIONS
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto
 from compiler.ir.paths import read
@@ -28,21 +28,21 @@ def _solve_stage(editor: StageEditor) -> None:
 
 def _solve_once(editor: StageEditor) -> bool:
     for equation in EQUATIONS:
-        values = stage_values(editor.stage, equation)
+        values = equation.factors(editor.stage)
         unknowns = equation.unknowns(values)
         if len(unknowns) != 1:
             continue
-        solution = equation.solve(unknowns[0], values)
-        if solution.denominator == 1 and solution >= 1:
+        solution = equation.solve(unknowns[0], values).whole
+        if solution is not None:
             inputs = tuple(f for f in equation.fields if f in values and f != unknowns[0])
-            editor.derive(unknowns[0], int(solution), inputs=inputs, by=equation.name)
+            editor.derive(unknowns[0], solution, inputs=inputs, by=equation.name)
             return True
     return False
 
 
 def _assume_once(editor: StageEditor) -> bool:
     for equation in EQUATIONS:
-        if len(equation.unknowns(stage_values(editor.stage, equation))) < 2:
+        if len(equation.unknowns(equation.factors(editor.stage))) < 2:
             continue
         for field in equation.assume:
             if editor.is_open(field) and not _is_settled(editor.stage, field):
@@ -53,19 +53,7 @@ def _assume_once(editor: StageEditor) -> bool:
 
 def _is_settled(stage: Record, field: str) -> bool:
     """Whether an equation says what a field must be, though no whole number is that: an assumption would hide it."""
-    return any(equation.unknowns(stage_values(stage, equation)) == (field,) for equation in EQUATIONS)
-
-
-def stage_values(stage: Record, equation: Equation) -> dict[str, int | None]:
-    """Return the factors that the stage has: numbers, or None where nobody has decided."""
-    values: dict[str, int | None] = {}
-    for field in equation.fields:
-        try:
-            value = read(stage, field)
-        except KeyError:
-            continue
-        values[field] = value if isinstance(value, int) else None
-    return values
+    return any(equation.unknowns(equation.factors(stage)) == (field,) for equation in EQUATIONS)
 
 
 def assumed_value(stage: Record, field: str) -> object:

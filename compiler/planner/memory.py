@@ -51,7 +51,7 @@ def count_parameters(model: Model[Never]) -> int:
     return model.num_layers * block + embeddings + hidden
 
 
-def kv_bytes_per_token(model: Model[Never], bytes_per_number: int = FP32_BYTES) -> int:
+def kv_bytes_per_token(model: Model[object], bytes_per_number: int = FP32_BYTES) -> int:
     """Return the bytes of keys and values of one token."""
     return 2 * model.num_layers * model.num_kv_heads * model.head_dim * bytes_per_number
 

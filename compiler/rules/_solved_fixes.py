@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.diagnostics.diagnostic import Help, alternatives
-from compiler.ir.equations import EQUATIONS, Equation
+from compiler.ir.equations import EQUATIONS, Equation, Factors
 from compiler.ir.paths import read
 from compiler.ir.record import Record
 from compiler.ir.subject import StageSubject
@@ -11,22 +11,8 @@ from compiler.ir.subject import StageSubject
 _REACH = 4096
 _RANK = {"default": 0, "assumed": 0, "derived": 0, "inherited": 0, "recipe": 1, "spec": 2, "override": 3}
 
-Values = dict[str, int | None]
 
-
-def equation_values(stage: StageSubject, equation: Equation) -> Values:
-    """Return the factors that the stage has: numbers, or None where nobody has decided."""
-    values: Values = {}
-    for field in equation.fields:
-        try:
-            value = read(stage.stage, field)
-        except KeyError:
-            continue
-        values[field] = value if isinstance(value, int) else None
-    return values
-
-
-def said_values(stage: StageSubject, values: Values) -> list[tuple[str, str]]:
+def said_values(stage: StageSubject, values: Factors) -> list[tuple[str, str]]:
     """Return what each known factor contributes, for labels; one that was derived is said where it comes from."""
     said: list[tuple[str, str]] = []
     for field, value in values.items():
@@ -47,7 +33,7 @@ def counted(number: int, unit: str) -> str:
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
-def solved_fixes(stage: StageSubject, equation: Equation, values: Values) -> tuple[Help, ...]:
+def solved_fixes(stage: StageSubject, equation: Equation, values: Factors) -> tuple[Help, ...]:
     """Return fixes for an equation that does not hold, or that no whole number solves; none breaks another equation."""
     fields = [f for f in reversed(equation.fields) if f in values]
     fields.sort(key=lambda f: _rank(stage, f))
@@ -59,7 +45,7 @@ def solved_fixes(stage: StageSubject, equation: Equation, values: Values) -> tup
     return alternatives(*found)
 
 
-def _solutions(stage: StageSubject, equation: Equation, values: Values, fields: list[str]) -> list[Help]:
+def _solutions(stage: StageSubject, equation: Equation, values: Factors, fields: list[str]) -> list[Help]:
     """Each field that can be made to fit all the others."""
     found: list[Help] = []
     for field in fields:
@@ -75,7 +61,7 @@ def _solutions(stage: StageSubject, equation: Equation, values: Values, fields: 
     return found
 
 
-def _moves(stage: StageSubject, equation: Equation, values: Values, fields: list[str], *, free: str) -> list[Help]:
+def _moves(stage: StageSubject, equation: Equation, values: Factors, fields: list[str], *, free: str) -> list[Help]:
     """Each known field at its nearest value that makes the unknown whole."""
     found: list[Help] = []
     for moved in fields:
@@ -97,20 +83,19 @@ def _rank(stage: StageSubject, field: str) -> int:
     return _RANK[origin.kind] if origin else 0
 
 
-def _whole(equation: Equation, field: str, values: Values) -> int | None:
+def _whole(equation: Equation, field: str, values: Factors) -> int | None:
     others = {f: v for f, v in values.items() if f != field}
     if None in others.values() or 0 in others.values():
         return None
-    solution = equation.solve(field, others)
-    return int(solution) if solution.denominator == 1 and solution >= 1 else None
+    return equation.solve(field, others).whole
 
 
-def _breaks_another(stage: StageSubject, equation: Equation, changes: Values) -> bool:
+def _breaks_another(stage: StageSubject, equation: Equation, changes: Factors) -> bool:
     """Whether some other equation could not hold after the changes; what nobody wrote is derived anew."""
     for other in EQUATIONS:
         if other == equation or changes.keys().isdisjoint(other.fields):
             continue
-        values = equation_values(stage, other)
+        values = other.factors(stage.stage)
         known = {f: changes.get(f, v if _rank(stage, f) > 0 else None) for f, v in values.items()}
         unknowns = other.unknowns(known)
         if not unknowns and other.sides(known)[0] != other.sides(known)[1]:
@@ -120,7 +105,7 @@ def _breaks_another(stage: StageSubject, equation: Equation, changes: Values) ->
     return False
 
 
-def _pairs(stage: StageSubject, equation: Equation, values: Values, fields: list[str]) -> list[Help]:
+def _pairs(stage: StageSubject, equation: Equation, values: Factors, fields: list[str]) -> list[Help]:
     """No single field helps: move one to its nearest value that lets another one be whole."""
     found: list[Help] = []
     for free in fields:
@@ -136,7 +121,7 @@ def _pairs(stage: StageSubject, equation: Equation, values: Values, fields: list
 
 
 def _nearest(
-    stage: StageSubject, equation: Equation, values: Values, *, free: str, moved: str
+    stage: StageSubject, equation: Equation, values: Factors, *, free: str, moved: str
 ) -> tuple[int, int] | None:
     start = values[moved]
     if start is None:

@@ -17,7 +17,7 @@ from compiler.ir.equations import EQUATIONS
 from compiler.ir.openness import Auto
 from compiler.ir.paths import leaves
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values, said_values
+from compiler.rules._solved_fixes import said_values
 
 CODE = "RLC0313"
 ID = ""
@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             explained.update(diagnostic.paths)
             yield diagnostic
         for equation in EQUATIONS:
-            unknowns = equation.unknowns(equation_values(stage, equation))
+            unknowns = equation.unknowns(equation.factors(stage.stage))
             explained.update(stage.path(f) for f in unknowns)
     for path, value in leaves(subject.experiment):
         name = path.rpartition(".")[2]
@@ -46,9 +46,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 def _two_unknowns(stage: StageSubject) -> Iterator[Diagnostic]:
     done: set[str] = set()
     # What one equation asks of a field, and no whole number gives, is said by that equation's own rule.
-    asked = {unknowns[0] for e in EQUATIONS if len(unknowns := e.unknowns(equation_values(stage, e))) == 1}
+    asked = {unknowns[0] for e in EQUATIONS if len(unknowns := e.unknowns(e.factors(stage.stage))) == 1}
     for equation in EQUATIONS:
-        values = equation_values(stage, equation)
+        values = equation.factors(stage.stage)
         unknowns = [f for f in equation.unknowns(values) if f not in done]
         if len(equation.unknowns(values)) < 2 or not unknowns or not asked.isdisjoint(unknowns):
             continue

@@ -19,17 +19,19 @@ from compiler.rules._ambiguous_sizes import MEANINGS
 CODE = "RLC0201"
 ID = "CFG-01"
 
+_MOST_SUGGESTIONS = 100  # a file with more unknown keys is not misspelt: it is no spec
+
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report every key that no schema has, with the nearest name in the same table first, then elsewhere."""
-    for key in subject.unread:
+    for nth, key in enumerate(subject.unread):
         name = key.path.rpartition(".")[2]
         if key.why == "unknown" and name not in MEANINGS:
             yield Diagnostic(
                 CODE,
                 f"there is no field {key.path}",
                 (Label(key.key, "unknown key", True),),
-                _suggest(key, name),
+                _suggest(key, name) if nth < _MOST_SUGGESTIONS else (),
                 rule=ID,
                 paths=(key.path,),
             )

@@ -18,7 +18,7 @@ from compiler.ir.algorithm import GroupRelativeAlgo
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values, said_values
+from compiler.rules._solved_fixes import said_values
 
 CODE = "RLC0304"
 ID = "BATCH-05"
@@ -45,7 +45,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 def _labels(stage: StageSubject, name: str) -> tuple[Label, ...]:
     said = [("algo.name", f"{name} needs a group")]
     if not stage.written("rollout.samples_per_prompt"):
-        values = equation_values(stage, BATCH_IDENTITY)
+        values = BATCH_IDENTITY.factors(stage.stage)
         said += [(f, s) for f, s in said_values(stage, values) if f != "rollout.samples_per_prompt"]
     return stage.labels(*said, ("rollout.samples_per_prompt", "a group of one"))
 
@@ -53,7 +53,7 @@ def _labels(stage: StageSubject, name: str) -> tuple[Label, ...]:
 def _fixes(stage: StageSubject) -> tuple[Help, ...]:
     """Fewer prompts with larger groups keep the batch; where they cannot, the batch or its steps grow."""
     prompts_field, group_field = BATCH_IDENTITY.left
-    values = equation_values(stage, BATCH_IDENTITY)
+    values = BATCH_IDENTITY.factors(stage.stage)
     prompts, batch, steps = values[prompts_field], values["train.global_batch"], values["train.steps_per_rollout"]
     if prompts is None or batch is None or steps is None:
         return (stage.fix(group_field, 8),)

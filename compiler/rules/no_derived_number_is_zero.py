@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.equations import EQUATIONS
 from compiler.ir.subject import Subject
-from compiler.rules._solved_fixes import equation_values, said_values, solved_fixes
+from compiler.rules._solved_fixes import said_values, solved_fixes
 
 CODE = "RLC0303"
 ID = "BATCH-04"
@@ -24,12 +24,12 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report equations whose one unknown would be a fraction below 1."""
     for stage in subject.stages():
         for equation in EQUATIONS:
-            values = equation_values(stage, equation)
+            values = equation.factors(stage.stage)
             unknowns = equation.unknowns(values)
             if len(unknowns) != 1:
                 continue
             solution = equation.solve(unknowns[0], values)
-            if solution < 1:
+            if solution.is_below_one:
                 yield Diagnostic(
                     CODE,
                     f"{stage.shown(unknowns[0])} would be {solution}, which other tools round to 0",

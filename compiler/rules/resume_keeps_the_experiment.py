@@ -3,7 +3,8 @@
 What: a run directory may be continued by a plan that differs only in fields that may change on resume (how long, how
 often it evaluates and saves, timeouts, logging).
 Why it matters: weights of another model do not load; worse, a changed learning rate or batch continues silently and the
-curve has a kink that nobody can explain later.
+curve has a kink that nobody can explain later.  More steps are allowed; where they stretch the decay of the learning
+rate, a warning says so.
 Example: a run started with `optim.lr = 3e-4`, continued with `1e-3`.
 Fix: use a new run directory; or set the field back.
 Source: CKPT-01.  Each field says in the schema whether it may change (`rlc explain SPEC FIELD`).
@@ -14,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.experiment import IMPLICIT_STAGE
 from compiler.ir.openness import OFF
 from compiler.ir.paths import leaves
 from compiler.ir.plan import Plan
 from compiler.ir.record import Record
-from compiler.ir.subject import Subject, toml_literal
+from compiler.ir.subject import Subject, shown_path, toml_literal
 
 CODE = "RLC0312"
 ID = "CKPT-01"
@@ -40,7 +42,7 @@ def check_resume(old: Plan, new: Plan, *, where: str) -> Iterator[Diagnostic]:
     changed = [p for p in {**before, **after} if before.get(p) != after.get(p) and not _may_change(new, old, p)]
     if changed:
         lines = [
-            Help(f"{path}: {_shown(before.get(path))} in the run, {_shown(after.get(path))} now")
+            Help(f"{_written(new, path)}: {_shown(before.get(path))} in the run, {_shown(after.get(path))} now")
             for path in changed[:_MOST]
         ]
         if len(changed) > _MOST:
@@ -52,6 +54,29 @@ def check_resume(old: Plan, new: Plan, *, where: str) -> Iterator[Diagnostic]:
             rule=ID,
             paths=tuple(changed),
         )
+    else:
+        yield from _moved_horizons(old, new)
+
+
+def _moved_horizons(old: Plan, new: Plan) -> Iterator[Diagnostic]:
+    """Warn where a run goes on longer and the decay of its learning rate is stretched with it."""
+    for index, (before, after) in enumerate(zip(old.experiment.stages, new.experiment.stages, strict=False)):
+        steps, was = after.optim.total_steps, before.optim.total_steps
+        if after.optim.schedule == "constant" or steps == was:
+            continue
+        path = f"stages.{index}.optim.total_steps"
+        message = (
+            f"{_written(new, path)} is {steps:,} instead of {was:,}: the {after.optim.schedule} decay ends there, so "
+            "the learning rate makes a step where the run continues"
+        )
+        way = Help("a run whose rate has no step needs a run directory of its own")
+        yield Diagnostic(CODE, message, help=(way,), rule=ID, severity="warning", paths=(path,))
+
+
+def _written(plan: Plan, path: str) -> str:
+    """Return a path as a person writes it; a plan does not know whether its only stage was listed."""
+    names = tuple(stage.name for stage in plan.experiment.stages)
+    return shown_path(path, names, has_stage_list=names != (IMPLICIT_STAGE,))
 
 
 def _may_change(new: Plan, old: Plan, path: str) -> bool:

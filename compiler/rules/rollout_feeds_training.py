@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import counted, equation_values, solved_fixes
+from compiler.rules._solved_fixes import counted, solved_fixes
 
 CODE = "RLC0301"
 ID = "BATCH-01"
@@ -24,13 +24,13 @@ ID = "BATCH-01"
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report an identity that does not hold, or that no whole number fulfils."""
     for stage in subject.stages():
-        values = equation_values(stage, BATCH_IDENTITY)
+        values = BATCH_IDENTITY.factors(stage.stage)
         unknowns = BATCH_IDENTITY.unknowns(values)
         if "rollout.prompts_per_step" not in values or len(unknowns) > 1:
             continue
         if len(unknowns) == 1:
             solution = BATCH_IDENTITY.solve(unknowns[0], values)
-            if solution.denominator > 1 and solution > 1:
+            if solution.whole is None and not solution.is_below_one:
                 about = stage.shown(unknowns[0])
                 message = f"no whole number of {about} makes the batch identity hold: it would be {solution}"
                 yield _diagnostic(stage, values, message)

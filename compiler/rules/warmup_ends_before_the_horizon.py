@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.equations import OPTIMIZER_HORIZON
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._solved_fixes import equation_values, said_values, solved_fixes
+from compiler.rules._solved_fixes import said_values, solved_fixes
 
 CODE = "RLC0306"
 ID = "BATCH-09"
@@ -43,11 +43,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _horizon(stage: StageSubject) -> Iterator[Diagnostic]:
-    values = equation_values(stage, OPTIMIZER_HORIZON)
+    values = OPTIMIZER_HORIZON.factors(stage.stage)
     unknowns = OPTIMIZER_HORIZON.unknowns(values)
     if len(unknowns) == 1:
         solution = OPTIMIZER_HORIZON.solve(unknowns[0], values)
-        if solution.denominator == 1 or solution < 1:
+        if solution.whole is not None or solution.is_below_one:
             return
         about = stage.shown(unknowns[0])
         message = f"no whole number of {about} gives the horizon of the schedule: it would be {solution}"

@@ -66,9 +66,9 @@ def _fields(explainer: Explainer, field: str | None, output: Output, *, as_json:
     if as_json:
         output.result(dump(to_json(explainer, paths)))
     elif fields:
-        output.result(fields_text(explainer, fields, ascii_only=output.ascii_only))
+        output.result(fields_text(explainer, fields, ascii_only=output.result_ascii_only))
     else:
-        output.result(table_text(explainer, paths, ascii_only=output.ascii_only))
+        output.result(table_text(explainer, paths, ascii_only=output.result_ascii_only))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from compiler.diagnostics.text import printable
+from compiler.diagnostics.printable import printable
 from compiler.explain import (
     Explainer,
     FieldFacts,

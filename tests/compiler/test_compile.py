@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -77,9 +76,9 @@ sys.stdout.write(compile_spec(Path(sys.argv[1]), scan()).plan.to_text())
 
 
 def plan_text(spec: Path, *, cwd: Path, hash_seed: str) -> str:
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", PROGRAM, str(spec)]
-    done = subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True, text=True)
+    variables = [f"PYTHONHASHSEED={hash_seed}", f"PYTHONPATH={ROOT}"]
+    command = ["env", *variables, sys.executable, "-c", PROGRAM, str(spec)]
+    done = subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
     return done.stdout
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.json_ import record, render_json
+from compiler.diagnostics.printable import display_width
 from compiler.diagnostics.span import SourceFile, Span
-from compiler.diagnostics.text import display_width, render
+from compiler.diagnostics.text import render
 
 
 def span(file: SourceFile, text: str) -> Span:

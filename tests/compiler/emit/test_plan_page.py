@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics.text import display_width
+from compiler.diagnostics.printable import display_width
 from compiler.emit.plan_page import plan_page
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Off

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from compiler.ir.paths import leaves
 from compiler.ir.plan import Plan, read_plan
 from rlc.catalogue import scan
 from tests.compiler.ir.changed_plans import QUICKSTART, changed_plans, quickstart
+from tests.compiler.rules.good_spec import GRPO
 
 NOT_IN_THE_HASH = ("log.", "stages.0.budget.", "stages.1.budget.")
 
@@ -107,7 +109,8 @@ def test_no_value_of_another_type_is_read_anywhere() -> None:
     said = document()
     plan = said["experiment"]
     for path, holder, key in list(places(plan)):
-        before, holder[key] = holder[key], [{}]
+        before = holder[key]
+        holder[key] = ["of another type"]
         assert refusal({**said, "experiment": plan}), path
         holder[key] = before
 
@@ -198,3 +201,16 @@ def test_reformatting_and_the_order_of_keys_do_not_change_the_plan(tmp_path: Pat
         assert plan is not None
         texts.append(plan.to_text())
     assert len(set(texts)) == 1
+
+
+@settings(max_examples=20)
+@given(st.permutations([f"{path} = {value}" for path, value in GRPO.items()]), st.sampled_from(["", "  ", "# x\n"]))
+def test_the_keys_of_a_spec_may_stand_in_any_order(lines: list[str], between: str) -> None:
+    with TemporaryDirectory() as folder:
+        spec = Path(folder) / "spec.toml"
+        plans = []
+        for order in (lines, sorted(lines)):
+            spec.write_text("".join(f"{between}{line}\n" for line in order))
+            plans.append(compile_spec(spec, scan()).plan)
+    assert plans[0] is not None
+    assert plans[0] == plans[1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
+from typing import Any, Generic, Literal
 
 import pytest
 
 from compiler.ir.experiment import Experiment
-from compiler.ir.kinds import Tokens
+from compiler.ir.kinds import Tokens, parse_annotation
 from compiler.ir.openness import AUTO, OFF, A, Off
 from compiler.ir.plan import Plan
 from compiler.ir.record import MISSING, Record, setting
@@ -30,14 +30,22 @@ class Wider(Inner):
     height: int = setting("Height.", default=2)
 
 
-def outer(**changes: object) -> Outer[object]:
-    values: dict[str, object] = {"name": "n", "size": AUTO, "inner": Inner(width=3), "total": 4}
+def outer(**changes: Any) -> Outer[object]:
+    values: dict[str, Any] = {"name": "n", "size": AUTO, "inner": Inner(width=3), "total": 4}
     return Outer(**{**values, **changes})
+
+
+def made(record: type[Record], values: dict[str, Any]) -> Record:
+    return record(**values)
 
 
 def test_a_record_cannot_be_changed() -> None:
     record = Inner(width=3)
-    for spoil in (lambda: setattr(record, "width", 4), lambda: setattr(record, "x", 4), lambda: delattr(record, "width")):
+    for spoil in (
+        lambda: setattr(record, "width", 4),
+        lambda: setattr(record, "x", 4),
+        lambda: delattr(record, "width"),
+    ):
         with pytest.raises(AttributeError, match="Inner is frozen"):
             spoil()
     assert record.width == 3
@@ -54,9 +62,9 @@ def test_records_compare_by_value_and_by_class() -> None:
 def test_defaults_fill_what_is_left_out_and_nothing_else_is_left_out() -> None:
     assert (outer().mode, outer().items) == (OFF, ())
     with pytest.raises(TypeError, match="Inner needs width"):
-        Inner(**{})
+        made(Inner, {})
     with pytest.raises(TypeError, match="Inner has no field depth"):
-        Inner(**{"width": 1, "depth": 2})
+        made(Inner, {"width": 1, "depth": 2})
 
 
 def test_replacing_returns_a_copy() -> None:
@@ -101,11 +109,8 @@ def test_a_subclass_adds_fields_behind_those_of_its_base() -> None:
 
 
 def test_a_type_that_the_schema_does_not_know_is_refused() -> None:
-    class Odd(Record):
-        names: setting = setting("No record.")
-
-    with pytest.raises((TypeError, KeyError)):
-        Odd.fields()
+    with pytest.raises(TypeError, match="the schema cannot hold dict"):
+        parse_annotation("dict[str, int]", {"dict": dict})
 
 
 def records(root: type[Record]) -> set[type[Record]]:

@@ -108,6 +108,7 @@ def test_a_fact_that_the_spec_repeats_is_fine(tmp_path: Path) -> None:
         ("model.tie_embeddings", "false", "True"),
         ("model.rope_base", "1e4", "1000000"),
         ("model.max_position_tokens", '"32Ki"', "40960"),
+        ("model.norm_eps", "1e-5", "1e-06"),
     ],
 )
 def test_a_fact_that_contradicts_the_file_is_an_error_with_both_places(

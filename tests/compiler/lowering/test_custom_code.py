@@ -106,19 +106,14 @@ def test_the_plan_does_not_depend_on_how_a_path_is_spelled(tmp_path: Path) -> No
         ("/judge.py:score", "/judge.py leaves the experiment's root"),
         ("judge.py:", "'' is not the name of a function"),
         ("judge.py:a.b", "'a.b' is not the name of a function"),
-        ("judge.txt:score", "'judge.txt' is neither a .py file nor a module"),
-        ("tools.judge.py.:score", "'tools.judge.py.' is neither a .py file nor a module"),
+        ("tools/judge:score", "'tools/judge' is neither a .py file nor a module"),
+        ("judge.:score", "'judge.' is neither a .py file nor a module"),
     ],
 )
 def test_a_reference_that_leads_nowhere_says_why(tmp_path: Path, name: str, message: str) -> None:
     folder = tmp_path / "below"
     folder.mkdir()
-    if message.endswith("neither a .py file nor a module"):
-        ((code, said),) = told(folder, name)
-        assert code == "RLC0209"
-        assert name.partition(":")[0] in said
-    else:
-        assert told(folder, name) == [("RLC0209", message)]
+    assert told(folder, name) == [("RLC0209", message)]
 
 
 def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:

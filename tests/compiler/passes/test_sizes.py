@@ -11,9 +11,11 @@ from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
 from tests.compiler.rules.good_spec import GRPO, SFT, Changes, codes, compiled
 
-LONG = {"model.max_position_tokens": "40_960"}
-EVAL = {"eval.sets": '[{ name = "held", path = "h.jsonl" }]', "rollout.max_response_tokens": "16"} | {
-    "reward.name": '"exact"'
+LONG: Changes = {"model.max_position_tokens": "40_960"}
+EVAL: Changes = {
+    "eval.sets": '[{ name = "held", path = "h.jsonl" }]',
+    "rollout.max_response_tokens": "16",
+    "reward.name": '"exact"',
 }
 
 
@@ -75,6 +77,19 @@ def test_all_sequences_of_a_step_are_decoded_at_once_up_to_512(tmp_path: Path) -
     assert rollout_of(tmp_path, {"rollout.prompts_per_step": "128", "train.global_batch": None}).concurrency == 512
 
 
+def test_a_long_context_leaves_room_for_fewer_sequences_in_four_gibibytes(tmp_path: Path) -> None:
+    facts: Changes = {"model.num_layers": "28", "model.num_kv_heads": "8", "model.num_heads": "16"}
+    sizes: Changes = {**facts, "model.head_dim": "128", "model.max_position_tokens": "40_960"}
+    per_token = 2 * 28 * 8 * 128 * 4  # keys and values, layers, heads, channels, bytes: 224 KiB
+    short = rollout_of(tmp_path, {**sizes, "rollout.max_context_tokens": "1024"})
+    assert short.concurrency == 2**32 // (1024 * per_token) == 18
+    assert rollout_of(tmp_path, sizes).concurrency == 1
+
+
+def test_a_written_number_of_sequences_is_kept_however_much_it_takes(tmp_path: Path) -> None:
+    assert rollout_of(tmp_path, {**LONG, "rollout.concurrency": "100_000"}).concurrency == 100_000
+
+
 def test_evaluation_alone_decodes_up_to_512(tmp_path: Path) -> None:
     rollout = stage_of(tmp_path, EVAL, base=SFT).rollout
     assert not isinstance(rollout, Off)
@@ -94,7 +109,7 @@ def test_a_reference_is_kept_exactly_where_a_divergence_is_estimated(tmp_path: P
 
 
 def test_a_budget_multiplies_what_a_stage_does(tmp_path: Path) -> None:
-    changes = {"rollout.prompts_per_step": "6", "train.global_batch": "16", "run.max_steps": "10"}
+    changes: Changes = {"rollout.prompts_per_step": "6", "train.global_batch": "16", "run.max_steps": "10"}
     budget = stage_of(tmp_path, changes).budget.__dict__
     assert budget == {
         "rollouts": 10,

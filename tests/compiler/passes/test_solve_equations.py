@@ -84,9 +84,7 @@ def test_the_length_of_a_stage_follows_from_a_written_horizon(tmp_path: Path) ->
 
 
 def test_both_equations_together_fix_what_neither_fixes_alone(tmp_path: Path) -> None:
-    found = compiled(
-        tmp_path, {**ALL, STEPS: None, BATCH: None, "run.max_steps": "10", "optim.total_steps": "30"}
-    )
+    found = compiled(tmp_path, {**ALL, STEPS: None, BATCH: None, "run.max_steps": "10", "optim.total_steps": "30"})
     assert found.plan is not None
     stage = found.plan.experiment.stages[0]
     assert (read(stage, STEPS), stage.train.global_batch) == (3, 8)

@@ -57,4 +57,11 @@ def test_what_decides_the_weights_may_not_change(tmp_path: Path, after: Changes,
 def test_both_values_are_shown(tmp_path: Path) -> None:
     (found,) = found_on_resume(tmp_path, {"optim.lr": "3e-4"}, {"optim.lr": "1e-3"})
     assert found.message == "runs/case was started by another experiment: 1 field(s) differ that must not change"
-    assert found.help[0].text == "stages.0.optim.lr: 0.0003 in the run, 0.001 now"
+    assert found.help[0].text == "optim.lr: 0.0003 in the run, 0.001 now"
+
+
+def test_more_steps_stretch_a_decay_and_a_warning_says_so(tmp_path: Path) -> None:
+    decaying = {"optim.schedule": '"linear"'}
+    (found,) = found_on_resume(tmp_path, decaying, {**decaying, "run.max_steps": "20"})
+    assert (found.code, found.severity, found.paths) == ("RLC0312", "warning", ("stages.0.optim.total_steps",))
+    assert found.message.startswith("optim.total_steps is 20 instead of 10: the linear decay ends there")

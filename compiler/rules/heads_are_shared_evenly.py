@@ -1,0 +1,51 @@
+"""Key and value heads are shared evenly.
+
+What: num_heads is a multiple of num_kv_heads, and the width of a head is even.
+Why it matters: each key and value head serves the same number of query heads, and a rotary embedding turns channels in
+pairs; other numbers fail in the first forward pass, with a shape that names neither field.
+Example: `num_heads = 6` with `num_kv_heads = 4`.
+Fix: take a divisor of num_heads; all of these numbers stand in the model's own config.json.
+Source: PAR-02, the part that one device can break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.subject import Subject, toml_literal
+
+CODE = "RLC0316"
+ID = "PAR-02"
+_MOST = 3
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report heads that cannot be shared, and heads of an odd width."""
+    model = subject.experiment.model
+    query, shared, width = model.num_heads, model.num_kv_heads, model.head_dim
+    if query % shared:
+        divisors = [n for n in range(1, query + 1) if query % n == 0]
+        near = sorted(sorted(divisors, key=lambda n: (abs(n - shared), n))[:_MOST])
+        yield Diagnostic(
+            CODE,
+            f"{query:,} query heads cannot share {shared:,} key and value heads evenly",
+            subject.labels(("model.num_heads", f"{query:,} query heads"), ("model.num_kv_heads", "not a divisor")),
+            alternatives(*(_fix("model.num_kv_heads", n) for n in near)),
+            rule=ID,
+            paths=("model.num_heads", "model.num_kv_heads"),
+        )
+    if width % 2:
+        yield Diagnostic(
+            CODE,
+            f"a head of {width:,} channels cannot be turned in pairs",
+            subject.labels(("model.head_dim", "an odd number of channels")),
+            alternatives(*(_fix("model.head_dim", n) for n in (width - 1, width + 1) if n >= 2)),
+            rule=ID,
+            paths=("model.head_dim",),
+        )
+
+
+def _fix(field: str, value: int) -> Help:
+    literal = toml_literal(value)
+    return Help(f"set {field} = {literal}", ((field, literal),))
