@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from benchmarks.record import Case, Figure, Report, Run
+from benchmarks.rounds import MIN_QUIET_ROUNDS
 
 _HEAD = """\
 # History of measurements
 
 Written by `./do bench` from the files in `results/`; do not edit.  Every figure is a ratio of contestants that were
 measured in turn in one run: the median over rounds, over those during which other processes were quiet if there were
-at least five of them.  Times are those of a machine that others share, and say little without the ratio beside them.
+at least five of them.  Where there were fewer, the figure is of all rounds and marked as disturbed: it proves nothing
+either way.  Times are those of a machine that others share, and say little without the ratio beside them.
 """
 
 
@@ -24,7 +26,8 @@ def history(runs: Iterable[Run]) -> str:
 def table_of(report: Report) -> str:
     """Return the figures and medians of a report."""
     rows = [
-        [case.name, figure.name, _value(figure), _bound(figure), _rounds(case)] for case, figure in _figures(report)
+        [case.name, figure.name, _value(figure), _bound(case, figure), _rounds(case)]
+        for case, figure in _figures(report)
     ]
     figures = _table(("case", "figure", "measured", "wanted", "quiet rounds"), rows)
     medians = [
@@ -56,10 +59,11 @@ def _value(figure: Figure) -> str:
     return f"{figure.value:.2f} {figure.unit}" if figure.value < 100 else f"{figure.value:.0f} {figure.unit}"
 
 
-def _bound(figure: Figure) -> str:
+def _bound(case: Case, figure: Figure) -> str:
     if figure.bound is None:
         return ""
-    return f"{figure.sense} {figure.bound:g}: {'met' if figure.is_met else 'missed'}"
+    doubt = "" if case.num_quiet >= MIN_QUIET_ROUNDS else ", disturbed"
+    return f"{figure.sense} {figure.bound:g}: {'met' if figure.is_met else 'missed'}{doubt}"
 
 
 def _rounds(case: Case) -> str:

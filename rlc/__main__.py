@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from rlc.cli.main import main
+from rlc.cli.entry import entry
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    entry()

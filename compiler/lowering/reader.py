@@ -291,5 +291,6 @@ def _not_open(field: Field, node: Leaf, word: str) -> Diagnostic:
     meaning = "derived" if word == "auto" else "switched off"
     label = Label(node.span, f"cannot be {meaning}", True)
     unit = f", in {field.unit}" if field.unit else ""
-    advice = Help(f"write a value{unit}: {field.doc}")
+    wanted = f"the table [{field.name}]" if field.kind.records else f"a value{unit}"
+    advice = Help(f"write {wanted}: {field.doc[:1].lower()}{field.doc[1:]}")
     return Diagnostic("RLC0207", f'{field.name} cannot be "{word}"', (label,), (advice,))

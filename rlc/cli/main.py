@@ -6,16 +6,14 @@ Exit codes: 0 fine, 1 errors in the experiment, 2 wrong command line, 3 plan dif
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 from collections.abc import Sequence
 
 import typer
 
+from rlc.cli.border import guarded
 from rlc.cli.check import check
 from rlc.cli.explain import explain
-from rlc.cli.output import ColorChoice, Output, choose_output
+from rlc.cli.output import ColorChoice, choose_output
 from rlc.cli.plan import plan
 from rlc.cli.run import run
 from rlc.cli.schema import schema
@@ -54,52 +52,12 @@ for verb in (plan, run, check, explain, schema):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
-    from compiler.diagnostics.diagnostic import SpecError
 
-    output = choose_output(ColorChoice.AUTO, ascii_only=False)
-    try:
-        app(list(argv) if argv is not None else None, prog_name="rlc")
-    except SystemExit as end:  # Typer leaves this way, with code 2 and its own message for a wrong command line
-        return end.code if isinstance(end.code, int) else 0
-    except SpecError as fault:
-        return output.diagnostics(fault.diagnostics)
-    except Exception as fault:  # the border of the process: a fault of ours becomes a report
-        return _report_fault(fault, output)
-    raise AssertionError("a command line ends by leaving")
+    def run_line() -> int:
+        try:
+            app(list(argv) if argv is not None else None, prog_name="rlc")
+        except SystemExit as end:  # Typer leaves this way, with code 2 and its own message for a wrong command line
+            return end.code if isinstance(end.code, int) else 0
+        raise AssertionError("a command line ends by leaving")
 
-
-def entry() -> None:
-    """Run the command line of this process and leave with its exit code.
-
-    A verb that compiles lives too short for the garbage collector to pay, and taking down what it imported would cost
-    as much as a tenth of it; `run`, which lives long and closes what it opens, leaves in the ordinary way.
-    """
-    arguments = sys.argv[1:]
-    if "run" in arguments:
-        sys.exit(main(arguments))
-    gc.disable()
-    code = main(arguments)
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:  # whoever reads has read enough
-        code = code or 1
-    os._exit(code)
-
-
-def _report_fault(fault: Exception, output: Output) -> int:
-    import platform
-    import traceback
-
-    frames = traceback.extract_tb(fault.__traceback__)
-    where = "\n".join(f"  {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in frames[-6:])
-    output.error(
-        f"internal error[RLC0070]: {type(fault).__name__}: {fault}\n{where}\n"
-        f"  Python {platform.python_version()} on {platform.system()}\n"
-        "This is a fault of rlc, not of your experiment.  Please report these lines with the spec that led to them.\n"
-    )
-    return 70
-
-
-if __name__ == "__main__":
-    entry()
+    return guarded(run_line, choose_output(ColorChoice.AUTO, ascii_only=False))

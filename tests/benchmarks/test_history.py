@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.history import history
@@ -42,6 +43,13 @@ def test_the_page_says_what_was_measured_wanted_and_reached() -> None:
     assert "| a step | peer / rlc | 1.25 x | at least 1.5: missed | 7 of 9 |" in page
     assert "| a step | rlc | step 250.0 ms, tokens 2048 |" in page
     assert page.index("2001-02-04") < page.index("2001-02-03")
+
+
+def test_a_figure_without_five_quiet_rounds_is_marked() -> None:
+    run = _run("2001-02-03", 1.75)
+    report = run.reports[0]
+    case = replace(report.cases[0], num_quiet=4)
+    assert "at least 1.5: met, disturbed" in history([replace(run, reports=[replace(report, cases=[case])])])
 
 
 def test_the_page_of_the_repository_is_that_of_its_results() -> None:

@@ -1,0 +1,168 @@
+"""What `rlc plan` does once its command line has been read, by Typer (`plan.py`) or without it (`plan_line.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlc.cli.output import Output
+
+if TYPE_CHECKING:
+    from compiler.diagnostics.diagnostic import Diagnostic
+    from compiler.ir.sourced_plan import SourcedPlan
+
+DIFFERS = 3
+
+
+class PlanRequest(NamedTuple):
+    """What a command line asks of `rlc plan`; at most one of the last four is given."""
+
+    spec: Path
+    sets: tuple[str, ...] = ()
+    as_json: bool = False
+    saved_as: Path | None = None
+    golden: Path | None = None
+    other: str | None = None
+
+
+def make_plan(request: PlanRequest, output: Output) -> int:
+    """Do what is asked and return the exit code.  Raises: SpecError."""
+    spec, sets = request.spec, request.sets
+    if request.as_json:
+        return _print_json(spec, sets, output)
+    if request.saved_as is not None:
+        return _save(spec, sets, request.saved_as, output)
+    if request.golden is not None:
+        return _check(spec, sets, request.golden, output)
+    if request.other is not None:
+        return _diff(spec, sets, request.other, output)
+    return _print_page(spec, sets, output)
+
+
+def _print_json(spec: Path, sets: Sequence[str], output: Output) -> int:
+    output.result(_resolved(spec, sets, output).plan.to_text())
+    return 0
+
+
+def _print_page(spec: Path, sets: Sequence[str], output: Output) -> int:
+    from compiler.emit.plan_page import plan_page
+
+    found = _resolved(spec, sets, output)
+    output.result(
+        plan_page(
+            found.plan,
+            found.subject,
+            source=found.name,
+            ascii_only=output.result_ascii_only,
+            color=output.result_color,
+        )
+    )
+    return 0
+
+
+def _save(spec: Path, sets: Sequence[str], path: Path, output: Output) -> int:
+    found = _resolved(spec, sets, output)
+    _write(path, found.plan.to_text())
+    output.result(f"{path}: plan {found.plan.hash[:12]} of {found.name}")
+    return 0
+
+
+def _check(spec: Path, sets: Sequence[str], golden: Path, output: Output) -> int:
+    found = _resolved(spec, sets, output)
+    saved = _saved_plan(golden)
+    if saved.plan == found.plan:
+        output.result(f"{golden} is the plan of {found.name}: {found.plan.hash[:12]}")
+        return 0
+    output.result(_difference(saved, found, output))
+    return 0 if saved.plan.hash == found.plan.hash else DIFFERS
+
+
+def _diff(spec: Path, sets: Sequence[str], other: str, output: Output) -> int:
+    found = _resolved(spec, sets, output)
+    output.result(_difference(_other_plan(other, spec), found, output))
+    return 0
+
+
+def _resolved(path: Path, sets: Sequence[str], output: Output | None) -> SourcedPlan:
+    """Return the plan of a spec, or a saved one; warnings go to the output.  Raises: SpecError."""
+    from compiler.compile import compile_spec
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.ir.sourced_plan import SourcedPlan
+    from rlc.catalogue import scan
+
+    if path.suffix == ".json":
+        if sets:
+            message = "a saved plan is shown as it is: --set changes a spec"
+            raise SpecError(Diagnostic("RLC0017", message, help=(Help("name the spec instead"),)))
+        return _saved_plan(path)
+    compiled = compile_spec(path, scan(), overrides=sets)
+    if compiled.plan is None:
+        raise SpecError(*compiled.diagnostics)
+    if output is not None:
+        output.diagnostics(compiled.diagnostics)
+    return SourcedPlan(compiled.plan, compiled.subject, str(path))
+
+
+def _saved_plan(path: Path) -> SourcedPlan:
+    from compiler.ir.sourced_plan import SourcedPlan
+    from rlc.catalogue import scan
+    from rlc.running import read_saved_plan
+
+    return SourcedPlan(read_saved_plan(path, scan()), None, str(path))
+
+
+def _write(path: Path, text: str) -> None:
+    """Give a file this content, all or nothing.  Raises: SpecError RLC0022."""
+    import os
+
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as fault:
+        way = Help("name a file in a folder that exists and may be written")
+        message = f"the plan cannot be written to {path}: {fault.strerror}"
+        raise SpecError(Diagnostic("RLC0022", message, help=(way,))) from fault
+
+
+def _difference(old: SourcedPlan, new: SourcedPlan, output: Output) -> str:
+    from compiler.emit.plan_diff import plan_diff
+
+    return plan_diff(old, new, ascii_only=output.result_ascii_only, color=output.result_color)
+
+
+def _other_plan(other: str, spec: Path) -> SourcedPlan:
+    """Return what a plan is compared with: another spec, a saved plan, or the same spec at a git revision."""
+    if other.endswith((".toml", ".json")):
+        return _resolved(Path(other), (), None)
+    from compiler.diagnostics.diagnostic import SpecError
+    from rlc.revision import unpacked
+
+    with unpacked(spec, other) as revision:
+        try:
+            found = _resolved(revision.spec, (), None)
+        except SpecError as fault:
+            shown = [_renamed(d, f"{revision.folder}/", f"{other}:") for d in fault.diagnostics]
+            raise SpecError(*shown) from fault
+        return found._replace(name=revision.name, folder=str(revision.folder), folder_name=f"{other}:")
+
+
+def _renamed(diagnostic: Diagnostic, folder: str, name: str) -> Diagnostic:
+    """Return a diagnostic about an unpacked revision in the names that the user knows."""
+    from compiler.diagnostics.span import SourceFile
+
+    files = {label.span.file for label in diagnostic.labels}
+    renamed = {file: SourceFile(file.name.replace(folder, name), file.text) for file in files}
+    labels = (label._replace(span=label.span._replace(file=renamed[label.span.file])) for label in diagnostic.labels)
+    helps = (way._replace(text=way.text.replace(folder, name)) for way in diagnostic.help)
+    message = diagnostic.message.replace(folder, name)
+    return diagnostic._replace(message=message, labels=tuple(labels), help=tuple(helps))
