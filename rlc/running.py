@@ -63,15 +63,19 @@ def prepare(path: Path, *, overrides: Sequence[str], place: Place) -> Prepared:
     return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
-def execute(job: Job) -> int:
+def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
     """Run a job and return its exit code: 0 finished, 130 interrupted with a checkpoint saved.
+
+    Args:
+        color: whether standard output may be coloured.
+        ascii_only: whether it is to hold ASCII characters only.
 
     Raises: SpecError for what is wrong with the experiment or breaks the run; `exit_code` tells them apart.
     """
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
     _check_installed(job.plan.experiment.cluster.target)
-    from runtime.driver import RunPlace, run_plan
+    from runtime.driver import Look, RunPlace, run_plan
 
     with run_lock(job.run_dir):
         # Again, now that nobody else can: another process may have begun this run since.
@@ -79,7 +83,8 @@ def execute(job: Job) -> int:
         if forbidden:
             raise SpecError(*forbidden)
         _save(job)
-        place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout)
+        look = Look(color=color, ascii_only=ascii_only)
+        place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout, look=look)
         return 0 if run_plan(job.plan, place) == "finished" else 130
 
 

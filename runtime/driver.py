@@ -32,7 +32,7 @@ from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
 from runtime.telemetry.metrics_file import MetricsFile
-from runtime.telemetry.open_view import open_view
+from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
@@ -45,12 +45,13 @@ Outcome = Literal["finished", "interrupted"]
 class RunPlace:
     """Where a run reads and writes.
 
-    `root` is the folder that the plan's paths are relative to; `stream` is where the run is shown.
+    `root` is the folder that the plan's paths are relative to; `stream` is where the run is shown, with that look.
     """
 
     root: Path
     run_dir: Path
     stream: TextIO
+    look: Look = Look()
 
 
 def run_plan(plan: Plan, place: RunPlace) -> Outcome:
@@ -62,7 +63,7 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
     """
     torch.set_num_threads(plan.experiment.cluster.cpu_threads)
     torch.use_deterministic_algorithms(True)
-    view = open_view(place.stream, clock=time.monotonic)
+    view = open_view(place.stream, clock=time.monotonic, look=place.look)
     stop = StopRequest()
     try:
         with _signals_ask(stop, view):

@@ -93,12 +93,20 @@ class Trainer(Protocol):
         """Yield the policy's weights by their Hugging Face names, fp32."""
         ...
 
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs, the policy's weights under `model.<name>`."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned, and go on bit by bit as it would have.  Raises: SpecError RLC0644."""
+        ...
+
 
 class Reward(Protocol):
     """Judges responses, concurrently with generation."""
 
-    async def score(self, group: Group) -> Group:
-        """Return the group with every sample's reward filled in.  Raises: SpecError if a reward fails."""
+    async def score_all(self, groups: AsyncIterator[Group]) -> list[Group]:
+        """Return all groups with every sample's reward, in the order of their ids.  Raises: SpecError if one fails."""
         ...
 
 

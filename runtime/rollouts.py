@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
 
 from compiler.ir.rollout import Sampling
 from runtime.data.tokenizers import TextTokenizer
-from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
+from runtime.protocols import Completion, DrawKey, GenerationRequest, Reward, RolloutEngine
 from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
-
-
-class Scorer(Protocol):
-    """What judges a whole rollout."""
-
-    async def score_all(self, groups: AsyncIterator[Group]) -> list[Group]:
-        """Return all groups with their rewards, in the order of their ids."""
-        ...
 
 
 class RolloutWorker:
@@ -27,7 +18,7 @@ class RolloutWorker:
     """
 
     def __init__(
-        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Scorer, *, stop_token_ids: frozenset[int]
+        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward, *, stop_token_ids: frozenset[int]
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer

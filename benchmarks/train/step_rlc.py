@@ -34,7 +34,7 @@ from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import StageJob, StopRequest
-from runtime.telemetry.open_view import open_view
+from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import open_sinks
 from runtime.telemetry.view import StageInfo
 from runtime.weights.initial import initial_weights
@@ -81,7 +81,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         progress=Progress(plan_hash=plan.hash),
         store=CheckpointStore(run_dir / "checkpoints"),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),
-        view=open_view(io.StringIO(), clock=time.monotonic),
+        view=open_view(io.StringIO(), clock=time.monotonic, look=Look()),
         stop=StopRequest(),
     )
     job.view.stage_started(

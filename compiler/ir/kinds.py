@@ -8,7 +8,7 @@ plan more than all the rest of the schema.
 
 from __future__ import annotations
 
-import ast
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -93,7 +93,8 @@ def _atom(text: str, module: Mapping[str, object]) -> Atom:
     if text == "Off":
         return Atom("off")
     if text.startswith("Literal["):
-        choices = ast.literal_eval("(" + text[8:-1] + ",)")
+        # Python keeps annotations with single quotes; a choice holds neither kind.
+        choices = tuple(json.loads("[" + text[8:-1].replace("'", '"') + "]"))
         return Atom("literal", choices=choices)
     if text.startswith("tuple["):
         return Atom("list", item=_atom(text[6:-1].removesuffix("...").rstrip(", "), module))

@@ -1,8 +1,8 @@
-"""`reward.name`: a reward of the standard library, or a function of the experiment's own.
+"""A function of the experiment's own, found in its file and never imported.
 
-Custom code is never imported here.  Its syntax tree says whether the function exists and what its first parameter is
-called, which decides what one call is given: `sample`, `group` or `batch`.  A file is relative to the one that names
-it, like every path; a module stands below the experiment's root.
+The syntax tree says whether the function exists and what its first parameter is called, which decides what one call is
+given: `sample`, `group` or `batch`.  A file is relative to the one that names it, like every path; a module stands
+below the experiment's root.
 """
 
 from __future__ import annotations
@@ -13,107 +13,20 @@ import posixpath
 import re
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.diagnostic import Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
-from compiler.frontend.value import RECIPE, Leaf
-from compiler.ir.catalogue import Catalogue
-from compiler.ir.experiment import Experiment, Stage
-from compiler.ir.openness import OFF, Auto, Off
-from compiler.ir.provenance import Origin
 from compiler.ir.rollout import CustomCode
-from compiler.lowering.reader import Reader
+from compiler.lowering.code_reference import Code, Fault
 
 _LEVELS = ("sample", "group", "batch")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LARGEST = 1 << 20
 
 
-class Fault(NamedTuple):
-    """Why a reference leads nowhere, and ways out."""
-
-    message: str
-    help: tuple[str, ...] = ()
-    place: Label | None = None
-
-
-class Code(NamedTuple):
-    """A Python file, and what messages call it."""
-
-    path: Path
-    name: str
-
-
-def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
-    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
-
-    Args:
-        root: the folder that custom code stands below.
-    """
-    stages = tuple(
-        _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
-    )
-    return experiment.replacing(stages=stages)
-
-
-def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
-    reward = stage.reward
-    if isinstance(reward, Off):
-        return stage
-    if f"{path}.reward.name" in reader.broken:
-        reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
-        return stage
-    code: CustomCode | Off = OFF
-    if ":" in reward.name:
-        found = _custom(reward.name, root.path, folder=_folder_of(f"{path}.reward.name", reader))
-        if isinstance(found, CustomCode):
-            code = found
-            name = posixpath.normpath(posixpath.join(root.name, code.path))
-            level = _level(Code(root.path / code.path, name), code.function)
-        else:
-            level = found
-    elif reward.name in catalogue.rewards:
-        level = _level(Code(catalogue.stdlib / "rewards" / f"{reward.name}.py", f"{reward.name}.py"), "reward")
-    else:
-        near = nearest_names(reward.name, catalogue.rewards)
-        helps = tuple(f'did you mean "{n}"?' for n in near) or (
-            f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function",
-        )
-        _report(reader, path, "RLC0206", Fault("reward.name names no reward", helps))
-        return stage
-    if isinstance(level, Fault):
-        _report(reader, path, "RLC0209", level)
-        return stage
-    for name in ("level", "code"):
-        reader.origins.record(f"{path}.reward.{name}", Origin("derived", by="lower", inputs=(f"{path}.reward.name",)))
-    if isinstance(code, CustomCode):
-        for name in CustomCode.fields():
-            origin = Origin("derived", by="lower", inputs=(f"{path}.reward.name",))
-            reader.origins.record(f"{path}.reward.code.{name}", origin)
-    return stage.replacing(reward=reward.replacing(level=level, code=code))
-
-
-def _report(reader: Reader, path: str, code: str, fault: Fault) -> None:
-    origin = reader.origins.get(f"{path}.reward.name")
-    named = (Label(origin.span, "named here", fault.place is None),) if origin and origin.span else ()
-    labels = (*named, fault.place) if fault.place else named
-    helps = tuple(Help(text) for text in fault.help)
-    reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
-    reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
-
-
-def _folder_of(path: str, reader: Reader) -> str:
-    """The folder of the file that says a field, relative to the root."""
-    origin = reader.origins.get(path)
-    if origin is None or origin.span is None:
-        return "."
-    found = reader.resolve_path(Leaf(".", origin.span, RECIPE))
-    return found if isinstance(found, str) else "."
-
-
-def _custom(reference: str, root: Path, *, folder: str) -> CustomCode | Fault:
+def find_function(reference: str, root: Path, *, folder: str) -> CustomCode | Fault:
+    """Return the function that `file.py:function` or `module:function` names; a file is relative to `folder`."""
     where, _, function = reference.rpartition(":")
     if not function.isidentifier():
         return Fault(f"{function!r} is not the name of a function", ("write file.py:function",))
@@ -146,7 +59,8 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def _level(code: Code, function: str) -> str | Fault:
+def parameter_of(code: Code, function: str) -> str | Fault:
+    """Return what the first parameter of a function is called: `sample`, `group` or `batch`."""
     try:
         text = code.path.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:

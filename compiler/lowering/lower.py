@@ -23,8 +23,9 @@ from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
+from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
-from compiler.lowering.custom_code import Code, bind_reward
+from compiler.lowering.code_reference import Code
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
 from compiler.lowering.reader import Reader, key_id, origin_of

@@ -30,7 +30,7 @@ def run(
     if prepared.job is None:
         return 1
     try:
-        return execute(prepared.job)
+        return execute(prepared.job, color=output.result_color, ascii_only=output.result_ascii_only)
     except SpecError as fault:
         output.diagnostics(fault.diagnostics)
         return exit_code(fault)

@@ -8,6 +8,7 @@ line numbers at no cost.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,8 @@ def _raw_lines(path: Path, last: int | None = None) -> Iterator[tuple[int, bytes
 
 def _read_row(place: Place, raw: bytes, faults: RowFaults) -> Row | None:
     try:
-        value = json.loads(
-            raw.rstrip().decode("utf-8-sig" if place.line == 1 else "utf-8"), parse_constant=_no_constant
-        )
+        text = raw.rstrip().decode("utf-8-sig" if place.line == 1 else "utf-8")
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         faults.add(place, _unreadable(f"{place} is not UTF-8: {error.reason}"), note="this line")
     except json.JSONDecodeError as error:
@@ -200,6 +200,11 @@ def num_rows_phrase(count: int) -> str:
 
 def _no_constant(text: str) -> Never:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text)
 
 
 def _unreadable(message: str) -> Diagnostic:

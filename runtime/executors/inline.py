@@ -22,7 +22,7 @@ from runtime.rewards.runner import RewardRunner
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runtime.protocols import RolloutEngine
+    from runtime.protocols import RolloutEngine, Trainer
 
 _ROLLOUT_ENGINES = {"native": NativeEngine}
 _TRAINERS = {"torch": TorchTrainer}
@@ -35,7 +35,7 @@ class Actors:
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with.
     """
 
-    trainer: TorchTrainer
+    trainer: Trainer
     engine: RolloutEngine | None
     reward: RewardRunner | None
     algorithm: Any

@@ -81,11 +81,16 @@ def load_reward(source: RewardSource) -> LoadedReward:
 
 
 def line_label(source: RewardSource, line: int | None, note: str) -> tuple[Label, ...]:
-    """Return a label at a line of the reward's file, or nothing where no line is known."""
+    """Return a label at a line of the reward's file, or nothing where none is known or the file is another by now."""
     if line is None:
         return ()
-    text = Path(source.file).read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
-    shown = SourceFile(source.shown, text)
+    try:
+        raw = Path(source.file).read_bytes()
+    except OSError:
+        return ()
+    if source.sha256 and hashlib.sha256(raw).hexdigest() != source.sha256:
+        return ()
+    shown = SourceFile(source.shown, raw.decode("utf-8", errors="replace").replace("\r\n", "\n"))
     code = shown.line(line)
     start = sum(len(shown.line(i)) + 1 for i in range(1, line)) + len(code) - len(code.lstrip())
     return (Label(Span(shown, start, start + len(code.strip())), note, is_primary=True),)

@@ -36,7 +36,11 @@ class JudgeProcess:
 
     def __init__(self, source: RewardSource, isolation: Isolation, *, timeout_s: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Ctrl-C and Ctrl-Z at a terminal go to a whole group; here they would cost a response its reward.
+            process_group=0,
         )
         self.is_alive = True
         self._ask((source, isolation, timeout_s))
@@ -90,6 +94,9 @@ class JudgeProcess:
 
 def serve() -> None:
     """Answer questions until there are none: the child's side."""
+    # Who is asked to stop finishes its step first, and needs this process for it; without its parent it ends anyway.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # What a reward prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

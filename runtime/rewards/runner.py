@@ -98,7 +98,9 @@ class RewardRunner:
         self._enter_loop()
         try:
             async with self._slots:
-                return check(await self._call(argument, where))
+                returned = await self._call(argument, where)
+                with ForeignCode(self._loaded.source.file):
+                    return check(returned)
         except RewardCallError as fault:
             raise self._failed("RLC0612", f"raised {fault.message}, on {where}", fault.line) from fault
         except RewardResultError as bad:
@@ -197,6 +199,9 @@ async def _in_thread(call: Callable[[Any], T], argument: object, path: str) -> T
                 outcome: object = call(argument)
         except (RewardCallError, RewardResultError) as error:
             set_outcome, outcome = answer.set_exception, error
+        except BaseException as error:
+            # An interrupt of the run comes to the main thread only: the function raised this itself.
+            set_outcome, outcome = answer.set_exception, RewardCallError(type(error).__name__, None)
         # The loop is closed if the run ended while this call was given up.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(deliver, set_outcome, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console
@@ -13,10 +14,18 @@ from runtime.telemetry.view import Clock, View
 _PLAIN_INTERVAL_S = 5.0
 
 
-def open_view(stream: TextIO, *, clock: Clock) -> View:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What the person wants to see, whatever the stream could show."""
+
+    color: bool = True
+    ascii_only: bool = False
+
+
+def open_view(stream: TextIO, *, clock: Clock, look: Look) -> View:
     """Return the view for a stream; `clock` returns seconds that never go back."""
-    console = Console(file=stream)
-    carries_signs = (stream.encoding or "").lower().startswith("utf")
+    console = Console(file=stream, no_color=None if look.color else True)
+    carries_signs = (stream.encoding or "").lower().startswith("utf") and not look.ascii_only
     if stream.isatty() and carries_signs and not console.is_dumb_terminal:
         return LiveView(console, clock=clock)
-    return PlainView(stream, clock=clock, interval_s=_PLAIN_INTERVAL_S)
+    return PlainView(stream, clock=clock, interval_s=_PLAIN_INTERVAL_S, ascii_only=look.ascii_only)

@@ -6,6 +6,7 @@ always printed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -28,9 +29,10 @@ _SHOWN = (
 class PlainView:
     """Prints lines to a stream."""
 
-    def __init__(self, stream: TextIO, *, clock: Clock, interval_s: float) -> None:
+    def __init__(self, stream: TextIO, *, clock: Clock, interval_s: float, ascii_only: bool = False) -> None:
         """Print to `stream`, at least `interval_s` seconds between two lines about steps."""
         self._stream = stream
+        self._encoding = "ascii" if ascii_only else getattr(stream, "encoding", None) or "utf-8"
         self._clock = clock
         self._interval_s = interval_s
         self._info: StageInfo | None = None
@@ -89,8 +91,7 @@ class PlainView:
 
     def finished(self, summary: RunSummary) -> None:
         """Print the summary without colour."""
-        encoding = getattr(self._stream, "encoding", None) or "ascii"
-        self._print(summary_text(summary, encoding=encoding).rstrip("\n"))
+        self._print(summary_text(summary, encoding=self._encoding).rstrip("\n"))
         self.close()
 
     def close(self) -> None:
@@ -98,7 +99,12 @@ class PlainView:
         self._stream.flush()
 
     def _print(self, text: str) -> None:
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        shown = text.encode(encoding, errors="replace").decode(encoding)
-        self._stream.write(shown + "\n")
-        self._stream.flush()
+        shown = text.encode(self._encoding, errors="replace").decode(self._encoding)
+        try:
+            self._stream.write(shown + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            # Whoever reads has read enough; the run goes on, and what the stream still holds has to go somewhere.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

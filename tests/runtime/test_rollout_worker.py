@@ -13,11 +13,12 @@ from typing_extensions import override
 from compiler.ir.model import Tokenizer
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import Reward
+from runtime import protocols
 from runtime.data.tokenizers import load_tokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import DrawKey, RolloutEngine
 from runtime.rewards.runner import RewardRunner
-from runtime.rollouts import RolloutWorker, Scorer
+from runtime.rollouts import RolloutWorker
 from stdlib.samples import Group, Prompt, SampleId
 from tests.contract.rollout_engines import PLAIN, engine_of, generate, request, weights_of
 from tests.runtime.engines.tiny_trainer import tiny_model
@@ -53,7 +54,7 @@ class Unjudged:
 
 
 def groups_of(
-    engine: RolloutEngine, scorer: Scorer, prompts: Sequence[Prompt], *, stop: frozenset[int] = frozenset()
+    engine: RolloutEngine, scorer: protocols.Reward, prompts: Sequence[Prompt], *, stop: frozenset[int] = frozenset()
 ) -> list[Group]:
     worker = RolloutWorker(engine, TOKENIZER, scorer, stop_token_ids=stop)
     return asyncio.run(worker.groups(prompts, first_key=KEY, num_samples=3, max_new_tokens=6, sampling=PLAIN))

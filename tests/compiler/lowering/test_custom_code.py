@@ -9,6 +9,10 @@ import pytest
 
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import CustomCode, Reward
+from compiler.lowering.bind_reward import standard_level
+from compiler.lowering.code_reference import Code
+from compiler.lowering.custom_code import parameter_of
+from rlc.catalogue import scan
 from tests.compiler.rules.good_spec import Changes, compiled
 
 LEAVES_A_MARK = 'from pathlib import Path\n\n(Path(__file__).parent / "imported").touch()\n\n\n'
@@ -154,3 +158,10 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 def test_a_reward_that_nobody_names_is_asked_for_once(tmp_path: Path) -> None:
     found = compiled(tmp_path, {"reward.name": None})
     assert [(d.code, d.message) for d in found.diagnostics] == [("RLC0205", "reward.name is required")]
+
+
+def test_the_level_of_a_standard_reward_is_what_its_syntax_tree_says() -> None:
+    folder = scan().stdlib / "rewards"
+    for name in scan().rewards:
+        path = folder / f"{name}.py"
+        assert standard_level(path) == parameter_of(Code(path, path.name), "reward")

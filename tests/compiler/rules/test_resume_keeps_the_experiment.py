@@ -61,7 +61,7 @@ def test_both_values_are_shown(tmp_path: Path) -> None:
 
 
 def test_more_steps_stretch_a_decay_and_a_warning_says_so(tmp_path: Path) -> None:
-    decaying = {"optim.schedule": '"linear"'}
+    decaying: Changes = {"optim.schedule": '"linear"'}
     (found,) = found_on_resume(tmp_path, decaying, {**decaying, "run.max_steps": "20"})
     assert (found.code, found.severity, found.paths) == ("RLC0312", "warning", ("stages.0.optim.total_steps",))
     assert found.message.startswith("optim.total_steps is 20 instead of 10: the linear decay ends there")

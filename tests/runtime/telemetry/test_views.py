@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from runtime.telemetry.live import LiveView
-from runtime.telemetry.open_view import open_view
+from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.plain import PlainView
 from runtime.telemetry.rows import Row, encode_row
 from runtime.telemetry.summary import write_summary
@@ -221,15 +221,15 @@ def test_a_terminal_gets_the_live_view_and_anything_else_plain_lines(tmp_path: P
     monkeypatch.setenv("TERM", "xterm-256color")
     controller, terminal = pty.openpty()
     with open(controller, "rb", buffering=0), open(terminal, "w", encoding="utf-8") as stream:
-        assert isinstance(open_view(stream, clock=_HandClock()), LiveView)
+        assert isinstance(open_view(stream, clock=_HandClock(), look=Look()), LiveView)
         monkeypatch.setenv("TERM", "dumb")
-        assert isinstance(open_view(stream, clock=_HandClock()), PlainView)
+        assert isinstance(open_view(stream, clock=_HandClock(), look=Look()), PlainView)
     with (tmp_path / "log").open("w", encoding="utf-8") as stream:
-        assert isinstance(open_view(stream, clock=_HandClock()), PlainView)
+        assert isinstance(open_view(stream, clock=_HandClock(), look=Look()), PlainView)
 
 
 def test_a_terminal_without_unicode_gets_plain_lines(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     controller, terminal = pty.openpty()
     with open(controller, "rb", buffering=0), open(terminal, "w", encoding="ascii") as stream:
-        assert isinstance(open_view(stream, clock=_HandClock()), PlainView)
+        assert isinstance(open_view(stream, clock=_HandClock(), look=Look()), PlainView)

@@ -1,0 +1,100 @@
+"""`reward.name`: a reward of the standard library, or a function of the experiment's own."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
+from compiler.diagnostics.nearest import nearest_names
+from compiler.frontend.value import RECIPE, Leaf
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import OFF, Auto, Off
+from compiler.ir.provenance import Origin
+from compiler.ir.rollout import CustomCode
+from compiler.lowering.code_reference import Code, Fault
+from compiler.lowering.reader import Reader
+
+_STANDARD = re.compile(r"^(?:async )?def reward\((sample|group|batch)\b", re.MULTILINE)
+
+
+def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
+    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
+
+    Args:
+        root: the folder that custom code stands below.
+    """
+    stages = tuple(
+        _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
+    )
+    return experiment.replacing(stages=stages)
+
+
+def standard_level(path: Path) -> str:
+    """Return what a reward of the standard library is given.
+
+    Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
+    """
+    found = _STANDARD.search(path.read_text(encoding="utf-8"))
+    if found is None:
+        raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
+    return found[1]
+
+
+def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
+    reward = stage.reward
+    if isinstance(reward, Off):
+        return stage
+    if f"{path}.reward.name" in reader.broken:
+        reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
+        return stage
+    code: CustomCode | Off = OFF
+    if ":" in reward.name:
+        from compiler.lowering.custom_code import find_function, parameter_of
+
+        found = find_function(reward.name, root.path, folder=_folder_of(f"{path}.reward.name", reader))
+        if isinstance(found, CustomCode):
+            code = found
+            name = posixpath.normpath(posixpath.join(root.name, code.path))
+            level = parameter_of(Code(root.path / code.path, name), code.function)
+        else:
+            level = found
+    elif reward.name in catalogue.rewards:
+        level = standard_level(catalogue.stdlib / "rewards" / f"{reward.name}.py")
+    else:
+        near = nearest_names(reward.name, catalogue.rewards)
+        helps = tuple(f'did you mean "{n}"?' for n in near) or (
+            f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function",
+        )
+        _report(reader, path, "RLC0206", Fault("reward.name names no reward", helps))
+        return stage
+    if isinstance(level, Fault):
+        _report(reader, path, "RLC0209", level)
+        return stage
+    for name in ("level", "code"):
+        reader.origins.record(f"{path}.reward.{name}", Origin("derived", by="lower", inputs=(f"{path}.reward.name",)))
+    if isinstance(code, CustomCode):
+        for name in CustomCode.fields():
+            origin = Origin("derived", by="lower", inputs=(f"{path}.reward.name",))
+            reader.origins.record(f"{path}.reward.code.{name}", origin)
+    return stage.replacing(reward=reward.replacing(level=level, code=code))
+
+
+def _report(reader: Reader, path: str, code: str, fault: Fault) -> None:
+    origin = reader.origins.get(f"{path}.reward.name")
+    named = (Label(origin.span, "named here", fault.place is None),) if origin and origin.span else ()
+    labels = (*named, fault.place) if fault.place else named
+    helps = tuple(Help(text) for text in fault.help)
+    reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
+    reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
+
+
+def _folder_of(path: str, reader: Reader) -> str:
+    """The folder of the file that says a field, relative to the root."""
+    origin = reader.origins.get(path)
+    if origin is None or origin.span is None:
+        return "."
+    found = reader.resolve_path(Leaf(".", origin.span, RECIPE))
+    return found if isinstance(found, str) else "."
