@@ -75,7 +75,8 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
     _check_installed(job.plan.experiment.cluster.target)
-    from runtime.driver import Look, RunPlace, run_plan
+    from runtime.driver import RunPlace, run_plan
+    from runtime.telemetry.open_view import Look
 
     with run_lock(job.run_dir):
         # Again, now that nobody else can: another process may have begun this run since.
@@ -100,7 +101,7 @@ def _check_installed(target: str) -> None:
         missing = fault.name or str(fault)
         if missing.partition(".")[0] in ("runtime", "stdlib", "compiler"):
             raise
-        ways = (Help(f"pip install 'rlc[{target}]'"),)
+        ways = (Help(f"install rlc with this extra, in its checkout: pip install '.[{target}]'"),)
         message = f"the runtime needs {missing}, which is not installed"
         raise SpecError(Diagnostic("RLC0661", message, help=ways)) from fault
 

@@ -31,5 +31,5 @@ def test_without_torch_the_extra_to_install_is_named_and_no_run_directory_is_mad
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "error[RLC0661]: the runtime needs torch, which is not installed" in ended.stderr
-    assert "pip install 'rlc[cpu]'" in ended.stderr
+    assert "pip install '.[cpu]'" in ended.stderr
     assert not (tmp_path / "run").exists()
