@@ -5,7 +5,7 @@ Everything is read from the Provenance that compiling leaves behind; nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ from compiler.ir.canonical import Json
 from compiler.ir.equations import EQUATIONS, Equation
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import AUTO, OFF, Auto
-from compiler.ir.paths import leaves, read
+from compiler.ir.paths import fields_on_the_way, leaves, read
 from compiler.ir.provenance import Origin
-from compiler.ir.record import Field, Record
+from compiler.ir.record import Field
 from compiler.ir.subject import Subject, shown_path, toml_literal
 from compiler.passes.pipeline import PIPELINE
 from compiler.rules.catalogue import load_rules
@@ -105,7 +105,7 @@ class Explainer:
 
     def facts(self, path: str) -> FieldFacts:
         """Return what there is to say about a field.  Raises: KeyError if there is no such field."""
-        chain = tuple(_fields_on_the_way(self.experiment, path))
+        chain = tuple(fields_on_the_way(self.experiment, path))
         origin = self.subject.origins.get(path)
         return FieldFacts(
             path=path,
@@ -114,7 +114,7 @@ class Explainer:
             is_known=path not in self._unknown,
             field=chain[-1],
             is_derived=any(f.is_derived for f in chain),
-            may_change_on_resume=any(f.on_resume == "may_change" or not f.in_hash for f in chain),
+            may_change_on_resume=any(f.may_change for f in chain),
             origin=origin,
             inputs=origin.inputs if origin else (),
             dependents=self._depending_on(path),
@@ -236,21 +236,3 @@ def _without_stage(path: str) -> str:
 def _within(path: str, holders: dict[str, None]) -> bool:
     parts = path.split(".")
     return any(".".join(parts[:n]) in holders for n in range(1, len(parts)))
-
-
-def _fields_on_the_way(record: Record, path: str) -> Iterator[Field]:
-    at: object = record
-    for part in path.split("."):
-        if isinstance(at, tuple):
-            at = at[int(part)]
-            continue
-        if not isinstance(at, Record):
-            raise KeyError(path)
-        if part not in at.__dict__:
-            spread = [n for n, f in type(at).fields().items() if f.spread and part in at.__dict__[n].__dict__]
-            if not spread:
-                raise KeyError(path)
-            at = at.__dict__[spread[0]]
-        fields = type(at).fields() if isinstance(at, Record) else {}
-        yield fields[part]
-        at = at.__dict__[part]

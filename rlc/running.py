@@ -85,7 +85,8 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
             raise SpecError(*forbidden)
         _save(job)
         look = Look(color=color, ascii_only=ascii_only)
-        place = RunPlace(root=job.root, run_dir=job.run_dir, stream=sys.stdout, look=look)
+        # Absolute: a reward that changes the working directory must not move the run.
+        place = RunPlace(root=job.root, run_dir=job.run_dir.absolute(), stream=sys.stdout, look=look)
         return 0 if run_plan(job.plan, place) == "finished" else 130
 
 
@@ -156,7 +157,9 @@ def read_saved_plan(path: Path, catalogue: Catalogue) -> Plan:
             raise SpecError(Diagnostic("RLC0020", f"{path} is too large to be a plan"))
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
-        raise SpecError(Diagnostic("RLC0020", f"{path} cannot be read: {fault}")) from fault
+        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        ways = (Help("a plan is saved by: rlc plan SPEC -o FILE.json"),)
+        raise SpecError(Diagnostic("RLC0020", f"{path} cannot be read: {why.lower()}", help=ways)) from fault
     return read_plan(text, name=str(path), params_of=catalogue.params_of)
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
@@ -22,6 +22,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
+from runtime.data.jsonl import num_rows_phrase
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.evaluation import Evaluator
@@ -51,7 +52,7 @@ class RunPlace:
     root: Path
     run_dir: Path
     stream: TextIO
-    look: Look = Look()
+    look: Look = field(default_factory=Look)
 
 
 def run_plan(plan: Plan, place: RunPlace) -> Outcome:
@@ -191,8 +192,9 @@ class _Run:
     def _job(
         self, stage: Stage[Never], actors: Actors, progress: Progress, data: StageData, sinks: RunSinks
     ) -> StageJob:
-        if data.num_dropped:
-            self.view.warning(f"{data.num_dropped} rows of the training data are too long and were dropped")
+        for count, what in ((data.num_dropped, "training data"), (data.num_heldout_dropped, "held-out prompts")):
+            if count:
+                self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and dropped")
         progress.data_digest = data.digest
         worker = self._worker(stage, actors)
         return StageJob(

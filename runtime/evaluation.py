@@ -10,6 +10,7 @@ from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.protocols import DrawKey
 from runtime.rollouts import RolloutWorker
+from runtime.train_batches import reward_of
 from stdlib.samples import Group, Prompt
 
 _GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=OFF)
@@ -66,7 +67,7 @@ class Evaluator:
         return found
 
     def _accuracy(self, groups: Sequence[Group]) -> float:
-        rewards = [s.reward for group in groups for s in group.samples if s.reward is not None]
+        rewards = [reward_of(sample) for group in groups for sample in group.samples]
         return sum(reward >= self._settings.correct_at for reward in rewards) / len(rewards)
 
 

@@ -25,7 +25,8 @@ from stdlib.samples import Prompt
 class StageData(NamedTuple):
     """The data of a stage.
 
-    `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.
+    `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
+    are too long and were dropped are counted apart.
     """
 
     take_step: Step
@@ -33,11 +34,12 @@ class StageData(NamedTuple):
     num_dropped: int
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
+    num_heldout_dropped: int
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
-    heldout = _heldout(stage, tokenizer, root)
+    heldout, num_heldout_dropped = _heldout(stage, tokenizer, root)
     rollout, sources = stage.rollout, stage.data.train
     if isinstance(rollout, Rollout):
         prompts = load_prompts(
@@ -56,26 +58,31 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             root=root,
             max_context_tokens=rollout.max_context_tokens if generates else model.max_position_tokens,
             overlong=rollout.overlong_prompts if generates else "error",
+            limit="rollout.max_context_tokens" if generates else "model.max_position_tokens",
         )
         step, rows, num_dropped = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_dropped
-    return StageData(step, rows, num_dropped, _digest([root / source.path for source in sources]), heldout)
+    digest = _digest([root / source.path for source in sources])
+    return StageData(step, rows, num_dropped, digest, heldout, num_heldout_dropped)
 
 
-def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> dict[str, Sequence[Prompt]]:
+def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:
     settings, rollout = stage.eval, stage.rollout
     found: dict[str, Sequence[Prompt]] = {}
+    num_dropped = 0
     if isinstance(settings, Off) or isinstance(rollout, Off):
-        return found
+        return found, num_dropped
     for measured in settings.sets:
-        prompts = load_prompts(
+        loaded = load_prompts(
             (measured,),
             tokenizer,
             root=root,
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
-        ).prompts
-        found[measured.name] = prompts if isinstance(settings.max_prompts, Off) else prompts[: settings.max_prompts]
-    return found
+        )
+        most = None if isinstance(settings.max_prompts, Off) else settings.max_prompts
+        found[measured.name] = loaded.prompts[:most]
+        num_dropped += loaded.num_dropped
+    return found, num_dropped
 
 
 def _digest(paths: Sequence[Path]) -> str:

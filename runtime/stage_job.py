@@ -65,6 +65,7 @@ class StageJob:
     stop: StopRequest
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
+    _unjudged: int = field(default=0)
 
     async def run(self, take_step: Step) -> None:
         """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
@@ -116,6 +117,7 @@ class StageJob:
         row = self.row({**metrics, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
+        self._warn_of_unjudged()
         if self._is_due():
             await self._evaluate()
         if progress.step >= self.stage.run.max_steps:
@@ -144,6 +146,16 @@ class StageJob:
         row = self.row({**self.progress.measured, "time/eval_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.evaluated(row)
+        self._warn_of_unjudged()
+
+    def _warn_of_unjudged(self) -> None:
+        reward = self.actors.reward
+        if reward is not None and reward.num_unjudged > self._unjudged:
+            count, self._unjudged = reward.num_unjudged - self._unjudged, reward.num_unjudged
+            at = f"stage {self.stage.name}, step {self.progress.step}"
+            self.view.warning(
+                f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"
+            )
 
     def _warn_of_missed_bound(self) -> None:
         until, measured = self.stage.until, self.progress.measured

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import torch
 
+from compiler.diagnostics.diagnostic import InternalError
 from stdlib.samples import Group, Sample, TrainBatch
 
 
 def rewards_of(groups: Sequence[Group]) -> torch.Tensor:
     """Return rewards_BG: [B, G] float32.  Every sample has been judged."""
-    return torch.tensor([[_judged(sample) for sample in group.samples] for group in groups], dtype=torch.float32)
+    return torch.tensor([[reward_of(sample) for sample in group.samples] for group in groups], dtype=torch.float32)
 
 
 def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> TrainBatch:
@@ -45,7 +46,8 @@ def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> Tr
     )
 
 
-def _judged(sample: Sample) -> float:
+def reward_of(sample: Sample) -> float:
+    """Return the reward of a sample, which has been judged."""
     if sample.reward is None:
-        raise ValueError(f"{sample.id} has no reward")
+        raise InternalError(f"{sample.id} was not judged")
     return sample.reward

@@ -16,8 +16,8 @@ from compiler.ir.provenance import Origin
 from compiler.ir.record import Record
 from compiler.ir.sourced_plan import SourcedPlan
 
-# In a supervised stage nothing is sampled or judged unless the stage is evaluated.
-_PRESENT_BY = {"rollout": ("algo.name", "eval"), "reward": ("algo.name", "eval")}
+# In a supervised stage nothing is sampled or judged unless the stage is evaluated; code belongs to a reward's name.
+_PRESENT_BY = {"rollout": ("algo.name", "eval"), "reward": ("algo.name", "eval"), "reward.code": ("reward.name",)}
 _STAGES = "stages."
 
 
@@ -146,7 +146,7 @@ class _Comparison:
             return
         if change.is_one_sided:
             yield from self.roots_of_presence(change, stage)
-        elif any(origin.span is not None for origin in change.origins):
+        elif any(origin.span is not None and not origin.inputs for origin in change.origins):
             yield from self.roots_of_written(change, stage)
         else:
             yield from self.roots_of_derived(change, stage)
@@ -197,7 +197,9 @@ class _Comparison:
         if not found:
             if stage and self.position(self.old, stage) != self.position(self.new, stage):
                 yield "order", ""
-            yield "unknown", ""
+            # What was derived from a file that is no spec, such as the code of a reward, has its cause there.
+            has_places = bool(change.origins) and all(origin.span is not None for origin in change.origins)
+            yield _written(change) if has_places else ("unknown", "")
 
     def changed_at(self, key: str) -> list[str]:
         """The changed fields at a key, or below it where it is a table."""

@@ -174,7 +174,7 @@ def _literal(value: object) -> str:
         return '"off"'
     if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
         return f"{value:_}"
-    return toml_literal(value).replace("\n", "\\n")
+    return toml_literal(value)
 
 
 def _forecast_lines(old: Record, new: Record) -> Iterator[str]:

@@ -15,6 +15,8 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.value import OVERRIDE, Entry, Leaf, List, Node, Table, join_path, same_value
 
+_STAGES = "stages"
+
 
 def merge(layers: Sequence[Table], reporter: Reporter, *, at: str = "") -> Table:
     """Return the merged table of at least one root table, each of one source, in any order of priority.
@@ -51,6 +53,9 @@ class _Merger:
         for key, nodes in found.items():
             if _index(key) is not None and nodes[0].priority == OVERRIDE:
                 self.not_a_list(path, spans[key])
+                continue
+            if join_path(path, key) == _STAGES and all(n.priority == OVERRIDE and isinstance(n, Table) for n in nodes):
+                self.no_stages(nodes)
                 continue
             entries[key] = Entry(spans[key].key_span, self.nodes(nodes, join_path(path, key)))
         return Table(entries, first.span, first.priority, first.shadowed)
@@ -101,9 +106,20 @@ class _Merger:
 
     def not_a_list(self, path: str, entry: Entry) -> None:
         label = Label(entry.key_span, "addresses an element", is_primary=True)
-        self.reporter.add(
-            Diagnostic("RLC0112", f"{path or 'the root'} is not a list here", (label,), paths=(path,) if path else ())
-        )
+        way = Help(f"leave {entry.key_span.text} out")
+        message = f"{path or 'the root'} is not a list here"
+        self.reporter.add(Diagnostic("RLC0112", message, (label,), (way,), paths=(path,) if path else ()))
+
+    def no_stages(self, patches: Sequence[Node]) -> None:
+        """Report what `--set` says of a stage where no file lists any."""
+        for patch in patches:
+            for key, entry in patch.entries.items() if isinstance(patch, Table) else ():
+                address = join_path(_STAGES, key)
+                label = Label(entry.key_span, "names none", is_primary=True)
+                way = Help(f"a spec without [[stages]] has one stage: leave {address} out")
+                self.reporter.add(
+                    Diagnostic("RLC0112", "there is no list of stages here", (label,), (way,), paths=(address,))
+                )
 
     def no_such_element(self, under: List, path: str, *, key: str, entry: Entry) -> None:
         count = len(under.items)

@@ -37,6 +37,10 @@ def parse_override(text: str, reporter: Reporter) -> Table | None:
     """Return `path=value` as nested tables at priority OVERRIDE, or None after reporting."""
     source = source_file(NAME, text)
     text = source.text
+    broken = _no_character(text)
+    if broken is not None:
+        _malformed(source, (broken, broken + 1), "bytes that are no UTF-8 stand here", reporter)
+        return None
     equals = _equals_sign(text)
     if equals is None:
         _malformed(source, (0, len(text)), "there is no `=` in it", reporter)
@@ -50,6 +54,15 @@ def parse_override(text: str, reporter: Reporter) -> Table | None:
     for key, span in reversed(path):
         node = Table({key: Entry(span, node)}, span, OVERRIDE)
     return node if isinstance(node, Table) else None
+
+
+def _no_character(text: str) -> int | None:
+    """The first place where the command line held bytes that are no text: Python keeps them as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        return fault.start
+    return None
 
 
 def _equals_sign(text: str) -> int | None:

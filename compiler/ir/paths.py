@@ -1,7 +1,6 @@
 """Fields by path: `stages.0.train.global_batch`, read and replaced in immutable records.
 
-A path written by a person names stages by their name, or not at all where there is only one; `resolve` turns it into
-the internal form with the stage's index.
+How a person writes them, with stages by name, is `shown_path` of `subject.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
-from compiler.ir.record import Record
+from compiler.ir.record import Field, Record
 
 R = TypeVar("R", bound=Record)
 
@@ -40,6 +39,21 @@ def replaced(record: R, path: str, value: object) -> R:
         new = value if not inner else replaced(child[int(index)], inner, value)
         return record.replacing(**{head: (*child[: int(index)], new, *child[int(index) + 1 :])})
     return record.replacing(**{head: replaced(child, rest, value)})
+
+
+def fields_on_the_way(record: Record, path: str) -> Iterator[Field]:
+    """Yield the field of each step.  Raises: KeyError without such a field, IndexError without such an element."""
+    at: object = record
+    for part in path.split("."):
+        if isinstance(at, tuple) and part.isdigit() and int(part) >= len(at):
+            raise IndexError(path)
+        if isinstance(at, Record):
+            holder = _spread_holder(at, part)
+            fields = type(at.__dict__[holder] if holder else at).fields()
+            if part not in fields:
+                raise KeyError(path)
+            yield fields[part]
+        at = _child(at, part)
 
 
 def leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, object]]:

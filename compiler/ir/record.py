@@ -64,6 +64,11 @@ class Field:
         """Whether a spec has to say it: no default, nothing to derive it from."""
         return self.default is MISSING and not self.kind.may_be_auto and not self.is_derived
 
+    @property
+    def may_change(self) -> bool:
+        """Whether a run may be continued with another value; what the hash leaves out always may."""
+        return self.on_resume == "may_change" or not self.in_hash
+
 
 def setting(
     doc: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -17,12 +18,13 @@ class UnreadKey(NamedTuple):
     """A key of a spec that no component of this experiment reads.
 
     `why` is `unknown` (no schema has it), `derived` (the compiler computes it), `inert` (something else would read
-    it); `readers` then says what would.
+    it) or `misplaced` (a stage, or a recipe that it uses, says what holds for the whole run); `readers` then says what
+    would read it.
     """
 
     path: str
     key: Span
-    why: Literal["unknown", "derived", "inert"]
+    why: Literal["unknown", "derived", "inert", "misplaced"]
     origin: OriginKind
     readers: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
@@ -118,8 +120,8 @@ def toml_literal(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # A JSON text is a TOML text, but for one control character that JSON leaves as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(toml_literal(v) for v in value) + "]"
     if isinstance(value, (int, float)):

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.nearest import nearest_names
+from compiler.diagnostics.span import Span
 from compiler.frontend.value import RECIPE, Leaf
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
 from compiler.ir.rollout import CustomCode
-from compiler.lowering.code_reference import Code, Fault
+from compiler.lowering.code_reference import Code, Fault, Parameter
 from compiler.lowering.reader import Reader
 
 _STANDARD = re.compile(r"^(?:async )?def reward\((sample|group|batch)\b", re.MULTILINE)
@@ -51,6 +52,7 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
         return stage
     code: CustomCode | Off = OFF
+    defined: Span | None = None
     if ":" in reward.name:
         from compiler.lowering.custom_code import find_function, parameter_of
 
@@ -58,9 +60,10 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         if isinstance(found, CustomCode):
             code = found
             name = posixpath.normpath(posixpath.join(root.name, code.path))
-            level = parameter_of(Code(root.path / code.path, name), code.function)
-        else:
-            level = found
+            found = parameter_of(Code(root.path / code.path, name), code.function)
+        if isinstance(found, Parameter):
+            defined = found.function
+        level = found.name if isinstance(found, Parameter) else found
     elif reward.name in catalogue.rewards:
         level = standard_level(catalogue.stdlib / "rewards" / f"{reward.name}.py")
     else:
@@ -77,7 +80,7 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         reader.origins.record(f"{path}.reward.{name}", Origin("derived", by="lower", inputs=(f"{path}.reward.name",)))
     if isinstance(code, CustomCode):
         for name in CustomCode.fields():
-            origin = Origin("derived", by="lower", inputs=(f"{path}.reward.name",))
+            origin = Origin("derived", span=defined, by="lower", inputs=(f"{path}.reward.name",))
             reader.origins.record(f"{path}.reward.code.{name}", origin)
     return stage.replacing(reward=reward.replacing(level=level, code=code))
 

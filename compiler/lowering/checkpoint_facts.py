@@ -32,6 +32,8 @@ _KEYS = {
     "norm_eps": "rms_norm_eps",
     "tie_embeddings": "tie_word_embeddings",
 }
+# What the engines compute, where a config.json may ask for something else.
+_FIXED = {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False}
 _LARGEST_CONFIG = 1 << 20
 
 FACTS = ("family", "rope_base", *_KEYS)
@@ -150,6 +152,10 @@ def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Entry]:
         key = "rope_type" if kind != "default" else "rope_scaling"
         place = Label(config.span(key), "no engine here scales positions", True)
         _report(reader, "scaled rotary positions are not known here", (named, place))
+    for key, known in _FIXED.items():
+        if said.get(key) not in (known, None):
+            place = Label(config.span(key), f"the engines here compute with {json.dumps(known)}", True)
+            _report(reader, f"{key} = {json.dumps(said[key])} is not known here", (named, place))
     found: dict[str, object] = {"family": family, "rope_base": rope_base}
     keys = {"family": "model_type", "rope_base": "rope_theta", **_KEYS}
     for name, key in _KEYS.items():

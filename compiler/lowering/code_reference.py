@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Label
+from compiler.diagnostics.span import Span
 
 
 class Fault(NamedTuple):
@@ -14,6 +15,13 @@ class Fault(NamedTuple):
     message: str
     help: tuple[str, ...] = ()
     place: Label | None = None
+
+
+class Parameter(NamedTuple):
+    """What the first parameter of a function is called, and where the function is defined."""
+
+    name: str
+    function: Span
 
 
 class Code(NamedTuple):

@@ -18,7 +18,7 @@ from compiler.diagnostics.diagnostic import Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.ir.rollout import CustomCode
-from compiler.lowering.code_reference import Code, Fault
+from compiler.lowering.code_reference import Code, Fault, Parameter
 
 _LEVELS = ("sample", "group", "batch")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -59,8 +59,8 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def parameter_of(code: Code, function: str) -> str | Fault:
-    """Return what the first parameter of a function is called: `sample`, `group` or `batch`."""
+def parameter_of(code: Code, function: str) -> Parameter | Fault:
+    """Return the first parameter of a function, which is called `sample`, `group` or `batch`."""
     try:
         text = code.path.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
@@ -83,9 +83,10 @@ def parameter_of(code: Code, function: str) -> str | Fault:
     positional = [*given.posonlyargs, *given.args]
     required = len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
     if not positional or required > 1:
-        place = _place(code, text, found.lineno, 0, f"takes {required}")
+        place = _place(code, text, found.lineno, 0, f"takes {required}" if positional else "takes none by its place")
         helps = tuple(f"def {function}({level}): ..." for level in _LEVELS)
-        return Fault(f"{function} takes {required} arguments, and a reward is given one", helps, place)
+        taken = f"{required} arguments" if positional else "no argument by its place"
+        return Fault(f"{function} takes {taken}, and a reward is given one", helps, place)
     first = positional[0]
     if first.arg not in _LEVELS:
         column = len(text.split("\n")[first.lineno - 1].encode()[: first.col_offset].decode())
@@ -94,7 +95,7 @@ def parameter_of(code: Code, function: str) -> str | Fault:
             ("call it sample, group or batch: the name says what one call is given",),
             _place(code, text, first.lineno, column, "does not say what it is given"),
         )
-    return first.arg
+    return Parameter(first.arg, _place(code, text, found.lineno, found.col_offset, "").span)
 
 
 def _place(code: Code, text: str, line: int, column: int, said: str) -> Label:

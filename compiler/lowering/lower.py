@@ -98,7 +98,9 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     found = find_unread(root, [t.own for t in tables if t.own is not None], reader, catalogue)
     # Without its algorithm nobody knows what a stage would have read.
     unread = tuple(
-        key for key in found if key_id(key.key) not in reader.unreadable and (has_all_stages or key.why != "inert")
+        key
+        for key in found
+        if key_id(key.key) not in reader.unreadable and (has_all_stages or key.why in ("unknown", "derived"))
     )
     written = tuple(w for w in reader.written if has_all_stages or not w.path.startswith("stages."))
     shared = _shared(reader, origins) if has_list else frozenset()
@@ -146,7 +148,8 @@ def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) 
 
 
 def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:
-    shared = Table({k: e for k, e in root.entries.items() if k not in ("stages", "name")}, root.span, root.priority)
+    of_stages = {k: e for k, e in root.entries.items() if k not in ("stages", *SHARED) or k == "run"}
+    shared = Table(of_stages, root.span, root.priority)
     listed = root.entries.get("stages")
     if listed is None:
         return [StageTable(None, shared, IMPLICIT_STAGE)]

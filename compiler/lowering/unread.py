@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     Known = Mapping[str, Key]
 
-_NOT_KEYS = ("stages", "use")
+_AT_THE_TOP = ("at the top of the spec",)
+_USE, _STAGES, _VERSION = "use", "stages", "rlc"
 
 
 def find_unread(
@@ -25,6 +26,7 @@ def find_unread(
 
     The keys of all algorithms are only looked at where something is unread.
     """
+    root = root._replace(entries={key: entry for key, entry in root.entries.items() if key != _STAGES})
     tables = (root, *own_tables)
     if not any(_unread(table, "", reader, None) for table in tables):
         return ()
@@ -41,7 +43,7 @@ def _unread(table: Table, prefix: str, reader: Reader, known: Known | None) -> l
     for key, entry in table.entries.items():
         path = f"{prefix}.{key}".lstrip(".")
         node, identity = entry.node, key_id(entry.key_span)
-        if path in _NOT_KEYS:
+        if path == _USE:
             continue
         if known is not None and path not in known:
             found.append((path, entry))
@@ -59,14 +61,18 @@ def _unread(table: Table, prefix: str, reader: Reader, known: Known | None) -> l
 def _classified(path: str, entry: Entry, known: Known, reader: Reader) -> UnreadKey:
     origin = origin_kind(entry.node)
     key = known.get(path)
+    if path == _STAGES:
+        return UnreadKey(path, entry.key_span, "misplaced", origin, _AT_THE_TOP)
     if key is None:
         writable = tuple(p for p, k in known.items() if not k.is_derived)
         table = path.rpartition(".")[0]
         siblings = tuple(known[p].name for p in writable if p.rpartition(".")[0] == table)
-        siblings += () if table else _NOT_KEYS
+        siblings += () if table else (_STAGES, _USE)
         return UnreadKey(path, entry.key_span, "unknown", origin, (), siblings, writable)
     if key.is_derived:
         return UnreadKey(path, entry.key_span, "derived", origin)
     idle = reader.idle.get(key_id(entry.key_span))
-    readers = (idle,) if idle else tuple(f"by {by}" for by in key.readers) or ("at the top of the spec",)
-    return UnreadKey(path, entry.key_span, "inert", origin, readers)
+    readers = (idle,) if idle else tuple(f"by {by}" for by in key.readers)
+    # Every file may say which version it is written in, and a stage may use any file.
+    why = "inert" if readers or path == _VERSION else "misplaced"
+    return UnreadKey(path, entry.key_span, why, origin, readers or _AT_THE_TOP)

@@ -22,6 +22,9 @@ from compiler.rules._solved_fixes import said_values
 CODE = "RLC0313"
 ID = ""
 
+# A budget is open where a batch is; prompts and contexts are where a response leaves no room (RLC0307).
+_SAID_ELSEWHERE = ("budget", "max_prompt_tokens", "max_context_tokens")
+
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report equations with two unknowns, and open fields that no equation is about."""
@@ -35,9 +38,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             explained.update(stage.path(f) for f in unknowns)
     for path, value in leaves(subject.experiment):
         name = path.rpartition(".")[2]
-        if isinstance(value, Auto) and path not in explained and name not in ("budget", "max_prompt_tokens"):
-            if name == "max_context_tokens":
-                continue
+        if isinstance(value, Auto) and path not in explained and name not in _SAID_ELSEWHERE:
             yield Diagnostic(
                 CODE, f"{subject.shown(path)} is not decided", help=(Help("write a value for it"),), paths=(path,)
             )

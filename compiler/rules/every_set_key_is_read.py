@@ -21,9 +21,12 @@ ID = "CFG-02"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
-    """Report unread keys of the experiment's own file and of --set; a recipe may bring more than is used."""
+    """Report unread keys of the experiment's own file and of --set; a recipe may bring more than is used.
+
+    What holds for the whole run is reported in a stage's recipe too: no stage could ever read it there.
+    """
     for key in subject.unread:
-        if key.why == "inert" and key.origin in WRITTEN:
+        if (key.why == "inert" and key.origin in WRITTEN) or key.why == "misplaced":
             yield Diagnostic(
                 CODE,
                 f"{key.path} is set, and nothing in this experiment reads it",

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.experiment import IMPLICIT_STAGE
 from compiler.ir.openness import OFF
-from compiler.ir.paths import leaves
+from compiler.ir.paths import fields_on_the_way, leaves
 from compiler.ir.plan import Plan
 from compiler.ir.record import Record
 from compiler.ir.subject import Subject, shown_path, toml_literal
@@ -80,32 +80,17 @@ def _written(plan: Plan, path: str) -> str:
 
 
 def _may_change(new: Plan, old: Plan, path: str) -> bool:
-    return all(_resume(plan.experiment, path) != "must_match" for plan in (new, old))
+    return all(_allows_change(plan.experiment, path) for plan in (new, old))
 
 
-def _resume(record: Record, path: str) -> str:
-    """Return whether any field on the way to a path may change, or "absent" where the plan has no such path."""
-    at: object = record
-    for part in path.split("."):
-        if isinstance(at, tuple):
-            if int(part) >= len(at):
-                return "must_match"
-            at = at[int(part)]
-            continue
-        if not isinstance(at, Record):
-            return "absent"
-        fields = type(at).fields()
-        if part not in at.__dict__:
-            spread = [n for n, f in fields.items() if f.spread and part in at.__dict__[n].__dict__]
-            if not spread:
-                return "absent"
-            at = at.__dict__[spread[0]]
-            fields = type(at).fields()
-        field = fields[part]
-        if field.on_resume == "may_change" or not field.in_hash:
-            return "may_change"
-        at = at.__dict__[part]
-    return "must_match"
+def _allows_change(record: Record, path: str) -> bool:
+    """Whether any field on the way to a path may change, or there is none: then the other plan decides."""
+    try:
+        return any(field.may_change for field in fields_on_the_way(record, path))
+    except KeyError:
+        return True
+    except IndexError:  # a whole element more or less
+        return False
 
 
 def _shown(value: object) -> str:

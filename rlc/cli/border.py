@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rlc.cli.output import Output
+from rlc.cli.output import Output, ReaderGoneError
 
 
 def guarded(call: Callable[[], int], output: Output) -> int:
@@ -15,6 +15,8 @@ def guarded(call: Callable[[], int], output: Output) -> int:
         return call()
     except SpecError as fault:
         return output.diagnostics(fault.diagnostics)
+    except ReaderGoneError:
+        return 1
     except KeyboardInterrupt:
         output.error("interrupted\n")
         return 130

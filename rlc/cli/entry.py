@@ -27,7 +27,7 @@ def entry() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:  # whoever reads has read enough
+    except OSError:  # said already, or whoever reads has read enough
         code = code or 1
     os._exit(code)
 

@@ -24,6 +24,8 @@ def explain(
     """Explain a code, or a value of a spec: where it came from and what depends on it."""
     output: Output = context.obj
     if field is None and "." not in subject and "/" not in subject:
+        if sets or as_json:
+            raise typer.BadParameter(f"--set and --json are about a spec, and {subject} is a code")
         return _page(subject, output)
     return _value(Path(subject), field, sets, output, as_json=as_json)
 

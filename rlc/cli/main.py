@@ -6,17 +6,22 @@ Exit codes: 0 fine, 1 errors in the experiment, 2 wrong command line, 3 plan dif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec
 
 import typer
 
+from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
 from rlc.cli.explain import explain
-from rlc.cli.output import ColorChoice, choose_output
+from rlc.cli.output import ColorChoice, Output, choose_output
 from rlc.cli.plan import plan
 from rlc.cli.run import run
 from rlc.cli.schema import schema
+
+P = ParamSpec("P")
 
 
 def leave(code: int, **_: object) -> None:
@@ -46,7 +51,21 @@ def options(
     context.obj = choose_output(color, ascii_only=ascii_only)
 
 
-for verb in (plan, run, check, explain, schema):
+def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concatenate[typer.Context, P], int]:
+    """Return a verb whose diagnostics are drawn as its own command line says."""
+
+    @wraps(verb)
+    def call(context: typer.Context, *args: P.args, **options: P.kwargs) -> int:
+        try:
+            return verb(context, *args, **options)
+        except SpecError as fault:
+            output: Output = context.obj
+            return output.diagnostics(fault.diagnostics)
+
+    return call
+
+
+for verb in (told(plan), told(run), told(check), told(explain), told(schema)):
     app.command()(verb)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, TextIO
 
-from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from rlc.environ import no_color
 
 
@@ -19,6 +20,10 @@ class ColorChoice(StrEnum):
     NEVER = "never"
 
 
+class ReaderGoneError(Exception):
+    """Whoever reads standard output has read enough, as `head` does."""
+
+
 class Output(NamedTuple):
     """How this command line wants to be answered: diagnostics on standard error, results on standard output."""
 
@@ -28,8 +33,19 @@ class Output(NamedTuple):
     result_ascii_only: bool = False
 
     def result(self, text: str) -> None:
-        """Print a result."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        """Print a result.  Raises: SpecError RLC0022 if it cannot be written, ReaderGoneError if nobody reads on."""
+        line = text if text.endswith("\n") else text + "\n"
+        try:
+            try:
+                sys.stdout.write(line)
+            except UnicodeEncodeError:
+                sys.stdout.write(_in_ascii(line))
+            sys.stdout.flush()
+        except BrokenPipeError as fault:
+            raise ReaderGoneError from fault
+        except OSError as fault:
+            message = f"standard output cannot be written: {fault.strerror}"
+            raise SpecError(Diagnostic("RLC0022", message)) from fault
 
     def error(self, text: str) -> None:
         """Print to standard error."""
@@ -57,6 +73,11 @@ def choose_output(color: ColorChoice, *, ascii_only: bool) -> Output:
         result_color=_is_colored(sys.stdout, color),
         result_ascii_only=ascii_only or not _takes_unicode(sys.stdout),
     )
+
+
+def _in_ascii(text: str) -> str:
+    """Characters that the stream does not have as escapes, so that JSON stays JSON."""
+    return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
 
 
 def _is_colored(stream: TextIO, color: ColorChoice) -> bool:

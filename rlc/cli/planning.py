@@ -62,7 +62,12 @@ def _print_page(spec: Path, sets: Sequence[str], output: Output) -> int:
 
 
 def _save(spec: Path, sets: Sequence[str], path: Path, output: Output) -> int:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+
     found = _resolved(spec, sets, output)
+    if path.exists() and path.samefile(spec):
+        way = Help(f"name another file, such as {spec.stem}.json")
+        raise SpecError(Diagnostic("RLC0022", f"the plan would take the place of {spec}", help=(way,)))
     _write(path, found.plan.to_text())
     output.result(f"{path}: plan {found.plan.hash[:12]} of {found.name}")
     return 0

@@ -9,6 +9,7 @@ import typer
 from rlc.cli.output import Output
 
 SCHEMA_FILE = "rlc.schema.json"
+REFERENCE = Path("docs/reference")
 
 
 def schema(
@@ -17,10 +18,17 @@ def schema(
     check: bool = typer.Option(
         False, "--check", help="Exit with 1 if a file in --dir is not what --write would write."
     ),
-    folder: Path = typer.Option(Path("docs/reference"), "--dir", help="The folder of the reference pages."),
+    given_folder: Path | None = typer.Option(
+        None, "--dir", help=f"The folder of the reference pages [default: {REFERENCE}]."
+    ),
 ) -> int:
     """Print the JSON Schema of a spec, or keep the reference pages in step with it."""
     output: Output = context.obj
+    if write and check:
+        raise typer.BadParameter("--write and --check exclude each other")
+    if given_folder is not None and not write and not check:
+        raise typer.BadParameter("--dir is the folder of --write and --check; the schema alone is printed")
+    folder = given_folder or REFERENCE
     if not write and not check:
         output.result(_files()[SCHEMA_FILE])
         return 0

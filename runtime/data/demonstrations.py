@@ -43,15 +43,16 @@ def load_demonstrations(
     root: Path,
     max_context_tokens: int,
     overlong: OverlongPolicy,
+    limit: str = "rollout.max_context_tokens",
 ) -> DemonstrationSet:
-    """Return the demonstrations of all files; paths are relative to `root`.
+    """Return the demonstrations of all files; paths are relative to `root`, and `limit` is the field of the length.
 
     A text input is followed by the label's text and the end of sequence.  Chat messages that end with the assistant's
     are learned as they are, and the label is not read; otherwise the label is the assistant's message.  What a chat
     template writes behind its last end-of-sequence token is left out; where it writes none, one is added.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, what="max_context_tokens")
+    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
     found: list[Demonstration] = []
     num_rows = 0
     for source in sources:

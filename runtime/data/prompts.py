@@ -48,7 +48,7 @@ def load_prompts(
     `Prompt.source` is `file:line`, `Prompt.row` the index in the data set, rows that were dropped included.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_prompt_tokens, overlong, what="max_prompt_tokens")
+    faults, lengths = RowFaults(), LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
     prompts: list[Prompt] = []
     num_rows = 0
     for source in sources:
@@ -63,10 +63,10 @@ def load_prompts(
 
 
 class LengthLimit:
-    """Keeps rows within a number of tokens, and says what happened to the others."""
+    """Keeps rows within a number of tokens, and says what happened to the others; `path` is the field that sets it."""
 
-    def __init__(self, max_tokens: int, policy: OverlongPolicy, *, what: str) -> None:
-        self._max_tokens, self._policy, self._what = max_tokens, policy, what
+    def __init__(self, max_tokens: int, policy: OverlongPolicy, *, path: str) -> None:
+        self._max_tokens, self._policy, self._path = max_tokens, policy, path
         self._first: tuple[Place, int] | None = None
         self._longest = 0
         self.num_over = 0
@@ -85,11 +85,13 @@ class LengthLimit:
         if self._first is None:
             return
         place, num_tokens = self._first
-        fact = f"{num_tokens:,} tokens, but {self._what} = {self._max_tokens:,}"
+        fact = f"{num_tokens:,} tokens, but {self._path.rpartition('.')[2]} = {self._max_tokens:,}"
         others = f"{num_rows_phrase(self.num_over)} of {num_rows:,} too long, the longest {self._longest:,} tokens"
-        raise_limit = Help(f"set rollout.{self._what} = {self._longest}")
+        raise_limit = Help(f"set {self._path} = {self._longest}")
         if self._policy == "error":
             drop = Help('or set rollout.overlong_prompts = "drop"', (("rollout.overlong_prompts", '"drop"'),))
+            if not self._path.startswith("rollout."):
+                drop = Help("or shorten the rows")
             message, code, ways = f"{place} has {fact}: {others}", "RLC0605", (raise_limit, drop)
         elif self.num_over == num_rows:
             message, code, ways = (
@@ -99,7 +101,7 @@ class LengthLimit:
             )
         else:
             return
-        paths = (f"rollout.{self._what}", "rollout.overlong_prompts")
+        paths = (self._path, "rollout.overlong_prompts")
         faults.add(place, Diagnostic(code=code, message=message, help=ways, paths=paths), note=f"{num_tokens:,} tokens")
 
 

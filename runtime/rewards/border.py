@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 
 
@@ -21,6 +22,8 @@ class RewardResultError(Exception):
 class ForeignCode:
     """A block that calls a reward.  Cancellation and interrupts pass; any other exception leaves as RewardCallError.
 
+    An interrupt of the run comes to the main thread; one that is raised in another thread is the reward's own.
+
     Args:
         path: the file of the reward, whose line the fault names.
     """
@@ -35,7 +38,9 @@ class ForeignCode:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Turn an exception into a fault."""
-        if isinstance(error, Exception | SystemExit) and not isinstance(error, RewardCallError | RewardResultError):
+        is_main = threading.current_thread() is threading.main_thread()
+        kinds = (Exception, SystemExit) if is_main else (Exception, SystemExit, KeyboardInterrupt)
+        if isinstance(error, kinds) and not isinstance(error, RewardCallError | RewardResultError):
             words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise RewardCallError(words, self._line(error, trace)) from error
 

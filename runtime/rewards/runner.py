@@ -199,9 +199,6 @@ async def _in_thread(call: Callable[[Any], T], argument: object, path: str) -> T
                 outcome: object = call(argument)
         except (RewardCallError, RewardResultError) as error:
             set_outcome, outcome = answer.set_exception, error
-        except BaseException as error:
-            # An interrupt of the run comes to the main thread only: the function raised this itself.
-            set_outcome, outcome = answer.set_exception, RewardCallError(type(error).__name__, None)
         # The loop is closed if the run ended while this call was given up.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(deliver, set_outcome, outcome)

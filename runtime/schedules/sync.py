@@ -18,8 +18,8 @@ from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
 from runtime.protocols import DrawKey
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, rewards_of
-from stdlib.samples import Group, Prompt, Sample, TrainBatch
+from runtime.train_batches import policy_batch, reward_of, rewards_of
+from stdlib.samples import Group, Prompt, TrainBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,10 +112,10 @@ def _with_logprobs(job: StageJob, batch: TrainBatch) -> TrainBatch:
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
-    rewards = [_reward(sample) for sample in samples]
+    rewards = [reward_of(sample) for sample in samples]
     lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
-    flat = sum(len({_reward(sample) for sample in group.samples}) == 1 for group in groups)
+    flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
     return {
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
@@ -124,9 +124,3 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
     }
-
-
-def _reward(sample: Sample) -> float:
-    if sample.reward is None:
-        raise InternalError(f"{sample.id} was not judged")
-    return sample.reward

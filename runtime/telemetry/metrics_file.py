@@ -50,10 +50,7 @@ class MetricsFile:
     @property
     def offset(self) -> int:
         """Length of the file in bytes, all of them on the disk when this returns."""
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as fault:
-            raise SpecError(write_failed(self._path, fault)) from fault
+        self._flush()
         return os.fstat(self._file.fileno()).st_size
 
     def write(self, row: Row) -> None:
@@ -72,10 +69,16 @@ class MetricsFile:
         """Record nothing: this file holds numbers, and texts have files of their own."""
 
     def close(self) -> None:
-        """Put everything on the disk and close the file; closing twice is fine."""
+        """Put everything on the disk and close the file; closing twice is fine.  Raises: SpecError RLC0651."""
         if not self._file.closed:
+            with self._file:
+                self._flush()
+
+    def _flush(self) -> None:
+        try:
             os.fsync(self._file.fileno())
-            self._file.close()
+        except OSError as fault:
+            raise SpecError(write_failed(self._path, fault)) from fault
 
 
 def write_failed(path: Path, fault: OSError) -> Diagnostic:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
+from compiler.diagnostics.diagnostic import SpecError
+from runtime.telemetry.metrics_file import write_failed
 from runtime.telemetry.rows import Row, evaluation_sets, number_at
 from runtime.telemetry.summary import RunSummary, summary_text
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
@@ -103,8 +106,11 @@ class PlainView:
         try:
             self._stream.write(shown + "\n")
             self._stream.flush()
-        except BrokenPipeError:
-            # Whoever reads has read enough; the run goes on, and what the stream still holds has to go somewhere.
+        except OSError as fault:
+            # What the stream still holds has to go somewhere, or the end of the process fails on it.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+            # Of a pipe, whoever reads has read enough, and the run goes on.
+            if not isinstance(fault, BrokenPipeError):
+                raise SpecError(write_failed(Path("standard output"), fault)) from fault

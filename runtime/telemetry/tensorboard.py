@@ -40,10 +40,10 @@ class TensorBoardEvents:
 
     def write(self, row: Row) -> None:
         """Add one point for each number of the row.  Raises: SpecError RLC0651 if the disk does not take them."""
-        for key, value in row.items():
-            if key not in _AXES and isinstance(value, (int, float)):
-                self._writer.add_scalar(key, value, global_step=int(row["global_step"]))
         try:
+            for key, value in row.items():
+                if key not in _AXES and isinstance(value, (int, float)):
+                    self._writer.add_scalar(key, value, global_step=int(row["global_step"]))
             self._writer.flush()
         except OSError as fault:
             raise SpecError(write_failed(self._folder, fault)) from fault
@@ -52,5 +52,8 @@ class TensorBoardEvents:
         """Record nothing: texts have files of their own."""
 
     def close(self) -> None:
-        """Write out what is left."""
-        self._writer.close()
+        """Write out what is left.  Raises: SpecError RLC0651, also where a write has failed before."""
+        try:
+            self._writer.close()
+        except OSError as fault:
+            raise SpecError(write_failed(self._folder, fault)) from fault

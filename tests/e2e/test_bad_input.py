@@ -90,6 +90,16 @@ def test_a_bad_reward_is_named_with_the_row_and_checkpoints_stay(
     assert newest_checkpoint(tmp_path / "run").name == "step_000002"
 
 
+def test_a_reward_that_changes_the_working_directory_does_not_move_the_run(server: Server, tmp_path: Path) -> None:
+    spec = write_experiment(tmp_path)
+    judge = f"import os\ndef reward(sample):\n    os.chdir({str(tmp_path.parent)!r})\n    return 1.0\n"
+    (tmp_path / "judge.py").write_text(judge, encoding="utf-8")
+    ended = server.run("--ascii", "run", spec, "--run-dir", "run", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.isascii()
+    assert newest_checkpoint(tmp_path / "run").name == "step_000014"
+
+
 def test_an_absent_directory_of_weights_is_named(server: Server, tmp_path: Path) -> None:
     spec = write_experiment(tmp_path, spec=SPEC.replace('weights = "random"', 'weights = "absent"'))
     ended = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)

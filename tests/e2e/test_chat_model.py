@@ -1,4 +1,4 @@
-"""A Hugging Face directory with a chat template, trained on conversations, judged by mathematics, killed and resumed."""
+"""A Hugging Face directory with a chat template, trained on conversations, judged by `math`, killed and resumed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ apply_chat_template = true
 [[stages]]
 name = "sft"
 use = ["//recipes:sft"]
-run.max_steps = 30
+run.max_steps = 12
 train.global_batch = 4
 optim.lr = 3e-2
 
@@ -71,19 +71,21 @@ def test_a_chat_model_is_trained_from_its_directory_and_a_kill_changes_nothing(s
     (tmp_path / "spec.toml").write_text(SPEC)
     ended = server.run("run", "spec.toml", "--run-dir", "whole", cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
-    killed = server.start("run", "spec.toml", "--run-dir", "killed", cwd=tmp_path, gate=("backward", 33))
+    killed = server.start("run", "spec.toml", "--run-dir", "killed", cwd=tmp_path, gate=("backward", 15))
     assert killed.reaches_its_gate()
     killed.signal(signal.SIGKILL)
     killed.wait()
-    assert newest_checkpoint(tmp_path / "killed").name == "step_000032"
+    assert newest_checkpoint(tmp_path / "killed").name == "step_000014"
     assert server.run("run", "spec.toml", "--run-dir", "killed", cwd=tmp_path).code == 0
     assert results_of(tmp_path / "killed") == results_of(tmp_path / "whole")
     _check_results(tmp_path / "whole")
 
 
 def _check_results(run_dir: Path) -> None:
-    measured = [row["eval/wrapped/accuracy"] for row in rows_of(run_dir) if "eval/wrapped/accuracy" in row]
-    assert measured[0] > 0
+    rows = rows_of(run_dir)
+    measured = [row["eval/wrapped/greedy"] for row in rows if "eval/wrapped/greedy" in row]
+    assert (measured[0], measured[-1]) == (0, 1)
+    assert any(row["train/grad_norm"] > 0 for row in rows if row.get("reward/std", 0) > 0)
     first = (run_dir / "transcripts" / "stage_grpo_step_000001.jsonl").read_text().splitlines()[0]
     assert json.loads(first)["prompt"].startswith("[system]Add.<eos>\n[user]")
     assert json.loads(first)["prompt"].endswith("<eos>\n[assistant]")

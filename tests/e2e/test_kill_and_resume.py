@@ -81,7 +81,7 @@ def test_a_run_is_not_continued_with_another_learning_rate(
     ended = server.run("run", "spec.toml", "--run-dir", undisturbed[0], "--set", "stages.grpo.optim.lr=0.5", cwd=home)
     assert (ended.code, ended.out) == (1, "")
     assert "error[RLC0312]" in ended.err
-    assert "stages.1.optim.lr: 0.01 in the run, 0.5 now" in ended.err
+    assert "stages.grpo.optim.lr: 0.01 in the run, 0.5 now" in ended.err
     assert snapshot(undisturbed[0]) == before
 
 

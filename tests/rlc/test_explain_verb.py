@@ -273,6 +273,12 @@ def test_a_code_or_a_rule_prints_its_page(name: str, capsys: pytest.CaptureFixtu
     assert "\n## Fix\n" in page
 
 
+@pytest.mark.parametrize("option", ["--json", "--set=optim.lr=1"])
+def test_what_is_about_a_spec_is_refused_beside_a_code(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "RLC0301", option]) == 2
+    assert "RLC0301 is a code" in capsys.readouterr().err
+
+
 def test_an_unknown_code_has_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "BATCH-1"]) == 1
     printed = capsys.readouterr()

@@ -68,6 +68,16 @@ def test_changed_code_of_a_reward_is_a_change(lab: Path, capsys: Captured) -> No
     Path("judge.py").write_text(JUDGE.replace("1.0", "0.5"))
     code, out, _ = diff("HEAD", capsys)
     assert code == 0
+    assert "1 field of the plan changed, from 1 cause\n\nreward.code.sha256: " in out
+    assert "    old  HEAD:exp/judge.py:4   def best_of(group):\n    new  judge.py:4   def best_of(group):\n" in out
+
+
+def test_code_that_a_reward_no_longer_needs_follows_from_its_name(lab: Path, capsys: Captured) -> None:
+    commit(lab, spec__toml=OWN_REWARD, judge__py=JUDGE)
+    Path("spec.toml").write_text(OWN_REWARD.replace('"judge.py:best_of"', '"exact"'))
+    code, out, _ = diff("HEAD", capsys)
+    assert code == 0
+    assert ", from 1 cause\n\nreward.name: " in out
     assert "reward.code.sha256: " in out
 
 

@@ -94,6 +94,43 @@ def test_a_file_that_cannot_be_written_is_reported_and_left_alone(spec: Path, ca
     assert os.listdir("folder") == []
 
 
+def test_a_plan_never_takes_the_place_of_its_spec(spec: Path, capsys: Captured) -> None:
+    Path("link.json").symlink_to("spec.toml")
+    for place in ("spec.toml", "./spec.toml", "link.json"):
+        assert plan("spec.toml", "-o", place) == 1
+        assert "error[RLC0022]: the plan would take the place of spec.toml\n" in capsys.readouterr().err
+    assert spec.read_text() == ONE_STAGE
+
+
+def test_json_stays_json_on_a_stream_without_its_characters(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_out, encoding="ascii"))
+    assert plan("spec.toml", "--json", "--set", 'name="\u00e9\U0001f600"') == 0
+    assert json.loads(bytes_out.getvalue())["experiment"]["name"] == "\u00e9\U0001f600"
+
+
+def test_a_full_disk_is_said_and_no_fault_of_ours(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    full = io.FileIO("/dev/full", "w")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(full), write_through=True))
+    assert plan("spec.toml") == 1
+    assert "error[RLC0022]: standard output cannot be written: No space left" in capsys.readouterr().err
+    full.close()
+
+
+def test_a_reader_that_has_read_enough_is_told_nothing(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed = io.FileIO(writing, "w")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(closed), write_through=True))
+    assert plan("spec.toml") == 1
+    assert capsys.readouterr().err == ""
+    closed.close()
+
+
 def test_check_knows_the_same_plan_and_another_one(spec: Path, capsys: Captured) -> None:
     assert plan("spec.toml", "-o", "golden.json") == 0
     capsys.readouterr()

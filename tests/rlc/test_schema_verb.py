@@ -23,6 +23,12 @@ def test_without_options_the_schema_is_printed(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["title"] == "An experiment of rlc"
 
 
+@pytest.mark.parametrize("line", ["--write --check", "--dir pages"])
+def test_options_that_would_be_ignored_are_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", *line.split()]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_what_write_writes_passes_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "rlc.schema.json" in written(tmp_path)
     assert main(["schema", "--check", "--dir", str(tmp_path)]) == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -59,12 +61,39 @@ def test_a_plan_with_fewer_steps_than_were_taken_goes_on_to_the_next_stage(tmp_p
     assert "this run had finished before" in out
 
 
-def _run(folder: Path, *, until: str, rl: str = "eval.at_start = true", overrides: tuple[str, ...] = ()) -> str:
-    """Run the tiny experiment with one step of GRPO; return what was printed."""
+def test_rows_that_are_dropped_are_counted_for_training_and_for_evaluation(tmp_path: Path) -> None:
+    short, long = '{"input": "1=", "label": "1"}\n', '{"input": "1+1+1=", "label": "3"}\n'
+    files = {"sums.jsonl": short * 4 + long * 3, "heldout.jsonl": short + long * 2}
+    out = _run(tmp_path, until="", overrides=('rollout.overlong_prompts="drop"',), files=files)
+    assert "warning: 3 rows of the training data too long and dropped" in out
+    assert "warning: 2 rows of the held-out prompts too long and dropped" in out
+
+
+def test_responses_that_nobody_could_judge_are_counted_out_loud(tmp_path: Path) -> None:
+    judge = (
+        "import os\nfrom stdlib.rewards._isolation import Isolation\n"
+        "ISOLATION = Isolation(score=0.0, memory_gib=1, imports=())\n"
+        "def reward(sample):\n    os._exit(3) if sample.id.group == 0 else None\n    return 1.0\n"
+    )
+    out = _run(tmp_path, until="", rl="eval.greedy = false", files={"judge.py": judge})
+    assert "warning: stage grpo, step 1: 4 response(s) could not be judged" in out
+
+
+def _run(
+    folder: Path,
+    *,
+    until: str,
+    rl: str = "eval.at_start = true",
+    overrides: tuple[str, ...] = (),
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Run the tiny experiment, with some of its files changed, for one step of GRPO; return what was printed."""
     text = SPEC.replace('name = "sft"', f'name = "sft"\n{until}').replace('name = "grpo"', f'name = "grpo"\n{rl}')
     if "at_start = true" in until:
         text = text.replace("eval.at_start = false\n", "")
     spec = write_experiment(folder, spec=text.replace("run.max_steps = 8", "run.max_steps = 1"))
+    for name, content in files.items():
+        (folder / name).write_text(content)
     compiled = compile_spec(spec, scan(), overrides=overrides)
     assert compiled.plan is not None, compiled.diagnostics
     stream = io.StringIO()

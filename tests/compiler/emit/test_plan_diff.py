@@ -187,7 +187,7 @@ def test_places_in_a_folder_without_meaning_get_the_name_that_the_user_knows(tmp
 
 def test_nothing_that_a_spec_says_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
     text = of_texts(tmp_path, ONE_STAGE, ONE_STAGE + 'label_key = "a\\u001b[2Jb\\u202E"\n')
-    assert 'data.train.0.label_key: "label" -> "a\ufffd[2Jb\ufffd"\n' in text
+    assert 'data.train.0.label_key: "label" -> "a\\u001b[2Jb\ufffd"\n' in text
     assert "\x1b" not in text
     assert "\u202e" not in text
 

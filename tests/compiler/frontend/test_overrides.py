@@ -65,6 +65,8 @@ def test_places_are_those_of_the_override() -> None:
         ("[0]=3", "RLC0110", "[0]"),
         ("a.[0]=3", "RLC0110", "[0]"),
         ("a[x]=3", "RLC0110", "[x]"),
+        ('a="\udcff"', "RLC0110", "\udcff"),
+        ("\udcff=1", "RLC0110", "\udcff"),
         ("a b=3", "RLC0110", " b"),
         ("use=[]", "RLC0110", "use"),
         (".".join("a" * 70) + "=1", "RLC0110", ".".join("a" * 70)),

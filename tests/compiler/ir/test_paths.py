@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.ir.paths import leaves, read, replaced
+from compiler.ir.paths import fields_on_the_way, leaves, read, replaced
 from compiler.ir.provenance import Origin, Provenance
 from tests.compiler.ir.changed_plans import changed_plans, quickstart
 
@@ -27,6 +27,20 @@ def test_a_path_that_leads_nowhere_is_an_error(path: str) -> None:
         read(quickstart().experiment, path)
     with pytest.raises((KeyError, ValueError, IndexError)):
         replaced(quickstart().experiment, path, 1)
+
+
+def test_the_fields_on_the_way_are_those_of_each_step() -> None:
+    experiment = quickstart().experiment
+    for path, names in (
+        ("stages.1.loss.kl.coef", ["stages", "loss", "kl", "coef"]),
+        ("stages.0.data.train.0.path", ["stages", "data", "train", "path"]),
+        ("name", ["name"]),
+    ):
+        assert [field.name for field in fields_on_the_way(experiment, path)] == names
+    with pytest.raises(KeyError):
+        list(fields_on_the_way(experiment, "stages.0.loss.kl.coef"))
+    with pytest.raises(IndexError):
+        list(fields_on_the_way(experiment, "stages.7.loss.kl.coef"))
 
 
 def test_every_leaf_is_read_by_its_path_and_no_two_have_the_same() -> None:

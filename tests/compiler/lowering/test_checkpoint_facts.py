@@ -92,6 +92,21 @@ def test_scaled_positions_are_refused_and_not_ignored(tmp_path: Path, rope: dict
     assert [code for code, _ in told(tmp_path, {**CONFIG, **rope})] == ["RLC0212"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [("attention_bias", True, "true"), ("use_sliding_window", True, "true"), ("hidden_act", "gelu", '"gelu"')],
+)
+def test_what_no_engine_computes_is_refused_and_not_ignored(
+    tmp_path: Path, key: str, value: object, shown: str
+) -> None:
+    assert told(tmp_path, {**CONFIG, key: value}) == [("RLC0212", f"{key} = {shown} is not known here")]
+
+
+def test_what_the_engines_compute_may_be_said(tmp_path: Path) -> None:
+    plain = {"attention_bias": False, "use_sliding_window": False, "sliding_window": None, "hidden_act": "silu"}
+    assert model_of(tmp_path, {**CONFIG, **plain}) == model_of(tmp_path, CONFIG)
+
+
 def test_the_width_of_a_head_follows_where_the_file_does_not_say_it(tmp_path: Path) -> None:
     assert model_of(tmp_path, without("head_dim")).head_dim == 1024 // 16
 

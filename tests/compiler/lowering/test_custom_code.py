@@ -10,7 +10,7 @@ import pytest
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import CustomCode, Reward
 from compiler.lowering.bind_reward import standard_level
-from compiler.lowering.code_reference import Code
+from compiler.lowering.code_reference import Code, Parameter
 from compiler.lowering.custom_code import parameter_of
 from rlc.catalogue import scan
 from tests.compiler.rules.good_spec import Changes, compiled
@@ -134,10 +134,10 @@ def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
         ("class score:\n    pass\n", "has no function score"),
         ("if True:\n    def score(sample): ...\n", "has no function score"),
         ("def score(x): ...\n", "the first parameter of score is called x"),
-        ("def score(): ...\n", "score takes 0 arguments"),
+        ("def score(): ...\n", "score takes no argument by its place"),
         ("def score(sample, label): ...\n", "score takes 2 arguments"),
         ("def score(sample, *, label): ...\n", "score takes 2 arguments"),
-        ("def score(*samples): ...\n", "score takes 0 arguments"),
+        ("def score(*samples): ...\n", "score takes no argument by its place"),
         ("def score(sample:\n", "is not Python that can be read"),
         ("\0", "is not Python that can be read"),
         ("(" * 10_000, "is not Python that can be read"),
@@ -164,4 +164,6 @@ def test_the_level_of_a_standard_reward_is_what_its_syntax_tree_says() -> None:
     folder = scan().stdlib / "rewards"
     for name in scan().rewards:
         path = folder / f"{name}.py"
-        assert standard_level(path) == parameter_of(Code(path, path.name), "reward")
+        parsed = parameter_of(Code(path, path.name), "reward")
+        assert isinstance(parsed, Parameter)
+        assert standard_level(path) == parsed.name

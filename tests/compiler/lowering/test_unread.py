@@ -79,7 +79,32 @@ def test_a_key_without_effect_knows_what_would_read_it(tmp_path: Path, line: str
 
 def test_a_key_of_the_whole_run_has_no_effect_in_a_stage(tmp_path: Path) -> None:
     (key,) = unread(tmp_path, 'stages = [{ name = "one", run.seed = 3 }]')
-    assert (key.path, key.why, key.readers) == ("run.seed", "inert", ("at the top of the spec",))
+    assert (key.path, key.why, key.readers) == ("run.seed", "misplaced", ("at the top of the spec",))
+
+
+def test_a_list_of_stages_has_no_effect_in_a_stage(tmp_path: Path) -> None:
+    (key,) = unread(tmp_path, 'stages = [{ name = "one", stages = [{ name = "two" }] }]')
+    assert (key.path, key.why, key.readers) == ("stages", "misplaced", ("at the top of the spec",))
+
+
+def test_a_recipe_of_a_stage_cannot_change_the_model_or_the_machine(tmp_path: Path) -> None:
+    top = 'rlc = 1\nmodel.num_layers = 4\ncluster.target = "cuda"\nrun.seed = 3\n'
+    (tmp_path / "own.toml").write_text(top + 'optim.beta2 = 0.9\n[[stages]]\nname = "two"\n', encoding="utf-8")
+    found = unread(tmp_path, 'stages = [{ name = "one", use = ["own.toml"] }]')
+    assert [key.path for key in found if key.why == "misplaced"] == [
+        "model.num_layers",
+        "cluster.target",
+        "run.seed",
+        "stages",
+    ]
+    assert {key.origin for key in found} == {"recipe"}
+    compiled = compile_spec(tmp_path / "exp.toml", scan())
+    assert [(d.code, d.paths) for d in compiled.diagnostics] == [
+        ("RLC0202", ("model.num_layers",)),
+        ("RLC0202", ("cluster.target",)),
+        ("RLC0202", ("run.seed",)),
+        ("RLC0202", ("stages",)),
+    ]
 
 
 def test_a_warm_plan_loads_no_algorithm_but_its_own(tmp_path: Path) -> None:

@@ -91,3 +91,19 @@ def test_a_batch_masks_exactly_the_answers() -> None:
     assert batch.advantages_T.tolist() == [0, 0, 1, 1, 0, 1]
     assert batch.versions_T.tolist() == [-1] * 6
     assert batch.rollout_logprobs_T.tolist() == [0] * 6
+
+
+def test_the_field_that_limits_the_length_is_named(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text('{"input": "11", "label": "1"}\n')
+    with pytest.raises(SpecError) as caught:
+        load_demonstrations(
+            [DataSource(path="d.jsonl")],
+            DIGITS,
+            root=tmp_path,
+            max_context_tokens=3,
+            overlong="error",
+            limit="model.max_position_tokens",
+        )
+    (fault,) = caught.value.diagnostics
+    assert "has 4 tokens, but max_position_tokens = 3" in fault.message
+    assert [way.text for way in fault.help] == ["set model.max_position_tokens = 4", "or shorten the rows"]

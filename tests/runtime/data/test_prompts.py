@@ -95,6 +95,8 @@ def test_files_that_are_not_there_or_empty_are_all_named(tmp_path: Path) -> None
 def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
     write(tmp_path, '{"input": "1", "label": NaN}')
     assert "NaN is no JSON number" in faults(tmp_path)[0].message
+    write(tmp_path, '{"input": "1", "label": [1e999]}')
+    assert "1e999 is no JSON number" in faults(tmp_path)[0].message
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

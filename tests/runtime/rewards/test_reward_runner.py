@@ -132,6 +132,7 @@ def test_an_exception_names_the_reward_the_row_and_the_line(tmp_path: Path) -> N
         ("def judge(batch):\n    raise ValueError('x')\n", "batch"),
         ("def judge(sample):\n    raise SystemExit('x')\n", "sample"),
         ("def judge(sample):\n    raise TimeoutError('x')\n", "sample"),
+        ("def judge(sample):\n    raise KeyboardInterrupt\n", "sample"),
     ],
 )
 def test_every_way_of_raising_is_reported(tmp_path: Path, text: str, level: Level) -> None:
@@ -176,6 +177,21 @@ def test_a_call_that_hangs_is_given_up_on_time(tmp_path: Path, text: str) -> Non
 def test_anything_but_one_finite_number_a_sample_is_refused(tmp_path: Path, value: str, level: Level) -> None:
     runner = custom(tmp_path, f"def judge({level}):\n    return {value}\n", level=level)
     assert failure(runner, group(0, "a", "b")).code == "RLC0614"
+
+
+def test_what_cannot_even_be_looked_at_is_reported(tmp_path: Path) -> None:
+    too_large = failure(custom(tmp_path, "def judge(sample):\n    return 10**400\n"), group(0, "a"))
+    assert (too_large.code, "OverflowError" in too_large.message) == ("RLC0612", True)
+    text = "class Odd:\n    def __repr__(self):\n        raise ValueError('x')\ndef judge(sample):\n    return Odd()\n"
+    assert failure(custom(tmp_path, text), group(0, "a")).message.endswith("raised ValueError: x, on d.jsonl:1")
+
+
+def test_no_line_is_shown_of_a_file_that_has_changed_since(tmp_path: Path) -> None:
+    runner = custom(tmp_path, "def judge(sample):\n    raise ValueError('x')\n")
+    (tmp_path / "r.py").write_text("\n")
+    assert failure(runner, group(0, "a")).labels == ()
+    (tmp_path / "r.py").unlink()
+    assert failure(runner, group(0, "a")).labels == ()
 
 
 def test_true_counts_as_one(tmp_path: Path) -> None:
@@ -252,6 +268,18 @@ def test_an_isolated_process_that_dies_scores_what_the_module_says(tmp_path: Pat
     found = asyncio.run(runner.score_all(arriving(group(0, "b", "a"), group(1, "a"))))
     runner.close()
     assert rewards(found) == [[-5.0, 1.0], [1.0]]
+
+
+def test_an_isolated_process_outlives_the_signals_that_ask_a_run_to_stop(tmp_path: Path) -> None:
+    body = (
+        "    import signal\n"
+        "    for number in (signal.SIGINT, signal.SIGTERM):\n        os.kill(os.getpid(), number)\n"
+        "    return float(os.getpgid(0) != os.getpgid(os.getppid()))\n"
+    )
+    runner = custom(tmp_path, ISOLATED + body)
+    found = asyncio.run(runner.score_all(arriving(group(0, "a"))))
+    runner.close()
+    assert rewards(found) == [[1.0]]
 
 
 def test_an_isolated_exception_and_a_bad_number_are_reported_with_their_line(tmp_path: Path) -> None:

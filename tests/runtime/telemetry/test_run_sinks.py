@@ -1,10 +1,13 @@
 """Oracle: TensorBoard's own reader."""
 
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.machine import Log
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from stdlib.samples import Prompt, Sample, SampleId, Segment
@@ -119,3 +122,20 @@ def _sample() -> Sample:
         text="a",
         finish="stop",
     )
+
+
+def test_events_that_cannot_be_written_are_a_coded_fault_also_when_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # The thread that fails belongs to TensorBoard, which raises the same again where it is asked to flush.
+    monkeypatch.setattr(threading, "excepthook", _say_nothing)
+    sinks = _open(tmp_path)
+    shutil.rmtree(tmp_path / "tensorboard")
+    with pytest.raises(SpecError, match=r"RLC0651: cannot write .*tensorboard"):
+        _step(sinks, "sft", 1, 1)
+    with pytest.raises(SpecError, match=r"RLC0651: cannot write .*tensorboard"):
+        sinks.close()
+
+
+def _say_nothing(_: threading.ExceptHookArgs) -> None:
+    """Take an exception of a thread as known."""

@@ -1,6 +1,7 @@
 """The views, watched through what they write to a stream."""
 
 import io
+import os
 import pty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.live import LiveView
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.plain import PlainView
@@ -133,6 +135,24 @@ def test_plain_lines_survive_a_stream_that_is_ascii_only():
     assert binary.getvalue() == b"warning: reward ?\n"
 
 
+def test_plain_lines_go_nowhere_once_nobody_reads_them():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        view = PlainView(stream, clock=_HandClock(), interval_s=5.0)
+        os.close(reader)
+        view.warning("nobody")
+        view.warning("reads this")
+        view.close()
+
+
+def test_a_log_that_takes_no_more_lines_is_a_coded_fault():
+    with open("/dev/full", "w") as stream:
+        view = PlainView(stream, clock=_HandClock(), interval_s=5.0)
+        with pytest.raises(SpecError, match="RLC0651: cannot write standard output: No space left"):
+            view.warning("too long for this disk")
+        view.close()
+
+
 def test_the_live_panel_shows_where_the_run_stands():
     stream, clock = io.StringIO(), _HandClock()
     view = LiveView(_console(stream), clock=clock)
@@ -233,3 +253,19 @@ def test_a_terminal_without_unicode_gets_plain_lines(monkeypatch: pytest.MonkeyP
     controller, terminal = pty.openpty()
     with open(controller, "rb", buffering=0), open(terminal, "w", encoding="ascii") as stream:
         assert isinstance(open_view(stream, clock=_HandClock(), look=Look()), PlainView)
+
+
+def test_ascii_is_kept_to_and_colours_are_left_out_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    binary = io.BytesIO()
+    with io.TextIOWrapper(binary, encoding="utf-8") as stream:
+        open_view(stream, clock=_HandClock(), look=Look(ascii_only=True)).warning("reward \u00e9")
+        assert binary.getvalue() == b"warning: reward ?\n"
+    controller, terminal = pty.openpty()
+    with open(controller, "rb", buffering=0) as shown, open(terminal, "w", encoding="utf-8") as stream:
+        assert isinstance(open_view(stream, clock=_HandClock(), look=Look(ascii_only=True)), PlainView)
+        for color in (True, False):
+            open_view(stream, clock=_HandClock(), look=Look(color=color)).warning("look out")
+            stream.flush()
+            assert (b"\x1b[1;33m" in shown.read(1000)) is color
