@@ -1,38 +1,65 @@
 """A KL penalty says how it is measured.
 
-What: a coefficient in [loss.kl] comes with an estimator; the estimator without a coefficient only monitors.
+What: a coefficient in [loss.kl] comes with an estimator; the estimator without a coefficient only monitors.  A
+coefficient of k1 is a warning.
 Why it matters: a coefficient without its switch is inert in other frameworks, and the policy drifts without the
-penalty that the spec seems to have.
+penalty that the spec seems to have.  So it does with k1: as a number it is unbiased, but on samples of the policy
+itself its gradient is zero on average.
 Example: `[loss.kl] coef = 0.01` with `estimator = "off"`.
 Fix: `loss.kl.estimator = "k3"`, or delete the coefficient.
-Source: ALGO-01; TRL PR#7068.  The reference model follows from the estimator: nobody has to ask for it.
+Source: ALGO-01; TRL PR#7068; Tang and Munos, arXiv:2506.09477.  The reference model follows from the estimator: nobody
+has to ask for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
-from compiler.ir.subject import Subject
+from compiler.ir.subject import StageSubject, Subject
 
 CODE = "RLC0309"
 ID = "ALGO-01"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
-    """Report coefficients that have nothing to weigh."""
+    """Report coefficients that have nothing to weigh, and warn of one that weighs noise."""
     for stage in subject.stages():
         loss = stage.stage.algorithm.loss
-        if not isinstance(loss, PolicyLoss) or not isinstance(loss.kl.estimator, Off):
+        if not isinstance(loss, PolicyLoss):
             continue
-        if loss.kl.coef > 0 or stage.written("loss.kl.coef"):
-            yield Diagnostic(
-                CODE,
-                f"the KL divergence is weighted with {loss.kl.coef:g} and never measured",
-                stage.labels(("loss.kl.estimator", "no estimator"), ("loss.kl.coef", "weighs nothing")),
-                (stage.fix("loss.kl.estimator", "k3"), Help(f"or delete {stage.shown('loss.kl.coef')}")),
-                rule=ID,
-                paths=(stage.path("loss.kl.coef"),),
-            )
+        kl = loss.kl
+        if isinstance(kl.estimator, Off):
+            if kl.coef > 0 or stage.written("loss.kl.coef"):
+                yield _never_measured(stage, kl.coef)
+        elif kl.estimator == "k1" and kl.coef > 0:
+            yield _weighs_noise(stage)
+
+
+def _never_measured(stage: StageSubject, coef: float) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        f"the KL divergence is weighted with {coef:g} and never measured",
+        stage.labels(("loss.kl.estimator", "no estimator"), ("loss.kl.coef", "weighs nothing")),
+        (stage.fix("loss.kl.estimator", "k3"), Help(f"or delete {stage.shown('loss.kl.coef')}")),
+        rule=ID,
+        paths=(stage.path("loss.kl.coef"),),
+    )
+
+
+def _weighs_noise(stage: StageSubject) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        "the gradient of k1 is zero on average: as a term of the loss it adds noise and holds nothing back",
+        stage.labels(("loss.kl.coef", "the weight of the noise"), ("loss.kl.estimator", "unbiased as a number only")),
+        alternatives(
+            stage.fix("loss.kl.estimator", "k3"),
+            stage.fix("loss.kl.estimator", "k2"),
+            stage.fix("loss.kl.coef", 0.0, "k1 then monitors"),
+        ),
+        rule=ID,
+        severity="warning",
+        paths=(stage.path("loss.kl.estimator"),),
+    )

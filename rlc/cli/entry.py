@@ -20,6 +20,7 @@ def entry() -> None:
     as much as a tenth of it; `run`, which lives long and closes what it opens, leaves in the ordinary way.
     """
     words = sys.argv[1:]
+    _open_closed_streams()
     if "run" in words:
         sys.exit(_line(words))
     gc.disable()
@@ -30,6 +31,13 @@ def entry() -> None:
     except OSError:  # said already, or whoever reads has read enough
         code = code or 1
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without an output one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _line(words: Sequence[str]) -> int:

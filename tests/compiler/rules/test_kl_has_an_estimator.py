@@ -10,8 +10,7 @@ from compiler.ir.openness import OFF
 from tests.compiler.rules.good_spec import codes, compiled
 
 
-@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-@pytest.mark.parametrize("coef", ["0", "0.01"])
+@pytest.mark.parametrize(("estimator", "coef"), [("k1", "0"), ("k2", "0"), ("k3", "0"), ("k2", "0.01"), ("k3", "0.01")])
 def test_an_estimator_with_or_without_a_weight_is_fine(tmp_path: Path, estimator: str, coef: str) -> None:
     assert codes(tmp_path, {"loss.kl.estimator": f'"{estimator}"', "loss.kl.coef": coef}) == []
 
@@ -28,3 +27,9 @@ def test_who_estimates_keeps_the_weights_that_it_started_from(
     plan = compiled(tmp_path, {"loss.kl.estimator": f'"{estimator}"'}).plan
     assert plan is not None
     assert plan.experiment.stages[0].reference == reference
+
+
+def test_a_weight_of_k1_is_a_warning(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"loss.kl.estimator": '"k1"', "loss.kl.coef": "0.01"})
+    assert found.plan is not None
+    assert [(d.code, d.severity) for d in found.diagnostics] == [("RLC0309", "warning")]
