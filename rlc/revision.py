@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.frontend.roots import MARKER, find_root
 
 _READ_SUFFIXES = (".toml", ".star", ".py")

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.plan import Plan, read_plan
 from compiler.rules.resume_keeps_the_experiment import check_resume

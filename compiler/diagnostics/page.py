@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+
+from compiler.diagnostics.named_tuple import NamedTuple
 
 FOLDER = Path(__file__).parent / "pages"
 HEADINGS = ("What", "Why it matters", "Example", "Fix")

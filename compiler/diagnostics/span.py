@@ -6,7 +6,8 @@ Offsets count code points of the text with CRLF folded to LF.  Lines and columns
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
+
+from compiler.diagnostics.named_tuple import NamedTuple
 
 
 class SourceFile:

@@ -6,9 +6,8 @@ What a terminal would obey instead of showing (escapes, direction marks) is show
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from compiler.diagnostics.diagnostic import Diagnostic, Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.printable import display_width, is_hidden, printable
 from compiler.diagnostics.span import SourceFile
 

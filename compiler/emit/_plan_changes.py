@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
 from compiler.ir.provenance import Origin
 from compiler.ir.record import Record

@@ -7,8 +7,8 @@ While a page is put together, a mark is one control character behind its value: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.printable import display_width, printable
 from compiler.ir.openness import Off
 from compiler.ir.paths import read

@@ -11,9 +11,11 @@ Offsets count code points of a text whose line breaks are single line feeds.  Th
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import tomli
+
+from compiler.diagnostics.named_tuple import NamedTuple
 
 Origin = Literal["implied", "header", "dotted", "inline", "value", "list", "array"]
 

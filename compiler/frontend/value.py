@@ -6,8 +6,9 @@ Nodes are cheap to create, since a plan creates one for each key of each file it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
 
 if TYPE_CHECKING:

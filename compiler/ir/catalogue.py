@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto

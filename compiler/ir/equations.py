@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import gcd
-from typing import NamedTuple
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.paths import read
 from compiler.ir.record import Record
 

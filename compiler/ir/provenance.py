@@ -7,8 +7,9 @@ origins and nothing else, least of all the plan hash.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
 OriginKind = Literal["default", "assumed", "recipe", "spec", "override", "derived", "inherited"]

@@ -7,7 +7,8 @@ Reading is exact: fractions are carried as two integers, never as floats.  A tex
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from compiler.diagnostics.named_tuple import NamedTuple
 
 
 class QuantityFault(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.plan import Plan
 from compiler.ir.provenance import Origin
 from compiler.ir.subject import Subject

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.record import Field, Record

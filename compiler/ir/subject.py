@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from compiler.diagnostics.diagnostic import Help, Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage

@@ -9,9 +9,9 @@ import json
 import posixpath
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import RECIPE, Entry, Leaf, Table

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
 

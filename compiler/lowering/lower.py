@@ -6,9 +6,9 @@ import os
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile

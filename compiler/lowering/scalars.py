@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import Leaf, List, Node, Table

@@ -6,8 +6,8 @@ Order is meaning, so it is written down here and nowhere else: a pass may rely o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.subject import Subject
 
 _NOT_RULES = ("__init__", "catalogue")

@@ -6,9 +6,10 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from compiler.diagnostics.named_tuple import NamedTuple
 from rlc.environ import no_color
 
 
