@@ -1,10 +1,14 @@
-"""What differs between two plans and why, as text: each written source that changed, and what follows from it."""
+"""What differs between two plans and why, as text: each written source that changed, and what follows from it.
+
+Causes are grouped by what they touch (`_change_groups.py`), the weightiest first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from compiler.diagnostics.printable import printable
+from compiler.emit._change_groups import ABOUT, GROUPS, Group, group_of, group_of_cause
 from compiler.emit._plan_changes import Absent, Cause, Change, Follower, find_causes
 from compiler.ir.canonical import encode
 from compiler.ir.openness import OFF
@@ -46,13 +50,19 @@ class _Diff:
         causes = find_causes(old, new)
         forecast = list(_forecast_lines(old.plan.forecast, new.plan.forecast))
         yield self.painted(self.verdict(causes, differs=bool(causes or forecast)), _BOLD)
-        for cause in causes:
-            yield ""
-            yield from self.cause_lines(cause)
-        if forecast:
-            yield ""
-            yield self.painted("forecast", _BOLD) + _OUTSIDE
-            yield from (f"    {line}" for line in forecast)
+        for group in GROUPS:
+            within = [cause for cause in causes if group_of_cause(cause) == group]
+            predicted = forecast if group == "cost" else []
+            if within or predicted:
+                yield ""
+                yield f"{self.painted(group, _BOLD)}: {ABOUT[group]}"
+            for cause in within:
+                yield ""
+                yield from (f"  {line}" for line in self.cause_lines(cause, group))
+            if predicted:
+                yield ""
+                yield f"  {self.painted('forecast', _BOLD)}{_OUTSIDE}"
+                yield from (f"      {line}" for line in predicted)
 
     def side(self, label: str, plan: SourcedPlan, color: str) -> str:
         return f"{self.painted(label, color)}  plan {plan.plan.hash[:HASH_DIGITS]}  {self.clean(plan.name)}"
@@ -66,7 +76,7 @@ class _Diff:
         known = sum(cause.kind != "unknown" for cause in causes)
         return f"{_counted(fields, 'field')} of the plan changed, from {_counted(known, 'cause')}"
 
-    def cause_lines(self, cause: Cause) -> Iterator[str]:
+    def cause_lines(self, cause: Cause, group: Group) -> Iterator[str]:
         if cause.kind == "stage":
             yield from self.stage_lines(cause)
             return
@@ -89,7 +99,7 @@ class _Diff:
             for change in cause.changes:
                 yield self.painted(self.value_line(change), _BOLD)
             yield from self.place_lines(cause.changes[0], "    ")
-        yield from self.follower_lines(cause.follows)
+        yield from self.follower_lines(cause.follows, group)
 
     def stage_lines(self, cause: Cause) -> Iterator[str]:
         is_new = isinstance(cause.changes[0].old, Absent)
@@ -131,12 +141,15 @@ class _Diff:
             return f"{self.clean(side.renamed(str(origin.span)))}   {_cut(self.clean(line), 60)}"
         return "the default of the schema" if origin.kind == "default" else f"{origin.kind} ({origin.by})"
 
-    def follower_lines(self, followers: Sequence[Follower]) -> Iterator[str]:
+    def follower_lines(self, followers: Sequence[Follower], group: Group) -> Iterator[str]:
+        """What follows, each marked with its own group where that weighs less than its cause's."""
         for at, found in enumerate(followers):
             label = "so" if at == 0 else "  "
             others = ", ".join(self.shown(key) for key in found.others if key)
             also = f"   also from {others}" if others else ""
-            yield f"    {self.painted(label, _FAINT)}   {self.value_line(found.change)}{also}"
+            own = group_of(found.change.key)
+            mark = "" if own == group or not found.change.in_hash else f"   ({own})"
+            yield f"    {self.painted(label, _FAINT)}   {self.value_line(found.change)}{mark}{also}"
 
     def value_line(self, change: Change) -> str:
         """A field with its two values."""

@@ -51,7 +51,7 @@ def test_a_change_of_the_spec_is_told_with_both_places(lab: Path, capsys: Captur
     code, out, _ = diff("HEAD", capsys)
     assert code == 0
     assert "  HEAD:exp/spec.toml\n" in out
-    assert "    old  HEAD:exp/spec.toml:12   max_steps = 10\n    new  spec.toml:13   max_steps = 5\n" in out
+    assert "    old  HEAD:exp/spec.toml:12   max_steps = 10\n      new  spec.toml:13   max_steps = 5\n" in out
 
 
 def test_a_change_of_a_recipe_is_told_with_both_places(lab: Path, capsys: Captured) -> None:
@@ -60,7 +60,7 @@ def test_a_change_of_a_recipe_is_told_with_both_places(lab: Path, capsys: Captur
     code, out, _ = diff("HEAD~1", capsys)
     assert code == 0
     assert "optim.weight_decay: 0.1 -> 0.2\n" in out
-    assert "    old  HEAD~1:exp/base.toml:2   weight_decay = 0.1\n    new  base.toml:2   weight_decay = 0.2\n" in out
+    assert "    old  HEAD~1:exp/base.toml:2   weight_decay = 0.1\n      new  base.toml:2   weight_decay = 0.2\n" in out
 
 
 def test_changed_code_of_a_reward_is_a_change(lab: Path, capsys: Captured) -> None:
@@ -68,8 +68,11 @@ def test_changed_code_of_a_reward_is_a_change(lab: Path, capsys: Captured) -> No
     Path("judge.py").write_text(JUDGE.replace("1.0", "0.5"))
     code, out, _ = diff("HEAD", capsys)
     assert code == 0
-    assert "1 field of the plan changed, from 1 cause\n\nreward.code.sha256: " in out
-    assert "    old  HEAD:exp/judge.py:4   def best_of(group):\n    new  judge.py:4   def best_of(group):\n" in out
+    assert (
+        "1 field of the plan changed, from 1 cause\n\nmeaning: what is learned, and from what\n\n  reward.code.sha256: "
+        in out
+    )
+    assert "    old  HEAD:exp/judge.py:4   def best_of(group):\n      new  judge.py:4   def best_of(group):\n" in out
 
 
 def test_code_that_a_reward_no_longer_needs_follows_from_its_name(lab: Path, capsys: Captured) -> None:
@@ -77,7 +80,7 @@ def test_code_that_a_reward_no_longer_needs_follows_from_its_name(lab: Path, cap
     Path("spec.toml").write_text(OWN_REWARD.replace('"judge.py:best_of"', '"exact"'))
     code, out, _ = diff("HEAD", capsys)
     assert code == 0
-    assert ", from 1 cause\n\nreward.name: " in out
+    assert ", from 1 cause\n\nmeaning: what is learned, and from what\n\n  reward.name: " in out
     assert "reward.code.sha256: " in out
 
 

@@ -115,7 +115,7 @@ def test_every_change_follows_from_an_override(overrides: Sequence[str], tmp_pat
 def test_what_follows_is_told_under_what_it_follows_from(tmp_path: Path) -> None:
     old = plan_of_text(tmp_path, ONE_STAGE)
     new = plan_in(tmp_path, Path("spec.toml"), ["rollout.samples_per_prompt=8", "run.seed=1"])
-    blocks = difference(old, new).split("\n\n")
+    blocks = difference(old, new).split("\n\n  ")
     [group] = [block for block in blocks if block.startswith("rollout.samples_per_prompt: 4 -> 8")]
     [seed] = [block for block in blocks if block.startswith("run.seed: 0 -> 1")]
     assert "    old  spec.toml:16   samples_per_prompt = 4\n" in group
@@ -141,7 +141,7 @@ def test_a_change_with_two_causes_names_both(tmp_path: Path) -> None:
 
 def test_two_overrides_are_two_causes(tmp_path: Path) -> None:
     text = difference(two_stages(tmp_path), two_stages(tmp_path, "optim.schedule=cosine", "optim.min_lr=1e-5"))
-    assert 'stages.grpo.optim.schedule: "constant" -> "cosine"\n    old  the default' in text
+    assert 'stages.grpo.optim.schedule: "constant" -> "cosine"\n      old  the default' in text
     assert text.count("    new  --set optim.schedule=cosine\n") == 1
     assert text.count("    new  --set optim.min_lr=1e-5\n") == 1
 
@@ -160,7 +160,7 @@ def test_a_saved_plan_says_values_and_the_spec_says_places(golden: Golden, tmp_p
 def test_of_two_saved_plans_only_values_are_known(tmp_path: Path) -> None:
     old = two_stages(tmp_path)._replace(subject=None)
     new = two_stages(tmp_path, "stages.grpo.optim.lr=1e-3")._replace(subject=None)
-    assert f"{UNKNOWN}\n    stages.grpo.optim.lr: 0.0005 -> 0.001\n" in difference(old, new)
+    assert f"{UNKNOWN}\n      stages.grpo.optim.lr: 0.0005 -> 0.001\n" in difference(old, new)
 
 
 def test_a_difference_of_the_forecast_alone_is_said_to_be_outside_the_hash(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_difference_of_the_forecast_alone_is_said_to_be_outside_the_hash(tmp_p
     new = old._replace(plan=Plan(experiment=old.plan.experiment, forecast=forecast))
     text = difference(old, new)
     assert "the same plan: what differs is outside the hash" in text
-    assert "forecast   (outside the hash)\n    gradient_bytes: 1_602_560 -> 7\n" in text
+    assert "forecast   (outside the hash)\n      gradient_bytes: 1_602_560 -> 7\n" in text
 
 
 def test_a_setting_outside_the_hash_is_marked(tmp_path: Path) -> None:
