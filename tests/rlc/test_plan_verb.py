@@ -138,7 +138,7 @@ def test_check_knows_the_same_plan_and_another_one(spec: Path, capsys: Captured)
     assert capsys.readouterr().out.startswith("golden.json is the plan of spec.toml: ")
     assert plan("spec.toml", "--check", "golden.json", "--set", "optim.lr=1e-3") == 3
     out, err = capsys.readouterr()
-    assert "optim.lr: 1e-06 -> 0.001\n    old  the saved plan says so\n    new  --set optim.lr=1e-3\n" in out
+    assert "optim.lr: 1e-06 -> 0.001\n      old  the saved plan says so\n      new  --set optim.lr=1e-3\n" in out
     assert err == ""
 
 
@@ -199,17 +199,17 @@ def test_diff_with_another_spec_and_with_a_saved_plan(spec: Path, capsys: Captur
     capsys.readouterr()
     assert plan("other.toml", "--diff", "spec.toml") == 0
     out = capsys.readouterr().out
-    assert "    old  spec.toml:12   max_steps = 10\n    new  other.toml:12   max_steps = 20\n" in out
+    assert "      old  spec.toml:12   max_steps = 10\n      new  other.toml:12   max_steps = 20\n" in out
     assert "    so   optim.total_steps: 20 -> 40\n" in out
     assert plan("other.toml", "--diff", "saved.json") == 0
-    assert "    old  the saved plan says so\n    new  other.toml:12   max_steps = 20\n" in capsys.readouterr().out
+    assert "    old  the saved plan says so\n      new  other.toml:12   max_steps = 20\n" in capsys.readouterr().out
     assert plan("spec.toml", "--diff", "saved.json") == 0
     assert capsys.readouterr().out.endswith("\nno difference\n")
 
 
 def test_diff_with_the_spec_itself_shows_what_overrides_do(spec: Path, capsys: Captured) -> None:
     assert plan("spec.toml", "--set", "run.max_steps=3", "--diff", "spec.toml") == 0
-    assert "run.max_steps: 10 -> 3\n    old  spec.toml:12   max_steps = 10\n" in capsys.readouterr().out
+    assert "run.max_steps: 10 -> 3\n      old  spec.toml:12   max_steps = 10\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("other", "code"), [("absent.toml", "RLC0001"), ("absent.json", "RLC0020")])
