@@ -6,12 +6,12 @@ decides results; it leaves out rlc's version, the forecast, log settings, budget
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.canonical import Json, ParamsOf, decode, dump, encode
+from compiler.ir.digest import sha256
 from compiler.ir.experiment import Experiment
 from compiler.ir.record import Record, setting
 
@@ -30,6 +30,7 @@ class Forecast(Record):
     """What is predicted of a run.  Outside the hash."""
 
     parameters: int = setting("Numbers in the model.", unit="parameters")
+    active_parameters: int = setting("Those that one token passes through.", unit="parameters")
     weight_bytes: int = setting("The trainer's weights.", unit="bytes")
     gradient_bytes: int = setting("Gradients.", unit="bytes")
     optimizer_bytes: int = setting("Optimizer state of the most demanding stage.", unit="bytes")
@@ -48,7 +49,7 @@ class Plan(Record):
     def hash(self) -> str:
         """The identity of the plan: 64 hexadecimal digits that reformatting a spec cannot change."""
         text = dump({"schema_version": SCHEMA_VERSION, "experiment": encode(self.experiment, hashed_only=True)})
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256(text.encode()).hexdigest()
 
     def to_json(self) -> Json:
         """Return the document that is saved as plan.json."""

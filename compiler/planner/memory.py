@@ -11,6 +11,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.plan import Forecast, StageForecast
+from compiler.planner.parameters import is_full_attention, parameters_of
 
 FP32_BYTES = 4
 _MOMENTS = {"adamw": 2, "sgd": 1}
@@ -19,11 +20,12 @@ _MOMENTS = {"adamw": 2, "sgd": 1}
 def forecast(experiment: Experiment[Never]) -> Forecast:
     """Return what a run needs at least."""
     model = experiment.model
-    parameters = count_parameters(model)
-    weights = parameters * FP32_BYTES
+    parameters = parameters_of(model)
+    weights = parameters.total * FP32_BYTES
     stages = experiment.stages
     return Forecast(
-        parameters=parameters,
+        parameters=parameters.total,
+        active_parameters=parameters.active,
         weight_bytes=weights,
         gradient_bytes=weights,
         optimizer_bytes=max(_optimizer_bytes(stage, weights) for stage in stages),
@@ -40,20 +42,12 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
     )
 
 
-def count_parameters(model: Model[Never]) -> int:
-    """Return the number of parameters of a dense decoder with grouped-query attention, QK norm and SwiGLU."""
-    hidden, head = model.hidden_size, model.head_dim
-    query, key_value = model.num_heads * head, model.num_kv_heads * head
-    attention = hidden * (query + 2 * key_value) + query * hidden + 2 * head
-    feed_forward = 3 * hidden * model.intermediate_size
-    block = attention + feed_forward + 2 * hidden
-    embeddings = model.vocab_size * hidden * (1 if model.tie_embeddings else 2)
-    return model.num_layers * block + embeddings + hidden
-
-
 def kv_bytes_per_token(model: Model[object], bytes_per_number: int = FP32_BYTES) -> int:
-    """Return the bytes of keys and values of one token."""
-    return 2 * model.num_layers * model.num_kv_heads * model.head_dim * bytes_per_number
+    """Return the bytes of what is cached of one token: keys and values, or the latent vector that they come from."""
+    layers = sum(is_full_attention(model, at) for at in range(model.num_layers))
+    if not isinstance(model.mla, Off):
+        return layers * (model.mla.kv_lora_rank + model.mla.qk_rope_dim) * bytes_per_number
+    return 2 * layers * model.num_kv_heads * model.head_dim * bytes_per_number
 
 
 def _optimizer_bytes(stage: Stage[Never], weight_bytes: int) -> int:

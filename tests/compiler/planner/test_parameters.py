@@ -9,7 +9,7 @@ import torch
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 
-from compiler.planner.memory import count_parameters
+from compiler.planner.parameters import count_parameters
 from tests.compiler.planner.test_memory import UNEQUAL
 from tests.compiler.rules.good_spec import Changes, compiled
 
