@@ -1,6 +1,7 @@
 """Measures rlc against its peers, writes one JSON file, and writes HISTORY.md anew.
 
 compile   CPU time of a warm `rlc plan` against that of a bare interpreter
+sweep     time of a thousand plans from one file of Starlark, and of ten thousand
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
 train     a whole GRPO step against TRL's; needs --peer-python
 
@@ -26,6 +27,7 @@ from benchmarks.rounds import Effort
 
 _MODULES = {
     "compile": "benchmarks.compile.warm_plan",
+    "sweep": "benchmarks.compile.sweep",
     "rollout": "benchmarks.rollout.decode",
     "train": "benchmarks.train.against_trl",
 }

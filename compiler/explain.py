@@ -17,7 +17,7 @@ from compiler.ir.equations import EQUATIONS, Equation
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.paths import fields_on_the_way, leaves, read
-from compiler.ir.provenance import Origin
+from compiler.ir.provenance import Call, Origin
 from compiler.ir.record import Field
 from compiler.ir.subject import Subject, shown_path, toml_literal
 from compiler.passes.pipeline import PIPELINE
@@ -169,8 +169,18 @@ def literal(value: object) -> str:
 
 
 def place(span: Span) -> str:
-    """Return where a text stands, as `file:line`; `--set` has no lines."""
-    return span.file.name if span.file.name == "--set" else f"{span.file.name}:{span.line}"
+    """Return where a text stands, as `file:line`; what a command line says has no lines."""
+    return span.file.name if span.file.name in ("--set", "--shrink") else f"{span.file.name}:{span.line}"
+
+
+def exact_place(span: Span) -> str:
+    """Return where a text begins, as `file:line:column`."""
+    return f"{place(span)}:{_column(span)}"
+
+
+def is_starlark(span: Span) -> bool:
+    """Whether a text stands in a .star file."""
+    return span.file.name.endswith(".star")
 
 
 def source_line(span: Span) -> str:
@@ -205,15 +215,44 @@ def _node(explainer: Explainer, facts: FieldFacts) -> Json:
     }
 
 
+def argument_text(origin: Origin) -> str:
+    """Return what a .star file says of a value: the whole of the argument or the entry, on one line."""
+    if origin.span is None:
+        return ""
+    first = origin.key or origin.span
+    is_one = first.file is origin.span.file and first.start <= origin.span.start
+    text = origin.span.file.text[first.start if is_one else origin.span.start : origin.span.end]
+    return " ".join(text.split())
+
+
 def _origin(origin: Origin) -> Json:
     found: dict[str, Json] = {"kind": origin.kind}
     if origin.span is not None:
         found |= {"file": origin.span.file.name, "line": origin.span.line, "text": source_line(origin.span)}
+        if is_starlark(origin.span):
+            found |= {"column": _column(origin.key or origin.span), "argument": argument_text(origin)}
+            found["calls"] = [_call(call) for call in origin.calls]
     if origin.by:
         found["by"] = origin.by
     if origin.shadowed:
         found["shadowed"] = [_origin(lost) for lost in origin.shadowed]
     return found
+
+
+def _call(call: Call) -> Json:
+    span = call.span
+    text = " ".join(span.text.split())
+    return {
+        "function": call.function,
+        "file": span.file.name,
+        "line": span.line,
+        "column": _column(span),
+        "text": text,
+    }
+
+
+def _column(span: Span) -> int:
+    return span.file.position(span.start)[1]
 
 
 def _plain(value: object) -> Json:

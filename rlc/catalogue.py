@@ -8,10 +8,14 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import tomli
-
-from compiler.ir.catalogue import AlgorithmEntry, Catalogue, TargetEntry
+from compiler.diagnostics.reporter import Reporter
+from compiler.frontend.roots import Place
+from compiler.frontend.session import Session
+from compiler.frontend.value import SPEC, plain
+from compiler.ir.catalogue import AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from rlc.environ import cache_folder
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +30,8 @@ def scan() -> Catalogue:
         targets=tuple(sorted(p.parent.name for p in targets.glob("*/target.toml"))),
         load_algorithm=load_algorithm,
         load_target=load_target,
+        cache=cache_folder(),
+        load_hardware=load_hardware,
     )
 
 
@@ -40,9 +46,9 @@ def load_algorithm(name: str) -> AlgorithmEntry:
 @cache
 def load_target(name: str) -> TargetEntry:
     """Return what a target of targets/ has, and how a plan is lowered to it."""
-    data = tomli.loads((_PROJECT / "targets" / name / "target.toml").read_text(encoding="utf-8"))
+    data = _data(_PROJECT / "targets" / name / "target.toml")
     lowering = import_module(f"targets.{name}.lowering")
-    engines = data["engines"]
+    engines, limits = data["engines"], data.get("limits", ())
     return TargetEntry(
         name=data["name"],
         device=data["device"],
@@ -52,7 +58,26 @@ def load_target(name: str) -> TargetEntry:
         families=tuple(engines["families"]),
         executors=tuple(data["executes"]["executors"]),
         environment=lowering.environment,
+        vendor=data.get("vendor", ""),
+        limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
+
+
+@cache
+def load_hardware() -> dict[str, Gpu]:
+    """Return the GPUs of stdlib/hardware by name; the name of a file is that of their vendor."""
+    files = sorted((_PROJECT / "stdlib" / "hardware").glob("*.toml"))
+    return {row["name"]: Gpu(vendor=file.stem, **row) for file in files for row in _data(file)["gpu"]}
+
+
+def _data(path: Path) -> Any:
+    """The content of a TOML file of ours.  Raises: SpecError if it is none."""
+    reporter = Reporter()
+    session = Session(path.parent, cache_folder())
+    found = session.trees(Place(path, path.name, path.parent), named_at=None, reporter=reporter)
+    reporter.raise_errors()
+    assert found is not None, "what cannot be read was reported"
+    return plain(found.table(SPEC))
 
 
 def _stems(folder: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.frontend.choice import choose
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.plan import Plan, read_plan
 from compiler.rules.resume_keeps_the_experiment import check_resume
@@ -33,6 +34,13 @@ class Place(NamedTuple):
     run_dir: Path | None = None
 
 
+class Changes(NamedTuple):
+    """What the command line changes about a spec: single fields, and whether it is to be made small."""
+
+    overrides: tuple[str, ...] = ()
+    shrink: bool = False
+
+
 class Job(NamedTuple):
     """A plan, the folder that its paths are relative to, the directory of the run, and the text of the spec."""
 
@@ -49,13 +57,13 @@ class Prepared(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def prepare(path: Path, *, overrides: Sequence[str], place: Place) -> Prepared:
+def prepare(path: Path, *, overrides: Sequence[str], place: Place, shrink: bool = False) -> Prepared:
     """Return what is to be executed, after every check that needs no torch."""
-    catalogue = scan()
+    catalogue, changes = scan(), Changes(tuple(overrides), shrink)
     try:
-        is_plan = path.suffix == ".json"
+        is_plan = path.suffix == ".json" and choose(path).name is None
         job, warnings = (
-            _from_plan(path, catalogue, overrides, place) if is_plan else _from_spec(path, catalogue, overrides, place)
+            _from_plan(path, catalogue, changes, place) if is_plan else _from_spec(path, catalogue, changes, place)
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
@@ -107,22 +115,18 @@ def _check_installed(target: str) -> None:
         raise SpecError(Diagnostic("RLC0661", message, help=ways)) from fault
 
 
-def _from_spec(
-    path: Path, catalogue: Catalogue, overrides: Sequence[str], place: Place
-) -> tuple[Job, tuple[Diagnostic, ...]]:
-    compiled = compile_spec(path, catalogue, overrides=overrides)
+def _from_spec(path: Path, catalogue: Catalogue, changes: Changes, place: Place) -> tuple[Job, tuple[Diagnostic, ...]]:
+    compiled = compile_spec(path, catalogue, overrides=changes.overrides, shrink=changes.shrink)
     if compiled.plan is None or compiled.root is None:
         raise SpecError(*compiled.diagnostics)
     run_dir = place.run_dir or Path("runs") / compiled.plan.experiment.name
-    text = path.read_text(encoding="utf-8")
+    text = choose(path).path.read_text(encoding="utf-8")
     return Job(compiled.plan, compiled.root, run_dir, text), compiled.diagnostics
 
 
-def _from_plan(
-    path: Path, catalogue: Catalogue, overrides: Sequence[str], place: Place
-) -> tuple[Job, tuple[Diagnostic, ...]]:
-    if overrides:
-        message = "a plan is executed as it is: --set changes a spec"
+def _from_plan(path: Path, catalogue: Catalogue, changes: Changes, place: Place) -> tuple[Job, tuple[Diagnostic, ...]]:
+    if changes.overrides or changes.shrink:
+        message = f"a plan is executed as it is: {'--set' if changes.overrides else '--shrink'} changes a spec"
         raise SpecError(Diagnostic("RLC0017", message, help=(Help("run the spec instead"),)))
     plan = read_saved_plan(path, catalogue)
     folder = path.resolve().parent

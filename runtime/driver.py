@@ -192,9 +192,11 @@ class _Run:
     def _job(
         self, stage: Stage[Never], actors: Actors, progress: Progress, data: StageData, sinks: RunSinks
     ) -> StageJob:
-        for count, what in ((data.num_dropped, "training data"), (data.num_heldout_dropped, "held-out prompts")):
+        cuts = not isinstance(stage.rollout, Off) and stage.rollout.overlong_prompts == "truncate"
+        for count, what in ((data.num_overlong, "training data"), (data.num_heldout_overlong, "held-out prompts")):
             if count:
-                self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and dropped")
+                done = "cut at the front" if cuts else "dropped"
+                self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
         progress.data_digest = data.digest
         worker = self._worker(stage, actors)
         return StageJob(

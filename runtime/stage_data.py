@@ -26,20 +26,20 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long and were dropped are counted apart.
+    are too long, and were dropped or cut, are counted.
     """
 
     take_step: Step
     num_rows: int
-    num_dropped: int
+    num_overlong: int
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
-    num_heldout_dropped: int
+    num_heldout_overlong: int
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
-    heldout, num_heldout_dropped = _heldout(stage, tokenizer, root)
+    heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
     rollout, sources = stage.rollout, stage.data.train
     if isinstance(rollout, Rollout):
         prompts = load_prompts(
@@ -49,7 +49,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
-        step, rows, num_dropped = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_dropped
+        step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
     else:
         generates = not isinstance(rollout, Off)
         shown = load_demonstrations(
@@ -60,17 +60,17 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             overlong=rollout.overlong_prompts if generates else "error",
             limit="rollout.max_context_tokens" if generates else "model.max_position_tokens",
         )
-        step, rows, num_dropped = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_dropped
+        step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
     digest = _digest([root / source.path for source in sources])
-    return StageData(step, rows, num_dropped, digest, heldout, num_heldout_dropped)
+    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong)
 
 
 def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:
     settings, rollout = stage.eval, stage.rollout
     found: dict[str, Sequence[Prompt]] = {}
-    num_dropped = 0
+    num_overlong = 0
     if isinstance(settings, Off) or isinstance(rollout, Off):
-        return found, num_dropped
+        return found, num_overlong
     for measured in settings.sets:
         loaded = load_prompts(
             (measured,),
@@ -81,8 +81,8 @@ def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple
         )
         most = None if isinstance(settings.max_prompts, Off) else settings.max_prompts
         found[measured.name] = loaded.prompts[:most]
-        num_dropped += loaded.num_dropped
-    return found, num_dropped
+        num_overlong += loaded.num_overlong
+    return found, num_overlong
 
 
 def _digest(paths: Sequence[Path]) -> str:

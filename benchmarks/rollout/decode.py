@@ -31,6 +31,7 @@ from benchmarks.rollout.hand_loop import HandLoop
 from benchmarks.rounds import Contestant, Measurement, Rounds, take_rounds
 from benchmarks.train.plan import compiled_step
 from compiler.ir.rollout import Sampling
+from runtime.engines.architecture import architecture
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.hf_config import hf_config
 from runtime.protocols import Completion, DrawKey, GenerationRequest
@@ -48,7 +49,9 @@ def measure(options: Options) -> Report:
     torch.set_num_threads(options.threads)
     compiled = compiled_step()
     torch.manual_seed(0)
-    model = Qwen3ForCausalLM(hf_config(compiled.experiment.model)).eval()
+    facts = compiled.experiment.model
+    config: Any = hf_config(facts, architecture(facts))
+    model = Qwen3ForCausalLM(config).eval()
     engine = NativeEngine(
         compiled.experiment.model, concurrency=NUM_SEQUENCES, max_context_tokens=PROMPT_TOKENS + LONGEST
     )

@@ -22,17 +22,24 @@ class Label(NamedTuple):
 
 
 class Help(NamedTuple):
-    """One way out.  `sets` holds the fields it would write, as (path, TOML literal), so that a tool can apply it."""
+    """One way out, with what a tool needs to apply it.
+
+    `sets` holds the fields it would write, as (path, TOML literal).  `renamed` is the name that takes the place of the
+    key under the primary label; `removes` says that this key goes, with its value.
+    """
 
     text: str
     sets: tuple[tuple[str, str], ...] = ()
+    renamed: str = ""
+    removes: bool = False
 
 
 class Diagnostic(NamedTuple):
     """A coded statement about an experiment.
 
     `code` is `RLCnnnn`; `rule` is the id in the rule catalogue where there is one (`BATCH-01`); `paths` are the
-    fields concerned, for tools and for dropping statements that only follow from another one.
+    fields concerned, for tools and for dropping statements that only follow from another one; `is_judgement` says
+    that an error may be committed on purpose, with a written reason (`allow`), as every warning may.
     """
 
     code: str
@@ -42,6 +49,7 @@ class Diagnostic(NamedTuple):
     rule: str = ""
     severity: Severity = "error"
     paths: tuple[str, ...] = ()
+    is_judgement: bool = False
 
 
 def alternatives(*ways: Help) -> tuple[Help, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from compiler.diagnostics.diagnostic import Diagnostic, Label
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -21,13 +21,17 @@ def record(diagnostic: Diagnostic) -> dict[str, JsonValue]:
         "severity": diagnostic.severity,
         "message": diagnostic.message,
         "labels": [_label(label) for label in diagnostic.labels],
-        "help": [{"text": way.text, "set": dict(way.sets)} for way in diagnostic.help],
+        "help": [_way(way) for way in diagnostic.help],
     }
 
 
 def render_json(diagnostics: Iterable[Diagnostic]) -> str:
     """Return a JSON array of records, in ASCII, without a line break at the end."""
     return json.dumps([record(diagnostic) for diagnostic in diagnostics], indent=2)
+
+
+def _way(way: Help) -> JsonValue:
+    return {"text": way.text, "set": dict(way.sets), "rename": way.renamed or None, "remove": way.removes}
 
 
 def _label(label: Label) -> JsonValue:

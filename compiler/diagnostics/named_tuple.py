@@ -9,7 +9,7 @@ copies and pickles.  `_make`, `_asdict` and `__annotations__` as types are left 
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from typing import NamedTuple
@@ -22,21 +22,37 @@ else:
             if isinstance(bases[0], cls) and bases[0].__bases__ == (tuple,):
                 fields = tuple(space.get("__annotations__", ()))
                 space["_defaults"] = {field: space.pop(field) for field in fields if field in space}
+                space["_tails"] = _tails(fields, space["_defaults"])
                 space["_fields"] = space["__match_args__"] = fields
                 space["__slots__"] = ()
                 space |= {field: property(itemgetter(i)) for i, field in enumerate(fields)}
             return type.__new__(cls, name, bases, space)
+
+    def _tails(fields: tuple[str, ...], defaults: dict[str, Any]) -> dict[int, tuple[object, ...]]:
+        """What follows each number of values that may be given alone: the defaults of all other fields."""
+        found: dict[int, tuple[object, ...]] = {len(fields): ()}
+        for at in range(len(fields) - 1, -1, -1):
+            if fields[at] not in defaults:
+                break
+            found[at] = (defaults[fields[at]], *found[at + 1])
+        return found
 
     class NamedTuple(tuple, metaclass=_Declared):
         """Base of tuples whose places have names."""
 
         __slots__ = ()
         _fields = ()
+        _defaults: ClassVar[dict[str, object]] = {}
+        _tails: ClassVar[dict[int, tuple[object, ...]]] = {0: ()}
 
         def __new__(cls, *values: object, **named: object) -> Self:
-            if named or len(values) != len(cls._fields):
-                values = (*values, *cls._rest(len(values), named))
-            return tuple.__new__(cls, values)
+            given = len(values)
+            if not named:
+                rest = cls._tails.get(given)
+                if rest is None:
+                    cls._rest(given, named)
+                return tuple.__new__(cls, values + rest if rest else values)
+            return tuple.__new__(cls, (*values, *cls._rest(given, named)))
 
         @classmethod
         def _rest(cls, given: int, named: dict[str, object]) -> list[object]:
@@ -51,7 +67,10 @@ else:
             return [known[field] for field in wanted]
 
         def _replace(self, **changes: object) -> Self:
-            return type(self)(**{**dict(zip(self._fields, self, strict=True)), **changes})
+            values = [changes.pop(field, value) for field, value in zip(self._fields, self, strict=True)]
+            if changes:
+                raise TypeError(f"{type(self).__name__} has no place for {next(iter(changes))}")
+            return tuple.__new__(type(self), values)
 
         def __getnewargs__(self) -> tuple[object, ...]:
             return tuple(self)

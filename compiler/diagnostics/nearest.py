@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_MOST_CANDIDATES = 1_000
+
 
 def nearest_names(name: str, candidates: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return up to `most` candidates within a third of the name's length in edits, nearest first."""
+    """Return up to `most` candidates within a third of the name's length in edits, nearest first.
+
+    Among more than a thousand candidates none is looked for: that would take longer than all else.
+    """
     limit = max(1, (len(name) + 1) // 3)
-    scored = [(d, c) for c in set(candidates) if (d := edit_distance(name, c, limit=limit)) <= limit]
+    known = set(candidates)
+    if len(known) > _MOST_CANDIDATES:
+        return []
+    scored = [(d, c) for c in known if (d := edit_distance(name, c, limit=limit)) <= limit]
     return [c for _, c in sorted(scored)[:most]]
 
 

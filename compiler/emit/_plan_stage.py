@@ -100,8 +100,8 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
     if not stage.is_on("rollout"):
         return
     rollout = stage.below("rollout")
-    drops = rollout.raw("overlong_prompts") == "drop"
-    overlong = rollout("overlong_prompts", "dropped and counted" if drops else "an error")
+    fates = {"error": "an error", "drop": "dropped and counted", "truncate": "cut at the front and counted"}
+    overlong = rollout("overlong_prompts", fates[str(rollout.raw("overlong_prompts"))])
     stops = rollout("stop_token_ids")
     sheet.row(
         "rollout" if stage.has("train.steps_per_rollout") else "generation",

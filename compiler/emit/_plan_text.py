@@ -41,6 +41,7 @@ _MARKS: dict[OriginKind, Mark] = {
     "inherited": Mark("\x03", "*", "derived"),
     "assumed": Mark("\x04", "?", "assumed"),
     "override": Mark("\x05", "!", "--set"),
+    "shrunk": Mark("\x07", "%", "--shrink"),
 }
 
 

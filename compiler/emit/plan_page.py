@@ -6,25 +6,23 @@ waived with a reason by the test; values carry a mark unless the spec itself say
 
 from __future__ import annotations
 
+from typing import Never
+
+from compiler.emit._machine_picture import machine_picture
 from compiler.emit._plan_stage import write_stage
 from compiler.emit._plan_text import (
     WIDTH,
     Sheet,
     Values,
-    boxed,
     byte_size,
     counted,
     cut,
-    padded,
     said,
     sentence,
     shown,
-    text_width,
     wrapped,
 )
-from compiler.ir.experiment import Stage
-from compiler.ir.machine import Role
-from compiler.ir.openness import Off
+from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 
@@ -95,56 +93,44 @@ def _alphabet(model: Values) -> str:
 
 def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     cluster = values.below("cluster")
+    has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
+    each = f"{cluster('gpus_per_node')} each" if has_gpus else f"{cluster.count('cpu_threads', 'threads')} a process"
     sheet.row(
         "cluster",
-        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, "
-        f"{cluster.count('cpu_threads', 'threads')} a process, executor {values('run.executor')}",
+        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}, executor {values('run.executor')}",
     )
-    sheet.row("placement", values("placement.mode"))
-    sheet.drawing(["", *_picture(plan), ""])
+    sheet.row("placement", _sides(values.below("placement")) if has_gpus else values("placement.mode"))
+    if isinstance(plan.experiment.parallel, Parallel):
+        sheet.row("parallel", _axes(values.below("parallel"), plan.experiment.parallel))
+    sheet.drawing(["", *machine_picture(plan), ""])
     environment = plan.experiment.cluster.environment
     variables = (said(f"{variable.name}={variable.value}") for variable in environment)
     sheet.row("environment", "  ".join(variables) + cluster.mark("environment"))
     sheet.row("seed", values("run.seed", str(values.raw("run.seed"))))
     events = values("log.tensorboard", "TensorBoard events" if values.raw("log.tensorboard") else "no TensorBoard")
     sheet.row("log", f"{events}, {values.count('log.transcripts_per_step', 'transcripts')} of each step")
+    allowed = [f"{said(a.rule)}: {said(a.why)}" for a in plan.experiment.allow]
+    if allowed:
+        sheet.row("allowed", *allowed)
 
 
-def _picture(plan: Plan) -> list[str]:
-    """Who sits on which device: a box for each node, in it one for each device, in it a line for each actor."""
-    experiment = plan.experiment
-    roles = experiment.placement.roles
-    columns = zip(*(_cells(role, plan) for role in roles), strict=True)
-    widths = [max(text_width(cell) for cell in column) for column in columns]
-    lines: list[str] = []
-    for node in range(max(experiment.cluster.nodes, *(role.node + 1 for role in roles))):
-        here = [role for role in roles if role.node == node]
-        inside: list[str] = []
-        for device in dict.fromkeys(role.device for role in here):
-            rows = [_cells(role, plan) for role in here if role.device == device]
-            inside += boxed(
-                cut(said(device), 2 * _WIDEST_CELL), ["  ".join(map(padded, row, widths)).rstrip() for row in rows]
-            )
-        lines += boxed(f"node {node}", inside or ["nobody"])
-    return lines
+def _sides(placement: Values) -> str:
+    return sentence(
+        placement("mode"),
+        f"{placement.count('train_gpus', 'GPUs')} train",
+        f"{placement.count('rollout_gpus', 'GPUs')} generate, {placement('gpus_per_engine')} for each engine",
+    )
 
 
-def _cells(role: Role, plan: Plan) -> tuple[str, str, str, str]:
-    stages = [stage.name for stage in plan.experiment.stages if _works_in(role, stage)]
-    all_of_them = len(stages) == len(plan.experiment.stages)
-    when = "every stage" if all_of_them else ", ".join(said(name) for name in stages)
-    when = cut(when, _WIDEST_CELL) if len(plan.experiment.stages) > 1 else ""
-    return f"process {role.process}", role.role, cut(said(role.engine), _WIDEST_CELL), when
-
-
-def _works_in(role: Role, stage: Stage[object]) -> bool:
-    if role.role == "rollout":
-        return not isinstance(stage.rollout, Off) and stage.rollout.engine.name == role.engine
-    if role.role == "reward":
-        return not isinstance(stage.reward, Off) and stage.reward.name == role.engine
-    if role.role == "reference" and isinstance(stage.reference, Off):
-        return False
-    return stage.train.engine.name == role.engine
+def _axes(parallel: Values, axes: Parallel[Never]) -> str:
+    """The axes in the order of the mesh; those of size 1 that nobody wrote are left out."""
+    names = [name for name in ("dp", "tp", "pp", "vpp", "cp", "ep", "etp") if name == "dp" or getattr(axes, name) > 1]
+    parts = [f"{name} {parallel(name)}" for name in names]
+    parts += [f"sequence parallel {parallel('sp')}"] if axes.sp else []
+    for end in ("first", "last"):
+        if parallel.is_on(f"pp_{end}_layers"):
+            parts.append(f"{parallel(f'pp_{end}_layers')} layers on the {end} pipeline stage")
+    return sentence(*parts)
 
 
 def _memory(sheet: Sheet, plan: Plan) -> None:

@@ -1,7 +1,8 @@
-"""A spec with all that it uses: read, parsed, checked for cycles, and merged into one Value.
+"""A spec with all that it uses: read, checked for cycles, and merged into one Value.
 
-`use` leads to recipes, which lead to further recipes; `model.name = "//models:..."` leads to a model file.  Nothing
-else is read here: data, weights and custom code are not.
+`use` leads to recipes, which lead to further recipes; `model.name = "//models:..."` leads to a model file.  In a .star
+file both may be values that are there already: fragments.  Nothing else is read here: data, weights and custom code
+are not.
 """
 
 from __future__ import annotations
@@ -9,29 +10,46 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
+from compiler.frontend.choice import Chosen, choose
 from compiler.frontend.merge import merge
-from compiler.frontend.overrides import parse_overrides
-from compiler.frontend.read import read_source
-from compiler.frontend.roots import Place, check_marker, find_file, find_label, find_root
-from compiler.frontend.toml import parse
-from compiler.frontend.value import RECIPE, SPEC, Leaf, List, Node, Priority, Table, join_path, node_at
+from compiler.frontend.requirements import Requirement, read_requirements
+from compiler.frontend.roots import Place, find_file, find_label, find_model
+from compiler.frontend.session import Session
+from compiler.frontend.trees import restated_table
+from compiler.frontend.value import (
+    RECIPE,
+    SPEC,
+    Facts,
+    Fragment,
+    Leaf,
+    List,
+    Node,
+    Priority,
+    Table,
+    join_path,
+    node_at,
+)
 
 MAX_USE_DEPTH = 16
 MAX_FILES = 256
 
 _NOT_MODELS = ("off", "auto")
 
+_Target: TypeAlias = "Place | Fragment"
+_Key: TypeAlias = "Path | int"
+
 
 class Loaded(NamedTuple):
     """What a command line says, as one Value.
 
-    `sources` are all texts read, the spec first; `root` is the folder that paths may not leave; `name` is the spec
-    as the user gave it.
+    `sources` are all texts read, the spec first; `root` is the folder that paths may not leave; `name` is the file of
+    the spec as the user gave it; `requires` is what the spec and its recipes demand of the resolved experiment.
     """
 
     value: Table
@@ -39,155 +57,188 @@ class Loaded(NamedTuple):
     root: Path
     name: str
     folders: dict[SourceFile, Path]
+    requires: tuple[Requirement, ...] = ()
 
     def folder_of(self, source: SourceFile) -> Path:
         """Return the folder that relative paths in a text start from; for `--set` that of the spec."""
         return self.folders.get(source) or self.folders[self.sources[0]]
 
 
-def load(path: Path, overrides: Sequence[str], stdlib: Path, reporter: Reporter) -> Loaded | None:
+def load(
+    spec: Path | Chosen, overrides: Sequence[str], session: Session, reporter: Reporter, *, layers: Sequence[Table] = ()
+) -> Loaded | None:
     """Return the merged Value of a spec, its recipes, its model and `--set`, or None after reporting.
+
+    Args:
+        spec: a file; of a .star file with several experiments `FILE:NAME`.
+        layers: further tables, each with a priority of its own.
 
     None if a file cannot be had, since all that it would have said would be missed again later.  Disagreements
     (RLC0210) and overrides that make no sense (RLC011n) are reported, and the rest is returned.
     """
-    name = str(path)
-    try:
-        place = Place(Path(os.path.realpath(path)), name, find_root(path))
-    except ValueError as error:
-        reporter.add(Diagnostic("RLC0003", f"{name!r} is no path: {error}"))
+    chosen = spec if isinstance(spec, Chosen) else choose(spec)
+    place = session.place(chosen.path, reporter)
+    if place is None:
         return None
-    loading = _Loading(place, stdlib, reporter)
-    layers = loading.with_recipes()
-    check_marker(place, reporter)
-    layers += parse_overrides(overrides, reporter)
-    model = loading.model(layers)
+    loading = _Loading(place, session, reporter)
+    found = loading.with_recipes(chosen)
+    found += layers
+    if overrides:
+        from compiler.frontend.overrides import parse_overrides
+
+        found += parse_overrides(overrides, reporter)
+    found = loading.with_model(found)
     if loading.has_failed:
         return None
-    if model is not None:
-        layers.append(model)
-    folders = {document.table.span.file: document.place.path.parent for document in loading.documents.values()}
-    value = _with_stage_recipes(merge(layers, reporter), loading, folders)
+    value, added = _with_stage_recipes(merge(found, reporter), loading)
     if value is None:
         return None
-    sources = tuple(dict.fromkeys((*(table.span.file for table in layers), *folders)))
-    return Loaded(value, sources, place.root, name, folders)
+    requires = (*read_requirements(found, reporter), *added)
+    folders = {source: known.path.parent for source, known in session.places.items()}
+    sources = tuple(dict.fromkeys((*(table.span.file for table in found), *folders)))
+    return Loaded(value, sources, place.root, place.name, folders, requires)
 
 
-def _with_stage_recipes(value: Table, loading: _Loading, folders: dict[SourceFile, Path]) -> Table | None:
-    """Lay each stage over the recipes that it uses itself."""
+def _with_stage_recipes(value: Table, loading: _Loading) -> tuple[Table | None, list[Requirement]]:
+    """Lay each stage over the recipes that it uses itself; with what those require."""
     stages = value.entries.get("stages")
+    requires: list[Requirement] = []
     if stages is None or not isinstance(stages.node, List):
-        return value
+        return value, requires
     items: list[Node] = []
     for index, item in enumerate(stages.node.items):
         if not isinstance(item, Table) or "use" not in item.entries:
             items.append(item)
             continue
-        inner = _Loading(loading.spec, loading.stdlib, loading.reporter)
+        inner = _Loading(loading.spec, loading.session, loading.reporter)
         layers = inner.with_recipes(item)
         if inner.has_failed:
-            return None
-        folders.update({d.table.span.file: d.place.path.parent for d in inner.documents.values() if d.table != item})
+            return None, requires
         name = item.get("name")
         part = str(name.value) if isinstance(name, Leaf) else f"[{index}]"
         items.append(merge(layers, loading.reporter, at=join_path("stages", part))._replace(span=item.span))
+        requires += read_requirements(layers[1:], loading.reporter, stage=index)
     node = stages.node._replace(items=tuple(items))
-    return value._replace(entries={**value.entries, "stages": stages._replace(node=node)})
+    return value._replace(entries={**value.entries, "stages": stages._replace(node=node)}), requires
 
 
 class _Document(NamedTuple):
-    """A file of the graph of `use`, and its edges: where each stands, and the real path that it leads to."""
+    """A node of the graph of `use`, and its edges: where each stands, and the node that it leads to."""
 
     place: Place
     table: Table
-    uses: list[tuple[Span, Path]]
+    uses: list[tuple[Span, _Key]]
 
 
 class _Loading:
     """The files of one spec.  Each is read once, at its smallest distance from the spec."""
 
-    def __init__(self, spec: Place, stdlib: Path, reporter: Reporter) -> None:
+    def __init__(self, spec: Place, session: Session, reporter: Reporter) -> None:
         self.spec = spec
-        self.stdlib = stdlib
+        self.session = session
         self.reporter = reporter
-        self.documents: dict[Path, _Document] = {}
-        self.seen: set[Path] = set()
+        self.documents: dict[_Key, _Document] = {}
+        self.seen: set[_Key] = set()
         self.has_failed = False
 
-    def with_recipes(self, start: Table | None = None) -> list[Table]:
+    def with_recipes(self, start: Table | Chosen) -> list[Table]:
         """The spec and all recipes, breadth first, so that the nearest way to a recipe gives its depth.
 
-        With `start`, a stage of the spec takes the place of the whole of it.
+        Args:
+            start: a stage of the spec, which then takes the place of the whole of it, or the one that was chosen.
         """
-        waiting: list[tuple[Place, int, Span | None]] = [(self.spec, 0, None)]
+        waiting: list[tuple[_Target, int, Span | None]] = [(self.spec, 0, None)]
         self.seen.add(self.spec.path)
-        for place, depth, named_at in waiting:  # grows while it is read
+        for target, depth, named_at in waiting:  # grows while it is read
             if depth > MAX_USE_DEPTH or len(self.documents) >= MAX_FILES:
                 self.too_many(named_at)
                 break
-            priority = SPEC if depth == 0 else Priority(RECIPE.level, depth)
-            table = start if start is not None and depth == 0 else self.read(place, priority, named_at)
+            table = self.start(start) if depth == 0 else self.table(target, depth, named_at)
             if table is None:
+                self.has_failed = True
                 continue
+            place = target if isinstance(target, Place) else self.session.places[target.span.file]
             document = _Document(place, table, [])
-            self.documents[place.path] = document
-            for target, span in self.used_by(document):
-                document.uses.append((span, target.path))
-                if target.path not in self.seen:
-                    self.seen.add(target.path)
-                    waiting.append((target, depth + 1, span))
+            self.documents[_key(target)] = document
+            for used, span in self.used_by(document):
+                key = _key(used)
+                document.uses.append((span, key))
+                if key not in self.seen:
+                    self.seen.add(key)
+                    waiting.append((used, depth + 1, span))
         if self.spec.path in self.documents:
             self.find_cycles(self.spec.path, [], set())
         return [document.table for document in self.documents.values()]
 
-    def read(self, place: Place, priority: Priority, named_at: Span | None) -> Table | None:
-        source = read_source(place.path, place.name, named_at=named_at, reporter=self.reporter)
-        table = None if source is None else parse(source, priority, self.reporter)
-        if table is None:
-            self.has_failed = True
-        return table
+    def start(self, start: Table | Chosen) -> Table | None:
+        if isinstance(start, Table):
+            return start
+        if self.spec.path.suffix != ".star":
+            found = self.session.trees(self.spec, named_at=None, reporter=self.reporter)
+            return None if found is None else found.table(SPEC)
+        spec = self.session.spec(self.spec, reporter=self.reporter)
+        return None if spec is None else spec.experiment(start.name, self.spec.name, self.reporter)
 
-    def used_by(self, document: _Document) -> list[tuple[Place, Span]]:
+    def table(self, target: _Target, depth: int, named_at: Span | None) -> Table | None:
+        priority = Priority(RECIPE.level, depth)
+        if isinstance(target, Fragment):
+            return restated_table(target, priority)
+        found = self.session.trees(target, named_at=named_at, reporter=self.reporter)
+        return None if found is None else found.table(priority)
+
+    def used_by(self, document: _Document) -> list[tuple[_Target, Span]]:
         used = document.table.get("use")
         if used is None:
             return []
-        places: list[tuple[Place, Span]] = []
+        targets: list[tuple[_Target, Span]] = []
         for item in used.items if isinstance(used, List) else (used,):
             if item is used:
                 self.malformed_use(item)
                 continue
-            place = self.target(item, document.place)
-            if place is not None:
-                places.append((place, item.span))
+            target = item if isinstance(item, Fragment) else self.file(item, document.place)
+            if target is not None:
+                targets.append((target, item.span))
             else:
                 self.has_failed = True
-        return places
+        return targets
 
-    def target(self, item: Node, named_in: Place) -> Place | None:
+    def file(self, item: Node, named_in: Place) -> Place | None:
         if not isinstance(item, Leaf) or not isinstance(item.value, str) or not item.value.isprintable():
             self.malformed_use(item)
             return None
         if item.value.startswith("//"):
-            return find_label(item.value, item.span, kind="recipes", stdlib=self.stdlib, reporter=self.reporter)
+            stdlib = self.session.stdlib
+            return find_label(item.value, item.span, kind="recipes", stdlib=stdlib, reporter=self.reporter)
         if not item.value.endswith((".toml", ".star")):
             self.malformed_use(item)
             return None
+        named_in = self.session.places.get(item.span.file, named_in)
         return find_file(item.value, item.span, named_in=named_in, reporter=self.reporter)
 
-    def model(self, layers: Sequence[Table]) -> Table | None:
-        """The model file that the strongest `model.name` asks for."""
-        names = [node for table in layers if (node := node_at(table, "model", "name")) is not None]
+    def with_model(self, layers: Sequence[Table]) -> list[Table]:
+        """The layers with the facts of one model: that which the strongest `model.name` asks for."""
+        facts = [table for table in layers if isinstance(table, Facts)]
+        others = [table for table in layers if not isinstance(table, Facts)]
+        names = [node for table in others if (node := node_at(table, "model", "name")) is not None]
         name = max(names, key=lambda node: node.priority.strength, default=None)
         if not isinstance(name, Leaf) or not isinstance(name.value, str) or name.value in _NOT_MODELS:
-            return None
-        place = find_label(name.value, name.span, kind="models", stdlib=self.stdlib, reporter=self.reporter)
-        if place is None:
-            self.has_failed = True
-            return None
-        table = self.read(place, Priority(RECIPE.level, name.priority.depth + 1), name.span)
-        if table is not None and self.is_model(table, place):
-            return table
+            return [*others, *(_without_name(table) for table in facts)]
+        of_it = [table for table in facts if isinstance(it := table.get("name"), Leaf) and it.value == name.value]
+        if of_it:
+            return [*others, *(_without_name(table) for table in of_it)]
+        model = self.model(name.value, name)
+        return others if model is None else [*others, model]
+
+    def model(self, label: str, name: Leaf) -> Table | None:
+        found = find_model(label, name.span, stdlib=self.session.stdlib, reporter=self.reporter)
+        if found is not None:
+            place, symbol = found
+            trees = self.session.trees(place, named_at=name.span, reporter=self.reporter, symbol=symbol)
+            table = None if trees is None else trees.table(Priority(RECIPE.level, name.priority.depth + 1))
+            if isinstance(table, Facts):
+                return _without_name(table)
+            if table is not None and self.is_model(table, place):
+                return table
         self.has_failed = True
         return None
 
@@ -203,19 +254,21 @@ class _Loading:
             return False
         return True
 
-    def find_cycles(self, path: Path, chain: list[tuple[Path, Span]], done: set[Path]) -> None:
+    def find_cycles(self, key: _Key, chain: list[tuple[_Key, Span]], done: set[_Key]) -> None:
         """Walk the graph depth first; an edge back into the chain closes a cycle."""
-        done.add(path)
+        done.add(key)
         on_the_way = [self.spec.path, *(target for target, _ in chain)]
-        for span, target in self.documents[path].uses:
+        for span, target in self.documents[key].uses:
             if target in on_the_way:
                 start = on_the_way.index(target)
                 self.cycle([*chain[start:], (target, span)])
             elif target in self.documents and target not in done:
                 self.find_cycles(target, [*chain, (target, span)], done)
 
-    def cycle(self, edges: Sequence[tuple[Path, Span]]) -> None:
+    def cycle(self, edges: Sequence[tuple[_Key, Span]]) -> None:
         self.has_failed = True
+        # A fragment stands in the file that makes it: what it uses, that file uses.
+        edges = [edge for edge in edges if isinstance(edge[0], Path)]
         names = [self.documents[target].place.name for target, _ in edges]
         labels = [Label(span, f"uses {name}") for (_, span), name in zip(edges, names, strict=True)]
         labels[-1] = labels[-1]._replace(text=f"uses {names[-1]} again", is_primary=True)
@@ -230,13 +283,28 @@ class _Loading:
 
     def malformed_use(self, node: Node) -> None:
         self.has_failed = True
-        label = Label(node.span, "expected a label //recipes:NAME, or a path that ends in .toml", is_primary=True)
         text, example = "", '["//recipes:NAME", "base.toml"]'
         if isinstance(node, Leaf) and isinstance(node.value, str):
             text = node.value.removeprefix("//recipes:")
-        if os.path.isfile(self.stdlib / "recipes" / f"{text}.toml") and text.isidentifier():
+        recipes = self.session.stdlib / "recipes"
+        if text.isidentifier() and any(os.path.isfile(recipes / f"{text}{end}") for end in (".toml", ".star")):
             example = f'["//recipes:{text}"]'
-        elif text.endswith(".toml") and text.isprintable():
+        elif text.endswith((".toml", ".star")) and text.isprintable():
             example = f'["{text}"]'
+        what = "expected a label //recipes:NAME, or a path that ends in .toml or .star"
         advice = Help(f"write use = {example}")
-        self.reporter.add(Diagnostic("RLC0015", "`use` is a list of labels and paths", (label,), (advice,)))
+        diagnostic = Diagnostic(
+            "RLC0015", "`use` is a list of labels and paths", (Label(node.span, what, True),), (advice,)
+        )
+        self.reporter.add(diagnostic)
+
+
+def _key(target: _Target) -> _Key:
+    """What tells a node of the graph apart: a file by its path, a fragment by being this one."""
+    return target.path if isinstance(target, Place) else id(target.entries)
+
+
+def _without_name(facts: Table) -> Table:
+    model = facts.entries.get("model")
+    entries = {} if model is None else {"model": model}
+    return Table(entries, facts.span, facts.priority, facts.shadowed, facts.calls)

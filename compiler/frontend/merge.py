@@ -9,11 +9,15 @@ A `--set` table laid over a list addresses its elements, by index (`stages[0]`) 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.value import OVERRIDE, Entry, Leaf, List, Node, Table, join_path, same_value
+from compiler.ir.subject import toml_literal
+
+ADDED_UP: Final = frozenset(("use", "require"))
 
 _STAGES = "stages"
 
@@ -24,11 +28,11 @@ def merge(layers: Sequence[Table], reporter: Reporter, *, at: str = "") -> Table
     Args:
         at: the path of the tables, where they are those of a stage.
 
-    `use` at the root is left out.  Reports RLC0210 (equally strong sources disagree) and RLC0112 (`--set` addresses
-    an element that is not there).
+    `use` and `require` at the root are left out: they add up, and say nothing about fields.  Reports RLC0210 (equally
+    strong sources disagree) and RLC0112 (`--set` addresses an element that is not there).
     """
     ordered = sorted(layers, key=_strength, reverse=True)
-    return _Merger(reporter).tables(ordered, at, skipping="use")
+    return _Merger(reporter).tables(ordered, at, skipping=ADDED_UP)
 
 
 class _Merger:
@@ -37,33 +41,35 @@ class _Merger:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
 
-    def tables(self, ordered: Sequence[Table], path: str, *, skipping: str | None = None) -> Table:
+    def tables(self, ordered: Sequence[Table], path: str, *, skipping: frozenset[str] = frozenset()) -> Table:
         """Merge by key; the tables come strongest first."""
         first = ordered[0]
-        if len(ordered) == 1 and first.priority != OVERRIDE and skipping not in first.entries:
+        if len(ordered) == 1 and not first.priority.addresses_elements and skipping.isdisjoint(first.entries):
             return first
         spans: dict[str, Entry] = {}
         found: dict[str, list[Node]] = {}
         for table in ordered:
             for key, entry in table.entries.items():
-                if key != skipping:
+                if key not in skipping:
                     spans.setdefault(key, entry)
                     found.setdefault(key, []).append(entry.node)
         entries: dict[str, Entry] = {}
         for key, nodes in found.items():
-            if _index(key) is not None and nodes[0].priority == OVERRIDE:
+            if _index(key) is not None and nodes[0].priority.addresses_elements:
                 self.not_a_list(path, spans[key])
                 continue
-            if join_path(path, key) == _STAGES and all(n.priority == OVERRIDE and isinstance(n, Table) for n in nodes):
+            if join_path(path, key) == _STAGES and all(
+                n.priority.addresses_elements and isinstance(n, Table) for n in nodes
+            ):
                 self.no_stages(nodes)
                 continue
             entries[key] = Entry(spans[key].key_span, self.nodes(nodes, join_path(path, key)))
-        return Table(entries, first.span, first.priority, first.shadowed)
+        return Table(entries, first.span, first.priority, first.shadowed, first.calls)
 
     def nodes(self, ordered: Sequence[Node], path: str) -> Node:
         """Decide between nodes of different sources, strongest first."""
         first = ordered[0]
-        if len(ordered) == 1 and (first.priority != OVERRIDE or isinstance(first, Leaf)):
+        if len(ordered) == 1 and (not first.priority.addresses_elements or isinstance(first, Leaf)):
             return first
         if isinstance(first, Table):
             return self.over_others(first, ordered, path)
@@ -78,14 +84,14 @@ class _Merger:
         below = ordered[cut:]
         if below and _strength(below[0]) == _strength(tables[-1]):
             self.check_agreement(tables[-1], [n for n in below if _strength(n) == _strength(tables[-1])], path)
-        elif below and isinstance(below[0], List) and tables[-1].priority == OVERRIDE:
+        elif below and isinstance(below[0], List) and tables[-1].priority.addresses_elements:
             winner = self.nodes(below, path)
             return self.patched(winner, tables, path) if isinstance(winner, List) else winner
         merged = self.tables(tables, path)
         return merged._replace(shadowed=(*merged.shadowed, *below)) if below else merged
 
     def patched(self, under: List, patches: Sequence[Table], path: str) -> List:
-        """Lay `--set` tables over the elements of a list."""
+        """Lay tables of the command line over the elements of a list."""
         chosen: dict[int, list[Node]] = {}
         for patch in patches:
             for key, entry in patch.entries.items():
@@ -145,11 +151,19 @@ def _disagreement(first: Node, other: Node, path: str) -> Diagnostic:
     if first.priority == OVERRIDE:
         advice = Help(f"give --set {path} once")
     else:
-        sets = ((path, first.span.text),) if isinstance(first, Leaf) else ()
-        text = f"set {path} = {first.span.text}" if sets else f"write {path} there"
+        literal = _literal(first)
+        sets = ((path, literal),) if literal else ()
+        text = f"set {path} = {literal}" if sets else f"write {path} there"
         advice = Help(f"decide in the experiment: {text}", sets)
     message = f"{path} is set to two values of equal priority"
     return Diagnostic("RLC0210", message, labels, (advice,), rule="CFG-04", paths=(path,))
+
+
+def _literal(node: Node) -> str:
+    """A single value as TOML writes it; in a .star file its text may be any expression."""
+    if not isinstance(node, Leaf):
+        return ""
+    return toml_literal(node.value) if node.source.name.endswith(".star") else node.span.text
 
 
 def _strength(node: Node) -> tuple[int, int]:

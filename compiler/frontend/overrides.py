@@ -15,7 +15,8 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.nesting import MAX_DEPTH
-from compiler.frontend.toml import parse, source_file
+from compiler.frontend.source_text import source_file
+from compiler.frontend.toml import parse
 from compiler.frontend.value import OVERRIDE, Entry, Leaf, Node, Table
 
 NAME = "--set"

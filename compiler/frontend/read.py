@@ -1,6 +1,6 @@
 """A file of a spec, read: bytes to a SourceFile, with a code for each way in which that fails.
 
-Only the bytes are judged here; `toml` judges the text.
+Only the bytes are judged here; what they say is for `toml` and `starlark`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
-from compiler.frontend.toml import source_file
+from compiler.frontend.source_text import source_file
 
 MAX_BYTES = 2**20
+SUFFIXES = (".toml", ".star")
 
 _BOM = b"\xef\xbb\xbf"
 
 
 def read_source(path: Path, name: str, *, named_at: Span | None, reporter: Reporter) -> SourceFile | None:
-    """Return the text of a TOML file, or None after reporting.
+    """Return the text of a .toml or .star file, or None after reporting.
 
     Args:
         name: what the file is called in messages.
         named_at: where a spec names it; None for the file of the command line.
 
     Reports RLC0001 (missing), RLC0002 (a directory), RLC0003 (unreadable), RLC0004 (empty), RLC0005 (binary),
-    RLC0006 (not UTF-8), RLC0007 (neither .toml nor .star, or .star, which is not read yet), RLC0008 (too large).
+    RLC0006 (not UTF-8), RLC0007 (neither .toml nor .star), RLC0008 (too large).
     """
     labels = () if named_at is None else (Label(named_at, "named here", is_primary=True),)
     data = _data(path, name, labels)
@@ -48,7 +49,7 @@ def missing_file(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnostic
     folder = path.parent
     try:
         with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if e.name.endswith((".toml", ".star")))
+            names = sorted(e.name for e in entries if e.name.endswith(SUFFIXES))
     except OSError:
         where = Help(f"there is no folder {os.path.dirname(name) or '.'}")
         return Diagnostic("RLC0001", f"there is no file {name}", labels, (where,))
@@ -72,8 +73,9 @@ def _data(path: Path, name: str, labels: tuple[Label, ...]) -> bytes | Diagnosti
             return _is_directory(path, name, labels)
         if not stat.S_ISREG(status.st_mode):
             return Diagnostic("RLC0003", f"{name} is not a regular file", labels)
-        if path.suffix != ".toml":
-            return _wrong_suffix(path, name, labels)
+        if path.suffix not in SUFFIXES:
+            advice = (Help("only files that end in .toml or .star are read"),)
+            return Diagnostic("RLC0007", f"{name} is neither TOML nor Starlark by its name", labels, advice)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
@@ -94,18 +96,11 @@ def _data(path: Path, name: str, labels: tuple[Label, ...]) -> bytes | Diagnosti
 
 def _is_directory(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnostic:
     try:
-        inside = sorted(n for n in os.listdir(path) if n.endswith(".toml") and n != "rlc.toml")
+        inside = sorted(n for n in os.listdir(path) if n.endswith(SUFFIXES) and n != "rlc.toml")
     except OSError:
         return Diagnostic("RLC0002", f"{name} is a directory", labels)
     advice = tuple(Help(f"name a file: {_as_written(os.path.join(name, n), labels)}") for n in inside[:3])
     return Diagnostic("RLC0002", f"{name} is a directory", labels, advice)
-
-
-def _wrong_suffix(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnostic:
-    if path.suffix == ".star":
-        return Diagnostic("RLC0007", f"{name} is Starlark, which this version does not read; it reads .toml", labels)
-    advice = (Help("only files that end in .toml are read"),)
-    return Diagnostic("RLC0007", f"{name} is no TOML file by its name", labels, advice)
 
 
 def _bad_utf8(name: str, data: bytes, at: int) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""From TOML text to Value.
+"""From TOML text to a tree.
 
 tomli decides validity and values, `toml_spans` finds the places, and this file joins the two.
 """
@@ -13,20 +13,16 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.nesting import MAX_DEPTH, find_too_deep
+from compiler.frontend.source_text import BOM, source_file
 from compiler.frontend.toml_errors import syntax_error
 from compiler.frontend.toml_spans import Mark, locate
-from compiler.frontend.value import Entry, Leaf, List, Node, Priority, Table
+from compiler.frontend.trees import LEAF, LIST, TABLE, Tree, TreeEntry, Trees
+from compiler.frontend.value import Priority, Table
 
 if TYPE_CHECKING:
     from compiler.frontend.value import Scalar
 
 _INT64 = 2**63
-_BOM = "\ufeff"
-
-
-def source_file(name: str, text: str) -> SourceFile:
-    """Return a source as spans count it: without a byte-order mark, and with single line feeds."""
-    return SourceFile(name, text.removeprefix(_BOM).replace("\r\n", "\n"))
 
 
 def parse(source: SourceFile, priority: Priority, reporter: Reporter) -> Table | None:
@@ -34,17 +30,23 @@ def parse(source: SourceFile, priority: Priority, reporter: Reporter) -> Table |
 
     Reports RLC0101 (syntax), RLC0102 (a name defined twice), RLC0103 (nested too deeply), RLC0104 (integer range).
     """
-    if source.text.startswith(_BOM) or "\r\n" in source.text:
+    if source.text.startswith(BOM) or "\r\n" in source.text:
         source = source_file(source.name, source.text)
+    tree = parse_tree(source, reporter)
+    return None if tree is None else Trees((source,), tree).table(priority)
+
+
+def parse_tree(source: SourceFile, reporter: Reporter) -> Tree | None:
+    """Return the tree of a text as `source_file` makes it, or None after reporting as `parse` does."""
     try:
-        return _parsed(source, priority)
+        return _parsed(source)
     except SpecError as error:
         for diagnostic in error.diagnostics:
             reporter.add(diagnostic)
         return None
 
 
-def _parsed(source: SourceFile, priority: Priority) -> Table:
+def _parsed(source: SourceFile) -> Tree:
     too_deep = find_too_deep(source.text)
     if too_deep is not None:
         raise _too_deep(Span(source, too_deep, too_deep + 1))
@@ -54,38 +56,26 @@ def _parsed(source: SourceFile, priority: Priority) -> Table:
         raise SpecError(syntax_error(source, error.msg, error.pos)) from None
     except ValueError:  # int() refuses more digits than sys.get_int_max_str_digits()
         raise _too_big(_longest_scalar(locate(source.text).root, source)) from None
-    root = locate(source.text).root
-    return cast("Table", _Joiner(source, priority).node(values, root, 0))
+    return _joined(values, locate(source.text).root, 0, source)
 
 
-class _Joiner:
-    """Joins values and marks of one source."""
-
-    __slots__ = ("priority", "source")
-
-    def __init__(self, source: SourceFile, priority: Priority) -> None:
-        self.source = source
-        self.priority = priority
-
-    def node(self, value: object, mark: Mark, depth: int) -> Node:
-        span = Span(self.source, mark.start, mark.end)
-        if depth > MAX_DEPTH:
-            raise _too_deep(span)
-        if isinstance(value, dict):
-            return Table(self.entries(value, mark, depth + 1), span, self.priority)
-        if isinstance(value, list):
-            pairs = zip(value, mark.items, strict=True)
-            return List(tuple([self.node(v, m, depth + 1) for v, m in pairs]), span, self.priority)
-        if type(value) is int and not -_INT64 <= value < _INT64:
-            raise _too_big(span)
-        return Leaf(cast("Scalar", value), span, self.priority)
-
-    def entries(self, values: dict[str, object], mark: Mark, depth: int) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        for key, value in values.items():
+def _joined(value: object, mark: Mark, depth: int, source: SourceFile) -> Tree:
+    """The tree of a value at its place."""
+    start, end = mark.start, mark.end
+    if depth > MAX_DEPTH:
+        raise _too_deep(Span(source, start, end))
+    if isinstance(value, dict):
+        entries: list[TreeEntry] = []
+        for key, inner in value.items():
             place = mark.members[key]
-            entries[key] = Entry(Span(self.source, place.key_start, place.key_end), self.node(value, place, depth))
-        return entries
+            entries.append((key, place.key_start, place.key_end, _joined(inner, place, depth + 1, source)))
+        return TABLE, start, end, tuple(entries), 0, ()
+    if isinstance(value, list):
+        pairs = zip(value, mark.items, strict=True)
+        return LIST, start, end, tuple([_joined(v, m, depth + 1, source) for v, m in pairs]), 0, ()
+    if type(value) is int and not -_INT64 <= value < _INT64:
+        raise _too_big(Span(source, start, end))
+    return LEAF, start, end, cast("Scalar", value), 0, ()
 
 
 def _too_deep(span: Span) -> SpecError:

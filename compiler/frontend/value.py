@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
+from compiler.ir.provenance import Call
 
 if TYPE_CHECKING:
     from datetime import date, datetime, time
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Priority(NamedTuple):
-    """How strongly something is said: one of four named levels and, among recipes, the distance to the experiment.
+    """How strongly something is said: one of five named levels and, among recipes, the distance to the experiment.
 
     `depth` is 1 for a recipe that the experiment uses, 2 for a recipe of that recipe, and so on; 0 elsewhere.
     """
@@ -34,22 +35,32 @@ class Priority(NamedTuple):
     @property
     def label(self) -> str:
         """The level in words."""
-        return ("schema default", "recipe", "experiment", "--set")[self.level]
+        return ("schema default", "recipe", "experiment", "--shrink", "--set")[self.level]
+
+    @property
+    def addresses_elements(self) -> bool:
+        """Whether what is said comes from a command line, which changes elements of lists one by one."""
+        return self.level >= SHRUNK.level
 
 
 DEFAULT: Final = Priority(0)
 RECIPE: Final = Priority(1, 1)
 SPEC: Final = Priority(2)
-OVERRIDE: Final = Priority(3)
+SHRUNK: Final = Priority(3)
+OVERRIDE: Final = Priority(4)
 
 
 class Leaf(NamedTuple):
-    """A single value.  `shadowed` holds what lost against it, the strongest first."""
+    """A single value.
+
+    `shadowed` holds what lost against it, the strongest first; `calls` are those of a .star file that lead to it.
+    """
 
     value: Scalar
     span: Span
     priority: Priority
     shadowed: tuple[Node, ...] = ()
+    calls: tuple[Call, ...] = ()
 
     @property
     def source(self) -> SourceFile:
@@ -64,6 +75,7 @@ class List(NamedTuple):
     span: Span
     priority: Priority
     shadowed: tuple[Node, ...] = ()
+    calls: tuple[Call, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -84,11 +96,20 @@ class Table(NamedTuple):
     span: Span
     priority: Priority
     shadowed: tuple[Node, ...] = ()
+    calls: tuple[Call, ...] = ()
 
     def get(self, key: str) -> Node | None:
         """Return what a key holds, or None."""
         entry = self.entries.get(key)
         return None if entry is None else entry.node
+
+
+class Fragment(Table):
+    """A table in the list `use` of a .star file: a partial experiment, with a `use` of its own."""
+
+
+class Facts(Fragment):
+    """A fragment that holds the facts of a model; its `name` is no field, but says of which model."""
 
 
 Node: TypeAlias = Leaf | List | Table

@@ -26,10 +26,39 @@ class AlgorithmEntry(NamedTuple):
     summary: str
 
 
-class TargetEntry(NamedTuple):
-    """A kind of machine.
+class Gpu(NamedTuple):
+    """A GPU of stdlib/hardware: memory in GiB, rates as their publishers give them, zero where nobody does.
 
-    `executes_*` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
+    `scaleup_gpus` are reached at `scaleup_gb_per_s` in each direction, others through a network card.
+    """
+
+    name: str
+    vendor: str
+    memory_gib: float
+    memory_tb_per_s: float
+    bf16_tflops: float
+    fp8_tflops: float
+    fp4_tflops: float
+    scaleup_gb_per_s: float
+    scaleup_gpus: int
+    gpus_per_node: int
+    nic_gbit_per_s: float
+    source: str
+
+
+class Limit(NamedTuple):
+    """Something that an engine does not do together with something else: `when` are settings, all of which hold."""
+
+    when: tuple[tuple[str, object], ...]
+    verdict: Literal["forbidden", "ignored", "unproven"]
+    why: str
+    source: str
+
+
+class TargetEntry(NamedTuple):
+    """A kind of machine; `vendor` is whose GPUs it has, or nothing.
+
+    `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
     """
 
     name: str
@@ -40,10 +69,16 @@ class TargetEntry(NamedTuple):
     families: tuple[str, ...]
     executors: tuple[str, ...]
     environment: Callable[[Cluster[Auto]], tuple[EnvironmentVariable, ...]]
+    vendor: str = ""
+    limits: tuple[Limit, ...] = ()
 
 
 class Catalogue(NamedTuple):
-    """Names that an experiment may use, and how to load what they stand for."""
+    """Names that an experiment may use, and how to load what they stand for.
+
+    `cache` is a folder for what the front end makes of texts; without one it keeps nothing between runs.  `policies`
+    are files that every plan must satisfy, beside those that its root names.
+    """
 
     stdlib: Path
     algorithms: tuple[str, ...]
@@ -51,6 +86,9 @@ class Catalogue(NamedTuple):
     targets: tuple[str, ...]
     load_algorithm: Callable[[str], AlgorithmEntry]
     load_target: Callable[[str], TargetEntry]
+    cache: Path | None = None
+    policies: tuple[Path, ...] = ()
+    load_hardware: Callable[[], dict[str, Gpu]] = dict
 
     def params_of(self, name: str) -> type[AlgorithmParams[Auto]]:
         """Return the Params record of an algorithm.  Raises: ValueError if there is no such algorithm."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Generic, Literal
 
 from compiler.ir.algorithm import AlgorithmParams
+from compiler.ir.allowance import Allowance
 from compiler.ir.data import Checkpoint, Data, Eval, Until
-from compiler.ir.machine import Cluster, Log, Placement, Run, StageRun
+from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
@@ -22,7 +23,14 @@ IMPLICIT_STAGE = "main"
 class Schedule(Record):
     """[schedule]: the loop of a stage."""
 
-    mode: Literal["sync"] = setting("Whether sampling waits for training.", default="sync")
+    mode: Literal["sync", "async"] = setting("Whether sampling waits for training.", default="sync")
+    max_staleness: int = setting(
+        "Weight updates by which the weights that sampled may be behind those that are trained.",
+        default=1,
+        unit="weight updates",
+        ge=1,
+        read_if=("mode", ("async",)),
+    )
 
 
 class Seeds(Record):
@@ -78,7 +86,11 @@ class Experiment(Record, Generic[A]):
     name: str = setting("What the experiment is called; also its run directory.")
     model: Model[A] = setting("The network.")
     cluster: Cluster[A] = setting("The machine.")
-    placement: Placement[A] = setting("Who sits where.")
+    placement: Placement[A] | GpuPlacement[A] = setting("Who sits where.")
+    parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
+    allow: tuple[Allowance, ...] = setting(
+        "Rules that this experiment breaks on purpose, each with the reason.", default=(), in_hash=False
+    )
     stages: tuple[Stage[A], ...] = setting("The trainings, in order.", default=())

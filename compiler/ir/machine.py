@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Generic, Literal
 
-from compiler.ir.openness import A
+from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
+
+GPU_TARGETS = ("cuda", "rocm")
 
 
 class EnvironmentVariable(Record):
@@ -20,13 +22,21 @@ class Cluster(Record, Generic[A]):
 
     target: str = setting("The kind of machine: a folder of targets/.")
     nodes: int = setting("Machines.", default=1, unit="nodes", ge=1)
+    gpus_per_node: str | Off = setting(
+        "The GPUs of one machine, how many and which: `8xH100-80-SXM`.  `rlc hardware` lists the names.",
+        default=OFF,
+        read_if=("target", GPU_TARGETS),
+    )
     cpu_threads: int = setting(
         "Threads of one process; results are reproducible bit by bit only for the same number.",
         default=2,
         unit="threads",
         ge=1,
         le=1024,
+        read_if=("target", ("cpu",)),
     )
+    gpu: str | Off | A = setting("The GPU, by its name in stdlib/hardware.", derived=True)
+    num_gpus: int | A = setting("GPUs of all machines.", derived=True, unit="GPUs")
     environment: tuple[EnvironmentVariable, ...] | A = setting(
         "What every process finds in its environment.", derived=True
     )
@@ -52,6 +62,34 @@ class Placement(Record, Generic[A]):
         "Whether rollout and training share their devices or have devices of their own.", default="colocate"
     )
     roles: tuple[Role, ...] | A = setting("Every actor, with its device.", derived=True)
+
+
+class GpuPlacement(Placement[A]):
+    """[placement] of a target with GPUs: how many each side has."""
+
+    train_gpus: int | A = setting("GPUs that train; all of them where both sides share.", unit="GPUs", ge=1)
+    rollout_gpus: int | A = setting("GPUs that generate; all of them where both sides share.", unit="GPUs", ge=1)
+    gpus_per_engine: int = setting(
+        "GPUs of one rollout engine, over which it splits every layer.", default=1, unit="GPUs", ge=1
+    )
+
+
+class Parallel(Record, Generic[A]):
+    """[parallel]: how one copy of the trained model is spread over GPUs.
+
+    Training GPUs = dp x tp x pp x cp; within a pipeline stage they are also edp x ep x etp, for experts.
+    """
+
+    tp: int | A = setting("Tensor parallelism: GPUs that split every layer.", unit="GPUs", ge=1, assumed=1)
+    sp: bool | A = setting("Whether the tensor-parallel GPUs split the sequence too, outside of attention.")
+    pp: int | A = setting("Pipeline parallelism: groups of layers, one after another.", unit="stages", ge=1, assumed=1)
+    vpp: int = setting("Groups of layers that one pipeline stage interleaves.", default=1, unit="groups", ge=1)
+    pp_first_layers: int | Off = setting("Layers of the first pipeline stage.", default=OFF, unit="layers", ge=1)
+    pp_last_layers: int | Off = setting("Layers of the last pipeline stage.", default=OFF, unit="layers", ge=1)
+    cp: int | A = setting("Context parallelism: GPUs that split every sequence.", unit="GPUs", ge=1, assumed=1)
+    ep: int | A = setting("Expert parallelism: GPUs that share the experts of a layer.", unit="GPUs", ge=1, assumed=1)
+    etp: int | A = setting("Tensor parallelism of one expert.", unit="GPUs", ge=1, assumed=1)
+    dp: int | A = setting("Data parallelism: copies of the model, each with its share of a batch.", unit="copies", ge=1)
 
 
 class Run(Record):

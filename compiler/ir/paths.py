@@ -56,18 +56,25 @@ def fields_on_the_way(record: Record, path: str) -> Iterator[Field]:
         at = _child(at, part)
 
 
-def leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield every leaf with its path, in declared order; a tuple of plain values is one leaf."""
+def leaves(record: Record) -> list[tuple[str, object]]:
+    """Return every leaf with its path, in declared order; a tuple of plain values is one leaf."""
+    found: list[tuple[str, object]] = []
+    _add_leaves(record, "", found)
+    return found
+
+
+def _add_leaves(record: Record, prefix: str, found: list[tuple[str, object]]) -> None:
+    """Add the leaves of a record; a prefix ends in its dot."""
+    values = record.__dict__
     for name, field in type(record).fields().items():
-        value = record.__dict__[name]
-        path = prefix if field.spread else f"{prefix}.{name}".lstrip(".")
+        value = values[name]
         if isinstance(value, Record):
-            yield from leaves(value, path)
+            _add_leaves(value, prefix if field.spread else f"{prefix}{name}.", found)
         elif isinstance(value, tuple) and value and isinstance(value[0], Record):
             for index, item in enumerate(value):
-                yield from leaves(item, f"{path}.{index}")
+                _add_leaves(item, f"{prefix}{name}.{index}.", found)
         else:
-            yield path, value
+            found.append((prefix + name, value))
 
 
 def _child(at: object, part: str) -> object:

@@ -12,15 +12,23 @@ from typing import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
-OriginKind = Literal["default", "assumed", "recipe", "spec", "override", "derived", "inherited"]
+OriginKind = Literal["default", "assumed", "recipe", "spec", "shrunk", "override", "derived", "inherited"]
 WRITTEN: tuple[OriginKind, ...] = ("spec", "override")
+
+
+class Call(NamedTuple):
+    """A call in a .star file on the way to a value: the function, and where it is called."""
+
+    function: str
+    span: Span
 
 
 class Origin(NamedTuple):
     """How one value came about.
 
     `span` is the text of a written value, `key` that of its key; `by` names the pass or equation that derived it,
-    `inputs` the paths it was derived from; `shadowed` are written values of lower priority that lost.
+    `inputs` the paths it was derived from; `shadowed` are written values of lower priority that lost; `calls` lead from
+    the top of a .star file to where the value is written, the outermost first.
     """
 
     kind: OriginKind
@@ -29,6 +37,7 @@ class Origin(NamedTuple):
     by: str = ""
     inputs: tuple[str, ...] = ()
     shadowed: tuple[Origin, ...] = ()
+    calls: tuple[Call, ...] = ()
 
     @property
     def is_written(self) -> bool:

@@ -31,8 +31,10 @@ class Generation(Record, Generic[A]):
     max_prompt_tokens: Tokens | A = setting("Longest prompt.", unit="tokens", ge=1)
     max_response_tokens: Tokens = setting("Longest response.", unit="tokens", ge=1)
     max_context_tokens: Tokens | A = setting("Longest prompt and response together.", unit="tokens", ge=2)
-    overlong_prompts: Literal["error", "drop"] = setting(
-        "What happens to a prompt above max_prompt_tokens; dropped rows are counted.", default="error"
+    overlong_prompts: Literal["error", "drop", "truncate"] = setting(
+        "What happens to a prompt above max_prompt_tokens: it is refused, left out, or keeps its last tokens; rows "
+        "that were left out or cut are counted.",
+        default="error",
     )
     stop_token_ids: tuple[int, ...] = setting(
         "Tokens that end a response, beside the tokenizer's own end of sequence.", default=()

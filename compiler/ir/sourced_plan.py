@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.plan import Plan
 from compiler.ir.provenance import Origin
+from compiler.ir.shrunk import Shrunk
 from compiler.ir.subject import Subject
 
 
@@ -12,7 +13,7 @@ class SourcedPlan(NamedTuple):
     """A plan, the origins of its values (none where it was saved), and what the user called it.
 
     `folder` is where its files lie if that is a place of no meaning to the user, such as an unpacked revision;
-    `folder_name` is then written instead.
+    `folder_name` is then written instead.  `shrunk` is what --shrink did.
     """
 
     plan: Plan
@@ -20,6 +21,7 @@ class SourcedPlan(NamedTuple):
     name: str
     folder: str = ""
     folder_name: str = ""
+    shrunk: Shrunk | None = None
 
     def origin(self, path: str) -> Origin | None:
         """Return the origin of a field, by its internal path."""

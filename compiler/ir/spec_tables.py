@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.record import Field, Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.training import PolicyTrain, Train
@@ -25,6 +26,12 @@ _HEADER = re.compile(r"^\[+[\w.]+\]+(?:: |, |\s+)")
 # Which records one table of a stage may be read into, beside its annotation, and when.
 _SAMPLES = "stages that sample"
 _GENERATES = "stages that sample or evaluate"
+_HAS_GPUS = "targets with GPUs"
+_BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
+    ("placement", Placement, ""),
+    ("placement", GpuPlacement, _HAS_GPUS),
+    ("parallel", Parallel, _HAS_GPUS),
+)
 _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("rollout", Generation, _GENERATES),
     ("rollout", Rollout, _SAMPLES),
@@ -126,11 +133,12 @@ class _Walk(NamedTuple):
             if field.spread or (path == ROOT and name == STAGE):
                 continue
             readings = table.keys.setdefault(name, [])
-            is_inherited = self.reader == _SAMPLES and any(field is known.field for known in readings)
+            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS) and any(field is known.field for known in readings)
             reading = _Reading(field, self.reader, is_derived or field.is_derived)
             if not is_inherited and reading not in readings:
                 readings.append(reading)
-            if is_inherited or (path == ROOT and (name == "until" or name in (bound for bound, _, _ in _BOUND))):
+            bound = (named for named, _, _ in (*_BOUND, *_BOUND_AT_ROOT))
+            if is_inherited or (path == ROOT and (name == "until" or name in bound)):
                 continue
             for nested, nested_is_list in _nested(field):
                 self.add(nested, join(path, name), is_list=nested_is_list, is_derived=reading.is_derived)
@@ -140,6 +148,8 @@ def _tables(catalogue: Catalogue, *, of_stage: bool) -> dict[str, SpecTable]:
     found: dict[str, _Collected] = {}
     if not of_stage:
         _Walk(found, "").add(Experiment, ROOT)
+        for table, record, reader in _BOUND_AT_ROOT:
+            _Walk(found, reader).add(record, table)
     _Walk(found, "").add(Stage, ROOT)
     for table, record, reader in _BOUND:
         _Walk(found, reader).add(record, table)

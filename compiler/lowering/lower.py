@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -16,6 +17,7 @@ from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
+from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
@@ -32,17 +34,21 @@ from compiler.lowering.reader import Reader, key_id, origin_of
 from compiler.lowering.unread import find_unread
 from compiler.lowering.until import read_until
 
-SHARED = ("rlc", "name", "model", "cluster", "placement", "run", "log")
+if TYPE_CHECKING:
+    from compiler.lowering.references import Reference
+
+SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "run", "log", "allow")
 
 
 Lost = list[tuple[Entry, Entry]]
 
 
 class Lowered(NamedTuple):
-    """An experiment as written, and the fields that stand-ins had to fill."""
+    """An experiment as written, the fields that stand-ins had to fill, and those whose values are references."""
 
     subject: Subject
     broken: frozenset[str]
+    references: tuple[Reference, ...] = ()
 
 
 class StageTable(NamedTuple):
@@ -78,7 +84,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
         if entry is not None:
             stages.append(_stage(reader, table, f"stages.{index}", entry))
     shared = Table({k: e for k, e in root.entries.items() if k in SHARED}, root.span, root.priority)
-    experiment = reader.record(Experiment, shared, "", {"stages": None})
+    experiment = reader.record(Experiment, shared, "", {"stages": None, **_machine_choice(root, catalogue)})
     if not isinstance(experiment, Experiment):
         raise InternalError("lower: the root of the schema is an Experiment")
     has_all_stages = len(stages) == len(tables) > 0
@@ -105,7 +111,8 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     written = tuple(w for w in reader.written if has_all_stages or not w.path.startswith("stages."))
     shared = _shared(reader, origins) if has_list else frozenset()
     subject = Subject(experiment, origins, catalogue, unread, written, has_list, shared)
-    return Lowered(subject, frozenset(reader.broken))
+    references = tuple(r for r in reader.references if known_stages or not r.path.startswith("stages."))
+    return Lowered(subject, frozenset(reader.broken), references)
 
 
 def _shared(reader: Reader, origins: Provenance) -> frozenset[str]:
@@ -115,6 +122,14 @@ def _shared(reader: Reader, origins: Provenance) -> frozenset[str]:
         for path, origin in origins.items()
         if path.startswith("stages.") and origin.key is not None and key_id(origin.key) not in reader.own
     )
+
+
+def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record] | None]:
+    """Return which record each table about devices is read into: a machine without GPUs has nothing to spread."""
+    node = node_at(root, "cluster", "target")
+    named = node.value if isinstance(node, Leaf) else None
+    has_gpus = isinstance(named, str) and named in catalogue.targets and bool(catalogue.load_target(named).vendor)
+    return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
 
 
 def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Record] | None]:

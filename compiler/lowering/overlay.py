@@ -15,7 +15,7 @@ def overlaid(shared: Table, own: Table, lost: list[tuple[Entry, Entry]]) -> Tabl
     for key, entry in own.entries.items():
         under = entries.get(key)
         entries[key] = entry if under is None else _decided(under, entry, lost)
-    return Table(entries, own.span, own.priority, own.shadowed)
+    return Table(entries, own.span, own.priority, own.shadowed, own.calls)
 
 
 def _decided(under: Entry, over: Entry, lost: list[tuple[Entry, Entry]]) -> Entry:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
-from compiler.frontend.value import OVERRIDE, RECIPE, Entry, Leaf, List, Node, Table
+from compiler.frontend.value import OVERRIDE, RECIPE, SHRUNK, Entry, Leaf, List, Node, Table
 from compiler.ir.kinds import Atom
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, OriginKind, Provenance
@@ -20,16 +21,22 @@ from compiler.ir.record import MISSING, Field, Record
 from compiler.ir.subject import WrittenValue, shown_path
 from compiler.lowering.scalars import Unreadable, describe, out_of_bounds, read_scalar, stand_in
 
+if TYPE_CHECKING:
+    from compiler.lowering.references import Reference
+
 Choice = Mapping[str, "type[Record] | None"]
 PathResolver = Callable[[Leaf], "str | Diagnostic"]
-KeyId = tuple[int, int]
+KeyId = int
 
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 def key_id(span: Span) -> KeyId:
-    """Return what identifies a key within one compilation."""
-    return id(span.file), span.start
+    """Return what identifies a key within one compilation.
+
+    It is this Span and no other: in a .star file one piece of text may write the same key for several tables.
+    """
+    return id(span)
 
 
 class Reader:
@@ -46,6 +53,7 @@ class Reader:
         self.written: list[WrittenValue] = []
         self.stage_names: tuple[str, ...] | None = None
         self.own: set[KeyId] = set()
+        self.references: list[Reference] = []
 
     def record(self, cls: type[Record], table: Table, path: str, choice: Choice) -> Record:
         """Return the record that a table describes.
@@ -171,12 +179,21 @@ class Reader:
 
     def _written(self, field: Field, entry: Entry, path: str) -> object:
         node = entry.node
+        if isinstance(node, Leaf) and isinstance(node.value, str) and "${" in node.value:
+            from compiler.lowering.references import read_reference
+
+            return read_reference(self, field, entry, path)
+        return self.plain(field, entry, path)
+
+    def plain(self, field: Field, entry: Entry, path: str) -> object:
+        """Return the value of a field that is written out; what cannot be read is reported."""
+        node = entry.node
         if isinstance(node, Leaf) and node.value == "auto" and not _takes_text(field):
             if field.kind.may_be_auto:
                 self._keep_origin(path, entry)
                 return AUTO
             self.report(path, _not_open(field, node, "auto"))
-            return self._fallback(field)
+            return self.fallback(field)
         if isinstance(node, Leaf) and node.value == "off" and not _takes_text(field):
             self._keep_origin(path, entry)
             if field.kind.may_be_off:
@@ -185,21 +202,22 @@ class Reader:
             if field.default is not MISSING:
                 return field.default
             self.report(path, _not_open(field, node, "off"))
-            return self._fallback(field)
-        value = self._value(field, node, path)
+            return self.fallback(field)
+        value = self.typed(field, node, path)
         if isinstance(value, Unreadable):
             self.report(path, value.diagnostic)
             self.pass_over(node)
-            return self._fallback(field)
+            return self.fallback(field)
         bound = out_of_bounds(field, value)
         if bound is not None:
             self.report(path, bound.at(node.span, self.shown(path, node.span)))
-            return self._fallback(field)
+            return self.fallback(field)
         self._keep_origin(path, entry)
         self._keep_written(path, node, value)
         return value
 
-    def _value(self, field: Field, node: Node, path: str) -> object:
+    def typed(self, field: Field, node: Node, path: str) -> object:
+        """Return what a node is as a value of a field, or an Unreadable; bounds are not looked at."""
         first: Unreadable | None = None
         for atom in field.kind.values:
             value = self._atom(field, atom, node, path)
@@ -230,6 +248,13 @@ class Reader:
                     return describe(field, element)
                 values.append(self.record(item.record, element, inner, {}))
             elif isinstance(element, Leaf):
+                if isinstance(element.value, str) and "${" in element.value:
+                    from compiler.lowering.references import in_a_list
+
+                    plain = in_a_list(element)
+                    if not isinstance(plain, Leaf):
+                        return Unreadable(plain, is_closer=True)
+                    element = plain
                 value = read_scalar(field, item, element)
                 if isinstance(value, Unreadable):
                     return value
@@ -242,7 +267,8 @@ class Reader:
             return Unreadable(fault, is_closer=True)
         return tuple(values)
 
-    def _fallback(self, field: Field) -> object:
+    def fallback(self, field: Field) -> object:
+        """Return what a field holds that could not be read."""
         if field.default is not MISSING:
             return field.default
         return AUTO if field.kind.may_be_auto else stand_in(field)
@@ -259,18 +285,22 @@ def origin_kind(node: Node) -> OriginKind:
     """Return the kind of origin that a node's priority stands for."""
     if node.priority.level == OVERRIDE.level:
         return "override"
+    if node.priority.level == SHRUNK.level:
+        return "shrunk"
     return "recipe" if node.priority.level == RECIPE.level else "spec"
 
 
 def origin_of(entry: Entry) -> Origin:
     """Return the origin of a written value, with what lost against it."""
     node = entry.node
-    return Origin(origin_kind(node), span=node.span, key=entry.key_span, shadowed=_losers(node))
+    return Origin(origin_kind(node), span=node.span, key=entry.key_span, shadowed=losers(node), calls=node.calls)
 
 
-def _losers(node: Node) -> tuple[Origin, ...]:
-    """What lost against a node, each with what it had won over itself, as in a stage over the shared tables."""
-    return tuple(Origin(origin_kind(lost), span=lost.span, shadowed=_losers(lost)) for lost in node.shadowed)
+def losers(node: Node) -> tuple[Origin, ...]:
+    """Return what lost against a node, each with what it had won over itself, as in a stage over the shared tables."""
+    return tuple(
+        Origin(origin_kind(lost), span=lost.span, shadowed=losers(lost), calls=lost.calls) for lost in node.shadowed
+    )
 
 
 def missing(field: Field, table: Table, path: str) -> Diagnostic:

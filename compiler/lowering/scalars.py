@@ -52,7 +52,8 @@ class OutOfBounds(NamedTuple):
         Args:
             shown: the path as a person writes it.
         """
-        message = f"{shown} = {span.text} is out of bounds"
+        text = span.text if not span.file.name.endswith(".star") else toml_literal(self.value)
+        message = f"{shown} = {text} is out of bounds"
         unit = f" ({self.field.unit})" if self.field.unit else ""
         helps = ()
         # What a model's config.json says is a fact: no spec may set it to something else.

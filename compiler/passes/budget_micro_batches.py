@@ -23,9 +23,11 @@ KV_CACHE_BYTES = 4 << 30
 _KV_FACTS = ("/model.num_layers", "/model.num_kv_heads", "/model.head_dim")
 
 
-def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
+def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
     """Fill train.packing.tokens, train.vocab_chunk and rollout.concurrency."""
     vocab, longest = experiment.model.vocab_size, experiment.model.max_position_tokens
+    # An engine on a GPU admits what its own cache has room for; this one takes memory for all at once.
+    is_bounded = not catalogue.load_target(experiment.cluster.target).vendor
 
     def edit(editor: StageEditor) -> None:
         stage = editor.stage
@@ -41,6 +43,7 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, _: C
             wanted, of = _wanted_sequences(stage)
             context, of_context = _longest_sample(stage, longest)
             room = max(1, KV_CACHE_BYTES // (context * kv_bytes_per_token(experiment.model)))
+            room = room if is_bounded else CONCURRENT_SEQUENCES
             inputs = of if wanted <= room else (*of_context, *_KV_FACTS)
             editor.derive("rollout.concurrency", min(wanted, room), inputs=inputs)
 

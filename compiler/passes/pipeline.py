@@ -19,10 +19,11 @@ from compiler.passes.count_budget import count_budget
 from compiler.passes.derive_seeds import derive_seeds
 from compiler.passes.derive_token_limits import derive_token_limits
 from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
+from compiler.passes.lay_out_gpus import lay_out_gpus
 from compiler.passes.name_reference import name_reference
 from compiler.passes.place_actors import place_actors
 from compiler.passes.set_environment import set_environment
-from compiler.passes.solve_equations import solve_equations
+from compiler.passes.solve_equations import Further, solve_equations
 
 Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
 
@@ -39,6 +40,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("derive_token_limits", derive_token_limits),
     NamedPass("inherit_eval_sampling", inherit_eval_sampling),
     NamedPass("copy_clip_range", copy_clip_range),
+    NamedPass("lay_out_gpus", lay_out_gpus),
     NamedPass("choose_engines", choose_engines),
     NamedPass("budget_micro_batches", budget_micro_batches),
     NamedPass("name_reference", name_reference),
@@ -49,8 +51,21 @@ PIPELINE: tuple[NamedPass, ...] = (
 )
 
 
-def run_pipeline(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
-    """Return the experiment with everything resolved that can be; the rules say what could not."""
+def run_pipeline(
+    experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue, further: Further | None = None
+) -> Experiment[Auto]:
+    """Return the experiment with everything resolved that can be; the rules say what could not.
+
+    Args:
+        further: solves what the spec itself states, as soon as a pass has made it solvable.
+    """
     for step in PIPELINE:
-        experiment = step.run(experiment, origins, catalogue)
+        if further is None:
+            experiment = step.run(experiment, origins, catalogue)
+        elif step.run is solve_equations:
+            experiment = solve_equations(experiment, origins, catalogue, further)
+        else:
+            experiment = step.run(experiment, origins, catalogue)
+            while (solved := further(experiment, origins)) is not None:
+                experiment = solved
     return experiment

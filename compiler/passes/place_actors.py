@@ -1,24 +1,40 @@
-"""Puts every actor on a device."""
+"""Puts every actor on a device.
+
+Without GPUs all actors share one device, in one process.  With GPUs the trainer has the first ones, one process each;
+rollout engines have the same ones where both sides share, and those behind them where they do not.  Rewards run on the
+first machine's processor.
+"""
 
 from __future__ import annotations
 
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
-from compiler.ir.machine import ActorRole, Role
+from compiler.ir.hardware import gpus_per_node
+from compiler.ir.machine import ActorRole, GpuPlacement, Role
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
 
 
+class _Seat(NamedTuple):
+    node: int
+    device: str
+    process: int
+
+
 def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
-    """With one device all actors share it, in one process; what needs more devices is refused by the rules."""
+    """Fill placement.roles."""
     target = catalogue.load_target(experiment.cluster.target)
-    device = f"{target.device}:0"
-    roles: dict[tuple[str, str], Role] = {}
+    seats = _seats(experiment, target.device)
+    roles: dict[tuple[str, str], tuple[Role, ...]] = {}
     asked_by: dict[tuple[str, str], list[str]] = {}
 
     def add(role: ActorRole, engine: object, *fields: str) -> None:
         if isinstance(engine, str):
-            roles[role, engine] = Role(role=role, engine=engine, node=0, device=device, process=0)
+            roles[role, engine] = tuple(
+                Role(role=role, engine=engine, node=seat.node, device=seat.device, process=seat.process)
+                for seat in seats[role]
+            )
             asked_by.setdefault((role, engine), []).extend(fields)
 
     for index, stage in enumerate(experiment.stages):
@@ -32,9 +48,39 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
             add("reward", stage.reward.name, f"{path}.reward.name")
     shared = ("cluster.target", "cluster.nodes", "placement.mode")
     origins.derived("placement.roles", by="place_actors", inputs=shared)
-    for i, key in enumerate(sorted(roles)):
+    placed = [(key, role) for key in sorted(roles) for role in roles[key]]
+    for i, (key, _) in enumerate(placed):
         for field in Role.fields():
             inputs = (*shared, *asked_by[key])
             origins.derived(f"placement.roles.{i}.{field}", by="place_actors", inputs=inputs)
-    placed = tuple(roles[key] for key in sorted(roles))
-    return experiment.replacing(placement=experiment.placement.replacing(roles=placed))
+    return experiment.replacing(placement=experiment.placement.replacing(roles=tuple(role for _, role in placed)))
+
+
+def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_Seat, ...]]:
+    """Where the actors of each role sit."""
+    placement = experiment.placement
+    named = gpus_per_node(experiment.cluster.gpus_per_node)
+    if named is None or not isinstance(placement, GpuPlacement):
+        one = (_Seat(0, f"{device}:0", 0),)
+        return {"trainer": one, "reference": one, "rollout": one, "reward": one}
+
+    def gpus(first: int, number: object, each: int) -> tuple[_Seat, ...]:
+        count = number if isinstance(number, int) else 0
+        starts = range(first, first + count - each + 1, each)
+        found = [(divmod(start, named.count), at) for at, start in enumerate(starts)]
+        return tuple(_Seat(node, _devices(device, local, each, named.count), at) for (node, local), at in found)
+
+    train = gpus(0, placement.train_gpus, 1)
+    behind = len(train) if placement.mode == "split" else 0
+    rollout = gpus(behind, placement.rollout_gpus, placement.gpus_per_engine)
+    return {"trainer": train, "reference": train, "rollout": rollout, "reward": (_Seat(0, "cpu", 0),)}
+
+
+def _devices(device: str, first: int, number: int, on_a_node: int) -> str:
+    """One device, or a run of them; an engine of several machines begins on the first one."""
+    last = first + number - 1
+    if number == 1:
+        return f"{device}:{first}"
+    return f"{device}:{first}-{min(last, on_a_node - 1)}" + (
+        f" and {last - on_a_node + 1} more" if last >= on_a_node else ""
+    )

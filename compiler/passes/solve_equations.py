@@ -6,6 +6,8 @@ in the equation's declared order; what is left open after that is reported by th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.equations import EQUATIONS
 from compiler.ir.experiment import Experiment
@@ -15,15 +17,43 @@ from compiler.ir.provenance import Provenance
 from compiler.ir.record import MISSING, Record
 from compiler.passes._each_stage import StageEditor, each_stage
 
+Further = Callable[[Experiment[Auto], Provenance], Experiment[Auto] | None]
 
-def solve_equations(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
-    """Solve to a fixed point, assuming defaults only where nothing else helps."""
-    return each_stage(experiment, origins, _solve_stage, by="solve_equations")
+
+def solve_equations(
+    experiment: Experiment[Auto], origins: Provenance, _: Catalogue, further: Further | None = None
+) -> Experiment[Auto]:
+    """Solve to a fixed point, assuming defaults only where nothing else helps.
+
+    Args:
+        further: solves one more equation, one that the spec states, and returns None where there is none to solve.
+    """
+    if further is None:
+        return each_stage(experiment, origins, _solve_stage, by="solve_equations")
+    while True:
+        experiment = each_stage(experiment, origins, _solve_known, by="solve_equations")
+        solved = further(experiment, origins)
+        if solved is not None:
+            experiment = solved
+            continue
+        assumed = each_stage(experiment, origins, _assume_first, by="solve_equations")
+        if assumed == experiment:
+            return experiment
+        experiment = assumed
 
 
 def _solve_stage(editor: StageEditor) -> None:
     while _solve_once(editor) or _assume_once(editor):
         pass
+
+
+def _solve_known(editor: StageEditor) -> None:
+    while _solve_once(editor):
+        pass
+
+
+def _assume_first(editor: StageEditor) -> None:
+    _assume_once(editor)
 
 
 def _solve_once(editor: StageEditor) -> bool:

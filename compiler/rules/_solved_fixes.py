@@ -9,7 +9,7 @@ from compiler.ir.record import Record
 from compiler.ir.subject import StageSubject
 
 _REACH = 4096
-_RANK = {"default": 0, "assumed": 0, "derived": 0, "inherited": 0, "recipe": 1, "spec": 2, "override": 3}
+_RANK = {"default": 0, "assumed": 0, "derived": 0, "inherited": 0, "recipe": 1, "spec": 2, "shrunk": 3, "override": 4}
 
 
 def said_values(stage: StageSubject, values: Factors) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.diagnostics.nearest import nearest_names
+from compiler.diagnostics.nearest import edit_distance, nearest_names
 from compiler.ir.subject import Subject, UnreadKey
 from compiler.rules._ambiguous_sizes import MEANINGS
 
@@ -40,7 +40,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 CODE,
                 f"{key.path} is computed by the compiler and cannot be set",
                 (Label(key.key, "always derived", True),),
-                (Help("leave it out"),),
+                (Help("leave it out", removes=True),),
                 rule=ID,
                 paths=(key.path,),
             )
@@ -49,7 +49,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 def _suggest(key: UnreadKey, name: str) -> tuple[Help, ...]:
     near = nearest_names(name, key.siblings, most=2)
     table = key.path.rpartition(".")[0]
-    helps = [Help(f"did you mean `{n}`?" if not table else f"did you mean `{table}.{n}`?") for n in near]
+    # Of two names that are equally near a tool cannot choose one.
+    best = near[0] if len(near) == 1 or (near and _distance(name, near[0]) < _distance(name, near[1])) else ""
+    shown = [(n, f"{table}.{n}" if table else n) for n in near]
+    helps = [Help(f"did you mean `{path}`?", renamed=n if n == best else "") for n, path in shown]
     if not near:
         by_leaf = {path.rpartition(".")[2]: path for path in reversed(key.elsewhere)}
         for leaf in nearest_names(name, by_leaf, most=2):
@@ -64,3 +67,7 @@ def _suggest(key: UnreadKey, name: str) -> tuple[Help, ...]:
         where = f"[{table}]" if table else "the top of a spec"
         helps.append(Help(f"{where} may hold: {', '.join(sorted(key.siblings))}"))
     return tuple(helps[:3])
+
+
+def _distance(name: str, other: str) -> int:
+    return edit_distance(name, other, limit=len(name))

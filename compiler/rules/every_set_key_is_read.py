@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 CODE,
                 f"{key.path} is set, and nothing in this experiment reads it",
                 (Label(key.key, "has no effect", True),),
-                (*(Help(f"it is read {reader}") for reader in key.readers[:2]), Help("or delete it")),
+                (*(Help(f"it is read {reader}") for reader in key.readers[:2]), Help("or delete it", removes=True)),
                 rule=ID,
                 paths=(key.path,),
             )

@@ -6,7 +6,8 @@ Why it matters: log-probs of a filtered distribution against log-probs of the fu
 first step, a gradient with a bias, and clipping that nobody asked for.  At temperature 0 all samples of a group are
 equal.
 Example: `rollout.sampling.top_p = 0.9` with `loss.old_logprobs = "rollout"`.
-Fix: `rollout.sampling.top_p = 1.0`, or `loss.old_logprobs = "recompute"`.
+Fix: `rollout.sampling.top_p = 1.0`, or `loss.old_logprobs = "recompute"`; a filter that is meant is allowed with a
+reason: `allow = [{ rule = "ALGO-03", why = "..." }]`.
 Source: ALGO-03.
 """
 
@@ -59,4 +60,5 @@ def _check_stage(stage: StageSubject, rollout: Rollout[object], loss: PolicyLoss
             alternatives(stage.fix(field, full), stage.fix("loss.old_logprobs", "recompute")),
             rule=ID,
             paths=(stage.path(field),),
+            is_judgement=True,
         )

@@ -7,27 +7,39 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rlc.cli.completion import complete_field, complete_setting, complete_subject
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
+    from compiler.compile import Compiled
     from compiler.diagnostics.diagnostic import Diagnostic
     from compiler.explain import Explainer
 
 
 def explain(
     context: typer.Context,
-    subject: str = typer.Argument(help="A code (RLC0301), a rule's id (BATCH-01), or a spec."),
-    field: str | None = typer.Argument(None, help="A field of the spec, such as train.steps_per_rollout, or a table."),
-    sets: list[str] = typer.Option([], "--set", metavar="PATH=VALUE", help="Set one field; may be repeated."),
+    subject: str = typer.Argument(
+        autocompletion=complete_subject, help="A code (RLC0301), a rule's id (BATCH-01), or a spec."
+    ),
+    field: str | None = typer.Argument(
+        None, autocompletion=complete_field, help="A field of the spec, such as train.steps_per_rollout, or a table."
+    ),
+    sets: list[str] = typer.Option(
+        [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
+    ),
+    shrink: bool = typer.Option(False, "--shrink", help="Explain the spec as --shrink changes it."),
     as_json: bool = typer.Option(False, "--json", help="Print the derivation as JSON."),
 ) -> int:
     """Explain a code, or a value of a spec: where it came from and what depends on it."""
     output: Output = context.obj
     if field is None and "." not in subject and "/" not in subject:
-        if sets or as_json:
-            raise typer.BadParameter(f"--set and --json are about a spec, and {subject} is a code")
+        if sets or as_json or shrink:
+            raise typer.BadParameter(f"--set, --shrink and --json are about a spec, and {subject} is a code")
         return _page(subject, output)
-    return _value(Path(subject), field, sets, output, as_json=as_json)
+    from compiler.compile import compile_spec
+    from rlc.catalogue import scan
+
+    return _value(compile_spec(Path(subject), scan(), overrides=sets, shrink=shrink), field, output, as_json=as_json)
 
 
 def _page(name: str, output: Output) -> int:
@@ -44,12 +56,9 @@ def _page(name: str, output: Output) -> int:
     return output.diagnostics([Diagnostic("RLC0019", f"there is no code or rule {name}", help=helps)])
 
 
-def _value(spec: Path, field: str | None, sets: list[str], output: Output, *, as_json: bool) -> int:
-    from compiler.compile import compile_spec
+def _value(compiled: Compiled, field: str | None, output: Output, *, as_json: bool) -> int:
     from compiler.explain import Explainer
-    from rlc.catalogue import scan
 
-    compiled = compile_spec(spec, scan(), overrides=sets)
     code = output.diagnostics(compiled.diagnostics)
     if compiled.subject is None:
         return code

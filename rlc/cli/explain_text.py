@@ -9,7 +9,10 @@ from compiler.diagnostics.printable import printable
 from compiler.explain import (
     Explainer,
     FieldFacts,
+    argument_text,
     equation_called,
+    exact_place,
+    is_starlark,
     literal,
     place,
     source_line,
@@ -23,6 +26,7 @@ from compiler.ir.spec_tables import bounds_in_words
 _MARGIN = 2
 _LABELS = 11
 _LONGEST_VALUE = 48
+_LONGEST_CALL = 72
 _TREE = ("\u251c\u2500 ", "\u2514\u2500 ", "\u2502  ")
 _ASCII_TREE = ("|- ", "`- ", "|  ")
 
@@ -85,6 +89,8 @@ class _Page:
             return [f"--set {source_line(origin.span)}"]
         if origin.span is not None:
             written = "filled in by " if origin.kind == "recipe" else ""
+            if is_starlark(origin.span):
+                return [written + exact_place(origin.key or origin.span), argument_text(origin), *_called(origin)]
             return [written + place(origin.span), source_line(origin.span)]
         if origin.kind == "default":
             return ["the default of the schema"]
@@ -134,6 +140,16 @@ def _solved(origin: Origin, equation: Equation) -> list[str]:
     if origin.kind == "assumed":
         return [f"assumed: nobody has set it, and the {equation.name} leaves another field open too"]
     return [f"derived by the {equation.name}: {equation.meaning}"]
+
+
+def _called(origin: Origin) -> list[str]:
+    """The calls that lead to a value, the nearest first."""
+    return [f"in {_one_line(call.span.text)}   {exact_place(call.span)}" for call in reversed(origin.calls)]
+
+
+def _one_line(text: str) -> str:
+    shown = " ".join(text.split())
+    return shown if len(shown) <= _LONGEST_CALL else f"{shown[: _LONGEST_CALL - 3]}..."
 
 
 def _lost(origin: Origin | None) -> list[str]:

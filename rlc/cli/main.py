@@ -16,8 +16,12 @@ from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
 from rlc.cli.explain import explain
+from rlc.cli.fmt import fmt
+from rlc.cli.new import experiment, reward, rule
 from rlc.cli.output import ColorChoice, Output, choose_output
 from rlc.cli.plan import plan
+from rlc.cli.recipes import recipes
+from rlc.cli.rules import rules
 from rlc.cli.run import run
 from rlc.cli.schema import schema
 
@@ -33,7 +37,6 @@ app = typer.Typer(
     name="rlc",
     result_callback=leave,
     help="Compile reinforcement-learning experiments into plans, and run the plans.",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -65,8 +68,15 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
     return call
 
 
-for verb in (told(plan), told(run), told(check), told(explain), told(schema)):
+for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes), told(rules), told(schema)):
     app.command()(verb)
+
+new = typer.Typer(
+    help="Write a file to begin with: an experiment, a rule or a reward.", no_args_is_help=True, rich_markup_mode=None
+)
+for verb in (told(experiment), told(rule), told(reward)):
+    new.command()(verb)
+app.add_typer(new, name="new")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

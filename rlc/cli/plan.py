@@ -6,14 +6,22 @@ from pathlib import Path
 
 import typer
 
+from rlc.cli.completion import complete_plan, complete_setting
 from rlc.cli.planning import PlanRequest, make_plan
 
 
 def plan(
     context: typer.Context,
-    spec: Path = typer.Argument(help="A spec (.toml), or a plan (.json) that was saved."),
-    sets: list[str] = typer.Option([], "--set", metavar="PATH=VALUE", help="Set one field; may be repeated."),
-    as_json: bool = typer.Option(False, "--json", help="Print plan.json instead of the page."),
+    spec: Path = typer.Argument(
+        autocompletion=complete_plan, help="A spec (.toml, .star, .star:NAME), or a plan (.json) that was saved."
+    ),
+    sets: list[str] = typer.Option(
+        [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
+    ),
+    shrink: bool = typer.Option(False, "--shrink", help="Make it small enough for one CPU process: tiny random model."),
+    as_json: bool = typer.Option(
+        False, "--json", help="Print plan.json instead of the page; of several experiments an object of them by name."
+    ),
     saved_as: Path | None = typer.Option(None, "-o", "--output", metavar="FILE", help="Write plan.json to a file."),
     golden: Path | None = typer.Option(
         None, "--check", metavar="PLAN.json", help="Compare with a saved plan; exit with 3 if it is another one."
@@ -22,7 +30,7 @@ def plan(
         None,
         "--diff",
         metavar="OTHER",
-        help="Say what changed since OTHER and why: a spec (.toml), a saved plan (.json), or a git revision of SPEC.",
+        help="Say what changed since OTHER and why: a spec, a saved plan (.json), or a git revision of SPEC.",
     ),
 ) -> int:
     """Resolve a spec, check every rule, and print the plan."""
@@ -30,4 +38,4 @@ def plan(
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
-    return make_plan(PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other), context.obj)
+    return make_plan(PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink), context.obj)

@@ -14,16 +14,18 @@ from rlc.cli.planning import PlanRequest
 
 
 def read_plan_line(words: Sequence[str]) -> PlanRequest | None:
-    """Return what `plan SPEC [--json] [--set PATH=VALUE]...` asks for, or None for any other command line."""
+    """Return what `plan SPEC [--json] [--shrink] [--set PATH=VALUE]...` asks for, or None for another command line."""
     if not words or words[0] != "plan":
         return None
     specs: list[str] = []
     sets: list[str] = []
-    as_json = False
+    as_json = shrink = False
     rest = iter(words[1:])
     for word in rest:
         if word == "--json":
             as_json = True
+        elif word == "--shrink":
+            shrink = True
         elif word == "--set":
             value = next(rest, "-")
             if value.startswith("-"):
@@ -33,4 +35,4 @@ def read_plan_line(words: Sequence[str]) -> PlanRequest | None:
             return None
         else:
             specs.append(word)
-    return PlanRequest(Path(specs[0]), tuple(sets), as_json) if len(specs) == 1 else None
+    return PlanRequest(Path(specs[0]), tuple(sets), as_json, shrink=shrink) if len(specs) == 1 else None

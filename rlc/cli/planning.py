@@ -11,13 +11,14 @@ from rlc.cli.output import Output
 
 if TYPE_CHECKING:
     from compiler.diagnostics.diagnostic import Diagnostic
+    from compiler.frontend.session import Session
     from compiler.ir.sourced_plan import SourcedPlan
 
 DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of the last four is given."""
+    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden and other is given."""
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -25,31 +26,46 @@ class PlanRequest(NamedTuple):
     saved_as: Path | None = None
     golden: Path | None = None
     other: str | None = None
+    shrink: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the plan is only shown."""
+        return not self.as_json and self.saved_as is None and self.golden is None and self.other is None
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
     """Do what is asked and return the exit code.  Raises: SpecError."""
-    spec, sets = request.spec, request.sets
+    session = None
+    if request.spec.suffix == ".star" and (request.as_json or request.is_plain):
+        from compiler.compile import compile_all, experiments_of
+        from compiler.frontend.session import Session
+        from rlc.catalogue import scan
+
+        catalogue = scan()
+        session = Session(catalogue.stdlib, catalogue.cache)
+        if len(experiments_of(request.spec, session)) > 1:
+            from rlc.cli.experiment_list import list_experiments, print_plans
+
+            found = compile_all(request.spec, catalogue, overrides=request.sets, shrink=request.shrink, session=session)
+            return print_plans(found, output) if request.as_json else list_experiments(request.spec, found, output)
+    found = _resolved(request.spec, request.sets, output, shrink=request.shrink, session=session)
     if request.as_json:
-        return _print_json(spec, sets, output)
+        output.result(found.plan.to_text())
+        return 0
     if request.saved_as is not None:
-        return _save(spec, sets, request.saved_as, output)
+        return _save(found, request, request.saved_as, output)
     if request.golden is not None:
-        return _check(spec, sets, request.golden, output)
+        return _check(found, request.golden, output)
     if request.other is not None:
-        return _diff(spec, sets, request.other, output)
-    return _print_page(spec, sets, output)
+        output.result(_difference(_other_plan(request.other, request), found, output))
+        return 0
+    return _print_page(found, output)
 
 
-def _print_json(spec: Path, sets: Sequence[str], output: Output) -> int:
-    output.result(_resolved(spec, sets, output).plan.to_text())
-    return 0
-
-
-def _print_page(spec: Path, sets: Sequence[str], output: Output) -> int:
+def _print_page(found: SourcedPlan, output: Output) -> int:
     from compiler.emit.plan_page import plan_page
 
-    found = _resolved(spec, sets, output)
     output.result(
         plan_page(
             found.plan,
@@ -59,13 +75,19 @@ def _print_page(spec: Path, sets: Sequence[str], output: Output) -> int:
             color=output.result_color,
         )
     )
+    if found.shrunk is not None:
+        from compiler.emit.shrunk_list import shrunk_list
+
+        output.result("")
+        output.result(shrunk_list(found.shrunk, ascii_only=output.result_ascii_only))
     return 0
 
 
-def _save(spec: Path, sets: Sequence[str], path: Path, output: Output) -> int:
+def _save(found: SourcedPlan, request: PlanRequest, path: Path, output: Output) -> int:
     from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.frontend.choice import choose
 
-    found = _resolved(spec, sets, output)
+    spec = choose(request.spec).path
     if path.exists() and path.samefile(spec):
         way = Help(f"name another file, such as {spec.stem}.json")
         raise SpecError(Diagnostic("RLC0022", f"the plan would take the place of {spec}", help=(way,)))
@@ -74,8 +96,7 @@ def _save(spec: Path, sets: Sequence[str], path: Path, output: Output) -> int:
     return 0
 
 
-def _check(spec: Path, sets: Sequence[str], golden: Path, output: Output) -> int:
-    found = _resolved(spec, sets, output)
+def _check(found: SourcedPlan, golden: Path, output: Output) -> int:
     saved = _saved_plan(golden)
     if saved.plan == found.plan:
         output.result(f"{golden} is the plan of {found.name}: {found.plan.hash[:12]}")
@@ -84,30 +105,32 @@ def _check(spec: Path, sets: Sequence[str], golden: Path, output: Output) -> int
     return 0 if saved.plan.hash == found.plan.hash else DIFFERS
 
 
-def _diff(spec: Path, sets: Sequence[str], other: str, output: Output) -> int:
-    found = _resolved(spec, sets, output)
-    output.result(_difference(_other_plan(other, spec), found, output))
-    return 0
-
-
-def _resolved(path: Path, sets: Sequence[str], output: Output | None) -> SourcedPlan:
+def _resolved(
+    path: Path,
+    sets: Sequence[str],
+    output: Output | None,
+    *,
+    shrink: bool = False,
+    session: Session | None = None,
+) -> SourcedPlan:
     """Return the plan of a spec, or a saved one; warnings go to the output.  Raises: SpecError."""
     from compiler.compile import compile_spec
     from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.frontend.choice import choose
     from compiler.ir.sourced_plan import SourcedPlan
     from rlc.catalogue import scan
 
-    if path.suffix == ".json":
-        if sets:
-            message = "a saved plan is shown as it is: --set changes a spec"
+    if path.suffix == ".json" and choose(path).name is None:
+        if sets or shrink:
+            message = f"a saved plan is shown as it is: {'--set' if sets else '--shrink'} changes a spec"
             raise SpecError(Diagnostic("RLC0017", message, help=(Help("name the spec instead"),)))
         return _saved_plan(path)
-    compiled = compile_spec(path, scan(), overrides=sets)
+    compiled = compile_spec(path, scan(), overrides=sets, shrink=shrink, session=session)
     if compiled.plan is None:
         raise SpecError(*compiled.diagnostics)
     if output is not None:
         output.diagnostics(compiled.diagnostics)
-    return SourcedPlan(compiled.plan, compiled.subject, str(path))
+    return SourcedPlan(compiled.plan, compiled.subject, str(path), shrunk=compiled.shrunk)
 
 
 def _saved_plan(path: Path) -> SourcedPlan:
@@ -146,16 +169,19 @@ def _difference(old: SourcedPlan, new: SourcedPlan, output: Output) -> str:
     return plan_diff(old, new, ascii_only=output.result_ascii_only, color=output.result_color)
 
 
-def _other_plan(other: str, spec: Path) -> SourcedPlan:
-    """Return what a plan is compared with: another spec, a saved plan, or the same spec at a git revision."""
-    if other.endswith((".toml", ".json")):
-        return _resolved(Path(other), (), None)
+def _other_plan(other: str, request: PlanRequest) -> SourcedPlan:
+    """Return what a plan is compared with: another spec or a saved plan as it is, or the same spec at a revision."""
     from compiler.diagnostics.diagnostic import SpecError
+    from compiler.frontend.choice import choose
     from rlc.revision import unpacked
 
+    if other.endswith((".toml", ".star", ".json")) or choose(Path(other)).name is not None:
+        return _resolved(Path(other), (), None)
+    spec, name = choose(request.spec)
     with unpacked(spec, other) as revision:
+        one = revision.spec if name is None else revision.spec.with_name(f"{revision.spec.name}:{name}")
         try:
-            found = _resolved(revision.spec, (), None)
+            found = _resolved(one, (), None, shrink=request.shrink)
         except SpecError as fault:
             shown = [_renamed(d, f"{revision.folder}/", f"{other}:") for d in fault.diagnostics]
             raise SpecError(*shown) from fault

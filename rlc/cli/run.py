@@ -6,13 +6,19 @@ from pathlib import Path
 
 import typer
 
+from rlc.cli.completion import complete_plan, complete_setting
 from rlc.cli.output import Output
 
 
 def run(
     context: typer.Context,
-    spec: Path = typer.Argument(help="A spec (.toml), or a plan (.json) that was saved."),
-    sets: list[str] = typer.Option([], "--set", metavar="PATH=VALUE", help="Set one field; may be repeated."),
+    spec: Path = typer.Argument(
+        autocompletion=complete_plan, help="A spec (.toml, .star, .star:NAME), or a plan (.json) that was saved."
+    ),
+    sets: list[str] = typer.Option(
+        [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
+    ),
+    shrink: bool = typer.Option(False, "--shrink", help="Run it made small enough for one CPU process."),
     run_dir: Path | None = typer.Option(None, "--run-dir", help="Where the run is kept [default: runs/NAME]."),
     root: Path | None = typer.Option(
         None, "--root", help="Of a saved plan: the folder that its paths are relative to."
@@ -25,7 +31,7 @@ def run(
     output: Output = context.obj
     if root is not None and spec.suffix != ".json":
         raise typer.BadParameter("only a saved plan is given a root; that of a spec follows from where it is")
-    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir))
+    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir), shrink=shrink)
     output.diagnostics(prepared.diagnostics)
     if prepared.job is None:
         return 1

@@ -6,7 +6,7 @@ Shape letters: N sequences, T tokens of all sequences end to end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,10 +30,10 @@ class Demonstration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemonstrationSet:
-    """The demonstrations of a data set, in the order of its files, and how many rows were too long and left out."""
+    """The demonstrations of a data set, in the order of its files; rows that were too long, and left out or cut."""
 
     rows: tuple[Demonstration, ...]
-    num_dropped: int
+    num_overlong: int
 
 
 def load_demonstrations(
@@ -59,11 +59,13 @@ def load_demonstrations(
         for row in read_rows(root / source.path, name=source.path, faults=faults):
             num_rows += 1
             read = _demonstration(row, source, tokenizer, faults)
-            if read is not None and lengths.admits(row.place, len(read.tokens)):
-                found.append(read)
+            tokens = None if read is None else lengths.fitted(row.place, read.tokens)
+            if read is not None and tokens is not None:
+                num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
+                found.append(replace(read, tokens=tokens, num_prompt_tokens=num_prompt))
     lengths.report(faults, num_rows=num_rows)
     faults.raise_if_any()
-    return DemonstrationSet(rows=tuple(found), num_dropped=lengths.num_over)
+    return DemonstrationSet(rows=tuple(found), num_overlong=lengths.num_over)
 
 
 def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,15 +24,15 @@ from runtime.data.jsonl import (
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import JsonValue, Message, Prompt
 
-OverlongPolicy = Literal["error", "drop"]
+OverlongPolicy = Literal["error", "drop", "truncate"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSet:
-    """The prompts of a data set, in the order of its files, and how many rows were too long and left out."""
+    """The prompts of a data set, in the order of its files, and how many rows were too long: left out, or cut."""
 
     prompts: tuple[Prompt, ...]
-    num_dropped: int
+    num_overlong: int
 
 
 def load_prompts(
@@ -55,11 +55,13 @@ def load_prompts(
         for row in read_rows(root / source.path, name=source.path, faults=faults):
             prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults)
             num_rows += 1
-            if prompt is not None and lengths.admits(row.place, len(prompt.tokens)):
-                prompts.append(prompt)
+            tokens = None if prompt is None else lengths.fitted(row.place, prompt.tokens)
+            if prompt is not None and tokens is not None:
+                is_whole = len(tokens) == len(prompt.tokens)
+                prompts.append(prompt if is_whole else replace(prompt, tokens=tokens, text=tokenizer.decode(tokens)))
     lengths.report(faults, num_rows=num_rows)
     faults.raise_if_any()
-    return PromptSet(prompts=tuple(prompts), num_dropped=lengths.num_over)
+    return PromptSet(prompts=tuple(prompts), num_overlong=lengths.num_over)
 
 
 class LengthLimit:
@@ -71,14 +73,17 @@ class LengthLimit:
         self._longest = 0
         self.num_over = 0
 
-    def admits(self, place: Place, num_tokens: int) -> bool:
-        """Return whether a row is short enough; one that is not is counted."""
-        if num_tokens <= self._max_tokens:
-            return True
-        self._first = self._first or (place, num_tokens)
-        self._longest = max(self._longest, num_tokens)
+    def fitted(self, place: Place, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return the tokens of a row, the last ones where it is cut, or None where it is left out.
+
+        A row that is too long is counted.
+        """
+        if len(tokens) <= self._max_tokens:
+            return tokens
+        self._first = self._first or (place, len(tokens))
+        self._longest = max(self._longest, len(tokens))
         self.num_over += 1
-        return False
+        return tokens[-self._max_tokens :] if self._policy == "truncate" else None
 
     def report(self, faults: RowFaults, *, num_rows: int) -> None:
         """Add RLC0605 if rows are too long and may not be dropped, RLC0609 if dropping left none."""
@@ -93,7 +98,7 @@ class LengthLimit:
             if not self._path.startswith("rollout."):
                 drop = Help("or shorten the rows")
             message, code, ways = f"{place} has {fact}: {others}", "RLC0605", (raise_limit, drop)
-        elif self.num_over == num_rows:
+        elif self._policy == "drop" and self.num_over == num_rows:
             message, code, ways = (
                 f"every row is too long and was dropped: {place} has {fact}",
                 "RLC0609",

@@ -1,8 +1,9 @@
-"""Tokenizers: text to token ids and back, for the two kinds that a plan may name.
+"""Tokenizers: text to token ids and back, for the kinds that a plan may name.
 
-`characters` gives each character of an alphabet a token of its own and refuses every other character; `huggingface`
-reads the files of a model directory and runs no code from it (chat templates run in the sandboxed Jinja environment of
-transformers).  Text is never given special tokens that the caller did not write.
+`characters` gives each character of an alphabet a token of its own and refuses every other character; `bytes` gives
+each byte of UTF-8 one, so that it takes any text (byte_tokenizer.py); `huggingface` reads the files of
+a model directory and runs no code from it (chat templates run in the sandboxed Jinja environment of transformers).
+Text is never given special tokens that the caller did not write.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
+from runtime.data.byte_tokenizer import ByteTokenizer
 from stdlib.samples import Message
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -83,6 +85,8 @@ def load_tokenizer(model: Model[Never], *, root: Path) -> TextTokenizer:
         if not isinstance(alphabet, str) or not alphabet:
             raise _misfit("a tokenizer of kind characters has no alphabet", 'set alphabet = "0123456789+= "')
         loaded: TextTokenizer = CharacterTokenizer(alphabet)
+    elif model.tokenizer.kind == "bytes":
+        loaded = ByteTokenizer()
     else:
         loaded = HuggingFaceTokenizer(_directory(model, root))
     if loaded.vocab_size > model.vocab_size:
@@ -233,7 +237,7 @@ def _directory(model: Model[Never], root: Path) -> Path:
         Diagnostic(
             code="RLC0617",
             message=message,
-            help=(Help('set model.hf to a Hugging Face directory, or model.tokenizer.kind = "characters"'),),
+            help=(Help('set model.hf to a Hugging Face directory, or model.tokenizer.kind = "bytes"'),),
             paths=("model.hf", "model.weights", "model.tokenizer.kind"),
         )
     )

@@ -15,14 +15,13 @@ from typing import Any, Never
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.model import Model
-from runtime.engines.train.hf_config import hf_config
+from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model
+from runtime.weights.expert_layout import as_computed
 
-HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MAX_NAMES_SHOWN = 5
 
@@ -41,15 +40,13 @@ def initial_weights(model: Model[Never], *, root: Path, seed: int) -> dict[str, 
 
 def weight_shapes(model: Model[Never]) -> dict[str, torch.Size]:
     """Return the shape of every weight that the facts of a model ask for."""
-    with torch.device("meta"):
-        built = Qwen3ForCausalLM(hf_config(model))
-    return {name: p.shape for name, p in built.named_parameters()}
+    return {name: p.shape for name, p in empty_model(model).named_parameters()}
 
 
 def _draw(name: str, shape: torch.Size, *, seed: int, std: float) -> Tensor:
     # A stream for each name: adding a layer does not change the layers before it, nor does the order matter.
     if len(shape) == 1:
-        return torch.ones(shape)
+        return torch.zeros(shape) if name.endswith(".bias") else torch.ones(shape)
     digest = hashlib.blake2b(f"weights {seed} {name}".encode(), digest_size=8).digest()
     stream = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     return torch.empty(shape).normal_(0.0, std, generator=stream)
@@ -63,6 +60,7 @@ def _read_directory(directory: Path, shapes: Mapping[str, torch.Size]) -> dict[s
                 found |= _all_tensors(file)
         except (SafetensorError, OSError) as error:
             raise _unreadable(f"{path} cannot be read: {error}") from error
+    found = as_computed(found)
     if HEAD not in shapes and HEAD in found and EMBEDDING in found and torch.equal(found[HEAD], found[EMBEDDING]):
         # Some writers store the tied table twice.
         del found[HEAD]

@@ -1,4 +1,4 @@
-"""Bad specs as files: tests/cases/RLCnnnn_PHRASE.toml, or a folder of that name with spec.toml and what it needs.
+"""Bad specs as files: tests/cases/RLCnnnn_PHRASE.toml or .star, or a folder of that name with spec.toml or spec.star.
 
 The name of a case holds the code that compiling it raises.  Its first lines may be comments that say more:
 `# rlc: --set PATH=VALUE ...` is a piece of command line, `# also: RLCnnnn ...` are further codes that it raises.
@@ -23,6 +23,7 @@ from rlc.catalogue import scan
 CASES = Path(__file__).parents[1] / "cases"
 
 _NAME = re.compile(r"(RLC\d{4})_[a-z0-9_]+")
+_ENDS = (".toml", ".star")
 _COMMENT = re.compile(r"# (rlc|also): (.*)")
 
 
@@ -55,7 +56,7 @@ def compile_case(case: Case, overrides: Sequence[str] | None = None) -> Compiled
 def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
     """Return what a case raises; each is compiled once in a run."""
     compiled = compile_case(case)
-    assert compiled.plan is None
+    assert compiled.diagnostics
     return compiled.diagnostics
 
 
@@ -84,10 +85,12 @@ def working_in(folder: Path) -> Iterator[None]:
 
 def _read(path: Path, folder: Path) -> Case:
     name = path.stem
-    spec = path / "spec.toml" if path.is_dir() else path
+    spec = path
+    if path.is_dir():
+        spec = next((path / f"spec{end}" for end in _ENDS if (path / f"spec{end}").exists()), path)
     found = _NAME.fullmatch(name)
-    if found is None or spec.suffix != ".toml":
-        raise ValueError(f"tests/cases/{path.name} is not called RLCnnnn_phrase.toml, with a phrase in lower case")
+    if found is None or spec.suffix not in _ENDS:
+        raise ValueError(f"tests/cases/{path.name} is not called RLCnnnn_phrase.toml or .star, in lower case")
     overrides: list[str] = []
     codes = {found[1]}
     for line in spec.read_text(encoding="utf-8").splitlines():

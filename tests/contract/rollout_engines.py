@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
 
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
-from tests.runtime.engines.tiny_trainer import hf_model, tiny_model
+from tests.runtime.engines.tiny_trainer import hf_model, tiny_families, tiny_model
+
+if TYPE_CHECKING:
+    from runtime.engines.train.hf_families import CausalModel
 
 EngineClass = Callable[..., RolloutEngine]
 
@@ -29,6 +31,7 @@ MODELS: dict[str, Model[Never]] = {
     "untied, a key each, heads of hidden / heads": tiny_model(tie_embeddings=False, num_kv_heads=4, head_dim=8),
     "untied, one key, wide heads": tiny_model(tie_embeddings=False, num_heads=6, num_kv_heads=1, head_dim=20),
     "tied, one layer, another base": tiny_model(num_layers=1, rope_base=1e6, norm_eps=1e-5),
+    **{family: model for family, model in tiny_families().items() if family != "qwen3"},
 }
 
 PLAIN = Sampling(temperature=1.0, top_p=1.0, top_k=OFF)
@@ -99,7 +102,7 @@ def generate(engine: RolloutEngine, requests: Sequence[GenerationRequest]) -> li
     return sorted(asyncio.run(collected()), key=lambda c: (c.request, c.sample))
 
 
-def hf_response_logits(model: Qwen3ForCausalLM, prompt: Sequence[int], response: Sequence[int]) -> Tensor:
+def hf_response_logits(model: CausalModel, prompt: Sequence[int], response: Sequence[int]) -> Tensor:
     """Return [N, V] float64 logits before each response token, by one forward pass over the whole sequence."""
     tokens = torch.tensor([[*prompt, *response]])
     with torch.no_grad():

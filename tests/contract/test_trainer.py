@@ -4,29 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Never
 
 import pytest
 import torch
 
+from compiler.ir.model import Model
 from runtime.protocols import Trainer
-from tests.runtime.engines.tiny_trainer import grouped_batch, policy_params, spec_of, tiny_weights, trainer_of
+from tests.runtime.engines.tiny_trainer import (
+    grouped_batch,
+    policy_params,
+    spec_of,
+    tiny_families,
+    tiny_weights,
+    trainer_of,
+)
 
 pytestmark = pytest.mark.torch
 
 MakeTrainer = Callable[[], Trainer]
 
 
-def torch_trainer() -> Trainer:
-    return trainer_of(spec_of(keep_reference=True, params=policy_params(entropy_coef=0.01)))
+def torch_trainer(model: Model[Never]) -> Trainer:
+    return trainer_of(spec_of(model=model, keep_reference=True, params=policy_params(entropy_coef=0.01)))
 
 
-@pytest.fixture(params=[torch_trainer], ids=["torch"])
-def make_trainer(request: pytest.FixtureRequest) -> MakeTrainer:
+@pytest.fixture(params=tiny_families().values(), ids=list(tiny_families()))
+def model(request: pytest.FixtureRequest) -> Model[Never]:
     return request.param
 
 
-def test_it_starts_from_the_given_weights(make_trainer: MakeTrainer) -> None:
-    given = tiny_weights(spec_of().model)
+@pytest.fixture(params=[torch_trainer], ids=["torch"])
+def make_trainer(request: pytest.FixtureRequest, model: Model[Never]) -> MakeTrainer:
+    return partial(request.param, model)
+
+
+def test_it_starts_from_the_given_weights(make_trainer: MakeTrainer, model: Model[Never]) -> None:
+    given = tiny_weights(model)
     named = dict(make_trainer().named_weights())
     assert named.keys() == given.keys()
     assert all(named[name].equal(tensor) and named[name].dtype == torch.float32 for name, tensor in given.items())

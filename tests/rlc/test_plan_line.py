@@ -13,7 +13,8 @@ from rlc.cli.main import app
 from rlc.cli.plan_line import read_plan_line
 from rlc.cli.planning import PlanRequest
 
-WORDS = ["plan", "spec.toml", "other.toml", "--json", "--set", "a.b=c", "a=-1", "-x", "--set=a=b", "--", "-o", "", "-h"]
+WORDS = ["plan", "spec.toml", "other.toml", "--json", "--shrink", "--set"]
+WORDS += ["a.b=c", "a=-1", "-x", "--set=a=b", "--", "-o", "", "-h"]
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ WORDS = ["plan", "spec.toml", "other.toml", "--json", "--set", "a.b=c", "a=-1", 
     [
         ("plan spec.toml", PlanRequest(Path("spec.toml"))),
         ("plan --json spec.toml", PlanRequest(Path("spec.toml"), as_json=True)),
+        ("plan --shrink spec.toml", PlanRequest(Path("spec.toml"), shrink=True)),
         ("plan spec.toml --set a=1 --set b=2", PlanRequest(Path("spec.toml"), ("a=1", "b=2"))),
     ],
 )
@@ -47,4 +49,4 @@ def _read_by_typer(words: list[str]) -> PlanRequest:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     read = group.commands["plan"].make_context("plan", list(words)).params
-    return PlanRequest(Path(str(read["spec"])), tuple(read["sets"]), bool(read["as_json"]))
+    return PlanRequest(Path(str(read["spec"])), tuple(read["sets"]), bool(read["as_json"]), shrink=bool(read["shrink"]))

@@ -6,31 +6,34 @@ by modules of the same parameter names and the same values that read and write m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Never
+from typing import TYPE_CHECKING, Any, Never
 
 import torch
-from torch import Tensor
-from transformers import Qwen3ForCausalLM
-from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
+from torch import Tensor, nn
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
+from runtime.engines.architecture import architecture
 from runtime.engines.train.hf_config import hf_config
+from runtime.engines.train.hf_families import hf_family
 from runtime.engines.train.lean_norm import LeanNorm
 from runtime.engines.train.packed_attention import register_packed_attention
+
+if TYPE_CHECKING:
+    from runtime.engines.train.hf_families import CausalModel
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
-def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> Qwen3ForCausalLM:
+def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalModel:
     """Return the model in fp32 with exactly these weights, its attention replaced by the packed one.
 
     A tied model may be given `lm_head.weight` if it equals the embedding table.
 
     Raises: SpecError RLC0640 if a name is missing or unknown, or a shape does not fit.
     """
-    with torch.device("meta"):
-        built = Qwen3ForCausalLM(hf_config(model))
+    built = empty_model(model)
     given = dict(weights)
     if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
         del given[HEAD]
@@ -43,8 +46,15 @@ def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> Qwen3ForC
             parameter.copy_(given[name])
     _restore_rotary_tables(built)
     built.set_attn_implementation(register_packed_attention())
-    _replace_norms(built)
+    _replace_norms(built, hf_family(model.family).norm)
     return built.train()
+
+
+def empty_model(model: Model[Never]) -> CausalModel:
+    """Return the model with shapes and no memory: everything is on the meta device."""
+    with torch.device("meta"):
+        built: CausalModel = hf_family(model.family).model(hf_config(model, architecture(model)))
+    return built
 
 
 def check_names_and_shapes(
@@ -67,16 +77,19 @@ def _enumerate(faults: Iterable[str]) -> str:
     return "; ".join([first, *rest[:4]]) + (f"; and {len(rest) - 4} more" if len(rest) > 4 else "")
 
 
-def _replace_norms(model: Qwen3ForCausalLM) -> None:
+def _replace_norms(model: CausalModel, kind: type[nn.Module]) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, Qwen3RMSNorm):
-                setattr(module, name, LeanNorm(child.weight, eps=child.variance_epsilon))
+            if isinstance(child, kind):
+                norm: Any = child
+                setattr(module, name, LeanNorm(norm.weight, eps=norm.variance_epsilon))
 
 
-def _restore_rotary_tables(model: Qwen3ForCausalLM) -> None:
+def _restore_rotary_tables(model: CausalModel) -> None:
     """Fill the non-persistent buffers, which a checkpoint does not hold and to_empty() leaves undefined."""
     rotary = model.model.rotary_emb
-    frequencies, _ = rotary.compute_default_rope_parameters(model.config)
+    kind = rotary.rope_type
+    find = rotary.compute_default_rope_parameters if kind == "default" else ROPE_INIT_FUNCTIONS[kind]
+    frequencies, _ = find(model.config)
     rotary.inv_freq.copy_(frequencies)
     rotary.original_inv_freq.copy_(frequencies)

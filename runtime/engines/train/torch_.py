@@ -14,11 +14,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Never
+from typing import TYPE_CHECKING, Literal, Never
 
 import torch
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.algorithm import AlgorithmParams, PolicyLoss
@@ -33,6 +32,9 @@ from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
 from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
 from stdlib.algorithms._terms import Algorithm, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 from stdlib.samples import TrainBatch
+
+if TYPE_CHECKING:
+    from runtime.engines.train.hf_families import CausalModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +164,7 @@ class TorchTrainer:
             return pack_by_count(count, micro_batch=max(count, 1))
         return pack_by_tokens(batch.lengths_N, max_tokens=budget)
 
-    def _forward(self, model: Qwen3ForCausalLM, packed: PackedBatch) -> TokenStats:
+    def _forward(self, model: CausalModel, packed: PackedBatch) -> TokenStats:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._spec.train.precision == "bf16"):
             output = model.model(
                 input_ids=packed.tokens_1U,

@@ -10,6 +10,7 @@ import pytest
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded, load
+from compiler.frontend.session import Session
 from compiler.frontend.value import Leaf, node_at, plain
 
 TINY = '[model]\nfamily = "qwen3"\nnum_layers = 2\nhidden_size = 64\n'
@@ -34,7 +35,7 @@ def write(lab: Path, name: str, text: str | bytes) -> Path:
 
 def loaded(lab: Path, name: str = "exp/a.toml", *sets: str) -> tuple[Loaded | None, list[Diagnostic]]:
     reporter = Reporter()
-    return load(lab / name, sets, lab / "stdlib", reporter), reporter.diagnostics
+    return load(lab / name, sets, Session(lab / "stdlib"), reporter), reporter.diagnostics
 
 
 def only(lab: Path, name: str = "exp/a.toml") -> Diagnostic:
@@ -103,7 +104,11 @@ def test_a_directory_is_reported_with_the_files_in_it(lab: Path) -> None:
         ("a.toml", b"a = 1\0", "RLC0005"),
         ("a.yaml", b"a: 1", "RLC0007"),
         ("a", b"a = 1", "RLC0007"),
-        ("a.star", b"a = 1", "RLC0007"),
+        ("a.star", b"", "RLC0004"),
+        ("a.star", b"a = 1\0", "RLC0005"),
+        ("a.star", b"a = '\xff'", "RLC0006"),
+        ("a.star", b"[" * (2**20 + 1), "RLC0008"),
+        ("a.star", b"a = 1", "RLC0156"),
         ("a.toml", b"[" * (2**20 + 1), "RLC0008"),
         ("a.toml", b"a = [", "RLC0101"),
     ],
@@ -144,10 +149,29 @@ def test_an_unknown_recipe_or_model_is_reported_with_the_nearest_name(lab: Path)
     assert only(lab).code == "RLC0010"
 
 
-def test_a_starlark_recipe_is_said_not_to_be_read(lab: Path) -> None:
-    write(lab, "stdlib/recipes/dapo.star", "x = 1")
+def test_a_recipe_is_one_file(lab: Path) -> None:
+    write(lab, "stdlib/recipes/dapo.star", "def dapo():\n    return fragment(optim = dict(lr = 1e-5))\n")
     write(lab, "exp/a.toml", 'use = ["//recipes:dapo"]')
-    assert only(lab).code == "RLC0007"
+    value, found = loaded(lab)
+    assert found == []
+    assert value is not None
+    assert plain(value.value) == {"optim": {"lr": 1e-5}}
+    write(lab, "stdlib/recipes/dapo.toml", "optim.lr = 1e-5")
+    assert only(lab).code == "RLC0151"
+
+
+def test_a_family_of_models_lies_in_one_file(lab: Path) -> None:
+    family = "def qwen9_4b(**changes):\n    return model(name = '//models:qwen9_4b', facts = {'num_layers': 7})\n"
+    write(lab, "stdlib/models/qwen9.star", family)
+    write(lab, "exp/a.toml", '[model]\nname = "//models:qwen9_4b"')
+    value, found = loaded(lab)
+    assert found == []
+    assert value is not None
+    assert plain(value.value) == {"model": {"name": "//models:qwen9_4b", "num_layers": 7}}
+    write(lab, "exp/a.toml", '[model]\nname = "//models:qwen9_8b"')
+    assert only(lab).code == "RLC0155"
+    write(lab, "exp/a.toml", '[model]\nname = "//models:qwen8_4b"')
+    assert only(lab).help[0].text == 'write "//models:qwen9_4b"'
 
 
 def test_a_path_is_relative_to_the_file_that_names_it(lab: Path) -> None:

@@ -9,7 +9,8 @@ from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.merge import merge
 from compiler.frontend.overrides import parse_overrides
-from compiler.frontend.toml import parse, source_file
+from compiler.frontend.source_text import source_file
+from compiler.frontend.toml import parse
 from compiler.frontend.value import RECIPE, SPEC, Leaf, List, Priority, Table, node_at, plain
 
 FAR = Priority(RECIPE.level, 2)

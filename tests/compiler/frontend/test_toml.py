@@ -14,7 +14,8 @@ from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile
 from compiler.diagnostics.text import render
-from compiler.frontend.toml import parse, source_file
+from compiler.frontend.source_text import source_file
+from compiler.frontend.toml import parse
 from compiler.frontend.value import SPEC, Leaf, List, Node, Table, node_at, plain
 
 SPEC_TEXT = """#:schema rlc.schema.json

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import load
+from compiler.frontend.session import Session
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto
 from compiler.ir.subject import Subject
@@ -51,7 +52,7 @@ def lowered(text: str) -> Subject:
         spec = Path(folder) / "spec.toml"
         spec.write_text(text)
         reporter = Reporter()
-        loaded = load(spec, (), scan().stdlib, reporter)
+        loaded = load(spec, (), Session(scan().stdlib), reporter)
         assert loaded is not None
         return lower(loaded, scan(), reporter).subject
 

@@ -93,6 +93,15 @@ def test_a_batch_masks_exactly_the_answers() -> None:
     assert batch.rollout_logprobs_T.tolist() == [0] * 6
 
 
+@pytest.mark.parametrize(("most", "text", "num_prompt"), [(7, "12=34", 3), (4, "=34", 1), (2, "4", 0)])
+def test_a_long_demonstration_that_is_cut_keeps_its_end(tmp_path: Path, most: int, text: str, num_prompt: int) -> None:
+    (tmp_path / "d.jsonl").write_text('{"input": "12=", "label": "34"}\n')
+    found = load_demonstrations([SOURCE], DIGITS, root=tmp_path, max_context_tokens=most, overlong="truncate")
+    (row,) = found.rows
+    assert (row.tokens, row.num_prompt_tokens) == ((*DIGITS.encode(text), DIGITS.eos_token_id), num_prompt)
+    assert found.num_overlong == (most < 6)
+
+
 def test_the_field_that_limits_the_length_is_named(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('{"input": "11", "label": "1"}\n')
     with pytest.raises(SpecError) as caught:

@@ -119,8 +119,18 @@ def test_long_prompts_are_an_error_with_the_numbers(tmp_path: Path) -> None:
 def test_long_prompts_are_dropped_and_counted_when_asked(tmp_path: Path) -> None:
     write(tmp_path, *({"input": "1" * n, "label": "1"} for n in (2, 5, 9, 4)))
     found = load(tmp_path, most=4, drop=True)
-    assert (len(found.prompts), found.num_dropped) == (2, 2)
+    assert (len(found.prompts), found.num_overlong) == (2, 2)
     assert [p.row for p in found.prompts] == [0, 3]
+
+
+def test_long_prompts_keep_their_last_tokens_and_are_counted_when_asked(tmp_path: Path) -> None:
+    write(tmp_path, {"input": "12", "label": "1"}, {"input": "123456789", "label": "1"})
+    found = load_prompts([DataSource(path="d.jsonl")], DIGITS, root=tmp_path, max_prompt_tokens=4, overlong="truncate")
+    assert [(p.row, p.text, p.tokens) for p in found.prompts] == [
+        (0, "12", DIGITS.encode("12")),
+        (1, "6789", DIGITS.encode("6789")),
+    ]
+    assert found.num_overlong == 1
 
 
 def test_dropping_every_row_is_an_error(tmp_path: Path) -> None:

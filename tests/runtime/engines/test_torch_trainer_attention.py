@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
 
 from runtime.engines.train import packed_attention
 from runtime.engines.train.hf_model import build_model
@@ -18,14 +17,26 @@ from runtime.engines.train.packed_attention import Heads, attention_layout, buck
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
 from runtime.packing.prefixes import shared_prefixes
 from stdlib.samples import TrainBatch
-from tests.runtime.engines.tiny_trainer import VOCAB, batch_of, hf_model, plain_logprobs, tiny_model, tiny_weights
+from tests.runtime.engines.tiny_trainer import (
+    VOCAB,
+    batch_of,
+    hf_model,
+    plain_logprobs,
+    tiny_families,
+    tiny_model,
+    tiny_weights,
+)
+
+if TYPE_CHECKING:
+    from compiler.ir.model import Model
+    from runtime.engines.train.hf_families import CausalModel
 
 pytestmark = pytest.mark.torch
 
 HEADS = Heads(4, 2)
 
 
-def packed_logprobs(model: Qwen3ForCausalLM, batch: TrainBatch) -> Tensor:
+def packed_logprobs(model: CausalModel, batch: TrainBatch) -> Tensor:
     wanted = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
     packed = pack(batch, range(len(batch.lengths_N)), wanted, heads=HEADS)
     assert packed is not None
@@ -35,7 +46,7 @@ def packed_logprobs(model: Qwen3ForCausalLM, batch: TrainBatch) -> Tensor:
     return found.index_put((packed.tokens_M,), table.gather(1, packed.targets_M[:, None])[:, 0])
 
 
-def hidden_states(model: Qwen3ForCausalLM, packed: PackedBatch) -> Tensor:
+def hidden_states(model: CausalModel, packed: PackedBatch) -> Tensor:
     output = model.model(
         input_ids=packed.tokens_1U, position_ids=packed.positions_1U, use_cache=False, layout=packed.layout
     )
@@ -57,6 +68,20 @@ def test_values_and_gradients_equal_unpacked_passes(shape: list[tuple[int, int]]
     (expected * weight).sum().backward()
     for (name, p), q in zip(model.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, atol=1e-5, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("model", tiny_families().values(), ids=tiny_families().keys())
+def test_every_family_is_packed_without_changing_values_or_gradients(model: Model[Never]) -> None:
+    sequences = [[3, 1, 2, *range(n)] for n in (1, 20, 7)] + [[5]] + [[(5 * i) % VOCAB for i in range(33)]]
+    batch = batch_of(sequences, [0] * len(sequences))
+    packed, plain = build_model(model, tiny_weights(model)), hf_model(model)
+    found, expected = packed_logprobs(packed, batch), plain_logprobs(plain, batch)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    found.mean().backward()
+    expected.mean().backward()
+    for (name, p), q in zip(packed.named_parameters(), plain.parameters(), strict=True):
+        assert q.grad is not None
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-6, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_long_rows_take_the_fused_kernel_and_agree() -> None:

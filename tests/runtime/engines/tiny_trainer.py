@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen3ForCausalLM
 
 from compiler.ir.algorithm import KL, Algo, GroupRelativeAlgo, Loss, PolicyLoss
-from compiler.ir.model import Model, Tokenizer
+from compiler.ir.model import Model, Moe, RopeScaling, Tokenizer
 from compiler.ir.openness import OFF
 from compiler.ir.training import Optim, Packing, Train, TrainEngine
+from runtime.engines.architecture import Architecture, architecture
 from runtime.engines.train.hf_config import hf_config
+from runtime.engines.train.hf_families import hf_family
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from stdlib.algorithms import grpo, sft
 from stdlib.algorithms._terms import Algorithm
 from stdlib.samples import TrainBatch
+
+if TYPE_CHECKING:
+    from runtime.engines.train.hf_families import CausalModel
 
 VOCAB = 37
 
@@ -46,6 +50,18 @@ def tiny_model(**changes: Any) -> Model[Never]:
     return Model(**{**facts, **changes})
 
 
+def tiny_families() -> dict[str, Model[Never]]:
+    """Return a tiny model of each family that the CPU target knows."""
+    scaling = RopeScaling(kind="llama3", factor=4.0, original_max_position_tokens=16)
+    return {
+        "qwen3": tiny_model(),
+        "qwen2": tiny_model(family="qwen2"),
+        "llama": tiny_model(family="llama", tie_embeddings=False, rope_scaling=scaling),
+        "qwen3_moe": tiny_model(family="qwen3_moe", moe=Moe(num_experts=5, experts_per_token=2, expert_size=24)),
+        "glm4": tiny_model(family="glm4", tie_embeddings=False),
+    }
+
+
 def tiny_train(**changes: Any) -> Train[Never]:
     facts: dict[str, Any] = {
         "global_batch": 8,
@@ -70,14 +86,15 @@ def supervised_params(**changes: Any) -> sft.Params[Never]:
     return sft.Params(algo=Algo(name="sft"), loss=Loss(**changes))
 
 
-def hf_model(model: Model[Never], seed: int = 0) -> Qwen3ForCausalLM:
-    """Return Hugging Face's own model with larger random weights than it would draw, norms included."""
+def hf_model(model: Model[Never], seed: int = 0, *, facts: Architecture | None = None) -> CausalModel:
+    """Return Hugging Face's own model with larger random weights than it would draw, norms and biases included."""
     generator = torch.Generator().manual_seed(seed)
-    built = Qwen3ForCausalLM(hf_config(model))
+    built: CausalModel = hf_family(model.family).model(hf_config(model, facts or architecture(model)))
     with torch.no_grad():
-        for parameter in built.parameters():
+        for name, parameter in built.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(0.15 * noise if parameter.ndim > 1 else 1.0 + 0.2 * noise)
+            is_norm = name.endswith("norm.weight")
+            parameter.copy_(1.0 + 0.2 * noise if is_norm else (0.5 if name.endswith(".bias") else 0.15) * noise)
     return built
 
 
@@ -128,7 +145,7 @@ def grouped_batch(seed: int = 0, *, lengths: tuple[int, int] = (1, 30)) -> Train
     return batch_of(sequences, num_prompt, seed)
 
 
-def plain_logprobs(model: Qwen3ForCausalLM, batch: TrainBatch, temperature: float = 1.0) -> Tensor:
+def plain_logprobs(model: CausalModel, batch: TrainBatch, temperature: float = 1.0) -> Tensor:
     """Return [T] log-probs by one unpacked Hugging Face forward pass for each sequence."""
     found: list[Tensor] = []
     for tokens in batch.tokens_T.split(list(batch.lengths_N)):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, InternalError, SpecError
 from compiler.ir.model import Model
+from runtime.engines.architecture import architecture
 from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.checks import (
     check_requests,
@@ -22,7 +23,7 @@ from runtime.engines.rollout.native.checks import (
     unknown_weight,
     untied_head,
 )
-from runtime.engines.rollout.native.models.qwen3 import Qwen3
+from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Scheduler
 from runtime.protocols import Completion, GenerationRequest
 
@@ -42,7 +43,7 @@ class NativeEngine:
     def __init__(self, model: Model[Never], *, concurrency: int, max_context_tokens: int) -> None:
         self._model = model
         self._max_context_tokens = max_context_tokens
-        self._network = Qwen3(model, num_positions=max_context_tokens)
+        self._network = Decoder(model, architecture(model), num_positions=max_context_tokens)
         cache = SequenceCache(
             num_rows=concurrency,
             num_positions=max_context_tokens,

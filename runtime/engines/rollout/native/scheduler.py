@@ -24,7 +24,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.checks import not_finite
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
-from runtime.engines.rollout.native.models.qwen3 import Qwen3
+from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.sampling import Sampler, StopTable
 from runtime.protocols import Completion, GenerationRequest
 
@@ -89,7 +89,7 @@ class _Sequence:
 class Scheduler:
     """The rows of one engine and the queue before them."""
 
-    def __init__(self, network: Qwen3, cache: SequenceCache, *, num_rows: int) -> None:
+    def __init__(self, network: Decoder, cache: SequenceCache, *, num_rows: int) -> None:
         self._network = network
         self._cache = cache
         self._num_rows = num_rows

@@ -12,8 +12,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from compiler.ir.model import Model
+from runtime.engines.architecture import architecture
 from runtime.engines.rollout.native.cache import SequenceCache, Window
-from runtime.engines.rollout.native.models.qwen3 import Qwen3
+from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Call, Scheduler
 from runtime.protocols import Completion, GenerationRequest
 from tests.contract.rollout_engines import GREEDY, PLAIN, request, weights_of
@@ -22,7 +23,7 @@ from tests.runtime.engines.tiny_trainer import VOCAB, tiny_model
 pytestmark = pytest.mark.torch
 
 
-class WatchedQwen3(Qwen3):
+class WatchedDecoder(Decoder):
     """The network, and a record of the shapes it was run on.
 
     prefills: prompts and positions.  decodes: rows and columns.  positions_kept: of all prompts whose keys and values
@@ -30,7 +31,7 @@ class WatchedQwen3(Qwen3):
     """
 
     def __init__(self, model: Model[Never], *, num_positions: int) -> None:
-        super().__init__(model, num_positions=num_positions)
+        super().__init__(model, architecture(model), num_positions=num_positions)
         self.prefills: list[tuple[int, ...]] = []
         self.decodes: list[tuple[int, int]] = []
         self.positions_kept: list[int] = []
@@ -54,9 +55,9 @@ class WatchedQwen3(Qwen3):
         return super().decode(token_B, window)
 
 
-def scheduler_of(num_rows: int, *, num_positions: int = 64) -> tuple[Scheduler, WatchedQwen3]:
+def scheduler_of(num_rows: int, *, num_positions: int = 64) -> tuple[Scheduler, WatchedDecoder]:
     model = tiny_model(num_layers=1)
-    network = WatchedQwen3(model, num_positions=num_positions)
+    network = WatchedDecoder(model, num_positions=num_positions)
     cache = SequenceCache(
         num_rows=num_rows,
         num_positions=num_positions,

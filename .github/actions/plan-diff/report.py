@@ -1,0 +1,98 @@
+"""What a change of specs changes in their plans, as a comment for whoever reviews it.
+
+Usage: python report.py --base REVISION [FOLDER...], anywhere in a git repository; rlc must be installed for this Python.
+Without folders the specs that differ from the revision are compared, with folders all that are in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+MARKER = "<!-- rlc plan diff -->"
+LONGEST = 60_000  # characters; a comment holds 65,536
+FOREIGN = ("pyproject.toml", "rlc.toml", "Cargo.toml")
+NO_EXPERIMENT = "error[RLC0156]"
+
+
+def report(base: str, folders: Sequence[str]) -> str:
+    """Return the comment, in Markdown."""
+    changed = _changed(base)
+    status = dict(changed)
+    paths = [path for path, _ in changed]
+    if folders:
+        listed = _git("ls-files", "-z", "--", *(f":(top){folder}" for folder in folders)).split("\0")
+        paths = list(dict.fromkeys([*paths, *(path for path in listed if _is_spec(path))]))
+    parts = [part for path in paths if (part := _section(path, status.get(path, "M"), base)) is not None]
+    if not parts:
+        parts = [f"No plan differs from `{base[:12]}`."]
+    text = "\n\n".join([MARKER, f"### What changes in the plans since `{base[:12]}`", *parts])
+    if len(text) > LONGEST:
+        text = text[:LONGEST].rpartition("\n")[0] + "\n```\n\nThe rest is cut: a comment holds no more."
+    return text + "\n"
+
+
+def _changed(base: str) -> list[tuple[str, str]]:
+    """The specs that differ from a revision, each with how: A(dded), M(odified) or D(eleted)."""
+    words = _git("diff", "--name-status", "--no-renames", "-z", f"{base}...HEAD").split("\0")
+    pairs = zip(words[1::2], words[::2], strict=False)
+    return [(path, status) for path, status in pairs if _is_spec(path)]
+
+
+def _is_spec(path: str) -> bool:
+    return path.endswith((".toml", ".star")) and Path(path).name not in FOREIGN
+
+
+def _section(path: str, status: str, base: str) -> str | None:
+    if status == "D":
+        return f"**`{path}`** is deleted."
+    command = ["plan", path] if status == "A" else ["plan", path, "--diff", base]
+    done = subprocess.run(
+        [sys.executable, "-m", "rlc", "--color", "never", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=_git("rev-parse", "--show-toplevel").strip(),
+    )
+    if NO_EXPERIMENT in done.stderr:
+        return None
+    if done.returncode != 0:
+        return f"**`{path}`** has errors:\n\n{_fenced(done.stderr)}"
+    if status == "A":
+        return f"**`{path}`** is new.\n\n<details><summary>its plan</summary>\n\n{_fenced(done.stdout)}\n\n</details>"
+    return None if _says_equal(done.stdout) else f"**`{path}`**\n\n{_fenced(done.stdout)}"
+
+
+def _says_equal(text: str) -> bool:
+    return "same plan" in text.partition("\n")[0]
+
+
+def _fenced(text: str) -> str:
+    """A block of text as it is; what is in it cannot end it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text.strip()}\n{fence}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, encoding="utf-8")
+    return done.stdout
+
+
+def main() -> int:
+    """Print the report that the command line asks for."""
+    parser = argparse.ArgumentParser(description="What a change of specs changes in their plans.")
+    parser.add_argument("--base", required=True, help="the revision to compare with")
+    parser.add_argument("folders", nargs="*", help="folders whose specs are all compared")
+    given = parser.parse_args()
+    sys.stdout.write(report(given.base, given.folders))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What a spec, a recipe or a policy requires, said of one stage, and how a statement comes to be a Statement.
+
+A requirement that names fields of a stage is said of every stage that has them; one that names none is said once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from compiler.constraints.evaluate import OpenFieldError, Surroundings, Use, Value, evaluate, uses
+from compiler.constraints.expression import Expression, read_expression
+from compiler.constraints.names import AbsentError, Names
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.diagnostics.reporter import Reporter
+from compiler.frontend.requirements import Requirement
+from compiler.frontend.starlark.nodes import Node
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment
+from compiler.ir.openness import Auto
+from compiler.ir.record import Record
+
+
+class Statement(NamedTuple):
+    """A requirement as it is said of one stage, with the fields that it names; `is_policy` tells where it comes from."""
+
+    requirement: Requirement
+    expression: Expression
+    stage: int | None
+    uses: tuple[Use, ...]
+    is_policy: bool = False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the fields, each once."""
+        return tuple(dict.fromkeys(use.path for use in self.uses))
+
+    def equations(self) -> Iterator[Node]:
+        """Yield the equalities that must all hold."""
+        for node in conjuncts(self.expression.tree):
+            if node[0] == "compare" and node[3] == "==":
+                yield node
+
+    def paths_of(self, node: Node) -> tuple[str, ...]:
+        """Return the paths of the fields that one node names, each once."""
+        inside = (use for use in self.uses if node[1] <= use.node[1] and use.node[2] <= node[2])
+        return tuple(dict.fromkeys(use.path for use in inside))
+
+
+class Setting(NamedTuple):
+    """What statements are judged in: the catalogue, the cache of trees, and whether stages are listed."""
+
+    catalogue: Catalogue
+    has_stage_list: bool
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder for trees."""
+        return self.catalogue.cache
+
+    def names(self, experiment: Experiment[Auto], stage: int | None, forecast: Record | None = None) -> Names:
+        """Return the names that an expression of a stage may use; of the only stage if it is of none."""
+        if stage is None and len(experiment.stages) == 1:
+            stage = 0
+        return Names(experiment, stage, self.has_stage_list, forecast)
+
+
+def read_statements(
+    requirements: Sequence[Requirement],
+    experiment: Experiment[Auto],
+    setting: Setting,
+    reporter: Reporter,
+    forecast: Record | None = None,
+) -> tuple[Statement, ...]:
+    """Return what is said of each stage; reports faults of syntax, and RLC0221 for unknown names.
+
+    Args:
+        forecast: what is predicted, where requirements are those of a policy.
+    """
+    found: list[Statement] = []
+    for requirement in requirements:
+        value = requirement.text
+        try:
+            expression = read_expression(value, requirement.span, setting.cache, inside=(0, len(value)))
+            found += _of_stages(requirement, expression, setting, experiment, forecast)
+        except SpecError as fault:
+            for diagnostic in fault.diagnostics:
+                reporter.add(diagnostic)
+    return tuple(found)
+
+
+def judged(statement: Statement, around: Surroundings, node: Node | None = None) -> Value:
+    """Return what a statement, or one node of it, comes to.  Raises: as `evaluate`."""
+    return evaluate(statement.expression, around, node)
+
+
+def is_open(error: Exception) -> bool:
+    """Whether a statement cannot be judged because something in it is not decided."""
+    return isinstance(error, OpenFieldError)
+
+
+def conjuncts(tree: Node) -> Iterator[Node]:
+    """Yield the parts of an expression that must all be true."""
+    if tree[0] == "and":
+        yield from conjuncts(tree[3])
+        yield from conjuncts(tree[4])
+    else:
+        yield tree
+
+
+def _of_stages(
+    requirement: Requirement,
+    expression: Expression,
+    setting: Setting,
+    experiment: Experiment[Auto],
+    forecast: Record | None,
+) -> Iterator[Statement]:
+    stages = range(len(experiment.stages)) if requirement.stage is None else (requirement.stage,)
+    for stage in stages:
+        try:
+            around = Surroundings(setting.names(experiment, stage, forecast), setting.catalogue)
+            named = uses(expression, around)
+        except AbsentError:
+            continue
+        yield Statement(requirement, expression, stage, named, forecast is not None)
+        if not any(use.path.startswith(f"stages.{stage}.") for use in named):
+            return

@@ -1,0 +1,102 @@
+"""Who sits on which device, drawn: a box for each machine, in it one for each device, in it a line for each actor.
+
+Devices that follow each other and hold the same actors share a box, and so do machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.emit._plan_text import boxed, cut, padded, said, text_width
+from compiler.ir.experiment import Stage
+from compiler.ir.machine import Role
+from compiler.ir.openness import Off
+from compiler.ir.plan import Plan
+
+_WIDEST_CELL = 28
+
+
+class _Row(NamedTuple):
+    """An actor on a device: what stands beside the number of its process."""
+
+    role: str
+    engine: str
+    when: str
+
+
+class _Seat(NamedTuple):
+    """A device, or several alike, and who sits there; `processes` are those of each row, first and last."""
+
+    first: str
+    last: str
+    rows: tuple[_Row, ...]
+    processes: tuple[tuple[int, int], ...]
+
+
+def machine_picture(plan: Plan) -> list[str]:
+    """Return the lines of the picture."""
+    experiment = plan.experiment
+    roles = experiment.placement.roles
+    nodes = range(max(experiment.cluster.nodes, *(role.node + 1 for role in roles)))
+    seats = {node: _seats([role for role in roles if role.node == node], plan) for node in nodes}
+    cells = [_cells(seat, at) for on_a_node in seats.values() for seat in on_a_node for at in range(len(seat.rows))]
+    widths = [max((text_width(cell[at]) for cell in cells), default=0) for at in range(4)]
+    lines: list[str] = []
+    for _, alike in groupby(nodes, key=lambda node: _shape(seats[node])):
+        group = list(alike)
+        first, last = group[0], group[-1]
+        inside: list[str] = []
+        for one, other in zip(seats[first], seats[last], strict=True):
+            ends = [(a[0], b[1]) for a, b in zip(one.processes, other.processes, strict=True)]
+            seat = one._replace(processes=tuple(ends))
+            title = one.first if one.first == one.last else f"{one.first} to {one.last}"
+            rows = ["  ".join(map(padded, _cells(seat, at), widths)).rstrip() for at in range(len(seat.rows))]
+            inside += boxed(cut(said(title), 2 * _WIDEST_CELL), rows)
+        title = f"node {first}" if first == last else f"nodes {first} to {last}"
+        lines += boxed(title, inside or ["nobody"])
+    return lines
+
+
+def _shape(seats: Sequence[_Seat]) -> tuple[tuple[str, str, tuple[_Row, ...]], ...]:
+    return tuple((seat.first, seat.last, seat.rows) for seat in seats)
+
+
+def _seats(roles: Sequence[Role], plan: Plan) -> list[_Seat]:
+    found: list[_Seat] = []
+    for device in dict.fromkeys(role.device for role in roles):
+        here = [role for role in roles if role.device == device]
+        rows = tuple(_row(role, plan) for role in here)
+        before = found[-1] if found else None
+        if before is not None and before.rows == rows:
+            processes = tuple((a[0], role.process) for a, role in zip(before.processes, here, strict=True))
+            found[-1] = before._replace(last=device, processes=processes)
+        else:
+            found.append(_Seat(device, device, rows, tuple((role.process, role.process) for role in here)))
+    return found
+
+
+def _cells(seat: _Seat, at: int) -> tuple[str, str, str, str]:
+    first, last = seat.processes[at]
+    who = f"process {first}" if first == last else f"processes {first} to {last}"
+    row = seat.rows[at]
+    return who, row.role, row.engine, row.when
+
+
+def _row(role: Role, plan: Plan) -> _Row:
+    stages = [stage.name for stage in plan.experiment.stages if _works_in(role, stage)]
+    all_of_them = len(stages) == len(plan.experiment.stages)
+    when = "every stage" if all_of_them else ", ".join(said(name) for name in stages)
+    when = cut(when, _WIDEST_CELL) if len(plan.experiment.stages) > 1 else ""
+    return _Row(role.role, cut(said(role.engine), _WIDEST_CELL), when)
+
+
+def _works_in(role: Role, stage: Stage[object]) -> bool:
+    if role.role == "rollout":
+        return not isinstance(stage.rollout, Off) and stage.rollout.engine.name == role.engine
+    if role.role == "reward":
+        return not isinstance(stage.reward, Off) and stage.reward.name == role.engine
+    if role.role == "reference" and isinstance(stage.reference, Off):
+        return False
+    return stage.train.engine.name == role.engine

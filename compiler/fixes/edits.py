@@ -1,0 +1,83 @@
+"""Which edits of a spec a way out stands for.
+
+A value that is written is replaced where it stands, a field that is not is written into its table, a misspelt key gets
+its name, and a key that has no effect goes.  Everything else on the page stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.reporter import Reporter
+from compiler.diagnostics.span import SourceFile, Span
+from compiler.fixes import starlark, toml
+from compiler.fixes.edit import Edit
+from compiler.frontend.overrides import parse_override
+from compiler.frontend.value import Table
+
+PlaceOf = Callable[[str], Span | None]
+
+
+def is_applicable(way: Help) -> bool:
+    """Whether a way out says what to write, so that a tool can apply it."""
+    return bool(way.sets or way.renamed or way.removes)
+
+
+def edits_of(
+    way: Help, found: Diagnostic, source: SourceFile, place_of: PlaceOf, *, cache: Path | None = None
+) -> tuple[Edit, ...] | None:
+    """Return the edits of a spec's own text that a way out stands for, or None if it cannot be applied there.
+
+    Args:
+        source: the text of the spec; places in other texts are not edited.
+        place_of: where a field, named as a person writes it, has its value.
+        cache: where trees of Starlark are kept.
+    """
+    syntax = starlark if source.name.endswith(".star") else toml
+    if way.renamed or way.removes:
+        key = next((label.span for label in found.labels if label.is_primary), None)
+        if key is None or key.file.name != source.name or key.file.text != source.text:
+            return None
+        if way.renamed:
+            return (Edit(key.start, key.end, _as_quoted(way.renamed, key.text)),)
+        edit = syntax.removal(source, key, cache)
+        return None if edit is None else (edit,)
+    text = source.text
+    edits: list[Edit] = []
+    for path, literal in way.sets:
+        keys = keys_of(path)
+        place = place_of(path)
+        if place is not None and (place.file.name != source.name or place.file.text != text):
+            place = None
+        edit = None if not keys else syntax.setting(source, keys, literal, place, cache)
+        if edit is None:
+            return None
+        edits.append(edit)
+    return tuple(edits)
+
+
+def applied(text: str, edits: Sequence[Edit]) -> str:
+    """Return a text with edits that do not overlap; of several at one place the first comes first."""
+    found: list[str] = []
+    at = 0
+    for edit in sorted(edits, key=lambda edit: edit.start):
+        found += [text[at : edit.start], edit.text]
+        at = edit.end
+    return "".join([*found, text[at:]])
+
+
+def keys_of(path: str) -> tuple[str, ...]:
+    """Return the keys of a path as `--set` takes it; an index is a key such as `[0]`."""
+    node = parse_override(f"{path}=0", Reporter())
+    found: list[str] = []
+    while isinstance(node, Table):
+        ((key, entry),) = node.entries.items()
+        found.append(key)
+        node = entry.node
+    return tuple(found)
+
+
+def _as_quoted(name: str, old: str) -> str:
+    return old[0] + name + old[0] if old[:1] in ("'", '"') else name

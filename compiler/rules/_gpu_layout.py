@@ -1,0 +1,47 @@
+"""What the rules about GPUs share: the layout where it is complete, and fixes that set one field of it."""
+
+from __future__ import annotations
+
+from compiler.diagnostics.diagnostic import Help
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.openness import Auto
+from compiler.ir.subject import Subject, toml_literal
+
+
+class Layout(NamedTuple):
+    """The two tables, on a target with GPUs that are named."""
+
+    parallel: Parallel[Auto]
+    placement: GpuPlacement[Auto]
+    total: int
+
+
+def layout_of(subject: Subject) -> Layout | None:
+    """Return the layout of an experiment, or None where there are no GPUs, or nobody knows which."""
+    experiment = subject.experiment
+    parallel, placement, total = experiment.parallel, experiment.placement, experiment.cluster.num_gpus
+    if not isinstance(parallel, Parallel) or not isinstance(placement, GpuPlacement):
+        return None
+    return Layout(parallel, placement, total) if isinstance(total, int) and total > 0 else None
+
+
+def size(value: object) -> int:
+    """Return the size of an axis; one that is open counts as 1."""
+    return value if isinstance(value, int) else 1
+
+
+def fix(path: str, value: object, note: str = "") -> Help:
+    """Return the help that sets one field."""
+    literal = toml_literal(value)
+    return Help(f"set {path} = {literal}" + (f"        {note}" if note else ""), ((path, literal),))
+
+
+def divisors(number: int) -> list[int]:
+    """Return the divisors of a number in order."""
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def near_divisors(number: int, wanted: int, *, most: int = 3) -> list[int]:
+    """Return the divisors of a number that are nearest to another one, in order."""
+    return sorted(sorted(divisors(number), key=lambda n: (abs(n - wanted), n))[:most])

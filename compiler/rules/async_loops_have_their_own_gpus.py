@@ -1,0 +1,55 @@
+"""Asynchronous loops have GPUs of their own.
+
+What: a stage whose sampling does not wait for training has `placement.mode = "split"`, and takes the rollout engine's
+log-probs, or its own, as those of the policy that sampled.
+Why it matters: sides that share GPUs take turns, so nothing overlaps, and an engine that is asleep cannot sample; and
+without the log-probs of the weights that sampled, the ratio of a stale sample is that of another policy.
+Example: `schedule.mode = "async"` with `placement.mode = "colocate"`.
+Fix: `placement.mode = "split"`, or `schedule.mode = "sync"`.
+Source: PLACE-03, ALGO-02; slime's train_async.py asserts the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Label, alternatives
+from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.openness import Off
+from compiler.ir.subject import StageSubject, Subject
+from compiler.rules._gpu_layout import fix
+
+CODE = "RLC0510"
+ID = "PLACE-03"
+_MODE = "schedule.mode"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report asynchronous stages that share their GPUs, sample nothing, or do not know who sampled."""
+    shares = subject.experiment.placement.mode == "colocate"
+    for stage in subject.stages():
+        if stage.stage.schedule.mode != "async":
+            continue
+        loss = stage.stage.algorithm.loss
+        if not isinstance(loss, PolicyLoss) or isinstance(stage.stage.rollout, Off):
+            message = f"stage {stage.stage.name} trains on data, not on what it samples: nothing runs beside it"
+            yield _diagnostic(stage, message, ())
+            continue
+        if shares:
+            labels = subject.labels(("placement.mode", "takes turns"))
+            way = fix("placement.mode", "split")
+            message = "sampling cannot go on beside training on the same GPUs"
+            found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
+            yield found._replace(help=alternatives(way, *found.help))
+        if loss.old_logprobs == "current":
+            labels = stage.labels(("loss.old_logprobs", "the policy of the moment"))
+            message = "samples are stale, and their ratio is measured from the policy of the moment"
+            found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
+            way = stage.fix("loss.old_logprobs", "rollout")
+            yield found._replace(help=alternatives(way, *found.help), rule="ALGO-02")
+
+
+def _diagnostic(stage: StageSubject, message: str, labels: tuple[Label, ...]) -> Diagnostic:
+    own = stage.labels((_MODE, "does not wait"))
+    paths = ("placement.mode", stage.path(_MODE))
+    return Diagnostic(CODE, message, (*labels, *own), (stage.fix(_MODE, "sync"),), rule=ID, paths=paths)

@@ -1,0 +1,55 @@
+"""Batches divide among the copies of the model.
+
+What: the optimizer batch is a multiple of dp; with a fixed micro_batch, a copy's share is a multiple of that as well.
+Why it matters: a share that is no whole number is cut short or padded, on some ranks only, and the gradient is then
+that of another batch; with micro-batches it is an assertion after the first rollout.
+Example: `global_batch = 100` over 8 copies.
+Fix: a multiple of dp, or another dp.
+Source: BATCH-03; slime's V-rules on global batch size, NeMo-RL's dtensor policy checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.openness import Off
+from compiler.ir.subject import StageSubject, Subject
+from compiler.rules._gpu_layout import layout_of
+
+CODE = "RLC0508"
+ID = "BATCH-03"
+_BATCH, _MICRO = "train.global_batch", "train.micro_batch"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report batches that leave a rest."""
+    layout = layout_of(subject)
+    if layout is None or not isinstance(layout.parallel.dp, int):
+        return
+    copies = layout.parallel.dp
+    for stage in subject.stages():
+        batch, micro = stage.stage.train.global_batch, stage.stage.train.micro_batch
+        if not isinstance(batch, int):
+            continue
+        share, rest = divmod(batch, copies)
+        if rest or share == 0:
+            yield _diagnostic(stage, f"{batch:,} samples cannot be divided among {copies:,} copies", copies, batch)
+        elif not isinstance(micro, Off) and share % micro:
+            yield _diagnostic(
+                stage,
+                f"each of {copies:,} copies has {share:,} samples, which {micro:,} at a time do not use up",
+                copies * micro,
+                batch,
+            )
+
+
+def _diagnostic(stage: StageSubject, message: str, unit: int, batch: int) -> Diagnostic:
+    below, above = batch // unit * unit, (batch // unit + 1) * unit
+    ways: list[Help] = [stage.fix(_BATCH, n) for n in (below, above) if n > 0]
+    shown = (("parallel.dp", "copies"), ("parallel.tp", "leaves fewer or more copies"))
+    labels = (*stage.subject.labels(*shown), *stage.labels((_MICRO, "samples at a time"), (_BATCH, "samples a step")))
+    last = len(labels) - 1
+    labels = tuple(label._replace(is_primary=i == last) for i, label in enumerate(labels))
+    paths = ("parallel.dp", stage.path(_BATCH), stage.path(_MICRO))
+    return Diagnostic(CODE, message, labels, alternatives(*ways), rule=ID, paths=paths)

@@ -1,0 +1,124 @@
+"""Parallelism divides the model.
+
+What: tensor parallelism divides the query heads, and divides the key and value heads or is a multiple of them;
+pipeline stages (times the groups that they interleave) divide the layers, unless the first and last stage say how many
+they have; expert parallelism divides the experts; a rollout engine's GPUs divide the heads likewise.
+Why it matters: each of them is an assertion deep in an engine, after the weights have been read.
+Example: `parallel.tp = 8` with 20 query heads.
+Fix: take a divisor; the message lists the nearest.
+Source: PAR-02; Megatron-core's TransformerConfig; SGLang's model loaders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.model import Model
+from compiler.ir.openness import Auto, Off
+from compiler.ir.subject import Subject
+from compiler.rules._gpu_layout import Layout, fix, layout_of, near_divisors, size
+
+CODE = "RLC0507"
+ID = "PAR-02"
+_TP, _ENGINE = "parallel.tp", "placement.gpus_per_engine"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report axes that do not divide what they split."""
+    layout = layout_of(subject)
+    if layout is None:
+        return
+    model = subject.experiment.model
+    yield from _heads(subject, model, _TP, size(layout.parallel.tp))
+    if any(not isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
+        yield from _heads(subject, model, _ENGINE, layout.placement.gpus_per_engine)
+    yield from _layers(subject, model, layout)
+    yield from _experts(subject, model, layout)
+
+
+def _heads(subject: Subject, model: Model[Auto], path: str, ways: int) -> Iterator[Diagnostic]:
+    if model.num_heads % ways:
+        fitting = near_divisors(model.num_heads, ways)
+        yield _diagnostic(
+            subject,
+            f"{model.num_heads:,} query heads cannot be split over {ways:,} GPUs",
+            ("model.num_heads", f"{model.num_heads:,} query heads"),
+            (path, "not a divisor"),
+            tuple(fix(path, n) for n in fitting),
+        )
+    elif model.num_kv_heads % ways and ways % model.num_kv_heads and isinstance(model.mla, Off):
+        fitting = [n for n in near_divisors(model.num_heads, ways, most=8) if _shares(model.num_kv_heads, n)][:3]
+        yield _diagnostic(
+            subject,
+            f"{model.num_kv_heads:,} key and value heads can neither be split over {ways:,} GPUs nor be copied evenly",
+            ("model.num_kv_heads", f"{model.num_kv_heads:,} heads"),
+            (path, "neither a divisor nor a multiple"),
+            tuple(fix(path, n) for n in fitting),
+        )
+
+
+def _shares(heads: int, ways: int) -> bool:
+    return heads % ways == 0 or ways % heads == 0
+
+
+def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Diagnostic]:
+    parallel = layout.parallel
+    pp, vpp = size(parallel.pp), parallel.vpp
+    if vpp > 1 and pp == 1:
+        yield _diagnostic(
+            subject,
+            f"{vpp} groups of layers cannot be interleaved on one pipeline stage",
+            ("parallel.pp", "one stage"),
+            ("parallel.vpp", "interleaves nothing"),
+            (fix("parallel.vpp", 1),),
+        )
+        return
+    ends = [n for n in (parallel.pp_first_layers, parallel.pp_last_layers) if not isinstance(n, Off)]
+    between, stages = model.num_layers - sum(ends), pp - len(ends)
+    even = between == 0 if stages <= 0 else between > 0 and between % (stages * vpp) == 0
+    if even or pp == 1:
+        return
+    said = f"{model.num_layers:,} layers" + (f", {between:,} between the ends" if ends else "")
+    fitting = near_divisors(model.num_layers, pp) if not ends and vpp == 1 else []
+    ways = [fix("parallel.pp", n) for n in fitting[:2]]
+    if not ends and vpp == 1 and pp > 2:
+        each = -(-model.num_layers // pp)
+        last = model.num_layers - each * (pp - 1)
+        if 0 < last < each:
+            ways.append(fix("parallel.pp_last_layers", last, "the last stage has the output head as well"))
+    yield _diagnostic(
+        subject,
+        f"{said} cannot be divided among {pp} pipeline stages" + (f" of {vpp} groups each" if vpp > 1 else ""),
+        ("model.num_layers", f"{model.num_layers:,} layers"),
+        ("parallel.pp", "does not come out even"),
+        tuple(ways),
+    )
+
+
+def _experts(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Diagnostic]:
+    ep = size(layout.parallel.ep)
+    if isinstance(model.moe, Off):
+        for axis in ("ep", "etp"):
+            if size(getattr(layout.parallel, axis)) > 1:
+                yield _diagnostic(
+                    subject,
+                    f"parallel.{axis} splits experts, and the model has none",
+                    ("model.name", "no experts"),
+                    (f"parallel.{axis}", "splits nothing"),
+                    (fix(f"parallel.{axis}", 1),),
+                )
+    elif model.moe.num_experts % ep:
+        yield _diagnostic(
+            subject,
+            f"{model.moe.num_experts:,} experts cannot be divided among {ep} GPUs",
+            ("model.moe.num_experts", f"{model.moe.num_experts:,} experts"),
+            ("parallel.ep", "not a divisor"),
+            tuple(fix("parallel.ep", n) for n in near_divisors(model.moe.num_experts, ep)),
+        )
+
+
+def _diagnostic(
+    subject: Subject, message: str, fact: tuple[str, str], axis: tuple[str, str], ways: tuple[Help, ...]
+) -> Diagnostic:
+    return Diagnostic(CODE, message, subject.labels(fact, axis), alternatives(*ways), rule=ID, paths=(fact[0], axis[0]))

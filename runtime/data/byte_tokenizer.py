@@ -1,0 +1,78 @@
+"""One token for each byte of UTF-8: a tokenizer that takes any text and needs no file.
+
+It serves models whose own tokenizer is not at hand, such as those that `--shrink` makes.  Ids: 0 <pad>, 1 <eos>, then
+the 256 bytes in their order.
+
+Messages are written as `role: content` lines, and the assistant's turn begins with `assistant: `.  This is no model's
+template; it only has to tell turns apart, and transformers renders the same from the files that `save` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from stdlib.samples import Message
+
+SPECIAL_TOKENS = ("<pad>", "<eos>")
+NUM_TOKENS = len(SPECIAL_TOKENS) + 256
+TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+_FIRST = len(SPECIAL_TOKENS)
+# The bytes that tokenizer files write as themselves; the others are written as the characters from U+0100 on.
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+
+
+class ByteTokenizer:
+    """One token for each byte."""
+
+    pad_token_id = 0
+    eos_token_id = 1
+    vocab_size = NUM_TOKENS
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return one id a byte; what is no text (half a surrogate pair) is written as three."""
+        return tuple(_FIRST + byte for byte in text.encode("utf-8", "surrogatepass"))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of those tokens that stand for a byte; bytes that are no UTF-8 become U+FFFD."""
+        return bytes(t - _FIRST for t in tokens if _FIRST <= t < NUM_TOKENS).decode("utf-8", "replace")
+
+    def chat_text(self, messages: Sequence[Message]) -> str:
+        """Return a line for each message, and the opening of the assistant's."""
+        return "".join(f"{m['role']}: {m['content']}\n" for m in messages) + "assistant: "
+
+    def apply_chat_template(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Return the tokens of `chat_text`."""
+        return self.encode(self.chat_text(messages))
+
+    def split_conversation(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the tokens of all but the last message, and those of the last with the end of sequence."""
+        return self.apply_chat_template(messages[:-1]), (*self.encode(messages[-1]["content"]), self.eos_token_id)
+
+    def save(self, directory: Path) -> None:
+        """Write tokenizer.json, tokenizer_config.json and the template, from which transformers builds the same ids."""
+        ids = {token: i for i, token in enumerate(SPECIAL_TOKENS)}
+        ids |= {_letter(byte): _FIRST + byte for byte in range(256)}
+        backend = Tokenizer(models.BPE(ids, []))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        backend.decoder = decoders.ByteLevel()
+        pad, eos = SPECIAL_TOKENS
+        fast = PreTrainedTokenizerFast(
+            tokenizer_object=backend, pad_token=pad, eos_token=eos, clean_up_tokenization_spaces=False
+        )
+        fast.chat_template = TEMPLATE
+        fast.save_pretrained(str(directory))
+
+
+def _letter(byte: int) -> str:
+    """Return the character that stands for a byte in files of byte-level tokenizers."""
+    if byte in _PRINTABLE:
+        return chr(byte)
+    return chr(0x100 + sum(1 for other in range(byte) if other not in _PRINTABLE))

@@ -1,0 +1,1 @@
+"""The ROCm target: AMD GPUs, with engines that a cluster runs."""

@@ -1,0 +1,60 @@
+"""Models of every family, written as directories that transformers reads, and read back."""
+
+import json
+from pathlib import Path
+from typing import Any, Never
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from compiler.ir.model import Model
+from runtime.data.byte_tokenizer import ByteTokenizer
+from runtime.engines.architecture import architecture
+from runtime.weights.expert_layout import as_computed, as_stored
+from runtime.weights.huggingface import save_model
+from runtime.weights.initial import initial_weights
+from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families, tiny_weights
+
+pytestmark = pytest.mark.torch
+
+FAMILIES = pytest.mark.parametrize("model", tiny_families().values(), ids=tiny_families().keys())
+
+
+@FAMILIES
+def test_a_saved_model_gives_the_same_logits_in_transformers(model: Model[Never], tmp_path: Path) -> None:
+    save_model(tmp_path, tiny_weights(model), model=model, tokenizer=ByteTokenizer())
+    loaded: Any = AutoModelForCausalLM.from_pretrained(str(tmp_path), local_files_only=True)
+    assert type(loaded).__name__ == json.loads((tmp_path / "config.json").read_text())["architectures"][0]
+    tokens = torch.arange(30)[None] % VOCAB
+    with torch.no_grad():
+        found, expected = loaded(input_ids=tokens).logits, hf_model(model)(input_ids=tokens).logits
+    assert found.equal(expected)
+
+
+@FAMILIES
+def test_a_saved_model_is_read_back_bit_by_bit(model: Model[Never], tmp_path: Path) -> None:
+    weights = tiny_weights(model)
+    save_model(tmp_path, weights, model=model, tokenizer=ByteTokenizer())
+    again = initial_weights(model.replacing(weights="."), root=tmp_path, seed=0)
+    assert list(again) == list(weights)
+    assert all(again[name].equal(weight) for name, weight in weights.items())
+
+
+@FAMILIES
+def test_random_norms_are_one_and_random_biases_zero(model: Model[Never]) -> None:
+    drawn = initial_weights(model, root=Path(), seed=1)
+    vectors = {name: weight for name, weight in drawn.items() if weight.ndim == 1}
+    assert any(name.endswith(".bias") for name in vectors) == architecture(model).qkv_bias
+    assert all(weight.eq(0.0 if name.endswith(".bias") else 1.0).all() for name, weight in vectors.items())
+
+
+def test_stacking_undoes_splitting_and_an_expert_that_lacks_a_part_keeps_its_name() -> None:
+    stacked = {"a.experts.gate_up_proj": torch.arange(24.0).view(2, 6, 2), "a.experts.down_proj": torch.ones(2, 2, 3)}
+    stored = dict(as_stored(stacked))
+    assert stored["a.experts.1.up_proj.weight"].tolist() == [[18, 19], [20, 21], [22, 23]]
+    again = as_computed(stored)
+    assert again.keys() == stacked.keys()
+    assert all(again[name].equal(tensor) for name, tensor in stacked.items())
+    del stored["a.experts.0.up_proj.weight"]
+    assert as_computed(stored).keys() == stored.keys()
