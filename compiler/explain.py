@@ -5,6 +5,7 @@ Everything is read from the Provenance that compiling leaves behind; nothing is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -24,6 +25,11 @@ from compiler.passes.pipeline import PIPELINE
 from compiler.rules.catalogue import load_rules
 
 ANYWHERE = "stages."
+
+# How far before a value its name is looked for.
+_REACH = 200
+# What names the value that follows: `lr = ` or `"lr": `.
+_NAMED = re.compile(r"""(?:[A-Za-z_]\w*\s*=|["'][^"'\n]*["']\s*:)\s*$""")
 
 
 class FieldFacts(NamedTuple):
@@ -184,7 +190,10 @@ def is_starlark(span: Span) -> bool:
 
 
 def source_line(span: Span) -> str:
-    """Return the line that a text stands on."""
+    """Return the line that a text stands on; of a .star file, where one line holds many values, the argument."""
+    if is_starlark(span):
+        named = _NAMED.search(span.file.text, max(0, span.start - _REACH), span.start)
+        return " ".join(f"{named[0] if named else ''}{span.text}".split())
     return span.file.line(span.line).strip()
 
 

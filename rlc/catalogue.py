@@ -5,6 +5,7 @@ Only names are read here; an algorithm's module is imported, and a target's data
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +21,12 @@ from rlc.environ import cache_folder
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
-def scan() -> Catalogue:
-    """Return what there is."""
+def scan(policies: Sequence[Path] = ()) -> Catalogue:
+    """Return what there is.
+
+    Args:
+        policies: files that every plan must satisfy, beside those that its root names.
+    """
     stdlib, targets = _PROJECT / "stdlib", _PROJECT / "targets"
     return Catalogue(
         stdlib=stdlib,
@@ -32,6 +37,7 @@ def scan() -> Catalogue:
         load_target=load_target,
         cache=cache_folder(),
         load_hardware=load_hardware,
+        policies=tuple(policies),
     )
 
 

@@ -16,10 +16,12 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.explain import Explainer
-from compiler.fixes.edits import applied, edits_of, is_applicable
+from compiler.fixes.edits import applied, edits_of, is_applicable, keys_of
 from compiler.frontend.choice import choose
+from compiler.frontend.loader import load
 from compiler.frontend.read import read_source
 from compiler.frontend.session import Session
+from compiler.frontend.value import Leaf, List, Node, Table
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.provenance import Origin
 
@@ -29,16 +31,21 @@ MAX_STEPS = 40
 class Mended(NamedTuple):
     """A spec before and after: its texts, and what compiling the second one says.
 
-    `left` are errors with a way out that cannot be applied to this text, or makes nothing better.
+    `overrides` are those of --set that are still in force; `left` are errors with a way out that cannot be applied to
+    this text, or makes nothing better.
     """
 
     before: SourceFile
     after: str
     found: tuple[Compiled, ...]
+    overrides: tuple[str, ...]
     left: tuple[tuple[Diagnostic, Help], ...]
 
 
 class _State(NamedTuple):
+    path: Path
+    session: Session
+    names: tuple[str, ...]
     source: SourceFile
     overrides: tuple[str, ...]
     found: tuple[Compiled, ...]
@@ -72,7 +79,7 @@ def mend(path: Path, catalogue: Catalogue, *, overrides: Sequence[str] = (), shr
         state = following
         best = state if state.badness < best.badness else best
     left = tuple((d, way) for d in best.errors if (way := _way_out(d)) is not None)
-    return Mended(source, best.source.text, best.found, left)
+    return Mended(source, best.source.text, best.found, best.overrides, left)
 
 
 class _Mending:
@@ -91,8 +98,9 @@ class _Mending:
         assert self.place is not None, "the text was read"
         session = Session(self.catalogue.stdlib, self.catalogue.cache)
         session.hold(self.place, source)
-        found = compile_all(self.path, self.catalogue, overrides=overrides, shrink=self.shrink, session=session)
-        return _State(source, overrides, tuple(compiled for _, compiled in found))
+        all_ = compile_all(self.path, self.catalogue, overrides=overrides, shrink=self.shrink, session=session)
+        names, found = zip(*all_, strict=True)
+        return _State(self.path, session, names, source, overrides, found)
 
     def step(self, state: _State, seen: set[str]) -> _State | None:
         """The first way out that leaves the spec better, or else the first that takes its error away."""
@@ -131,19 +139,45 @@ def _way_out(error: Diagnostic) -> Help | None:
 
 def _place(state: _State, path: str) -> Span | None:
     """Where the text gives a field its value."""
-    for compiled in state.found:
-        if compiled.subject is None:
-            continue
-        explainer = Explainer(compiled.subject, broken=compiled.broken)
-        for field in explainer.fields_called(path):
-            origin = compiled.subject.origins.get(field)
-            for one in _with_shadowed(origin) if origin is not None else ():
-                if one.kind == "spec" and one.span is not None and one.span.file.name == state.source.name:
-                    return one.span
+    for name, compiled in zip(state.names, state.found, strict=True):
+        origins = _origins(compiled, path)
+        places = [one.span for one in origins if one.kind == "spec" and one.span is not None]
+        # A field that could not be read has no origin; what was written is a value all the same.
+        places += [node.span for node in _written(state, name, path)]
+        for place in places:
+            if place.file is state.source:
+                return place
     return None
+
+
+def _origins(compiled: Compiled, path: str) -> Iterator[Origin]:
+    if compiled.subject is None:
+        return
+    for field in Explainer(compiled.subject, broken=compiled.broken).fields_called(path):
+        origin = compiled.subject.origins.get(field)
+        if origin is not None:
+            yield from _with_shadowed(origin)
+
+
+def _written(state: _State, name: str, path: str) -> Iterator[Node]:
+    chosen = choose(state.path)
+    loaded = load(chosen._replace(name=name or chosen.name), (), state.session, Reporter())
+    node: Node | None = None if loaded is None else loaded.value
+    for key in keys_of(path):
+        if isinstance(node, List):
+            node = next((item for at, item in enumerate(node.items) if key in (f"[{at}]", _name_of(item))), None)
+        else:
+            node = node.get(key) if isinstance(node, Table) else None
+    if node is not None:
+        yield node
 
 
 def _with_shadowed(origin: Origin) -> Iterator[Origin]:
     yield origin
     for lost in origin.shadowed:
         yield from _with_shadowed(lost)
+
+
+def _name_of(node: Node) -> str:
+    name = node.get("name") if isinstance(node, Table) else None
+    return str(name.value) if isinstance(name, Leaf) else ""

@@ -35,10 +35,11 @@ class Place(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What the command line changes about a spec: single fields, and whether it is to be made small."""
+    """What the command line says about a spec: single fields, whether it is to be made small, and its policies."""
 
     overrides: tuple[str, ...] = ()
     shrink: bool = False
+    policies: tuple[Path, ...] = ()
 
 
 class Job(NamedTuple):
@@ -57,9 +58,11 @@ class Prepared(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
 
 
-def prepare(path: Path, *, overrides: Sequence[str], place: Place, shrink: bool = False) -> Prepared:
+def prepare(
+    path: Path, *, overrides: Sequence[str], place: Place, shrink: bool = False, policies: Sequence[Path] = ()
+) -> Prepared:
     """Return what is to be executed, after every check that needs no torch."""
-    catalogue, changes = scan(), Changes(tuple(overrides), shrink)
+    catalogue, changes = scan(policies), Changes(tuple(overrides), shrink, tuple(policies))
     try:
         is_plan = path.suffix == ".json" and choose(path).name is None
         job, warnings = (
@@ -125,8 +128,10 @@ def _from_spec(path: Path, catalogue: Catalogue, changes: Changes, place: Place)
 
 
 def _from_plan(path: Path, catalogue: Catalogue, changes: Changes, place: Place) -> tuple[Job, tuple[Diagnostic, ...]]:
-    if changes.overrides or changes.shrink:
-        message = f"a plan is executed as it is: {'--set' if changes.overrides else '--shrink'} changes a spec"
+    if changes.overrides or changes.shrink or changes.policies:
+        of_a_spec = "--shrink changes" if changes.shrink else "--policy checks"
+        of_a_spec = "--set changes" if changes.overrides else of_a_spec
+        message = f"a plan is executed as it is: {of_a_spec} a spec"
         raise SpecError(Diagnostic("RLC0017", message, help=(Help("run the spec instead"),)))
     plan = read_saved_plan(path, catalogue)
     folder = path.resolve().parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Watch which golden files are used, and keep what rlc makes of texts out of the user's cache."""
     cache = tempfile.TemporaryDirectory(prefix="rlc-trees-")
-    os.environ["RLC_CACHE_DIR"] = cache.name
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RLC_CACHE_DIR", cache.name)
+    config.add_cleanup(patch.undo)
     config.add_cleanup(cache.cleanup)
     config.pluginmanager.register(OrphanWatch(config, GOLDEN_DIR), "orphan-watch")
 

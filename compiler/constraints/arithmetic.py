@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from compiler.constraints import exact, forms
 from compiler.constraints.exact import Number
 from compiler.constraints.forms import Form, UnsolvableError, as_form
-from compiler.frontend.starlark.budget import Budget
+from compiler.frontend.starlark.budget import Budget, check_bits
 from compiler.ir.equations import Ratio
 from compiler.ir.subject import toml_literal
 
@@ -39,7 +39,7 @@ def described(value: object) -> str:
         return f"the number {said(value)}"
     if isinstance(value, Form):
         return "a number"
-    return "none" if value is None else "a table" if hasattr(value, "held") else f"the list {said(value)}"
+    return f"the list {said(value)}" if isinstance(value, list) else said(value)
 
 
 def said(value: object) -> str:
@@ -50,7 +50,7 @@ def said(value: object) -> str:
         return exact.said(value)
     if isinstance(value, str):
         return _short(toml_literal(value))
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return _short("[" + ", ".join(said(item) for item in value[:_LONGEST]) + "]")
     return "none" if value is None else "a table"
 
@@ -61,19 +61,19 @@ def unary(op: str, value: Value) -> Value:
         return forms.negative(value) if op == "-" else value
     if type(value) is int and op == "~":
         return ~value
-    if op == "~" or not _is_numeric(value):
+    if op == "~" or not is_numeric(value):
         raise FaultError(f"{op} does not apply to {described(value)}")
     return value if op == "+" else exact.negative(_number(value))
 
 
 def binary(op: str, a: Value, b: Value, budget: Budget) -> Value:
     """Return a op b.  Raises: FaultError, UnsolvableError, ZeroDivisionError, BudgetError."""
-    if _is_numeric(a) and _is_numeric(b):
+    if is_numeric(a) and is_numeric(b):
         if isinstance(a, Form) or isinstance(b, Form):
             combine = _FORMS.get(op)
             if combine is None:
                 raise UnsolvableError
-            return forms.plain(combine(_form(a), _form(b)))
+            return forms.plain(combine(form(a), form(b)))
         calculate = _NUMBERS.get(op)
         if calculate is not None:
             return calculate(_number(a), _number(b))
@@ -82,9 +82,9 @@ def binary(op: str, a: Value, b: Value, budget: Budget) -> Value:
     if op == "+" and isinstance(a, str) and isinstance(b, str):
         budget.allocate(len(a) + len(b))
         return a + b
-    if op == "+" and _is_list(a) and _is_list(b) and isinstance(a, tuple) and isinstance(b, tuple):
+    if op == "+" and isinstance(a, list) and isinstance(b, list):
         budget.elements(len(a) + len(b))
-        return (*a, *b)
+        return [*a, *b]
     raise FaultError(f"{op} does not apply to {described(a)} and {described(b)}")
 
 
@@ -109,7 +109,7 @@ def same(a: Value, b: Value) -> bool:
     """Whether two values are equal; 1 is not true."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
-    if _is_list(a) and _is_list(b) and isinstance(a, tuple) and isinstance(b, tuple):
+    if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return type(a) is type(b) and a == b
 
@@ -117,7 +117,7 @@ def same(a: Value, b: Value) -> bool:
 def _contains(item: Value, holder: Value) -> bool:
     if isinstance(item, str) and isinstance(holder, str):
         return item in holder
-    if _is_list(holder) and isinstance(holder, tuple):
+    if isinstance(holder, list):
         return any(same(item, other) for other in holder)
     raise FaultError(f"`in` does not apply to {described(item)} and {described(holder)}")
 
@@ -126,19 +126,17 @@ def _bits(op: str, a: int, b: int) -> int:
     if op in ("<<", ">>"):
         if not 0 <= b < _MAX_SHIFT:
             raise FaultError(f"a shift is from 0 to {_MAX_SHIFT - 1}, not {b:,}")
-        return exact.multiply(a, 1 << b) if op == "<<" else a >> b  # type: ignore[return-value]
+        check_bits(a.bit_length() + b)
+        return a << b if op == "<<" else a >> b
     return a & b if op == "&" else a | b if op == "|" else a ^ b
 
 
 _MAX_SHIFT = 512
 
 
-def _is_numeric(value: object) -> bool:
+def is_numeric(value: object) -> bool:
+    """Whether a value is a number, or one that depends on the unknown."""
     return is_number(value) or isinstance(value, Form)
-
-
-def _is_list(value: object) -> bool:
-    return type(value) is tuple
 
 
 def _number(value: object) -> Number:
@@ -147,7 +145,8 @@ def _number(value: object) -> Number:
     raise FaultError(f"a number is needed, not {described(value)}")
 
 
-def _form(value: object) -> Form:
+def form(value: object) -> Form:
+    """Return a number as a form.  Raises: FaultError for anything else."""
     return value if isinstance(value, Form) else as_form(_number(value))
 
 

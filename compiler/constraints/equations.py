@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.constraints import forms
-from compiler.constraints.arithmetic import is_number
+from compiler.constraints.arithmetic import form, is_numeric
 from compiler.constraints.evaluate import OpenFieldError, Surroundings, evaluate
 from compiler.constraints.exact import Number, exact, parts, to_float
-from compiler.constraints.forms import Form, UnsolvableError, as_form
+from compiler.constraints.forms import UnsolvableError
 from compiler.constraints.names import Names
 from compiler.constraints.statements import Setting, Statement
 from compiler.diagnostics.diagnostic import SpecError
@@ -81,9 +81,9 @@ def solved(statement: Statement, node: Node, around: Surroundings, *, path: str)
     around = around._replace(unknown=path)
     try:
         left, right = (evaluate(statement.expression, around, side) for side in node[4:6])
-        if not all(isinstance(side, Form) or is_number(side) for side in (left, right)):
+        if not (is_numeric(left) and is_numeric(right)):
             return None
-        return forms.solutions(_form(left), _form(right))
+        return forms.solutions(form(left), form(right))
     except (UnsolvableError, OpenFieldError, SpecError, ZeroDivisionError, StarlarkError):
         return None
 
@@ -106,8 +106,3 @@ def legal(field: Field, number: Number) -> int | float | None:
     else:
         return None
     return value if out_of_bounds(field, value) is None else None
-
-
-def _form(value: object) -> Form:
-    assert isinstance(value, (int, Form)) or is_number(value), "both sides are numbers"
-    return as_form(value)

@@ -37,7 +37,7 @@ class TableValue(NamedTuple):
     held: object
 
 
-Value: TypeAlias = "Number | Form | bool | str | tuple[Value, ...] | TableValue | None"
+Value: TypeAlias = "Number | Form | bool | str | list[Value] | TableValue | None"
 
 
 class OpenFieldError(Exception):
@@ -70,8 +70,8 @@ class Surroundings(NamedTuple):
 def evaluate(expression: Expression, around: Surroundings, node: Node | None = None) -> Value:
     """Return the value of an expression, or of one node of it.
 
-    Raises: SpecError RLC0221 for an unknown name and RLC0225 for what fails, OpenFieldError, AbsentError for a field that
-    only other stages have, UnsolvableError for what an unknown field cannot be used for.
+    Raises: SpecError RLC0221 for an unknown name and RLC0225 for what fails, OpenFieldError, AbsentError for a field
+    that only other stages have, UnsolvableError for what an unknown field cannot be used for.
     """
     return _Evaluation(expression, around).value(expression.tree if node is None else node)
 
@@ -117,7 +117,7 @@ class _Evaluation:
 
     def part(self, holder: Value, node: Node) -> Value:
         key = self.key(node)
-        if isinstance(holder, tuple) and not isinstance(holder, TableValue) and isinstance(key, int):
+        if isinstance(holder, list) and isinstance(key, int):
             if not -len(holder) <= key < len(holder):
                 raise FaultError(f"there is no element {key}: the list has {len(holder)}")
             return holder[key]
@@ -143,7 +143,7 @@ class _Evaluation:
 
     def path(self, nodes: tuple[Node, ...], parts: tuple[Part, ...]) -> str:
         names, catalogue = self.around.names, self.around.catalogue
-        shown = ".".join(str(part) for part in parts)
+        shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
         try:
             return names.path(parts, catalogue)
         except AbsentError:
@@ -230,16 +230,15 @@ class _Evaluation:
     # Lists and calls
 
     def items(self, node: Node) -> Value:
-        found = [self.value(part) for part in node[3:]]
-        self.budget.elements(len(found))
-        return tuple(found)
+        self.budget.elements(len(node))
+        return [self.value(part) for part in node[3:]]
 
     def comprehension(self, node: Node) -> Value:
         found: list[Value] = []
         before = dict(self.bound)
         self.clause(node, 4, found)
         self.bound = before
-        return tuple(found)
+        return found
 
     def clause(self, node: Node, at: int, found: list[Value]) -> None:
         if at == len(node):
@@ -274,7 +273,7 @@ class _Evaluation:
         return function([self.listed(argument) for argument in arguments], self.budget)
 
     def listed(self, value: Value) -> Value:
-        return tuple(elements(value)) if isinstance(value, TableValue) and isinstance(value.held, tuple) else value
+        return list(elements(value)) if isinstance(value, TableValue) and isinstance(value.held, tuple) else value
 
     def fault(self, node: Node, message: str, code: str = FAILS) -> SpecError:
         label = Label(self.expression.span(node), "fails here", is_primary=True)
@@ -290,7 +289,7 @@ def plain_value(path: str, value: object) -> Value:
     if is_table(value):
         return TableValue(path, value)
     if isinstance(value, tuple):
-        return tuple(plain_value(path, item) for item in value)
+        return [plain_value(path, item) for item in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise FaultError(f"{path} is nothing that an expression can use")
@@ -301,7 +300,7 @@ def elements(value: Value) -> Iterator[Value]:
     if isinstance(value, TableValue) and isinstance(value.held, tuple):
         for index, item in enumerate(value.held):
             yield TableValue(f"{value.path}.{index}", item)
-    elif isinstance(value, tuple) and not isinstance(value, (TableValue, Form)):
+    elif isinstance(value, list):
         yield from value
     else:
         raise FaultError(f"{arithmetic.described(value)} is no list")

@@ -51,7 +51,9 @@ def read_expression(value: str, literal: Span, cache: Path | None, *, inside: tu
         tree = parse_expression(source, 0, len(text), cache)
     except SpecError as fault:
         # One place for all: labels at one place of what they say, the first of them is enough.
-        found = [d._replace(labels=tuple(l._replace(span=literal) for l in d.labels[:1])) for d in fault.diagnostics]
+        found = [
+            d._replace(labels=tuple(label._replace(span=literal) for label in d.labels[:1])) for d in fault.diagnostics
+        ]
         raise SpecError(*found) from None
     return Expression(text, tree, source, literal)
 

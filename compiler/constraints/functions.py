@@ -26,8 +26,8 @@ def _only(name: str, given: list[Value]) -> Value:
     return given[0]
 
 
-def _list(name: str, value: Value) -> tuple[Value, ...]:
-    if type(value) is tuple:
+def _list(name: str, value: Value) -> list[Value]:
+    if isinstance(value, list):
         return value
     raise FaultError(f"{name} takes a list, not {described(value)}")
 
@@ -40,7 +40,7 @@ def _number(name: str, value: Value) -> Number:
 
 def _extreme(name: str, op: str) -> Function:
     def choose(given: list[Value], budget: Budget) -> Value:
-        items = _list(name, given[0]) if len(given) == 1 else tuple(given)
+        items = _list(name, given[0]) if len(given) == 1 else given
         if not items:
             raise FaultError(f"{name} of nothing")
         budget.elements(len(items))
@@ -111,7 +111,7 @@ def _range(given: list[Value], budget: Budget) -> Value:
     if size > _MOST:
         raise FaultError(f"a range has at most {_MOST:,} elements here")
     budget.elements(size)
-    return tuple(found)
+    return list(found)
 
 
 FUNCTIONS: dict[str, Function] = {

@@ -1,7 +1,7 @@
 """An organisation's policy: .star files whose top level calls `require`, over the resolved plan with its forecast.
 
-They come from the command line, from `policy` in the root's `rlc.toml`, or are the root's `policy.star`.  A policy checks
-and never sets, so that it cannot make two people's plans of one spec differ.
+They come from the command line, from `policy` in the root's `rlc.toml`, or are the root's `policy.star`.  A policy
+checks and never sets, so that it cannot make two people's plans of one spec differ.
 """
 
 from __future__ import annotations

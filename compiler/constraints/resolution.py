@@ -1,7 +1,7 @@
 """An experiment, resolved with the references and the equations that its spec states.
 
-A reference is decided as soon as all that it reads is.  What it reads may be derived by a pass from other fields, so the
-pipeline runs with stand-ins first: whatever does not come from a stand-in is already what it will be.
+A reference is decided as soon as all that it reads is.  What it reads may be derived by a pass from other fields, so
+the pipeline runs with stand-ins first: whatever does not come from a stand-in is already what it will be.
 """
 
 from __future__ import annotations

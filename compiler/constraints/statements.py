@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from compiler.constraints.evaluate import OpenFieldError, Surroundings, Use, Value, evaluate, uses
+from compiler.constraints.evaluate import Surroundings, Use, uses
 from compiler.constraints.expression import Expression, read_expression
 from compiler.constraints.names import AbsentError, Names
 from compiler.diagnostics.diagnostic import SpecError
@@ -23,7 +23,7 @@ from compiler.ir.record import Record
 
 
 class Statement(NamedTuple):
-    """A requirement as it is said of one stage, with the fields that it names; `is_policy` tells where it comes from."""
+    """A requirement as it is said of one stage, with the fields that it names; `is_policy` tells who says it."""
 
     requirement: Requirement
     expression: Expression
@@ -88,16 +88,6 @@ def read_statements(
             for diagnostic in fault.diagnostics:
                 reporter.add(diagnostic)
     return tuple(found)
-
-
-def judged(statement: Statement, around: Surroundings, node: Node | None = None) -> Value:
-    """Return what a statement, or one node of it, comes to.  Raises: as `evaluate`."""
-    return evaluate(statement.expression, around, node)
-
-
-def is_open(error: Exception) -> bool:
-    """Whether a statement cannot be judged because something in it is not decided."""
-    return isinstance(error, OpenFieldError)
 
 
 def conjuncts(tree: Node) -> Iterator[Node]:

@@ -11,7 +11,7 @@ from compiler.ir.catalogue import Catalogue
 
 def labels(folder: Path) -> tuple[str, ...]:
     """Return the labels of a folder of the standard library, such as `//recipes:grpo`."""
-    return tuple(f"//{folder.name}:{path.stem}" for path in sorted(folder.glob("*.toml")))
+    return tuple(f"//{folder.name}:{path.stem}" for path in _files(folder))
 
 
 def recipes_page(catalogue: Catalogue) -> str:
@@ -24,7 +24,11 @@ def recipes_page(catalogue: Catalogue) -> str:
     ]
     for label, path in _library(catalogue.stdlib / "recipes"):
         text = path.read_text(encoding="utf-8")
-        lines += [f"## `{label}`", "", _head_comment(text), "", "```toml", _without_head(text), "```", ""]
+        head, body, language = _head_comment(text), _without_head(text), "toml"
+        if path.suffix == ".star":
+            # A docstring and comments are written as in Python.
+            head, body, language = _docstring(text), text.split('"""', 2)[2].strip(), "python"
+        lines += [f"## `{label}`", "", head, "", f"```{language}", body, "```", ""]
     return "\n".join(lines)
 
 
@@ -60,7 +64,17 @@ def _module_summary(path: Path) -> str:
 
 
 def _library(folder: Path) -> Iterable[tuple[str, Path]]:
-    return zip(labels(folder), sorted(folder.glob("*.toml")), strict=True)
+    return zip(labels(folder), _files(folder), strict=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that hold one recipe or one model each; a family of models lies in one file of many."""
+    files = sorted(folder.glob("*.toml"))
+    return sorted([*files, *folder.glob("*.star")], key=lambda path: path.stem) if folder.name == "recipes" else files
+
+
+def _docstring(text: str) -> str:
+    return text.split('"""', 2)[1].strip()
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -39,6 +39,13 @@ _TYPES = {
     "SpecPath": "string",
 }
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_REFERENCE: Mapping[str, Json] = MappingProxyType(
+    {
+        "type": "string",
+        "pattern": r"^\$\{[\s\S]+\}$",
+        "description": "The value of an expression over resolved fields.",
+    }
+)
 _COMPARISON = r"^\s*[A-Za-z_][\w.-]*\s*(>=|<=|>|<)\s*[-+]?[0-9.][0-9_.eE+-]*\s*$"
 
 _Object = dict[str, Json]
@@ -73,9 +80,9 @@ def json_schema(catalogue: Catalogue) -> _Object:
         "$schema": DIALECT,
         "title": "An experiment of rlc",
         "type": "object",
-        "properties": {"use": use, **root},
+        "properties": {"use": use, "require": _require(), **root},
         "additionalProperties": False,
-        "$defs": {**dict(sorted(tables.items())), "unset": dict(_UNSET)},
+        "$defs": {**dict(sorted(tables.items())), "reference": dict(_REFERENCE), "unset": dict(_UNSET)},
     }
 
 
@@ -122,6 +129,8 @@ def _alternatives(field: Field, path: str, tables: Mapping[str, SpecTable]) -> I
         for atom in field.kind.values:
             yield from _atom(atom, field, path)
     takes_any_text = any(atom.name == "str" for atom in field.kind.values)
+    if not takes_any_text and all(_may_refer(atom) for atom in field.kind.values):
+        yield {"$ref": "#/$defs/reference"}
     if field.kind.may_be_auto:
         yield {"const": "auto"}
     if field.kind.may_be_off:
@@ -216,6 +225,25 @@ def _use(catalogue: Catalogue) -> Json:
         "type": "array",
         "items": {"type": "string", "pattern": r"^//recipes:[A-Za-z0-9_-]+$|\.toml$", "examples": recipes},
         "description": "Recipes and files that fill what is not written here; the nearer one wins.",
+    }
+
+
+def _may_refer(atom: Atom) -> bool:
+    """Whether an alternative of a field can be given by an expression: a table cannot, and a path is a text already."""
+    return atom.record is None and (atom.item is None or atom.item.record is None) and atom.name != "SpecPath"
+
+
+def _require() -> Json:
+    text: Json = {"type": "string", "minLength": 1}
+    return {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"that": text, "why": text},
+            "required": ["that", "why"],
+            "additionalProperties": False,
+        },
+        "description": "What must hold of the resolved experiment, each with the reason; an equation is solved.",
     }
 
 

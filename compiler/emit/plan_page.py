@@ -9,17 +9,15 @@ from __future__ import annotations
 from typing import Never
 
 from compiler.emit._machine_picture import machine_picture
+from compiler.emit._plan_model import write_model
 from compiler.emit._plan_stage import write_stage
 from compiler.emit._plan_text import (
     WIDTH,
     Sheet,
     Values,
     byte_size,
-    counted,
-    cut,
     said,
     sentence,
-    shown,
     wrapped,
 )
 from compiler.ir.machine import GpuPlacement, Parallel
@@ -27,7 +25,6 @@ from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 
 HASH_DIGITS = 12
-_LONGEST_ALPHABET = 40
 _WIDEST_CELL = 28
 
 
@@ -45,7 +42,7 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
     sheet.title(values("name"), f"plan {plan.hash[:HASH_DIGITS]}, language version {values('rlc')}")
     sheet.lines += wrapped(said(source), WIDTH)
     sheet.section("Model")
-    _model(sheet, values.below("model"), plan.forecast.parameters)
+    write_model(sheet, values.below("model"), plan.forecast)
     sheet.section("Machine")
     _machine(sheet, values, plan)
     stages = plan.experiment.stages
@@ -57,38 +54,6 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
     _memory(sheet, plan)
     sheet.legend()
     return sheet.text()
-
-
-def _model(sheet: Sheet, model: Values, parameters: int) -> None:
-    names = [f"{key} {model(key)}" for key in ("name", "hf") if model.is_on(key)]
-    sheet.row("from", sentence(*names))
-    sheet.row(
-        "architecture",
-        f"{model('family')}: {model.count('num_layers', 'layers')} of {model.count('hidden_size', 'channels')}, "
-        f"feed-forward {model('intermediate_size')}, {model('num_heads')} query heads and "
-        f"{model('num_kv_heads')} key/value heads of {model.count('head_dim', 'channels')}",
-        f"positions up to {model.count('max_position_tokens', 'tokens')}, rotary base {model('rope_base')}, "
-        f"norm epsilon {model('norm_eps')}",
-        f"{model.count('vocab_size', 'tokens')} in the vocabulary, output head tied to the embeddings: "
-        f"{model('tie_embeddings')}",
-    )
-    sheet.row("parameters", shown(parameters))
-    weights = model("weights")
-    if model.raw("weights") == "random":
-        weights += f", standard deviation {model('init_std')}"
-    sheet.row("weights", weights)
-    tokenizer = model("tokenizer.kind")
-    if model.raw("tokenizer.kind") == "characters":
-        tokenizer += f": {_alphabet(model)}"
-    sheet.row("tokenizer", tokenizer)
-
-
-def _alphabet(model: Values) -> str:
-    alphabet = model.raw("tokenizer.alphabet")
-    if not isinstance(alphabet, str):
-        return f"alphabet {model('tokenizer.alphabet')}"
-    excerpt = cut(said(alphabet), _LONGEST_ALPHABET)
-    return sentence(f"{counted(len(alphabet), 'characters')}{model.mark('tokenizer.alphabet')}", excerpt)
 
 
 def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
@@ -109,9 +74,8 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     sheet.row("seed", values("run.seed", str(values.raw("run.seed"))))
     events = values("log.tensorboard", "TensorBoard events" if values.raw("log.tensorboard") else "no TensorBoard")
     sheet.row("log", f"{events}, {values.count('log.transcripts_per_step', 'transcripts')} of each step")
-    allowed = [f"{said(a.rule)}: {said(a.why)}" for a in plan.experiment.allow]
-    if allowed:
-        sheet.row("allowed", *allowed)
+    for i in range(len(plan.experiment.allow)):
+        sheet.row("allowed", f"{values(f'allow.{i}.rule')}: {values(f'allow.{i}.why')}")
 
 
 def _sides(placement: Values) -> str:

@@ -24,8 +24,9 @@ POLICY = "policy.star"
 _MOST_NAMES = 8
 
 _LABEL = re.compile(r"//([a-z_]+):([A-Za-z0-9_-]+)")
-_LIBRARY_FILE = re.compile(r"//(recipes|models):([A-Za-z0-9_-]+)\.star")
-_FUNCTION = re.compile(r"^def ([A-Za-z][A-Za-z0-9_]*)\(\*\*", re.MULTILINE)
+# Compiled where they are needed, which few plans come to.
+_LIBRARY_FILE = r"//(recipes|models):([A-Za-z0-9_-]+)\.star"
+_FUNCTION = r"(?m)^def ([A-Za-z][A-Za-z0-9_]*)\(\*\*"
 
 
 class Place(NamedTuple):
@@ -131,7 +132,7 @@ def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter:
         way = Help(f'write load("{text}.star", ...)') if text.isidentifier() else Help('write load("base.star", ...)')
         _not_loadable(text, at, way, reporter)
         return None
-    found = _LIBRARY_FILE.fullmatch(text)
+    found = re.fullmatch(_LIBRARY_FILE, text)
     if found is None:
         label = _LABEL.fullmatch(text)
         way = 'write load("//recipes:NAME.star", ...) or load("//models:NAME.star", ...)'
@@ -231,7 +232,7 @@ def _names(kind: str, stdlib: Path, *, has_files_only: bool) -> list[str]:
     names = {n.rpartition(".")[0] for n in files if kind != "models" or n.endswith(".toml")}
     for name in files if kind == "models" else ():
         if name.endswith(".star"):
-            names.update(_FUNCTION.findall((stdlib / kind / name).read_text(encoding="utf-8")))
+            names.update(re.findall(_FUNCTION, (stdlib / kind / name).read_text(encoding="utf-8")))
     return sorted(names)
 
 

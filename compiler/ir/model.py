@@ -17,6 +17,12 @@ class Tokenizer(Record):
         "one for each byte of UTF-8.",
         default="huggingface",
     )
+    name: str | Off = setting(
+        "Which tokenizer it is: models that name the same one read each other's tokens.",
+        default=OFF,
+        read_if=("kind", ("huggingface",)),
+        in_hash=False,
+    )
     alphabet: str | Off = setting(
         "The characters that have a token of their own, in the order of their ids.",
         default=OFF,
@@ -72,6 +78,13 @@ class SparseIndexer(Record):
     num_heads: int = setting("Heads of the indexer.", unit="heads", ge=1)
     head_dim: int = setting("Width of one head.", unit="channels", ge=1)
     tokens: int = setting("Tokens that a query looks at, at most.", unit="tokens", ge=1)
+    leading_layers: int = setting("Leading layers, each of which picks its own tokens.", default=1, unit="layers", ge=1)
+    pick_interval: int = setting(
+        "Behind those every so many layers one picks its own; those between look at what it picked.",
+        default=1,
+        unit="layers",
+        ge=1,
+    )
 
 
 class RopeScaling(Record):
@@ -91,6 +104,30 @@ class RopeScaling(Record):
         default=4.0,
         gt=0,
         read_if=("kind", ("llama3",)),
+    )
+    beta_fast: float = setting(
+        "Waves that turn more often than this within the original length are left alone.",
+        default=32.0,
+        gt=0,
+        read_if=("kind", ("yarn",)),
+    )
+    beta_slow: float = setting(
+        "Waves that turn less often than this within the original length are stretched whole.",
+        default=1.0,
+        gt=0,
+        read_if=("kind", ("yarn",)),
+    )
+    mscale: float | Off = setting(
+        "How strongly the factor sharpens attention, over mscale_all_dim; without both, as YaRN's own paper has it.",
+        default=OFF,
+        gt=0,
+        read_if=("kind", ("yarn",)),
+    )
+    mscale_all_dim: float | Off = setting(
+        "The same for the whole of a head, which latent attention puts into its softmax.",
+        default=OFF,
+        gt=0,
+        read_if=("kind", ("yarn",)),
     )
 
 

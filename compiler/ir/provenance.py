@@ -57,7 +57,7 @@ class Provenance:
 
     def derived(self, path: str, *, by: str, inputs: tuple[str, ...], kind: OriginKind = "derived") -> None:
         """Keep that a pass or an equation computed a field from others."""
-        self._origins[path] = Origin(kind, by=by, inputs=inputs)
+        self._origins[path] = Origin(kind, None, None, by, inputs)
 
     def get(self, path: str) -> Origin | None:
         """Return the origin of a field, or None where the path is not a field of the experiment."""

@@ -293,11 +293,14 @@ def origin_kind(node: Node) -> OriginKind:
 def origin_of(entry: Entry) -> Origin:
     """Return the origin of a written value, with what lost against it."""
     node = entry.node
-    return Origin(origin_kind(node), span=node.span, key=entry.key_span, shadowed=losers(node), calls=node.calls)
+    # By position: this is made for every value of every plan of a sweep.
+    return Origin(origin_kind(node), node.span, entry.key_span, "", (), losers(node), node.calls)
 
 
 def losers(node: Node) -> tuple[Origin, ...]:
     """Return what lost against a node, each with what it had won over itself, as in a stage over the shared tables."""
+    if not node.shadowed:
+        return ()
     return tuple(
         Origin(origin_kind(lost), span=lost.span, shadowed=losers(lost), calls=lost.calls) for lost in node.shadowed
     )

@@ -1,13 +1,13 @@
 """`"${a.b * 2}"`: a text that stands for the value of an expression over resolved fields.
 
-Here only its place is found, and what its field may hold; the value is decided when the fields that it reads are.  Until
-then a stand-in is read.  `$${` is a text that holds `${`.
+Here only its place is found, and what its field may hold; the value is decided when the fields that it reads are.
+Until then a stand-in is read.  `$${` is a text that holds `${`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -21,6 +21,7 @@ from compiler.lowering.reader import losers
 from compiler.lowering.scalars import Unreadable, out_of_bounds, stand_in
 
 if TYPE_CHECKING:
+    from compiler.frontend.value import Scalar
     from compiler.lowering.reader import Reader
 
 MARK, ESCAPED = "${", "$${"
@@ -123,10 +124,10 @@ def _types(field: Field) -> set[str]:
 
 
 def _node(value: object, leaf: Leaf) -> Leaf | List:
-    if type(value) is tuple:
-        items = tuple(_node(item, leaf) for item in value)
-        return List(items, leaf.span, leaf.priority)
-    return leaf._replace(value=value, shadowed=())
+    if isinstance(value, list):
+        return List(tuple([_node(item, leaf) for item in value]), leaf.span, leaf.priority)
+    # A fraction is no scalar of a spec: whoever reads the leaf makes it one.
+    return Leaf(cast("Scalar", value), leaf.span, leaf.priority)
 
 
 def _accepted(reader: Reader, field: Field, node: Leaf | List, *, path: str, said: str) -> object | Diagnostic:

@@ -6,8 +6,7 @@ transformers builds of small configurations, and against the published counts of
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.model import LatentAttention, LinearAttention, Model, Moe, SparseIndexer
 from compiler.ir.openness import Off
 

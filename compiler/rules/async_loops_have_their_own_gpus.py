@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Label, alternatives
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._gpu_layout import fix
+from compiler.rules._gpu_layout import fix, layout_of
 
 CODE = "RLC0510"
 ID = "PLACE-03"
@@ -37,7 +37,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if shares:
             labels = subject.labels(("placement.mode", "takes turns"))
+            half = (layout.total if (layout := layout_of(subject)) is not None else 0) // 2
             way = fix("placement.mode", "split")
+            if half:
+                more = fix("placement.train_gpus", half)
+                way = Help(f"{way.text} and placement.train_gpus = {half}", way.sets + more.sets)
             message = "sampling cannot go on beside training on the same GPUs"
             found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
             yield found._replace(help=alternatives(way, *found.help))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
 from compiler.rules._gpu_layout import layout_of
 
@@ -45,11 +46,23 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(stage: StageSubject, message: str, unit: int, batch: int) -> Diagnostic:
-    below, above = batch // unit * unit, (batch // unit + 1) * unit
-    ways: list[Help] = [stage.fix(_BATCH, n) for n in (below, above) if n > 0]
+    ways: list[Help] = [stage.fix(_BATCH, n) for n in _fitting(stage, unit, batch)]
     shown = (("parallel.dp", "copies"), ("parallel.tp", "leaves fewer or more copies"))
     labels = (*stage.subject.labels(*shown), *stage.labels((_MICRO, "samples at a time"), (_BATCH, "samples a step")))
     last = len(labels) - 1
     labels = tuple(label._replace(is_primary=i == last) for i, label in enumerate(labels))
     paths = ("parallel.dp", stage.path(_BATCH), stage.path(_MICRO))
     return Diagnostic(CODE, message, labels, alternatives(*ways), rule=ID, paths=paths)
+
+
+def _fitting(stage: StageSubject, unit: int, batch: int) -> list[int]:
+    """Return the nearest multiples of a number; where samples are drawn, those that use up a rollout."""
+    rollout = stage.stage.rollout
+    if not isinstance(rollout, Rollout):
+        return [n for n in (batch // unit * unit, (batch // unit + 1) * unit) if n > 0]
+    prompts, group = rollout.prompts_per_step, rollout.samples_per_prompt
+    if not isinstance(prompts, int) or not isinstance(group, int) or stage.written("train.steps_per_rollout"):
+        return []
+    samples = prompts * group
+    dividing = [n for n in range(unit, samples + 1, unit) if samples % n == 0]
+    return sorted(sorted(dividing, key=lambda n: (abs(n - batch), n))[:2])

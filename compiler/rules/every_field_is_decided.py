@@ -22,8 +22,10 @@ from compiler.rules._solved_fixes import said_values
 CODE = "RLC0313"
 ID = ""
 
-# A budget is open where a batch is; prompts and contexts are where a response leaves no room (RLC0307).
+# A budget is open where a batch is; prompts and contexts are where a response leaves no room (RLC0307); sides and axes
+# are where no GPU is named, or their sizes do not come out even (RLC0504, RLC0505, RLC0506).
 _SAID_ELSEWHERE = ("budget", "max_prompt_tokens", "max_context_tokens")
+_TABLES_SAID_ELSEWHERE = ("placement", "parallel")
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -38,6 +40,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             explained.update(stage.path(f) for f in unknowns)
     for path, value in leaves(subject.experiment):
         name = path.rpartition(".")[2]
+        if path.partition(".")[0] in _TABLES_SAID_ELSEWHERE:
+            continue
         if isinstance(value, Auto) and path not in explained and name not in _SAID_ELSEWHERE:
             yield Diagnostic(
                 CODE, f"{subject.shown(path)} is not decided", help=(Help("write a value for it"),), paths=(path,)

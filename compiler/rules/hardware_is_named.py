@@ -33,16 +33,17 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     known = {name: gpu for name, gpu in subject.catalogue.load_hardware().items() if gpu.vendor == target.vendor}
     if isinstance(cluster.gpus_per_node, Off):
         labels = subject.labels(("cluster.target", "which GPUs?  The machine is named, never guessed"))
-        first = next(iter(known.values()))
-        ways = (_fix(first.gpus_per_node, first.name), Help("rlc hardware lists the names"))
+        ways = (Help(f'write {_FIELD} = "8xNAME"; rlc hardware lists the names'),)
         yield _diagnostic("cluster.gpus_per_node is required on a target with GPUs", labels, ways)
         return
     named = gpus_per_node(cluster.gpus_per_node)
     if named is None:
         name = cluster.gpus_per_node
-        gpu = known.get(name) or next(iter(known.values()))
+        gpu = known.get(name)
         labels = subject.labels((_FIELD, "expected a number, an x, and a name"))
-        yield _diagnostic(f"`{name}` is no number of GPUs", labels, (_fix(gpu.gpus_per_node, gpu.name),))
+        advice = Help("a number, an x, and a name: 8xNAME; rlc hardware lists the names")
+        ways = (advice if gpu is None else _fix(gpu.gpus_per_node, gpu.name),)
+        yield _diagnostic(f"`{name}` is no number of GPUs", labels, ways)
     elif named.name not in known:
         other = subject.catalogue.load_hardware().get(named.name)
         text = "no GPU of stdlib/hardware" if other is None else f"made by {other.vendor}, for another target"

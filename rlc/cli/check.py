@@ -56,6 +56,9 @@ def check(
         help="Set one field in each; may be repeated.",
     ),
     shrink: bool = typer.Option(False, "--shrink", help="Check each made small enough for one CPU process as well."),
+    policies: list[Path] = typer.Option(
+        [], "--policy", metavar="FILE", help="A .star file of what plans must satisfy; may be repeated."
+    ),
     as_json: bool = typer.Option(False, "--json", help="The same as --format json."),
     shape: Shape = typer.Option(Shape.TEXT, "--format", help="How to print the diagnostics."),
     fix: bool = typer.Option(False, "--fix", help="Mend what can be: write the first way out of each error."),
@@ -68,7 +71,7 @@ def check(
     if as_json and shape not in (Shape.TEXT, Shape.JSON):
         raise typer.BadParameter(f"--json and --format {shape} exclude each other")
     shape = Shape.JSON if as_json else shape
-    asked = _Asked(scan(), tuple(sets), shrink=shrink, fix=fix or diff, writes=not diff)
+    asked = _Asked(scan(policies), tuple(sets), shrink=shrink, fix=fix or diff, writes=not diff)
     found: list[Diagnostic] = []
     num_checked = num_wrong = 0
     for file, is_named in [(file, not spec.is_dir()) for spec in specs for file in _specs_of(spec)]:

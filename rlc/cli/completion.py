@@ -1,7 +1,6 @@
 """What a shell offers behind a piece of a command line: specs, experiments of a file, fields, codes and names.
 
-A shell asks at every press of a key, so a broken spec is no message here, but nothing to offer.  bash takes a colon for
-the end of a word, and zsh for the beginning of a description: both are told what they understand.
+A broken spec is no message here, but nothing to offer: whoever types does not want one between two words.
 """
 
 from __future__ import annotations
@@ -12,35 +11,29 @@ from pathlib import Path
 
 import typer
 
-from rlc.environ import completing_shell
+from rlc.environ import file_before_colon
 
 _SPECS = (".toml", ".star")
 _MARK = ".star:"
 
 
-def complete_spec(args: list[str], incomplete: str) -> list[str]:
+def complete_spec(incomplete: str) -> list[str]:
     """Return specs and folders, and behind `FILE.star:` the experiments of the file."""
-    if args and args[-1].endswith(".star") and incomplete == ":":
-        return _experiments(args[-1])
-    if len(args) > 1 and args[-1] == ":" and args[-2].endswith(".star"):
-        return _starting(_experiments(args[-2]), incomplete)
-    if _MARK in incomplete:
-        file = incomplete[: incomplete.rindex(_MARK) + len(_MARK) - 1]
-        return _colons(_starting((f"{file}:{name}" for name in _experiments(file)), incomplete))
-    return _paths(incomplete, _SPECS)
+    return _specs(incomplete)
 
 
-def complete_plan(args: list[str], incomplete: str) -> list[str]:
+def complete_plan(incomplete: str) -> list[str]:
     """Return what `rlc plan` takes: specs, and plans that were saved."""
-    return [*complete_spec(args, incomplete), *_paths(incomplete, (".json",), has_folders=False)]
+    plans = [] if file_before_colon() else _paths(incomplete, (".json",), has_folders=False)
+    return [*_specs(incomplete), *plans]
 
 
-def complete_subject(args: list[str], incomplete: str) -> list[str]:
+def complete_subject(incomplete: str) -> list[str]:
     """Return what `rlc explain` explains: codes, or specs."""
     from compiler.explain import all_pages
 
     codes = [name for page in all_pages() for name in (page.code, page.id) if name]
-    return [*_starting(codes, incomplete), *complete_spec(args, incomplete)]
+    return [*_starting(codes, incomplete), *_specs(incomplete)]
 
 
 def complete_field(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -76,6 +69,16 @@ def complete_target(incomplete: str) -> list[str]:
     from rlc.catalogue import scan
 
     return _starting(scan().targets, incomplete)
+
+
+def _specs(incomplete: str) -> list[str]:
+    before = file_before_colon()
+    if before:
+        return _starting(_experiments(before), incomplete)
+    if _MARK in incomplete:
+        file = incomplete[: incomplete.rindex(_MARK) + len(_MARK) - 1]
+        return _starting((f"{file}:{name}" for name in _experiments(file)), incomplete)
+    return _paths(incomplete, _SPECS)
 
 
 def _library(kind: str, incomplete: str) -> list[str]:
@@ -139,7 +142,3 @@ def _by_parts(paths: Iterable[str], incomplete: str) -> list[str]:
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
-
-
-def _colons(values: list[str]) -> list[str]:
-    return [value.replace(":", "\\:") for value in values] if completing_shell() == "zsh" else values

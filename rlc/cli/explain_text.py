@@ -87,6 +87,8 @@ class _Page:
             return ["nobody has set it, and nothing determines it"]
         if origin.kind == "override" and origin.span is not None:
             return [f"--set {source_line(origin.span)}"]
+        if origin.span is not None and origin.key is None and origin.kind == "derived" and origin.by != "lower":
+            return [f"solved from what {exact_place(origin.span)} requires", origin.by, *_called(origin)]
         if origin.span is not None:
             written = "filled in by " if origin.kind == "recipe" else ""
             if is_starlark(origin.span):

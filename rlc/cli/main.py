@@ -24,6 +24,7 @@ from rlc.cli.recipes import recipes
 from rlc.cli.rules import rules
 from rlc.cli.run import run
 from rlc.cli.schema import schema
+from rlc.environ import completing_shell, join_words_at_colons
 
 P = ParamSpec("P")
 
@@ -83,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
 
     def run_line() -> int:
+        if completing_shell() == "bash":
+            join_words_at_colons()
         try:
             app(list(argv) if argv is not None else None, prog_name="rlc")
         except SystemExit as end:  # Typer leaves this way, with code 2 and its own message for a wrong command line

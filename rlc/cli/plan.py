@@ -19,6 +19,9 @@ def plan(
         [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
     ),
     shrink: bool = typer.Option(False, "--shrink", help="Make it small enough for one CPU process: tiny random model."),
+    policies: list[Path] = typer.Option(
+        [], "--policy", metavar="FILE", help="A .star file of what plans must satisfy; may be repeated."
+    ),
     as_json: bool = typer.Option(
         False, "--json", help="Print plan.json instead of the page; of several experiments an object of them by name."
     ),
@@ -38,4 +41,5 @@ def plan(
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
-    return make_plan(PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink), context.obj)
+    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies))
+    return make_plan(request, context.obj)

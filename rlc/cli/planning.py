@@ -27,6 +27,7 @@ class PlanRequest(NamedTuple):
     golden: Path | None = None
     other: str | None = None
     shrink: bool = False
+    policies: tuple[Path, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -42,14 +43,16 @@ def make_plan(request: PlanRequest, output: Output) -> int:
         from compiler.frontend.session import Session
         from rlc.catalogue import scan
 
-        catalogue = scan()
+        catalogue = scan(request.policies)
         session = Session(catalogue.stdlib, catalogue.cache)
         if len(experiments_of(request.spec, session)) > 1:
             from rlc.cli.experiment_list import list_experiments, print_plans
 
             found = compile_all(request.spec, catalogue, overrides=request.sets, shrink=request.shrink, session=session)
             return print_plans(found, output) if request.as_json else list_experiments(request.spec, found, output)
-    found = _resolved(request.spec, request.sets, output, shrink=request.shrink, session=session)
+    found = _resolved(
+        request.spec, request.sets, output, shrink=request.shrink, session=session, policies=request.policies
+    )
     if request.as_json:
         output.result(found.plan.to_text())
         return 0
@@ -112,6 +115,7 @@ def _resolved(
     *,
     shrink: bool = False,
     session: Session | None = None,
+    policies: Sequence[Path] = (),
 ) -> SourcedPlan:
     """Return the plan of a spec, or a saved one; warnings go to the output.  Raises: SpecError."""
     from compiler.compile import compile_spec
@@ -121,11 +125,12 @@ def _resolved(
     from rlc.catalogue import scan
 
     if path.suffix == ".json" and choose(path).name is None:
-        if sets or shrink:
-            message = f"a saved plan is shown as it is: {'--set' if sets else '--shrink'} changes a spec"
+        if sets or shrink or policies:
+            of_a_spec = "--set changes" if sets else "--shrink changes" if shrink else "--policy checks"
+            message = f"a saved plan is shown as it is: {of_a_spec} a spec"
             raise SpecError(Diagnostic("RLC0017", message, help=(Help("name the spec instead"),)))
         return _saved_plan(path)
-    compiled = compile_spec(path, scan(), overrides=sets, shrink=shrink, session=session)
+    compiled = compile_spec(path, scan(policies), overrides=sets, shrink=shrink, session=session)
     if compiled.plan is None:
         raise SpecError(*compiled.diagnostics)
     if output is not None:

@@ -19,6 +19,9 @@ def run(
         [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
     ),
     shrink: bool = typer.Option(False, "--shrink", help="Run it made small enough for one CPU process."),
+    policies: list[Path] = typer.Option(
+        [], "--policy", metavar="FILE", help="A .star file of what plans must satisfy; may be repeated."
+    ),
     run_dir: Path | None = typer.Option(None, "--run-dir", help="Where the run is kept [default: runs/NAME]."),
     root: Path | None = typer.Option(
         None, "--root", help="Of a saved plan: the folder that its paths are relative to."
@@ -31,7 +34,7 @@ def run(
     output: Output = context.obj
     if root is not None and spec.suffix != ".json":
         raise typer.BadParameter("only a saved plan is given a root; that of a spec follows from where it is")
-    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir), shrink=shrink)
+    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir), shrink=shrink, policies=policies)
     output.diagnostics(prepared.diagnostics)
     if prepared.job is None:
         return 1

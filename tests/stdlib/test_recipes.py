@@ -8,11 +8,15 @@ import pytest
 import tomli
 
 from compiler.compile import Compiled, compile_spec
+from compiler.diagnostics.reporter import Reporter
+from compiler.frontend.roots import Place
+from compiler.frontend.session import Session
+from compiler.frontend.value import RECIPE, plain
 from compiler.ir.paths import leaves
 from rlc.catalogue import scan
 
 STDLIB = scan().stdlib
-RECIPES = sorted(p.stem for p in (STDLIB / "recipes").glob("*.toml"))
+RECIPES = sorted(p.stem for p in (STDLIB / "recipes").iterdir() if p.suffix in (".toml", ".star"))
 MODELS = sorted(p.stem for p in (STDLIB / "models").glob("*.toml"))
 
 COMMON = """
@@ -32,11 +36,22 @@ reward.name = "exact"
 
 
 def use(folder: Path, *, recipe: str = "grpo", model: str = "tiny_qwen3") -> Compiled:
-    data = tomli.loads((STDLIB / "recipes" / f"{recipe}.toml").read_text())
-    is_policy = scan().load_algorithm(data["algo"]["name"]).kind == "policy"
+    is_policy = scan().load_algorithm(str(settings(recipe)["algo.name"])).kind == "policy"
     text = COMMON.replace("RECIPE", recipe).replace("MODEL", model) + (SAMPLES if is_policy else "")
     (folder / "spec.toml").write_text(text)
     return compile_spec(folder / "spec.toml", scan())
+
+
+def settings(recipe: str) -> dict[str, object]:
+    """What a recipe says where it is used by its name alone."""
+    path = next((STDLIB / "recipes").glob(f"{recipe}.*"))
+    reporter = Reporter()
+    found = Session(STDLIB).trees(Place(path, path.name, STDLIB), named_at=None, reporter=reporter)
+    reporter.raise_errors()
+    assert found is not None
+    table = plain(found.table(RECIPE))
+    assert isinstance(table, dict)
+    return flat(table)
 
 
 def flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
@@ -48,7 +63,7 @@ def flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def test_there_are_recipes_and_models() -> None:
-    assert {"grpo", "sft"} <= set(RECIPES)
+    assert {"dr_grpo", "grpo", "sft"} <= set(RECIPES)
     assert "tiny_qwen3" in MODELS
 
 
@@ -64,7 +79,7 @@ def test_a_recipe_says_nothing_that_is_not_in_the_plan(recipe: str, tmp_path: Pa
     found = use(tmp_path, recipe=recipe)
     assert found.subject is not None
     values = dict(leaves(found.subject.experiment))
-    for path, value in flat(tomli.loads((STDLIB / "recipes" / f"{recipe}.toml").read_text())).items():
+    for path, value in settings(recipe).items():
         if path != "use":
             assert values[f"stages.0.{path}"] == value
             assert found.subject.origins[f"stages.0.{path}"].kind == "recipe"
@@ -95,3 +110,35 @@ def test_grpo_has_the_settings_of_its_papers(tmp_path: Path) -> None:
     assert values["stages.0.algo.normalize_std"] is True
     assert (values["stages.0.loss.clip_low"], values["stages.0.loss.clip_high"]) == (0.2, 0.28)
     assert values["stages.0.loss.reduction"] == "token"
+
+
+def test_dr_grpo_divides_neither_by_a_deviation_nor_by_a_length(tmp_path: Path) -> None:
+    found = use(tmp_path, recipe="dr_grpo")
+    assert found.subject is not None
+    values = dict(leaves(found.subject.experiment))
+    assert values["stages.0.algo.normalize_std"] is False
+    assert values["stages.0.loss.reduction"] == "token"
+    assert values["stages.0.loss.clip_low"] == values["stages.0.loss.clip_high"] == 0.2
+
+
+def test_a_parameter_of_a_recipe_reaches_the_plan(tmp_path: Path) -> None:
+    text = """load("//recipes:grpo.star", "grpo")
+experiment(
+    name = "small",
+    use = [grpo(clip_high = 0.3, normalize_std = False)],
+    model = dict(name = "//models:tiny_qwen3"),
+    cluster = dict(target = "cpu"),
+    run = dict(max_steps = 2),
+    train = dict(global_batch = 8),
+    data = dict(train = [dict(path = "rows.jsonl")]),
+    rollout = dict(samples_per_prompt = 4, max_response_tokens = 8),
+    reward = dict(name = "exact"),
+)
+"""
+    (tmp_path / "spec.star").write_text(text)
+    found = compile_spec(tmp_path / "spec.star", scan())
+    assert found.subject is not None
+    values = dict(leaves(found.subject.experiment))
+    assert (values["stages.0.loss.clip_high"], values["stages.0.algo.normalize_std"]) == (0.3, False)
+    origin = found.subject.origins["stages.0.loss.clip_high"]
+    assert [call.span.text for call in origin.calls] == ["grpo(clip_high = 0.3, normalize_std = False)"]

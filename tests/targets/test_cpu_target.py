@@ -23,8 +23,10 @@ def test_a_target_is_called_like_its_folder_and_has_a_default_of_everything(name
     target = load_target(name)
     assert target.name == name
     assert target.devices_per_node >= 1
+    assert target.rollout_engines
+    assert target.train_engines
+    assert target.families
     for choices in (target.rollout_engines, target.train_engines, target.families, target.executors):
-        assert choices
         assert len(set(choices)) == len(choices)
 
 

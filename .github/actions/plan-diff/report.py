@@ -1,6 +1,6 @@
 """What a change of specs changes in their plans, as a comment for whoever reviews it.
 
-Usage: python report.py --base REVISION [FOLDER...], anywhere in a git repository; rlc must be installed for this Python.
+Usage: python report.py --base REVISION [FOLDER...], anywhere in a git repository, by a Python that has rlc installed.
 Without folders the specs that differ from the revision are compared, with folders all that are in them.
 """
 
@@ -20,6 +20,8 @@ NO_EXPERIMENT = "error[RLC0156]"
 
 def report(base: str, folders: Sequence[str]) -> str:
     """Return the comment, in Markdown."""
+    # What a branch changes is counted from where it left the base, which may have gone on.
+    base = _git("merge-base", base, "HEAD").strip()
     changed = _changed(base)
     status = dict(changed)
     paths = [path for path, _ in changed]
@@ -37,7 +39,7 @@ def report(base: str, folders: Sequence[str]) -> str:
 
 def _changed(base: str) -> list[tuple[str, str]]:
     """The specs that differ from a revision, each with how: A(dded), M(odified) or D(eleted)."""
-    words = _git("diff", "--name-status", "--no-renames", "-z", f"{base}...HEAD").split("\0")
+    words = _git("diff", "--name-status", "--no-renames", "-z", base, "HEAD").split("\0")
     pairs = zip(words[1::2], words[::2], strict=False)
     return [(path, status) for path, status in pairs if _is_spec(path)]
 
@@ -68,7 +70,7 @@ def _section(path: str, status: str, base: str) -> str | None:
 
 
 def _says_equal(text: str) -> bool:
-    return "same plan" in text.partition("\n")[0]
+    return text.rstrip().endswith("no difference")
 
 
 def _fenced(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from compiler.frontend.starlark.errors import DEPTH, INTEGER, MEMORY, STEPS, BudgetError
 
-MAX_STEPS = 600_000
+MAX_STEPS = 500_000
 MAX_BYTES = 2**26
 MAX_CALLS = 60
 MAX_INTEGER_BITS = 2**13
@@ -43,7 +43,7 @@ class Budget:
         self.bytes -= number + VALUE
         if self.bytes < 0:
             raise BudgetError(
-                MEMORY, f"excessive capacity requested: {number:,} bytes exceed what is left of {MAX_BYTES:,}"
+                MEMORY, f"{number:,} bytes exceed what is left of the {MAX_BYTES:,} that one evaluation may fill"
             )
 
     def elements(self, number: int, size: int = ELEMENT) -> None:
@@ -52,7 +52,8 @@ class Budget:
         self.steps -= number * size // _BYTES_A_STEP
         if self.bytes < 0:
             raise BudgetError(
-                MEMORY, f"excessive capacity requested: {number:,} elements exceed the memory of one evaluation"
+                MEMORY,
+                f"{number:,} elements exceed what is left of the {MAX_BYTES:,} bytes that one evaluation may fill",
             )
         if self.steps < 0:
             self.step(0)

@@ -9,11 +9,19 @@ from __future__ import annotations
 EVALUATION = "RLC0150"
 STEPS, MEMORY, DEPTH, INTEGER = "RLC0140", "RLC0141", "RLC0142", "RLC0143"
 
+_ADVICE = {
+    STEPS: "go through fewer values, or write the result in closed form: `n * (n + 1) // 2` for a sum",
+    MEMORY: "name the number in a field instead: a spec holds settings, and data stand in files of their own",
+    DEPTH: 'keep values flat, as a list of pairs or a dict with keys like `"a.b"`',
+    INTEGER: "write a magnitude as a float, such as `1e300`, or take the remainder in every round: `x = x * x % n`",
+}
+
 
 class StarlarkError(Exception):
     """A failure of a program, in words that name the values concerned."""
 
     code = EVALUATION
+    advice = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -26,3 +34,4 @@ class BudgetError(StarlarkError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.advice = _ADVICE[code]

@@ -88,7 +88,8 @@ def _list_index(thread: Thread, held: StarlarkList, args: list[object], kwargs: 
 def _insert(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
     at, item = signature("insert", "i", "x").bind(args, kwargs)
     held.check("insert into")
-    thread.budget.elements(1 + len(held.items) // 64)
+    thread.budget.elements(1)
+    thread.budget.step(len(held.items) // 1000)
     place = wants_int("insert", "i", at)
     held.items.insert(max(-len(held.items), min(place, len(held.items))), item)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compiler.diagnostics.diagnostic import Diagnostic, Label, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.starlark.errors import StarlarkError
 from compiler.frontend.starlark.function import Function
@@ -93,7 +93,6 @@ class Thread:
         self.budget.step(_BUILTIN_STEPS)
         before, self.site = self.site, site
         try:
-            self.budget.step()
             return function.implementation(self, args, kwargs)
         finally:
             self.site = before
@@ -106,4 +105,5 @@ def failure(thread: Thread, error: StarlarkError, at: Span) -> SpecError:
     while frame is not None and len(labels) <= _MOST_CALLS:
         labels.append(Label(frame.call_span, f"`{frame.function_name}` is called here"))
         frame = frame.parent
-    return SpecError(Diagnostic(error.code, str(error), tuple(labels)))
+    advice = (Help(error.advice),) if error.advice else ()
+    return SpecError(Diagnostic(error.code, str(error), tuple(labels), advice))

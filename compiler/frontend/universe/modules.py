@@ -64,7 +64,8 @@ class SpecFile(NamedTuple):
             return None
         near = nearest_names(name, self.names) or list(self.names[:3])
         ways = [Help(f"write {file}:{known}") for known in near]
-        reporter.add(Diagnostic("RLC0024", f"{file} holds no experiment called {name}", help=tuple(ways)))
+        message = f"{file} holds no experiment called {name}" if name else f"{file}: no name follows the colon"
+        reporter.add(Diagnostic("RLC0024", message, help=tuple(ways)))
         return None
 
 

@@ -208,7 +208,75 @@ lr = 5e-4
 
 TWO_STAGES = SHARED + IMITATION + REINFORCEMENT
 
+ON_GPUS = """\
+rlc = 1
+name = "on-gpus"
+use = ["//recipes:grpo"]
+
+[model]
+name = "//models:glm5_744b_a40b"
+weights = "checkpoint"
+rope_base = 8e6
+overrides = [{ fact = "rope_base", why = "continued on longer texts" }]
+
+[cluster]
+target = "cuda"
+nodes = 128
+gpus_per_node = "8xH200-141-SXM"
+
+[placement]
+mode = "split"
+rollout_gpus = 512
+gpus_per_engine = 16
+
+[parallel]
+tp = 8
+pp = 2
+vpp = 3
+ep = 32
+
+[schedule]
+mode = "async"
+max_staleness = 2
+
+[run]
+max_steps = 10
+
+[rollout]
+prompts_per_step = 128
+samples_per_prompt = 8
+max_response_tokens = "2Ki"
+max_prompt_tokens = 1024
+
+[train]
+global_batch = 1024
+precision = "bf16"
+
+[reward]
+name = "math"
+
+[[data.train]]
+path = "problems.jsonl"
+
+[[allow]]
+rule = "PAR-04"
+why = "measured on our own cluster"
+"""
+UNEVEN = ON_GPUS.replace("vpp = 3\n", "pp_first_layers = 40\npp_last_layers = 38\n")
+NO_OVERRIDES = 'rope_base = 8e6\noverrides = [{ fact = "rope_base", why = "continued on longer texts" }]\n'
+STRETCHED = UNEVEN.replace("glm5_744b_a40b", "deepseek_v3").replace(NO_OVERRIDES, "").replace("= 40\n", "= 31\n")
+STRETCHED = STRETCHED.replace("= 38\n", "= 30\n")
+DELTA_NETS = STRETCHED.replace("deepseek_v3", "qwen3_next_80b_a3b").replace("= 31\n", "= 24\n").replace("= 30\n", "= 24\n")
+DELTA_NETS = DELTA_NETS.replace("tp = 8", "tp = 2")
+LLAMA = ON_GPUS.replace("glm5_744b_a40b", "llama3_1_70b").replace(NO_OVERRIDES, "").replace("ep = 32\n", "")
+LLAMA = LLAMA.replace("vpp = 3\n", "").replace("gpus_per_engine = 16", "gpus_per_engine = 8")
+
 SPECS = {
+    "on_gpus": ON_GPUS,
+    "uneven": UNEVEN,
+    "stretched": STRETCHED,
+    "delta_nets": DELTA_NETS,
+    "llama": LLAMA,
     "one_stage": ONE_STAGE,
     "supervised": SUPERVISED,
     "from_checkpoint": FROM_CHECKPOINT,

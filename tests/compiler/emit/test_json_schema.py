@@ -134,6 +134,10 @@ def test_a_number_out_of_bounds_is_marked(path: str, value: object) -> None:
         ("stages.0.until", "eval.probe.accuracy>=1e-1"),
         ("reward.name", "rewards.py:judge"),
         ("optim.warmup_steps", "off"),
+        ("optim.warmup_steps", "${run.max_steps // 10}"),
+        ("optim.lr", "${1 / 1000}"),
+        ("data.shuffle", "${run.max_steps > 3}"),
+        ("require", [{"that": "rollout.samples_per_prompt % 2 == 0", "why": "pairs need an even group"}]),
     ],
 )
 def test_quantities_and_words_are_accepted_as_the_compiler_accepts_them(path: str, value: object) -> None:

@@ -57,7 +57,7 @@ def test_an_array_wider_than_a_hundred_columns_is_broken() -> None:
     wide = "a = [" + ", ".join([f'"{"x" * 40}"'] * 3) + "]\n"
     assert format_toml(wide) == "a = [\n" + f'    "{"x" * 40}",\n' * 3 + "]\n"
     hundred = "a = [" + "1, " * 31 + "1]"
-    assert len(hundred) == 100 - 1
+    assert len(hundred) == 100
     assert format_toml(f"{hundred}\n") == f"{hundred}\n"
     assert format_toml(f"aaa{hundred[1:]}\n").count("\n") == 34
 

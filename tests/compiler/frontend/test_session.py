@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,16 +94,14 @@ def test_a_session_reads_a_file_once_and_gives_each_use_places_of_its_own(lab: P
 
 def test_a_warm_plan_loads_no_parser_and_no_interpreter(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from compiler.compile import compile_spec; from rlc.catalogue import scan;"
+        "import sys; from pathlib import Path;"
+        "from compiler.compile import compile_spec; from rlc.catalogue import scan;"
         "assert compile_spec(Path(sys.argv[1]), scan()).plan is not None;"
         "print(*sorted(m for m in sys.modules if m.startswith(('lark', 'tomli', 'hashlib', 'compiler.frontend'))))"
     )
-    environment = {**os.environ, "RLC_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    command = (sys.executable, "-c", program, str(QUICKSTART))
-    cold, warm = (
-        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(2)
-    )
+    variables = (f"RLC_CACHE_DIR={tmp_path}", f"PYTHONPATH={ROOT}")
+    command = ("env", *variables, sys.executable, "-c", program, str(QUICKSTART))
+    cold, warm = (subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2))
     assert "tomli" in cold
     assert "compiler.frontend.universe.modules" in cold
     stranger = [name for name in warm if name.startswith(("lark", "tomli", "hashlib", "compiler.frontend.universe"))]

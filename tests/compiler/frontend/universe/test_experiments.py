@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from compiler.compile import Compiled, compile_all, compile_spec, experiments_of
+from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded, load
 from compiler.frontend.session import Session
 from compiler.frontend.value import List, node_at
-from compiler.diagnostics.reporter import Reporter
 from compiler.ir.paths import leaves
 from compiler.ir.provenance import Origin
 from rlc.catalogue import scan
@@ -283,7 +283,8 @@ def test_a_value_that_holds_another_many_times_exhausts_a_budget_and_nothing_els
     text = "def grow():\n    d = dict(a = 1)\n    for _ in range(50):\n        d = dict(a = d, b = d)\n    return d\n"
     found = compile_spec(write(tmp_path, spec=text + experiment("loss = grow()")), scan())
     assert found.diagnostics[0].code in ("RLC0140", "RLC0141")
-    text = "def grow():\n    f = fragment(log = dict(a = 1))\n    for _ in range(50):\n        f = fragment(use = [f, f])\n"
+    text = "def grow():\n    f = fragment(log = dict(a = 1))\n    for _ in range(50):\n"
+    text += "        f = fragment(use = [f, f])\n"
     found = compile_spec(write(tmp_path, spec=text + "    return f\n" + experiment(use="[grow()]")), scan())
     assert found.diagnostics[0].code in ("RLC0140", "RLC0141")
 

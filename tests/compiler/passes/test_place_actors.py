@@ -1,0 +1,60 @@
+"""Who sits on which GPU: trainers from the first one on, engines beside or behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.ir.machine import Role
+from tests.compiler.rules.good_spec import GPU, Changes, compiled
+
+SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4"}
+
+
+def roles(folder: Path, changes: Changes, role: str) -> list[Role]:
+    plan = compiled(folder, changes, base=GPU).plan
+    assert plan is not None
+    return [r for r in plan.experiment.placement.roles if r.role == role]
+
+
+def seats(folder: Path, changes: Changes, role: str) -> list[tuple[int, str, int]]:
+    return [(r.node, r.device, r.process) for r in roles(folder, changes, role)]
+
+
+def test_every_gpu_that_trains_has_a_process(tmp_path: Path) -> None:
+    found = seats(tmp_path, {"cluster.nodes": "2"}, "trainer")
+    assert found == [(at // 8, f"cuda:{at % 8}", at) for at in range(16)]
+
+
+def test_engines_that_share_sit_on_the_gpus_of_the_trainer(tmp_path: Path) -> None:
+    assert seats(tmp_path, {}, "rollout") == seats(tmp_path, {}, "trainer")
+
+
+def test_engines_of_their_own_begin_behind_the_trainer(tmp_path: Path) -> None:
+    assert [device for _, device, _ in seats(tmp_path, SPLIT, "trainer")] == [f"cuda:{i}" for i in range(4)]
+    assert [device for _, device, _ in seats(tmp_path, SPLIT, "rollout")] == [f"cuda:{i}" for i in range(4, 8)]
+
+
+def test_an_engine_of_several_gpus_sits_on_a_run_of_them(tmp_path: Path) -> None:
+    changes: Changes = {**SPLIT, "placement.gpus_per_engine": "2"}
+    assert seats(tmp_path, changes, "rollout") == [(0, "cuda:4-5", 0), (0, "cuda:6-7", 1)]
+
+
+def test_an_engine_of_several_machines_begins_on_the_first(tmp_path: Path) -> None:
+    changes: Changes = {"cluster.nodes": "4", "placement.gpus_per_engine": "16"}
+    assert seats(tmp_path, changes, "rollout") == [(0, "cuda:0-7 and 8 more", 0), (2, "cuda:0-7 and 8 more", 1)]
+
+
+def test_the_second_machine_generates_where_the_first_one_trains(tmp_path: Path) -> None:
+    changes: Changes = {**SPLIT, "cluster.nodes": "2", "placement.train_gpus": "8", "placement.gpus_per_engine": "4"}
+    assert seats(tmp_path, changes, "rollout") == [(1, "cuda:0-3", 0), (1, "cuda:4-7", 1)]
+
+
+def test_a_reference_sits_with_the_trainer_and_a_reward_on_the_processor(tmp_path: Path) -> None:
+    changes: Changes = {"loss.kl.estimator": '"k3"', **SPLIT}
+    assert seats(tmp_path, changes, "reference") == seats(tmp_path, changes, "trainer")
+    assert seats(tmp_path, changes, "reward") == [(0, "cpu", 0)]
+
+
+def test_the_first_engine_of_the_target_is_taken(tmp_path: Path) -> None:
+    assert {r.engine for r in roles(tmp_path, {}, "trainer")} == {"megatron"}
+    assert {r.engine for r in roles(tmp_path, {}, "rollout")} == {"sglang"}
