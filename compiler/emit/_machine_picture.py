@@ -69,12 +69,20 @@ def _seats(roles: Sequence[Role], plan: Plan) -> list[_Seat]:
         here = [role for role in roles if role.device == device]
         rows = tuple(_row(role, plan) for role in here)
         before = found[-1] if found else None
-        if before is not None and before.rows == rows:
+        numbers = tuple(role.process for role in here)
+        if before is not None and before.rows == rows and _follows(before, device, numbers):
             processes = tuple((a[0], role.process) for a, role in zip(before.processes, here, strict=True))
             found[-1] = before._replace(last=device, processes=processes)
         else:
             found.append(_Seat(device, device, rows, tuple((role.process, role.process) for role in here)))
     return found
+
+
+def _follows(seat: _Seat, device: str, processes: tuple[int, ...]) -> bool:
+    """Whether a device, and the processes on it, are the next ones: what stands between the ends needs no line."""
+    kind, _, number = seat.last.rpartition(":")
+    is_next = number.isdecimal() and device == f"{kind}:{int(number) + 1}"
+    return is_next and all(now == last + 1 for now, (_, last) in zip(processes, seat.processes, strict=True))
 
 
 def _cells(seat: _Seat, at: int) -> tuple[str, str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.emit._plan_text import Sheet, Values, counted, cut, said, sentence, shown
+from compiler.ir.model import Override
 from compiler.ir.plan import Forecast
 
 _LONGEST_ALPHABET = 40
@@ -28,9 +29,10 @@ def write_model(sheet: Sheet, model: Values, forecast: Forecast) -> None:
     template = f"chat template {model('chat_template')}" if model.is_on("chat_template") else ""
     sheet.row("tokenizer", sentence(tokenizer, template))
     overrides = model.raw("overrides")
-    for i in range(len(overrides) if isinstance(overrides, tuple) else 0):
-        changed = model.below(f"overrides.{i}")
-        sheet.row("changed", f"{changed('fact')}: {changed('why')}")
+    for changed in overrides if isinstance(overrides, tuple) else ():
+        sheet.row(
+            "changed", said(f"{changed.fact}: {changed.why}") if isinstance(changed, Override) else shown(changed)
+        )
 
 
 def _write_architecture(sheet: Sheet, model: Values) -> None:

@@ -20,6 +20,7 @@ from compiler.emit._plan_text import (
     sentence,
     wrapped,
 )
+from compiler.ir.allowance import Allowance
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
@@ -59,7 +60,9 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
 def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     cluster = values.below("cluster")
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
-    each = f"{cluster('gpus_per_node')} each" if has_gpus else f"{cluster.count('cpu_threads', 'threads')} a process"
+    each = f"{cluster.count('cpu_threads', 'threads')} a process"
+    if has_gpus:
+        each = f"{cluster('gpus_per_node')} each: {cluster.count('num_gpus', 'GPUs')} {cluster('gpu')}"
     sheet.row(
         "cluster",
         f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}, executor {values('run.executor')}",
@@ -74,8 +77,10 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     sheet.row("seed", values("run.seed", str(values.raw("run.seed"))))
     events = values("log.tensorboard", "TensorBoard events" if values.raw("log.tensorboard") else "no TensorBoard")
     sheet.row("log", f"{events}, {values.count('log.transcripts_per_step', 'transcripts')} of each step")
-    for i in range(len(plan.experiment.allow)):
-        sheet.row("allowed", f"{values(f'allow.{i}.rule')}: {values(f'allow.{i}.why')}")
+    for allowed in plan.experiment.allow:
+        sheet.row(
+            "allowed", said(f"{allowed.rule}: {allowed.why}") if isinstance(allowed, Allowance) else said(repr(allowed))
+        )
 
 
 def _sides(placement: Values) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import OFF
 from compiler.lowering.checkpoint_layers import dense_layers, full_attention_interval, indexed_layers
-from compiler.lowering.checkpoint_rope import rope_facts
+from compiler.lowering.checkpoint_rope import rope_facts, unsupported_rope
 from compiler.lowering.checkpoint_said import Fact, Said, Unsupported
 
 
@@ -97,9 +97,15 @@ _FIXED: Mapping[str, tuple[object, ...]] = {
     "shared_intermediate_size": (0,),
     "use_routing_bias": (True,),
     "topk_method": ("noaux_tc",),
-    "ep_size": (1,),
 }
 _TABLES = ("moe", "mla", "linear_attention", "indexer", "rope_scaling")
+# Facts that a pattern of layers gives, if it is one that the schema can say.
+_PATTERNS = {
+    "moe.num_dense_layers": "layers without experts come first",
+    "linear_attention.full_attention_interval": "full attention comes at even intervals",
+    "indexer.pick_interval": "layers that pick tokens come at even intervals",
+}
+_FULL = ("full_attention", "indexed_attention")
 
 
 def family_of(said: Said) -> Family | None:
@@ -122,8 +128,8 @@ def facts_of(said: Said, family: Family) -> dict[str, Fact]:
         "qk_norm": _qk_norm(said, family),
         "post_norms": Fact(family.name == "glm4", "model_type"),
         "attention_gate": Fact(family.is_linear, "model_type"),
-        "num_mtp_layers": next((said.fact(key) for key in _PREDICTION if key in said), Fact(0, "model_type")),
     }
+    found |= {"num_mtp_layers": said.fact(key) for key in _PREDICTION if key in said}
     if family.is_linear:
         found |= {name: said.fact(key) for name, key in _LINEAR.items()}
         found["linear_attention.full_attention_interval"] = full_attention_interval(said)
@@ -144,6 +150,15 @@ def unsupported(said: Said, family: Family) -> Iterator[Unsupported]:
             yield Unsupported(key, f"{key} = {json.dumps(value)} is not known here", json.dumps(known[0]))
     if family.biases == "no" and said.get("attention_bias"):
         yield Unsupported("attention_bias", "attention_bias = true is not known here", "false")
+    for name, fact in facts_of(said, family).items():
+        if name in _PATTERNS and fact.value is None:
+            yield Unsupported(fact.key, f"this order of layers is not known here: {fact.key}", _PATTERNS[name])
+    kinds = said.texts("layer_types") or []
+    if not family.is_linear and any(kind not in _FULL for kind in kinds):
+        yield Unsupported("layer_types", "layers without full attention are not known here", '"full_attention"')
+    if any(kind != 1 for kind in said.texts("attn_type_list") or []):
+        yield Unsupported("attn_type_list", "layers without full attention are not known here", "1")
+    yield from unsupported_rope(said)
     if family.experts:
         wanted = "softmax" if family.name.startswith("qwen") else "sigmoid"
         if said.get("scoring_func", wanted) not in (wanted, None):

@@ -14,29 +14,33 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
-from compiler.frontend.value import RECIPE, Entry, Leaf, Table
+from compiler.frontend.value import RECIPE, Entry, Leaf, Node, Table
 from compiler.ir.model import Model
+from compiler.ir.openness import OFF
+from compiler.ir.record import MISSING, Field
+from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
+from compiler.lowering.checkpoint_said import Fact, Said
+from compiler.lowering.model_library import is_library, library_model
 from compiler.lowering.reader import Reader
 from compiler.lowering.scalars import Unreadable, read_scalar
 
-_FAMILIES = {"qwen3": "qwen3"}
-_KEYS = {
-    "num_layers": "num_hidden_layers",
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_heads": "num_attention_heads",
-    "num_kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "vocab_size": "vocab_size",
-    "max_position_tokens": "max_position_embeddings",
-    "norm_eps": "rms_norm_eps",
-    "tie_embeddings": "tie_word_embeddings",
-}
-# What the engines compute, where a config.json may ask for something else.
-_FIXED = {"hidden_act": "silu", "attention_bias": False, "use_sliding_window": False}
 _LARGEST_CONFIG = 1 << 20
 
-FACTS = ("family", "rope_base", *_KEYS)
+# What every network has, and no default of the schema can stand for.
+FACTS = (
+    "family",
+    "rope_base",
+    "num_layers",
+    "hidden_size",
+    "intermediate_size",
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_tokens",
+    "norm_eps",
+    "tie_embeddings",
+)
 
 
 def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str) -> Table:
@@ -45,8 +49,8 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
     Args:
         folder: what messages call the root.
 
-    Reports RLC0212 (no such directory, no readable config.json, an architecture nobody knows) and RLC0213 (a fact of
-    the spec contradicts the checkpoint).
+    Reports RLC0212 (no such directory, no readable config.json, a network that the schema has no words for), RLC0213
+    (a fact of the spec contradicts the checkpoint) and RLC0232 (a fact of the library does).
     """
     model = value.entries.get("model")
     if model is None or not isinstance(model.node, Table):
@@ -55,31 +59,115 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
     if hf is None or not isinstance(hf.node, Leaf) or hf.node.value == "off" or not isinstance(hf.node.value, str):
         return value
     relative = reader.resolve_path(hf.node)
-    facts: dict[str, Entry] = {}
+    facts: dict[str, Fact] = {}
     if isinstance(relative, str):
         name = posixpath.normpath(posixpath.join(folder, relative, "config.json"))
         config = _read_config(root / relative, name, hf.node, reader)
-        facts = {} if config is None else _facts(config, hf.node, reader)
+        if config is not None:
+            facts = _facts(config, hf.node, reader)
+            return value._replace(entries={**value.entries, "model": _filled(model, model.node, config, facts, reader)})
+    reader.broken.update(f"model.{name}" for name in FACTS)
+    return value
+
+
+def _filled(model: Entry, table: Table, config: _Config, facts: dict[str, Fact], reader: Reader) -> Entry:
+    """[model] with the facts that are written nowhere else; those that are, are compared."""
     if not facts:
         reader.broken.update(f"model.{name}" for name in FACTS)
-        return value
-    entries = dict(model.node.entries)
-    for name, entry in facts.items():
-        written = entries.get(name)
-        if written is None:
-            entries[name] = entry
-        elif isinstance(written.node, Leaf) and isinstance(entry.node, Leaf):
-            said, fact = _meaning(name, written.node), _meaning(name, entry.node)
-            if said is not None and said != fact:
-                _report_contradiction(name, written.node, entry.node, reader)
-    table = model.node._replace(entries=entries)
-    return value._replace(entries={**value.entries, "model": Entry(model.key_span, table)})
+        return model
+    comparing = _Comparing(config, reader, library_model(table))
+    entries = dict(table.entries)
+    inner: dict[str, dict[str, Entry]] = {}
+    for path, fact in facts.items():
+        name, _, key = path.partition(".")
+        written = table.entries.get(name)
+        if key and written is not None and not isinstance(written.node, Table):
+            comparing.compare(name, written.node, Fact("a table", fact.key))
+            continue
+        if key:
+            written = written.node.entries.get(key) if written is not None and isinstance(written.node, Table) else None
+        if written is not None:
+            comparing.compare(path, written.node, fact)
+        elif comparing.compare_default(path, fact) and isinstance(fact.value, (int, float, str)):
+            span = config.span(fact.key)
+            place = inner.setdefault(name, {}) if key else entries
+            place[key or name] = Entry(span, Leaf(fact.value, span, RECIPE))
+    for name, found in inner.items():
+        entry = entries.get(name)
+        if entry is None:
+            span = next(iter(found.values())).key_span
+            entries[name] = Entry(span, Table(found, span, RECIPE))
+        elif isinstance(entry.node, Table):
+            entries[name] = Entry(entry.key_span, entry.node._replace(entries={**entry.node.entries, **found}))
+    return Entry(model.key_span, table._replace(entries=entries))
 
 
-def _meaning(name: str, leaf: Leaf) -> object:
-    """What a text says of a field, so that `"40Ki"` is 40960; None where it cannot be read, which is said elsewhere."""
+class _Comparing:
+    """What is written about a network, against its checkpoint; each fact is told once."""
+
+    def __init__(self, config: _Config, reader: Reader, library: Leaf | None) -> None:
+        self.config, self.reader, self.library = config, reader, library
+        self.told: set[str] = set()
+
+    def compare(self, path: str, written: Node, fact: Fact) -> None:
+        """Report a written value that the checkpoint contradicts."""
+        if fact.value is None or path in self.told:
+            return
+        span = self.config.span(fact.key)
+        if isinstance(written, Leaf) and not isinstance(fact.value, (dict, list)):
+            said, meant = _meaning(path, written), _meaning(path, Leaf(_leaf_value(fact), span, RECIPE))
+            if said is None or said == meant:
+                return
+        elif isinstance(written, Table) and fact.value is not OFF:
+            return
+        self._report(path, written, fact)
+
+    def compare_default(self, path: str, fact: Fact) -> bool:
+        """Report a fact of which a library model says nothing, and so what the schema takes; return whether it may."""
+        field = _field(path)
+        if self.library is None or field.default is MISSING or fact.value is None:
+            return True
+        default = "off" if field.default is OFF else field.default
+        if isinstance(default, (bool, int, float, str)):
+            before = len(self.told)
+            self.compare(path, Leaf(default, self.library.span, RECIPE), fact)
+            return len(self.told) == before
+        return True
+
+    def _report(self, path: str, written: Node, fact: Fact) -> None:
+        self.told.add(path)
+        place = Label(self.config.span(fact.key), "what the checkpoint was trained with")
+        value = "off" if fact.value is OFF else fact.value
+        said = written.value if isinstance(written, Leaf) else "a table"
+        if self.library is not None and (is_library(written) or written.span == self.library.span):
+            labels = (place, Label(written.span, f"{path} = {said} in the library", True))
+            message = f"model.{path} is {value} in the checkpoint and {said} in {self.library.value}"
+            helps = (Help("name the model that the checkpoint is of, or leave model.name out"),)
+            self.reader.report(f"model.{path}", Diagnostic("RLC0232", message, labels, helps))
+            return
+        labels = (place, Label(written.span, "contradicts it", True))
+        helps = (Help(f"delete model.{path}: it is read from config.json"),)
+        message = f"model.{path} is {value} in the checkpoint"
+        self.reader.report(f"model.{path}", Diagnostic("RLC0213", message, labels, helps))
+
+
+def _leaf_value(fact: Fact) -> str | int | float | bool:
+    return fact.value if isinstance(fact.value, (str, int, float)) else "off"
+
+
+def _field(path: str) -> Field:
+    """The field of a fact; one of a table by its dotted path."""
+    name, _, key = path.partition(".")
     field = Model.fields()[name]
-    values = (read_scalar(field, atom, leaf) for atom in field.kind.values)
+    return field.kind.records[0].fields()[key] if key else field
+
+
+def _meaning(path: str, leaf: Leaf) -> object:
+    """What a text says of a field, so that `"40Ki"` is 40960; None where it cannot be read, which is said elsewhere."""
+    field = _field(path)
+    if leaf.value == "off" and field.kind.may_be_off:
+        return OFF
+    values = (read_scalar(field, atom, leaf) for atom in field.kind.values if atom.record is None)
     return next((value for value in values if not isinstance(value, Unreadable)), None)
 
 
@@ -90,9 +178,12 @@ class _Config(NamedTuple):
     said: dict[str, object]
 
     def span(self, key: str) -> Span:
-        """Where the value of a key stands, or the beginning of the text."""
-        found = re.search(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)', self.source.text)
-        return Span(self.source, *found.span(1)) if found else Span(self.source, 0, min(1, len(self.source.text)))
+        """Where the value of a key stands, or the beginning of the text; that of a part about language comes first."""
+        text, inner = self.source.text, self.said.get("text_config")
+        start = text.find('"text_config"') if isinstance(inner, dict) and key in inner else 0
+        pattern = re.compile(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)')
+        found = pattern.search(text, max(start, 0))
+        return Span(self.source, *found.span(1)) if found else Span(self.source, 0, min(1, len(text)))
 
 
 def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Config | None:
@@ -135,48 +226,20 @@ def _folders(directory: Path) -> list[str]:
         return []
 
 
-def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Entry]:
+def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Fact]:
     named = Label(leaf.span, "named here")
-    said = config.said
-    family = _FAMILIES.get(str(said.get("model_type")))
+    said = Said(config.said)
+    family = family_of(said)
     if family is None:
-        known = ", ".join(sorted(_FAMILIES))
         message = f"the architecture of {config.source.name} is not known here"
         place = Label(config.span("model_type"), "no known architecture", True)
-        _report(reader, message, (named, place), (Help(f"these are known: {known}"),))
+        _report(reader, message, (named, place), (Help(f"these are known: {', '.join(KNOWN)}"),))
         return {}
-    rope = said.get("rope_parameters")
-    rope_base = rope.get("rope_theta") if isinstance(rope, dict) else said.get("rope_theta")
-    kind = rope.get("rope_type", "default") if isinstance(rope, dict) else "default"
-    if kind != "default" or said.get("rope_scaling"):
-        key = "rope_type" if kind != "default" else "rope_scaling"
-        place = Label(config.span(key), "no engine here scales positions", True)
-        _report(reader, "scaled rotary positions are not known here", (named, place))
-    for key, known in _FIXED.items():
-        if said.get(key) not in (known, None):
-            place = Label(config.span(key), f"the engines here compute with {json.dumps(known)}", True)
-            _report(reader, f"{key} = {json.dumps(said[key])} is not known here", (named, place))
-    found: dict[str, object] = {"family": family, "rope_base": rope_base}
-    keys = {"family": "model_type", "rope_base": "rope_theta", **_KEYS}
-    for name, key in _KEYS.items():
-        found[name] = said.get(key)
-    heads, hidden = said.get("num_attention_heads"), said.get("hidden_size")
-    if found["head_dim"] is None and isinstance(heads, int) and isinstance(hidden, int) and heads > 0:
-        found["head_dim"] = hidden // heads
-    entries: dict[str, Entry] = {}
-    for name, value in found.items():
-        if isinstance(value, (int, float, str)):
-            span = config.span(keys[name])
-            entries[name] = Entry(span, Leaf(value, span, RECIPE))
-    return entries
+    for found in unsupported(said, family):
+        place = Label(config.span(found.key), f"rlc can say: {found.known}", True)
+        _report(reader, found.message, (named, place))
+    return facts_of(said, family)
 
 
 def _report(reader: Reader, message: str, labels: tuple[Label, ...], helps: tuple[Help, ...] = ()) -> None:
     reader.report("model.hf", Diagnostic("RLC0212", message, labels, helps))
-
-
-def _report_contradiction(name: str, written: Leaf, fact: Leaf, reader: Reader) -> None:
-    labels = (Label(fact.span, "what the checkpoint was trained with"), Label(written.span, "contradicts it", True))
-    message = f"model.{name} is {fact.value} in the checkpoint"
-    helps = (Help(f"delete model.{name}: it is read from config.json"),)
-    reader.report(f"model.{name}", Diagnostic("RLC0213", message, labels, helps))

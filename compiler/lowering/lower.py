@@ -28,6 +28,7 @@ from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
 from compiler.lowering.code_reference import Code
+from compiler.lowering.model_library import check_overrides
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
 from compiler.lowering.reader import Reader, key_id, origin_of
@@ -69,6 +70,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     folder = posixpath.join(
         posixpath.dirname(loaded.name), os.path.relpath(loaded.root, loaded.folders[loaded.sources[0]])
     )
+    check_overrides(loaded.value, reader)
     root = with_checkpoint_facts(loaded.value, reader, loaded.root, folder=folder)
     _check_target(root, catalogue, reader)
     _check_model(root, reader)

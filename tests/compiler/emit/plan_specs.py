@@ -221,19 +221,19 @@ overrides = [{ fact = "rope_base", why = "continued on longer texts" }]
 
 [cluster]
 target = "cuda"
-nodes = 128
+nodes = 4
 gpus_per_node = "8xH200-141-SXM"
 
 [placement]
 mode = "split"
-rollout_gpus = 512
+rollout_gpus = 16
 gpus_per_engine = 16
 
 [parallel]
-tp = 8
+tp = 2
 pp = 2
 vpp = 3
-ep = 32
+ep = 4
 
 [schedule]
 mode = "async"
@@ -266,9 +266,10 @@ UNEVEN = ON_GPUS.replace("vpp = 3\n", "pp_first_layers = 40\npp_last_layers = 38
 NO_OVERRIDES = 'rope_base = 8e6\noverrides = [{ fact = "rope_base", why = "continued on longer texts" }]\n'
 STRETCHED = UNEVEN.replace("glm5_744b_a40b", "deepseek_v3").replace(NO_OVERRIDES, "").replace("= 40\n", "= 31\n")
 STRETCHED = STRETCHED.replace("= 38\n", "= 30\n")
-DELTA_NETS = STRETCHED.replace("deepseek_v3", "qwen3_next_80b_a3b").replace("= 31\n", "= 24\n").replace("= 30\n", "= 24\n")
-DELTA_NETS = DELTA_NETS.replace("tp = 8", "tp = 2")
-LLAMA = ON_GPUS.replace("glm5_744b_a40b", "llama3_1_70b").replace(NO_OVERRIDES, "").replace("ep = 32\n", "")
+DELTA_NETS = (
+    STRETCHED.replace("deepseek_v3", "qwen3_next_80b_a3b").replace("= 31\n", "= 24\n").replace("= 30\n", "= 24\n")
+)
+LLAMA = ON_GPUS.replace("glm5_744b_a40b", "llama3_1_70b").replace(NO_OVERRIDES, "").replace("ep = 4\n", "")
 LLAMA = LLAMA.replace("vpp = 3\n", "").replace("gpus_per_engine = 16", "gpus_per_engine = 8")
 
 SPECS = {

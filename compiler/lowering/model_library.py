@@ -1,0 +1,107 @@
+"""Facts of a library model that an experiment changes: each needs its reason, and each reason its change.
+
+A fresh network has no checkpoint that a fact could contradict: with random weights nothing needs a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.diagnostics.nearest import nearest_names
+from compiler.diagnostics.span import Span
+from compiler.frontend.value import OVERRIDE, SPEC, Leaf, List, Node, Table, node_at, same_value
+from compiler.ir.model import Model
+from compiler.ir.subject import toml_literal
+from compiler.lowering.reader import Reader
+
+_LIBRARY = "//models/"
+# What an experiment decides, and no checkpoint.
+_FREE = frozenset(("name", "hf", "weights", "hf_id", "tokenizer", "init_std", "overrides"))
+
+
+class _Change(NamedTuple):
+    """A fact that the library gives one way and the experiment another."""
+
+    path: str
+    written: Node
+    given: Node
+
+
+def is_library(node: Node) -> bool:
+    """Whether a node is written in a model file of the standard library."""
+    return node.span.file.name.startswith(_LIBRARY)
+
+
+def library_model(model: Table) -> Leaf | None:
+    """Return the name of the library's model that [model] is of, or None."""
+    name = model.get("name")
+    is_label = isinstance(name, Leaf) and isinstance(name.value, str) and name.value.startswith("//models:")
+    return name if is_label and isinstance(name, Leaf) else None
+
+
+def check_overrides(value: Table, reader: Reader) -> None:
+    """Report RLC0230 (a changed fact without a reason) and RLC0231 (a reason for what is not changed)."""
+    model = value.get("model")
+    if not isinstance(model, Table):
+        return
+    changes = {change.path: change for change in _changes(model, "") if change.path.partition(".")[0] not in _FREE}
+    reasons = dict(_reasons(model))
+    weights = model.get("weights")
+    is_fresh = isinstance(weights, Leaf) and weights.value == "random"
+    name = library_model(model)
+    for path, change in changes.items():
+        if path not in reasons and not is_fresh and name is not None:
+            reader.report(f"model.{path}", _without_reason(change, name))
+    for path, at in reasons.items():
+        if path not in changes:
+            reader.report("model.overrides", _without_change(path, at, model, sorted(changes)))
+
+
+def _changes(table: Table, prefix: str) -> Iterator[_Change]:
+    for key, entry in table.entries.items():
+        path, node = f"{prefix}{key}", entry.node
+        if isinstance(node, Table) and not node.shadowed:
+            yield from _changes(node, f"{path}.")
+        elif node.priority.level in (SPEC.level, OVERRIDE.level):
+            given = next((lost for lost in node.shadowed if is_library(lost)), None)
+            if given is not None and not same_value(node, given):
+                yield _Change(path, node, given)
+
+
+def _reasons(model: Table) -> Iterator[tuple[str, Span]]:
+    node = model.get("overrides")
+    for item in node.items if isinstance(node, List) else ():
+        fact = item.get("fact") if isinstance(item, Table) else None
+        if isinstance(fact, Leaf) and isinstance(fact.value, str):
+            yield fact.value.removeprefix("model."), fact.span
+
+
+def _without_reason(change: _Change, name: Leaf) -> Diagnostic:
+    labels = (
+        Label(change.given.span, f"what {name.value} has"),
+        Label(change.written.span, "changed, and nobody says why", True),
+    )
+    row = f'{{ fact = {toml_literal(change.path)}, why = "..." }}'
+    helps = (
+        Help(f"delete model.{change.path}: the library knows it"),
+        Help(f"or say why: model.overrides = [{row}]"),
+    )
+    return Diagnostic("RLC0230", f"model.{change.path} is another one than that of {name.value}", labels, helps)
+
+
+def _without_change(path: str, at: Span, model: Table, changed: list[str]) -> Diagnostic:
+    first, *rest = path.split(".")
+    fields = Model.fields()
+    is_fact = first in fields and first not in _FREE
+    known = node_at(model, first, *rest)
+    near = nearest_names(path, changed or [name for name in fields if name not in _FREE])
+    text = "this fact is as the library has it" if is_fact else "no fact of this name"
+    labels = [Label(at, text, True)]
+    if is_fact and known is not None and is_library(known):
+        labels.insert(0, Label(known.span, "the only place that says it"))
+    helps = (*(Help(f'did you mean "{name}"?') for name in near if name != path), Help("or delete the reason"))
+    return Diagnostic(
+        "RLC0231", f"model.overrides gives a reason for {path}, which nothing changes", tuple(labels), helps
+    )
