@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compiler.allowances import without_allowed
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
@@ -27,7 +28,6 @@ from compiler.ir.shrunk import Change, Shrunk
 from compiler.ir.subject import Subject
 from compiler.lowering.lower import Lowered, lower
 from compiler.passes.pipeline import run_pipeline
-from compiler.rules._allowances import without_allowed
 from compiler.rules.catalogue import load_rules
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ def _outcome(changes: Sequence[Change], subject: Subject) -> Shrunk:
 
 def check_rules(subject: Subject) -> Iterator[Diagnostic]:
     """Yield what every rule has to say, in the order of their codes."""
-    for rule in load_rules():
+    target = subject.catalogue.load_target(subject.experiment.cluster.target)
+    for rule in load_rules(has_gpus=bool(target.vendor)):
         yield from rule.check(subject)
 
 

@@ -129,7 +129,9 @@ def facts_of(said: Said, family: Family) -> dict[str, Fact]:
         "post_norms": Fact(family.name == "glm4", "model_type"),
         "attention_gate": Fact(family.is_linear, "model_type"),
     }
-    found |= {"num_mtp_layers": said.fact(key) for key in _PREDICTION if key in said}
+    for key in _PREDICTION:
+        if key in said:
+            found["num_mtp_layers"] = said.fact(key)
     if family.is_linear:
         found |= {name: said.fact(key) for name, key in _LINEAR.items()}
         found["linear_attention.full_attention_interval"] = full_attention_interval(said)
@@ -210,7 +212,7 @@ def _feed_forward(said: Said, family: Family) -> dict[str, Fact]:
         return {"intermediate_size": inner}
     is_minimax, is_qwen = family.name == "minimax_m2", family.name.startswith("qwen")
     one = inner if is_minimax else said.fact("moe_intermediate_size")
-    found = {
+    return {
         "intermediate_size": one if inner.value is None else inner,
         "moe.num_experts": _num_experts(said, family),
         "moe.experts_per_token": said.fact("num_experts_per_tok"),
@@ -225,7 +227,6 @@ def _feed_forward(said: Said, family: Family) -> dict[str, Fact]:
         "moe.num_groups": said.fact("n_group", 1),
         "moe.groups_per_token": said.fact("topk_group", 1),
     }
-    return found
 
 
 def _num_experts(said: Said, family: Family) -> Fact:

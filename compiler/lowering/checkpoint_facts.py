@@ -15,14 +15,11 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import RECIPE, Entry, Leaf, Node, Table
-from compiler.ir.model import Model
 from compiler.ir.openness import OFF
-from compiler.ir.record import MISSING, Field
-from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
+from compiler.ir.record import MISSING
 from compiler.lowering.checkpoint_said import Fact, Said
-from compiler.lowering.model_library import is_library, library_model
+from compiler.lowering.model_library import field_of, is_library, library_model, meaning
 from compiler.lowering.reader import Reader
-from compiler.lowering.scalars import Unreadable, read_scalar
 
 _LARGEST_CONFIG = 1 << 20
 
@@ -115,7 +112,7 @@ class _Comparing:
             return
         span = self.config.span(fact.key)
         if isinstance(written, Leaf) and not isinstance(fact.value, (dict, list)):
-            said, meant = _meaning(path, written), _meaning(path, Leaf(_leaf_value(fact), span, RECIPE))
+            said, meant = meaning(path, written), meaning(path, Leaf(_leaf_value(fact), span, RECIPE))
             if said is None or said == meant:
                 return
         elif isinstance(written, Table) and fact.value is not OFF:
@@ -124,7 +121,7 @@ class _Comparing:
 
     def compare_default(self, path: str, fact: Fact) -> bool:
         """Report a fact of which a library model says nothing, and so what the schema takes; return whether it may."""
-        field = _field(path)
+        field = field_of(path)
         if self.library is None or field.default is MISSING or fact.value is None:
             return True
         default = "off" if field.default is OFF else field.default
@@ -153,22 +150,6 @@ class _Comparing:
 
 def _leaf_value(fact: Fact) -> str | int | float | bool:
     return fact.value if isinstance(fact.value, (str, int, float)) else "off"
-
-
-def _field(path: str) -> Field:
-    """The field of a fact; one of a table by its dotted path."""
-    name, _, key = path.partition(".")
-    field = Model.fields()[name]
-    return field.kind.records[0].fields()[key] if key else field
-
-
-def _meaning(path: str, leaf: Leaf) -> object:
-    """What a text says of a field, so that `"40Ki"` is 40960; None where it cannot be read, which is said elsewhere."""
-    field = _field(path)
-    if leaf.value == "off" and field.kind.may_be_off:
-        return OFF
-    values = (read_scalar(field, atom, leaf) for atom in field.kind.values if atom.record is None)
-    return next((value for value in values if not isinstance(value, Unreadable)), None)
 
 
 class _Config(NamedTuple):
@@ -227,6 +208,8 @@ def _folders(directory: Path) -> list[str]:
 
 
 def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Fact]:
+    from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
+
     named = Label(leaf.span, "named here")
     said = Said(config.said)
     family = family_of(said)

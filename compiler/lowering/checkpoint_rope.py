@@ -1,4 +1,4 @@
-"""Rotary positions of a checkpoint: flat keys, `rope_scaling`, and `rope_parameters`, which newer files have instead."""
+"""Rotary positions of a checkpoint: flat keys with `rope_scaling`, or `rope_parameters`, which newer files have."""
 
 from __future__ import annotations
 

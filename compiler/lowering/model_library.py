@@ -13,8 +13,11 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import OVERRIDE, SPEC, Leaf, List, Node, Table, node_at, same_value
 from compiler.ir.model import Model
+from compiler.ir.openness import OFF
+from compiler.ir.record import Field
 from compiler.ir.subject import toml_literal
 from compiler.lowering.reader import Reader
+from compiler.lowering.scalars import Unreadable, read_scalar
 
 _LIBRARY = "//models/"
 # What an experiment decides, and no checkpoint.
@@ -41,6 +44,22 @@ def library_model(model: Table) -> Leaf | None:
     return name if is_label and isinstance(name, Leaf) else None
 
 
+def field_of(path: str) -> Field:
+    """Return the field of a fact; one of a table by its dotted path."""
+    name, _, key = path.partition(".")
+    field = Model.fields()[name]
+    return field.kind.records[0].fields()[key] if key else field
+
+
+def meaning(path: str, leaf: Leaf) -> object:
+    """Return what is written of a fact, so that `"40Ki"` is 40960; None where it cannot be read."""
+    field = field_of(path)
+    if leaf.value == "off" and field.kind.may_be_off:
+        return OFF
+    values = (read_scalar(field, atom, leaf) for atom in field.kind.values if atom.record is None)
+    return next((value for value in values if not isinstance(value, Unreadable)), None)
+
+
 def check_overrides(value: Table, reader: Reader) -> None:
     """Report RLC0230 (a changed fact without a reason) and RLC0231 (a reason for what is not changed)."""
     model = value.get("model")
@@ -64,10 +83,19 @@ def _changes(table: Table, prefix: str) -> Iterator[_Change]:
         path, node = f"{prefix}{key}", entry.node
         if isinstance(node, Table) and not node.shadowed:
             yield from _changes(node, f"{path}.")
-        elif node.priority.level in (SPEC.level, OVERRIDE.level):
-            given = next((lost for lost in node.shadowed if is_library(lost)), None)
-            if given is not None and not same_value(node, given):
-                yield _Change(path, node, given)
+            continue
+        # What --shrink says stands above both.
+        written = next((n for n in (node, *node.shadowed) if n.priority.level in (SPEC.level, OVERRIDE.level)), None)
+        given = next((lost for lost in node.shadowed if is_library(lost)), None)
+        if written is not None and given is not None and not _is_same(path, written, given):
+            yield _Change(path, written, given)
+
+
+def _is_same(path: str, written: Node, given: Node) -> bool:
+    if isinstance(written, Leaf) and isinstance(given, Leaf) and path.partition(".")[0] in Model.fields():
+        said, fact = meaning(path, written), meaning(path, given)
+        return said is None or said == fact  # what cannot be read is said elsewhere
+    return same_value(written, given)
 
 
 def _reasons(model: Table) -> Iterator[tuple[str, Span]]:

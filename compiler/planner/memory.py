@@ -11,7 +11,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.plan import Forecast, StageForecast
-from compiler.planner.parameters import is_full_attention, parameters_of
+from compiler.planner.parameters import is_full_attention, parameters_of, picks_tokens
 
 FP32_BYTES = 4
 _MOMENTS = {"adamw": 2, "sgd": 1}
@@ -43,10 +43,17 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
 
 
 def kv_bytes_per_token(model: Model[object], bytes_per_number: int = FP32_BYTES) -> int:
-    """Return the bytes of what is cached of one token: keys and values, or the latent vector that they come from."""
+    """Return the bytes of what is cached of one token.
+
+    Keys and values, or the latent vector that they come from, and the key of each indexer.
+    """
     layers = sum(is_full_attention(model, at) for at in range(model.num_layers))
     if not isinstance(model.mla, Off):
-        return layers * (model.mla.kv_lora_rank + model.mla.qk_rope_dim) * bytes_per_number
+        numbers = layers * (model.mla.kv_lora_rank + model.mla.qk_rope_dim)
+        if not isinstance(model.indexer, Off):
+            picking = sum(picks_tokens(model.indexer, at) for at in range(model.num_layers))
+            numbers += picking * model.indexer.head_dim
+        return numbers * bytes_per_number
     return 2 * layers * model.num_kv_heads * model.head_dim * bytes_per_number
 
 

@@ -39,13 +39,19 @@ def is_full_attention(model: Model[object], layer: int) -> bool:
     return isinstance(linear, Off) or (layer + 1) % linear.full_attention_interval == 0
 
 
+def picks_tokens(indexer: SparseIndexer, layer: int) -> bool:
+    """Whether a layer, counted from 0, has an indexer of its own, and so a cached key of it for every token."""
+    behind = layer - indexer.leading_layers + 1
+    return behind <= 0 or behind % indexer.pick_interval == 0
+
+
 def _mixer(model: Model[object], layer: int) -> int:
     """What mixes the tokens of one layer."""
     linear = model.linear_attention
     if not isinstance(linear, Off) and not is_full_attention(model, layer):
         return _delta_net(model.hidden_size, linear)
     if not isinstance(model.mla, Off):
-        return _latent_attention(model, model.mla)
+        return _latent_attention(model, model.mla, layer)
     return _grouped_attention(model)
 
 
@@ -57,14 +63,14 @@ def _grouped_attention(model: Model[object]) -> int:
     return count + {"none": 0, "head": 2 * model.head_dim, "whole": query + shared}[model.qk_norm]
 
 
-def _latent_attention(model: Model[object], mla: LatentAttention) -> int:
+def _latent_attention(model: Model[object], mla: LatentAttention, layer: int) -> int:
     hidden, heads = model.hidden_size, model.num_heads
     query = heads * (mla.qk_nope_dim + mla.qk_rope_dim)
     rank = mla.q_lora_rank
     count = hidden * query if isinstance(rank, Off) else hidden * rank + rank + rank * query
     count += hidden * (mla.kv_lora_rank + mla.qk_rope_dim) + mla.kv_lora_rank
     count += mla.kv_lora_rank * heads * (mla.qk_nope_dim + mla.v_head_dim) + heads * mla.v_head_dim * hidden
-    if not isinstance(model.indexer, Off):
+    if not isinstance(model.indexer, Off) and picks_tokens(model.indexer, layer):
         count += _indexer(hidden, hidden if isinstance(rank, Off) else rank, model.indexer)
     return count
 

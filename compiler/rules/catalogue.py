@@ -12,6 +12,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.subject import Subject
 
 _NOT_RULES = ("__init__", "catalogue")
+_ABOUT_GPUS = "gpu"
 
 
 class Rule(NamedTuple):
@@ -25,11 +26,14 @@ class Rule(NamedTuple):
 
 
 @cache
-def load_rules() -> tuple[Rule, ...]:
-    """Return all rules, ordered by code."""
-    rules = []
-    for path in Path(__file__).parent.glob("*.py"):
+def load_rules(*, has_gpus: bool = True) -> tuple[Rule, ...]:
+    """Return all rules, or those that say something about a machine without GPUs, ordered by code."""
+    return tuple(sorted((*_rules_in(), *(_rules_in(_ABOUT_GPUS) if has_gpus else ()))))
+
+
+def _rules_in(*folder: str) -> Iterator[Rule]:
+    package = ".".join(("compiler", "rules", *folder))
+    for path in Path(__file__).parent.joinpath(*folder).glob("*.py"):
         if path.stem not in _NOT_RULES and not path.stem.startswith("_"):
-            module = import_module(f"compiler.rules.{path.stem}")
-            rules.append(Rule(module.CODE, module.ID, path.stem, module.__doc__ or "", module.check))
-    return tuple(sorted(rules))
+            module = import_module(f"{package}.{path.stem}")
+            yield Rule(module.CODE, module.ID, path.stem, module.__doc__ or "", module.check)

@@ -17,6 +17,7 @@ from rlc.cli.border import guarded
 from rlc.cli.check import check
 from rlc.cli.explain import explain
 from rlc.cli.fmt import fmt
+from rlc.cli.hardware import hardware
 from rlc.cli.new import experiment, reward, rule
 from rlc.cli.output import ColorChoice, Output, choose_output
 from rlc.cli.plan import plan
@@ -69,7 +70,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
     return call
 
 
-for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes), told(rules), told(schema)):
+for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes), told(rules), told(hardware), told(schema)):
     app.command()(verb)
 
 new = typer.Typer(

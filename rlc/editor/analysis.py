@@ -6,14 +6,16 @@ A file of Starlark may hold several experiments: a place is answered by the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from compiler.compile import Compiled
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.explain import Explainer
+from compiler.ir.catalogue import Catalogue
 from compiler.ir.provenance import Origin
 
 
@@ -29,12 +31,18 @@ class Analysis:
     """What compiling an open file has shown.
 
     Args:
-        name: the file's name in spans.
+        source: its text, as spans count in it.
+        found: its experiments.
+        places: the files of all texts that were read.
     """
 
-    def __init__(self, name: str, found: Sequence[Compiled]) -> None:
-        self.name = name
+    def __init__(
+        self, source: SourceFile, found: Sequence[Compiled], places: Mapping[SourceFile, Path], catalogue: Catalogue
+    ) -> None:
+        self.source = source
         self.found = tuple(found)
+        self.places = places
+        self.catalogue = catalogue
 
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -79,7 +87,16 @@ class Analysis:
 
     def is_here(self, source: SourceFile) -> bool:
         """Whether a text is the open file."""
-        return source.name == self.name
+        return source.name == self.source.name and source.text == self.source.text
+
+    def place_of(self, name: str) -> Span | None:
+        """Return where a field, named as a person writes it, has its value in the open file."""
+        for explainer in self.explainers:
+            for path in explainer.fields_called(name):
+                origin = explainer.subject.origins.get(path)
+                if origin is not None and origin.span is not None and self.is_here(origin.span.file):
+                    return origin.span
+        return None
 
 
 def _places(origin: Origin) -> Iterator[Span]:

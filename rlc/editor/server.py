@@ -6,7 +6,6 @@ kept here.  The server reads the files that a spec names, writes nothing, and ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from lsprotocol import types as lsp
@@ -167,12 +166,14 @@ def _code_actions(server: SpecServer, params: lsp.CodeActionParams) -> list[lsp.
         shown = server.diagnostic(analysis, found)
         if not _touch(shown.range, params.range):
             continue
-        actions += [a for way in found.help if (a := _action(server, uri, way, shown)) is not None]
+        actions += [a for way in found.help if (a := _action(server, uri, way, found, shown)) is not None]
     return actions
 
 
-def _action(server: SpecServer, uri: str, way: Help, shown: lsp.Diagnostic) -> lsp.CodeAction | None:
-    edits = edits_of(way, server.analyses[uri])
+def _action(
+    server: SpecServer, uri: str, way: Help, found: Diagnostic, shown: lsp.Diagnostic
+) -> lsp.CodeAction | None:
+    edits = edits_of(way, found, server.analyses[uri])
     if not edits:
         return None
     changes = [lsp.TextEdit(range=_range(span, server.units), new_text=text) for span, text in edits]
@@ -213,5 +214,3 @@ def _path(uri: str) -> Path:
 
 
 _TOP = lsp.Range(start=lsp.Position(line=0, character=0), end=lsp.Position(line=0, character=0))
-
-Places = Sequence[tuple[Span, str]]

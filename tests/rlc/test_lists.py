@@ -1,4 +1,4 @@
-"""`rlc recipes` and `rlc rules`: everything that there is, once."""
+"""`rlc recipes`, `rlc rules` and `rlc hardware`: everything that there is, once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from compiler.explain import all_pages
 from compiler.frontend.roots import library_names
-from rlc.catalogue import scan
+from rlc.catalogue import load_hardware, scan
 from rlc.cli.main import main
 from rlc.cli.table import aligned
 
@@ -53,3 +53,31 @@ def test_every_code_is_listed_once(capsys: Captured) -> None:
     assert main(["rules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [p.code for p in all_pages()]
+
+
+def test_every_gpu_is_listed_once_with_what_it_has(capsys: Captured) -> None:
+    assert main(["hardware", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == load_hardware().keys()
+    assert listed["H100-80-SXM"]["memory_gib"] == 79.6
+    assert main(["hardware"]) == 0
+    head, *lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert head[:4] == ["name", "vendor", "GiB", "TB/s"]
+    assert sorted(line[0] for line in lines) == sorted(listed)
+    assert ["MI300X-192", "amd", "191.5", "5.3", "1,307", "2,614", "-"] in [line[:7] for line in lines]
+
+
+def test_one_gpu_says_where_its_figures_are_from_and_how_to_write_it(capsys: Captured) -> None:
+    assert main(["hardware", "GB200-192"]) == 0
+    shown = capsys.readouterr().out
+    assert load_hardware()["GB200-192"].source in shown
+    assert 'cluster.gpus_per_node = "4xGB200-192"' in shown
+    assert main(["hardware", "GB200-192", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["GB200-192"]
+
+
+def test_a_gpu_that_is_none_offers_those_that_begin_like_it(capsys: Captured) -> None:
+    assert main(["hardware", "A100"]) == 1
+    shown = capsys.readouterr().err
+    assert "there is no GPU A100" in shown
+    assert "A100-40-SXM or A100-80-SXM" in shown

@@ -50,7 +50,8 @@ def attribute_names(value: object) -> list[str]:
 
 
 def _find(value: object, name: str) -> Builtin | None:
-    method = _METHODS.get(type(value), _NONE).get(name)
+    methods = _METHODS.get(type(value))
+    method = None if methods is None else methods.get(name)
     if method is None:
         return None
     return Builtin(name, lambda thread, args, kwargs: method(thread, value, args, kwargs), value)
@@ -354,7 +355,6 @@ _SET: Final[dict[str, Method]] = {
     "union": _union,
     "update": _set_update,
 }
-_NONE: Final[dict[str, Method]] = {}
 _METHODS: Final[dict[type, dict[str, Method]]] = {
     StarlarkList: _LIST,
     StarlarkDict: _DICT,

@@ -83,12 +83,15 @@ def test_the_base_of_the_positions_is_found_flat_and_nested(tmp_path: Path, rope
 @pytest.mark.parametrize(
     "rope",
     [
-        {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
+        {"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}},
         {"rope_scaling": {"type": "linear", "factor": 2.0}},
-        {"rope_parameters": {"rope_theta": 5e5, "rope_type": "yarn", "factor": 4.0}},
+        {"rope_parameters": {"rope_theta": 5e5, "rope_type": "longrope", "factor": 4.0}},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attention_factor": 2.0}},
     ],
 )
-def test_scaled_positions_are_refused_and_not_ignored(tmp_path: Path, rope: dict[str, object]) -> None:
+def test_positions_stretched_by_an_unknown_rule_are_refused_and_not_ignored(
+    tmp_path: Path, rope: dict[str, object]
+) -> None:
     assert [code for code, _ in told(tmp_path, {**CONFIG, **rope})] == ["RLC0212"]
 
 
@@ -108,7 +111,9 @@ def test_what_the_engines_compute_may_be_said(tmp_path: Path) -> None:
 
 
 def test_the_width_of_a_head_follows_where_the_file_does_not_say_it(tmp_path: Path) -> None:
-    assert model_of(tmp_path, without("head_dim")).head_dim == 1024 // 16
+    assert model_of(tmp_path, without("head_dim")).head_dim == 128  # transformers' default for Qwen3
+    llama = {**without("head_dim"), "model_type": "llama"}
+    assert model_of(tmp_path, llama).head_dim == 1024 // 16
 
 
 def test_a_fact_that_the_spec_repeats_is_fine(tmp_path: Path) -> None:
@@ -137,15 +142,15 @@ def test_a_fact_that_contradicts_the_file_is_an_error_with_both_places(
     assert "config.json" in {name for name, _ in places}
 
 
-@pytest.mark.parametrize("key", ["num_hidden_layers", "vocab_size", "tie_word_embeddings", "rms_norm_eps"])
+@pytest.mark.parametrize("key", ["num_hidden_layers", "vocab_size", "rms_norm_eps"])
 def test_a_fact_that_the_file_lacks_is_asked_for_by_name(tmp_path: Path, key: str) -> None:
     ((code, message),) = told(tmp_path, without(key))
-    field = {"num_hidden_layers": "num_layers", "tie_word_embeddings": "tie_embeddings", "rms_norm_eps": "norm_eps"}
+    field = {"num_hidden_layers": "num_layers", "rms_norm_eps": "norm_eps"}
     assert (code, message) == ("RLC0205", f"model.{field.get(key, key)} is required")
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    ((code, message),) = told(tmp_path, {**CONFIG, "model_type": "llama"})
+    ((code, message),) = told(tmp_path, {**CONFIG, "model_type": "bert"})
     assert code == "RLC0212"
     assert message.endswith("small/config.json is not known here")
 

@@ -87,9 +87,9 @@ def test_a_written_value_has_the_place_of_its_text_and_of_its_key(tmp_path: Path
 
 def test_a_value_of_a_recipe_has_the_place_in_the_recipe(tmp_path: Path) -> None:
     found = origin(tmp_path, "stages.0.loss.clip_low")
-    assert said(found) == ("recipe", "grpo.toml", "0.2")
+    assert said(found) == ("recipe", "grpo.star", "clip_low")
     assert found.span is not None
-    assert found.span.file.name == "//recipes/grpo.toml"
+    assert found.span.file.name == "//recipes/grpo.star"
 
 
 def test_a_fact_of_a_model_of_the_library_has_the_place_in_the_models_file(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_all_four_priorities_and_the_stage_are_in_the_history_of_one_value(tmp_p
         ("spec", "spec.toml", "0.25"),
         ("recipe", "near.toml", "0.5"),
         ("recipe", "far.toml", "0.125"),
-        ("recipe", "grpo.toml", "1e-6"),
+        ("recipe", "grpo.star", "lr"),
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.compile import Compiled
@@ -143,18 +143,14 @@ def test_a_layout_that_no_rule_refuses_fills_its_gpus_and_divides_the_model(
     assert {name: str(getattr(spread, name)) for name in parallel} == parallel
 
 
-@given(parallel=st.dictionaries(st.sampled_from(AXES), SIZES, max_size=4), engine=SIZES)
-def test_a_way_out_makes_its_own_rule_hold(parallel: dict[str, str], engine: str) -> None:
-    """Where two rules are broken at once, a way out of one may still leave the other."""
+@settings(max_examples=25)
+@given(parallel=st.dictionaries(st.sampled_from(AXES), SIZES, max_size=3), engine=SIZES)
+def test_a_way_out_ends_what_it_is_a_way_out_of(parallel: dict[str, str], engine: str) -> None:
     changes: Changes = {"placement.gpus_per_engine": engine}
     changes |= {f"parallel.{name}": size for name, size in parallel.items()}
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        for found in compiled(folder, changes, base=MOE).diagnostics:
-            told = {(d.code, d.message) for d in compiled(folder, changes, base=MOE).diagnostics}
+    with TemporaryDirectory() as folder:
+        for found in compiled(Path(folder), changes, base=MOE).diagnostics:
             for way in found.help:
-                if not way.sets:
-                    continue
-                after = compiled(folder, {**changes, **dict(way.sets)}, base=MOE).diagnostics
-                assert (found.code, found.message) in told
-                assert (found.code, found.message) not in {(d.code, d.message) for d in after}
+                if way.sets:
+                    after = compiled(Path(folder), {**changes, **dict(way.sets)}, base=MOE).diagnostics
+                    assert (found.code, found.message) not in {(d.code, d.message) for d in after}

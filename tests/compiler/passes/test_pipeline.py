@@ -18,6 +18,7 @@ CLOSES = {
     "derive_token_limits": ("rollout.max_prompt_tokens", "rollout.max_context_tokens"),
     "inherit_eval_sampling": ("eval.sampling",),
     "copy_clip_range": ("loss.clip_high",),
+    "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),
     "choose_engines": ("rollout.engine.name", "train.engine.name"),
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
     "name_reference": ("reference",),

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
-from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, size
+from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
 
 CODE = "RLC0506"
 ID = "PAR-01"
@@ -65,12 +65,20 @@ def _experts(subject: Subject, layout: Layout, in_a_stage: int) -> Iterator[Diag
     ep, etp = size(layout.parallel.ep), size(layout.parallel.etp)
     if in_a_stage % (ep * etp) == 0:
         return
-    fitting = [n for n in divisors(in_a_stage // etp if in_a_stage % etp == 0 else in_a_stage) if n <= ep]
+    ways: list[Help] = []
+    if in_a_stage % etp == 0:
+        fitting = [n for n in divisors(in_a_stage // etp) if n <= ep]
+        ways += [fix("parallel.ep", n) for n in reversed(fitting[-2:])]
+    if in_a_stage % ep == 0:
+        ways += [fix("parallel.etp", n) for n in near_divisors(in_a_stage // ep, etp, most=1)]
+    if not ways:
+        first, second = fix("parallel.ep", near_divisors(in_a_stage, ep, most=1)[0]), fix("parallel.etp", 1)
+        ways = [Help(f"{first.text} and parallel.etp = 1", first.sets + second.sets)]
     yield Diagnostic(
         CODE,
         f"experts over ep x etp = {ep} x {etp} GPUs do not fill the {in_a_stage:,} of one pipeline stage",
         subject.labels(("parallel.etp", f"etp = {etp}"), ("parallel.ep", f"ep = {ep}")),
-        alternatives(*(fix("parallel.ep", n) for n in reversed(fitting[-2:]))),
+        alternatives(*ways),
         rule=ID,
         paths=("parallel.ep", "parallel.etp", "parallel.pp"),
     )

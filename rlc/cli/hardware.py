@@ -1,0 +1,73 @@
+"""`rlc hardware`: the GPUs that a cluster may have, or one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from rlc.cli.output import Output
+
+if TYPE_CHECKING:
+    from compiler.ir.catalogue import Gpu
+
+
+def hardware(
+    context: typer.Context,
+    name: str | None = typer.Argument(None, help="A GPU, such as H100-80-SXM: prints all that is known of it."),
+    as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
+) -> int:
+    """List the GPUs that cluster.gpus_per_node takes, or print the figures of one and where they come from."""
+    from compiler.ir.canonical import dump
+    from rlc.catalogue import load_hardware
+    from rlc.cli.table import aligned
+
+    output: Output = context.obj
+    known = load_hardware()
+    found = list(known.values()) if name is None else [_one(name, known)]
+    if as_json:
+        output.result(dump([gpu._asdict() for gpu in found]))
+    elif name is None:
+        output.result(aligned([_HEAD, *map(_row, sorted(found, key=lambda gpu: (gpu.vendor, gpu.name)))]))
+    else:
+        output.result(aligned(_facts(found[0])))
+    return 0
+
+
+_HEAD = ("name", "vendor", "GiB", "TB/s", "bf16", "fp8", "fp4", "links")
+
+
+def _one(name: str, known: dict[str, Gpu]) -> Gpu:
+    """Return one GPU.  Raises: SpecError, RLC0031, if there is none of that name."""
+    from rlc.recipes import no_such_name
+
+    gpu = known.get(name)
+    if gpu is None:
+        begun = [n for n in known if n.startswith(name)]
+        raise no_such_name("GPU", name, begun or list(known))
+    return gpu
+
+
+def _row(gpu: Gpu) -> tuple[str, ...]:
+    rates = (_number(gpu.bf16_tflops), _number(gpu.fp8_tflops), _number(gpu.fp4_tflops))
+    links = f"{_number(gpu.scaleup_gb_per_s)} GB/s to {gpu.scaleup_gpus} GPUs, {_number(gpu.nic_gbit_per_s)} Gbit/s"
+    return (gpu.name, gpu.vendor, _number(gpu.memory_gib), _number(gpu.memory_tb_per_s), *rates, links)
+
+
+def _facts(gpu: Gpu) -> list[tuple[str, str]]:
+    rates = (("bf16", gpu.bf16_tflops), ("fp8", gpu.fp8_tflops), ("fp4", gpu.fp4_tflops))
+    return [
+        ("name", gpu.name),
+        ("vendor", gpu.vendor),
+        ("memory", f"{_number(gpu.memory_gib)} GiB at {_number(gpu.memory_tb_per_s)} TB/s"),
+        *((name, f"{_number(rate)} TFLOP/s, dense" if rate else "none") for name, rate in rates),
+        ("scale-up", f"{_number(gpu.scaleup_gb_per_s)} GB/s in each direction, to {gpu.scaleup_gpus} GPUs"),
+        ("network", f"{_number(gpu.nic_gbit_per_s)} Gbit/s for each GPU"),
+        ("usual machine", f"{gpu.gpus_per_node} GPUs"),
+        ("write", f'cluster.gpus_per_node = "{gpu.gpus_per_node}x{gpu.name}"'),
+        ("source", gpu.source),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,g}" if value else "-"

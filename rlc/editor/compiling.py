@@ -1,0 +1,49 @@
+"""An open spec, compiled as the editor has it: texts that are not saved take the place of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from compiler.compile import compile_all
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.reporter import Reporter
+from compiler.diagnostics.span import SourceFile, Span
+from compiler.fixes.edits import edits_of as edits_of_text
+from compiler.fixes.edits import is_applicable
+from compiler.frontend.session import Session
+from compiler.frontend.source_text import source_file
+from compiler.ir.catalogue import Catalogue
+from rlc.editor.analysis import Analysis
+
+
+def analysed(path: Path, texts: Mapping[Path, str], catalogue: Catalogue) -> Analysis:
+    """Return what compiling a spec shows.
+
+    Args:
+        texts: the open documents, saved or not; the spec is one of them.
+    """
+    session = Session(catalogue.stdlib, catalogue.cache)
+    for file, text in texts.items():
+        place = session.place(file, Reporter())
+        if place is not None:
+            session.hold(place, source_file(place.name, text))
+    place = session.place(path, Reporter())
+    source = source_file(str(path) if place is None else place.name, texts.get(path, ""))
+    found = [compiled for _, compiled in compile_all(path, catalogue, session=session)]
+    places = {file: held.path for file, held in session.places.items()}
+    return Analysis(source, found, places, catalogue)
+
+
+def edits_of(way: Help, found: Diagnostic, analysis: Analysis) -> tuple[tuple[Span, str], ...]:
+    """Return what a way out writes into the open text; nothing where it cannot be applied there."""
+    if not is_applicable(way):
+        return ()
+    source = analysis.source
+    edits = edits_of_text(way, found, source, analysis.place_of, cache=analysis.catalogue.cache)
+    return tuple((Span(source, edit.start, edit.end), edit.text) for edit in edits or ())
+
+
+def path_of_source(source: SourceFile, analysis: Analysis) -> Path | None:
+    """Return the file that a text was read from."""
+    return analysis.places.get(source)
