@@ -188,7 +188,7 @@ def test_the_last_value_that_is_fine_and_the_first_that_is_not(tmp_path: Path) -
 
 def next_free_code(rules: Path, pages: Path, phase: str = "RLC03") -> str:
     """Return the code after the highest one of a phase that the rules and the pages have."""
-    texts = [path.read_text(encoding="utf-8") for path in rules.glob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in rules.rglob("*.py")]
     used = [int(text[at + 4 : at + 7]) for text in texts for at in _found(text, f'"{phase}')]
     used += [int(path.stem[4:]) for path in pages.glob(f"{phase}*.md")]
     return f"RLC{max(used, default=int(phase[4:]) * 100) + 1:04}"

@@ -6,12 +6,13 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
+from compiler.frontend.roots import library_names
 from compiler.ir.catalogue import Catalogue
 
 
 def labels(folder: Path) -> tuple[str, ...]:
     """Return the labels of a folder of the standard library, such as `//recipes:grpo`."""
-    return tuple(f"//{folder.name}:{path.stem}" for path in _files(folder))
+    return tuple(f"//{folder.name}:{name}" for name in library_names(folder.name, folder.parent))
 
 
 def recipes_page(catalogue: Catalogue) -> str:
@@ -22,7 +23,7 @@ def recipes_page(catalogue: Catalogue) -> str:
         'Partial experiments, used as `use = ["//recipes:grpo"]`: they fill what a spec leaves out.',
         "",
     ]
-    for label, path in _library(catalogue.stdlib / "recipes"):
+    for label, path in _recipes(catalogue):
         text = path.read_text(encoding="utf-8")
         head, body, language = _head_comment(text), _without_head(text), "toml"
         if path.suffix == ".star":
@@ -33,7 +34,7 @@ def recipes_page(catalogue: Catalogue) -> str:
 
 
 def names_page(catalogue: Catalogue) -> str:
-    """Return the page of all algorithms, rewards, models and targets."""
+    """Return the page of all algorithms, rewards, models, recipes and targets."""
     lines = ["# Names", "", "## Algorithms", "", "`algo.name`", ""]
     for name in catalogue.algorithms:
         entry = catalogue.load_algorithm(name)
@@ -45,8 +46,11 @@ def names_page(catalogue: Catalogue) -> str:
     ]
     lines += ["- a function of your own: `file.py:function`, or `module:function`"]
     lines += ["", "## Models", "", "`model.name`", ""]
-    for label, path in _library(catalogue.stdlib / "models"):
-        lines.append(f"- `{label}`: {_head_comment(path.read_text(encoding='utf-8'))}")
+    for path in sorted((catalogue.stdlib / "models").iterdir(), key=lambda path: path.stem):
+        lines += [f"- {line}" for line in _models(path)]
+    lines += ["", "## Recipes", "", "`use`", ""]
+    for label, path in _recipes(catalogue):
+        lines.append(f"- `{label}`: {_summary(path)}")
     lines += ["", "## Targets", "", "`cluster.target`", ""]
     for name in catalogue.targets:
         target = catalogue.load_target(name)
@@ -63,14 +67,30 @@ def _module_summary(path: Path) -> str:
     return " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0].split())
 
 
-def _library(folder: Path) -> Iterable[tuple[str, Path]]:
-    return zip(labels(folder), _files(folder), strict=True)
+def _recipes(catalogue: Catalogue) -> Iterable[tuple[str, Path]]:
+    folder = catalogue.stdlib / "recipes"
+    for label in labels(folder):
+        yield label, next(folder.glob(f"{label.partition(':')[2]}.*"))
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files that hold one recipe or one model each; a family of models lies in one file of many."""
-    files = sorted(folder.glob("*.toml"))
-    return sorted([*files, *folder.glob("*.star")], key=lambda path: path.stem) if folder.name == "recipes" else files
+def _models(path: Path) -> Iterable[str]:
+    """The models of a file, which holds one of them or a family, and what its first words say of them."""
+    if path.suffix not in (".toml", ".star"):
+        return
+    names = [path.stem]
+    if path.suffix == ".star":
+        names = [name for name in library_names("models", path.parent.parent) if _exports(path, name)]
+    yield f"{_listed(f'//models:{name}' for name in names)}: {_summary(path)}"
+
+
+def _exports(path: Path, name: str) -> bool:
+    return f"\ndef {name}(**" in path.read_text(encoding="utf-8")
+
+
+def _summary(path: Path) -> str:
+    """The first paragraph of a file of the standard library."""
+    text = path.read_text(encoding="utf-8")
+    return " ".join(_docstring(text).partition("\n\n")[0].split()) if path.suffix == ".star" else _head_comment(text)
 
 
 def _docstring(text: str) -> str:
@@ -78,7 +98,7 @@ def _docstring(text: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
 
 
 def _head_comment(text: str) -> str:

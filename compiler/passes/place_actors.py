@@ -64,11 +64,13 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
         one = (_Seat(0, f"{device}:0", 0),)
         return {"trainer": one, "reference": one, "rollout": one, "reward": one}
 
+    on_a_node = named.count
+
     def gpus(first: int, number: object, each: int) -> tuple[_Seat, ...]:
         count = number if isinstance(number, int) else 0
         starts = range(first, first + count - each + 1, each)
-        found = [(divmod(start, named.count), at) for at, start in enumerate(starts)]
-        return tuple(_Seat(node, _devices(device, local, each, named.count), at) for (node, local), at in found)
+        found = [(divmod(start, on_a_node), at) for at, start in enumerate(starts)]
+        return tuple(_Seat(node, _devices(device, local, each, on_a_node), at) for (node, local), at in found)
 
     train = gpus(0, placement.train_gpus, 1)
     behind = len(train) if placement.mode == "split" else 0

@@ -18,7 +18,9 @@ from rlc.cli.check import check
 from rlc.cli.explain import explain
 from rlc.cli.fmt import fmt
 from rlc.cli.hardware import hardware
+from rlc.cli.models import models
 from rlc.cli.new import experiment, reward, rule
+from rlc.cli.lsp import lsp
 from rlc.cli.output import ColorChoice, Output, choose_output
 from rlc.cli.plan import plan
 from rlc.cli.recipes import recipes
@@ -70,7 +72,9 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
     return call
 
 
-for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes), told(rules), told(hardware), told(schema)):
+for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes)):
+    app.command()(verb)
+for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):
     app.command()(verb)
 
 new = typer.Typer(

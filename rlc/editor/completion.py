@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.emit._library import labels
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.spec_tables import Key, SpecTable, bounds_in_words, join, spec_tables
 from rlc.editor.context import Context
@@ -92,13 +93,13 @@ class Vocabulary:
             return _labels(catalogue, "recipes")
         if path == "model.name":
             return _labels(catalogue, "models")
-        names = {"algo.name": catalogue.algorithms, "reward.name": catalogue.rewards, "cluster.target": catalogue.targets}
-        return names.get(path, ())
+        if path == "cluster.gpus_per_node":
+            return [f"{gpu.gpus_per_node}x{name}" for name, gpu in catalogue.load_hardware().items()]
+        names = {"algo.name": catalogue.algorithms, "reward.name": catalogue.rewards}
+        return catalogue.targets if path == "cluster.target" else names.get(path, ())
 
 
 def _labels(catalogue: Catalogue, kind: str) -> list[str]:
-    from compiler.emit._library import labels
-
     return list(labels(catalogue.stdlib / kind))
 
 

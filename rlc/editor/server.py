@@ -17,8 +17,8 @@ from compiler.diagnostics.span import Span
 from compiler.ir.catalogue import Catalogue
 from rlc.cli.explain_text import fields_text
 from rlc.editor.analysis import Analysis
-from rlc.editor.completion import Proposal, Vocabulary
 from rlc.editor.compiling import analysed, edits_of, path_of_source
+from rlc.editor.completion import Proposal, Vocabulary
 from rlc.editor.context import starlark_context, toml_context
 from rlc.editor.positions import Position, Units, offset_of, range_of
 
@@ -170,9 +170,7 @@ def _code_actions(server: SpecServer, params: lsp.CodeActionParams) -> list[lsp.
     return actions
 
 
-def _action(
-    server: SpecServer, uri: str, way: Help, found: Diagnostic, shown: lsp.Diagnostic
-) -> lsp.CodeAction | None:
+def _action(server: SpecServer, uri: str, way: Help, found: Diagnostic, shown: lsp.Diagnostic) -> lsp.CodeAction | None:
     edits = edits_of(way, found, server.analyses[uri])
     if not edits:
         return None
