@@ -18,9 +18,9 @@ from rlc.cli.check import check
 from rlc.cli.explain import explain
 from rlc.cli.fmt import fmt
 from rlc.cli.hardware import hardware
+from rlc.cli.lsp import lsp
 from rlc.cli.models import models
 from rlc.cli.new import experiment, reward, rule
-from rlc.cli.lsp import lsp
 from rlc.cli.output import ColorChoice, Output, choose_output
 from rlc.cli.plan import plan
 from rlc.cli.recipes import recipes

@@ -12,37 +12,33 @@ GPUS = load_hardware()
 
 
 @pytest.mark.parametrize(
-    ("name", "memory", "tb_per_s", "bf16", "fp8", "fp4", "link", "domain", "in_a_node", "nic"),
+    ("name", "figures"),
     [
-        ("A100-80-SXM", 79.3, 2.039, 312, 0, 0, 300, 8, 8, 200),
-        ("H100-80-SXM", 79.6, 3.35, 989, 1979, 0, 450, 8, 8, 400),
-        ("H800-80-SXM", 79.6, 3.35, 989, 1979, 0, 200, 8, 8, 400),
-        ("H200-141-SXM", 139.8, 4.8, 989, 1979, 0, 450, 8, 8, 400),
-        ("H20-96", 95.6, 4.0, 148, 296, 0, 450, 8, 8, 400),
-        ("B200-180", 178.4, 8.0, 2250, 4500, 9000, 900, 8, 8, 400),
-        ("GB300-288", 277, 8.0, 2500, 5000, 15000, 900, 72, 4, 800),
-        ("MI250X-128", 127.9, 3.2, 383, 0, 0, 200, 8, 8, 200),
-        ("MI300X-192", 191.5, 5.3, 1307, 2614, 0, 448, 8, 8, 400),
-        ("MI355X-288", 287.6, 8.0, 2500, 5000, 10000, 538, 8, 8, 400),
+        ("A100-80-SXM", (79.3, 2.039, 312, 0, 0, 300, 8, 8, 200)),
+        ("H100-80-SXM", (79.6, 3.35, 989, 1979, 0, 450, 8, 8, 400)),
+        ("H800-80-SXM", (79.6, 3.35, 989, 1979, 0, 200, 8, 8, 400)),
+        ("H200-141-SXM", (139.8, 4.8, 989, 1979, 0, 450, 8, 8, 400)),
+        ("H20-96", (95.6, 4.0, 148, 296, 0, 450, 8, 8, 400)),
+        ("B200-180", (178.4, 8.0, 2250, 4500, 9000, 900, 8, 8, 400)),
+        ("GB300-288", (277, 8.0, 2500, 5000, 15000, 900, 72, 4, 800)),
+        ("MI250X-128", (127.9, 3.2, 383, 0, 0, 200, 8, 8, 200)),
+        ("MI300X-192", (191.5, 5.3, 1307, 2614, 0, 448, 8, 8, 400)),
+        ("MI355X-288", (287.6, 8.0, 2500, 5000, 10000, 538, 8, 8, 400)),
     ],
 )
-def test_figures_are_those_of_the_publishers(
-    name: str,
-    memory: float,
-    tb_per_s: float,
-    bf16: float,
-    fp8: float,
-    fp4: float,
-    link: float,
-    domain: int,
-    in_a_node: int,
-    nic: float,
-) -> None:
+def test_figures_are_those_of_the_publishers(name: str, figures: tuple[float, ...]) -> None:
     gpu = GPUS[name]
-    assert (gpu.memory_gib, gpu.memory_tb_per_s) == (memory, tb_per_s)
-    assert (gpu.bf16_tflops, gpu.fp8_tflops, gpu.fp4_tflops) == (bf16, fp8, fp4)
-    assert (gpu.scaleup_gb_per_s, gpu.scaleup_gpus) == (link, domain)
-    assert (gpu.gpus_per_node, gpu.nic_gbit_per_s) == (in_a_node, nic)
+    assert figures == (
+        gpu.memory_gib,
+        gpu.memory_tb_per_s,
+        gpu.bf16_tflops,
+        gpu.fp8_tflops,
+        gpu.fp4_tflops,
+        gpu.scaleup_gb_per_s,
+        gpu.scaleup_gpus,
+        gpu.gpus_per_node,
+        gpu.nic_gbit_per_s,
+    )
 
 
 def test_a_file_holds_the_gpus_of_one_vendor() -> None:
