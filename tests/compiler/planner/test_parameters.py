@@ -123,7 +123,7 @@ BASE = {k: v for k, v in GRPO.items() if k != "model.name"} | {"model.hf": '"sma
 
 def config_of(name: str) -> Any:
     said = {**SIZES, **NETWORKS[name]}
-    return AutoConfig.for_model(said.pop("model_type"), **said)
+    return AutoConfig.for_model(str(said.pop("model_type")), **said)
 
 
 def network_of(config: Any) -> torch.nn.Module:
