@@ -59,10 +59,10 @@ def all_pages() -> tuple[Page, ...]:
     return tuple(sorted((*rules, *read_pages())))
 
 
-def page_of(name: str) -> Page | None:
-    """Return the page of a code or of a rule's id, in any case of letters."""
+def pages_of(name: str) -> tuple[Page, ...]:
+    """Return the page of a code, or those of all rules with an id, in any case of letters."""
     wanted = name.upper()
-    return next((page for page in all_pages() if wanted in (page.code, page.id)), None)
+    return tuple(page for page in all_pages() if wanted in (page.code, page.id))
 
 
 def nearest_codes(name: str) -> list[str]:

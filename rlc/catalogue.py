@@ -15,7 +15,8 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
 from compiler.frontend.value import SPEC, plain
-from compiler.ir.catalogue import AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from compiler.ir.options import EngineSchema, options_record
 from rlc.environ import cache_folder
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,8 @@ def scan(policies: Sequence[Path] = ()) -> Catalogue:
         load_target=load_target,
         cache=cache_folder(),
         load_hardware=load_hardware,
+        load_advisories=load_advisories,
+        load_engine=load_engine,
         policies=tuple(policies),
     )
 
@@ -65,6 +68,8 @@ def load_target(name: str) -> TargetEntry:
         executors=tuple(data["executes"]["executors"]),
         environment=lowering.environment,
         vendor=data.get("vendor", ""),
+        facts=tuple((path, tuple(values)) for path, values in data.get("facts", {}).items()),
+        versions=tuple(engines.get("versions", {}).items()),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 
@@ -74,6 +79,34 @@ def load_hardware() -> dict[str, Gpu]:
     """Return the GPUs of stdlib/hardware by name; the name of a file is that of their vendor."""
     files = sorted((_PROJECT / "stdlib" / "hardware").glob("*.toml"))
     return {row["name"]: Gpu(vendor=file.stem, **row) for file in files for row in _data(file)["gpu"]}
+
+
+@cache
+def load_engine(pinned: str) -> EngineSchema:
+    """Return what an engine takes by its own names, such as `sglang-0.5.23`."""
+    data = _data(_PROJECT / "targets" / "engines" / f"{pinned}.toml")
+    name, role, decided = data["engine"], data["role"], data["decided"]
+    what = f"what {name} {data['version']} takes by its own names, as targets/engines/{pinned}.toml lists it."
+    about = f"[{role}.engine.{name}]: {what}"
+    return EngineSchema(
+        name=name,
+        version=data["version"],
+        role=role,
+        options=options_record(name, about, data["options"], decided),
+        decided=decided,
+        source=data["source"],
+    )
+
+
+@cache
+def load_advisories() -> tuple[Advisory, ...]:
+    """Return the known faults of stdlib/advisories; the name of a file is that of their engine."""
+    files = sorted((_PROJECT / "stdlib" / "advisories").glob("*.toml"))
+    return tuple(
+        Advisory(file.stem, row["versions"], tuple(row["when"].items()), row["verdict"], row["why"], row["source"])
+        for file in files
+        for row in _data(file)["advisory"]
+    )
 
 
 def _data(path: Path) -> Any:

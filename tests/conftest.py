@@ -11,8 +11,6 @@ import pytest
 
 from tests.golden_files import Golden, OrphanWatch
 
-# Tests that are known to fail, one a line: work that is not finished.  The list must become empty.
-KNOWN_OPEN = frozenset((Path(__file__).parent / "known_open.txt").read_text(encoding="utf-8").splitlines())
 GOLDEN_DIR = Path(__file__).parent / "golden"
 
 hypothesis.settings.register_profile("test", deadline=None, derandomize=True, max_examples=100)
@@ -44,10 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under --chaos, keep the tests that take `chaos_seed`; expect what is listed as open to fail."""
-    for item in items:
-        if item.nodeid in KNOWN_OPEN:
-            item.add_marker(pytest.mark.xfail(reason="listed in tests/known_open.txt", strict=False))
+    """Under --chaos, keep the tests that take `chaos_seed`."""
     if config.getoption("--chaos") is None:
         return
     chosen = [i for i in items if isinstance(i, pytest.Function) and "chaos_seed" in i.fixturenames]

@@ -102,7 +102,7 @@ class Names(NamedTuple):
                 yield self.shown(path)
         if self.forecast is not None:
             yield from (f"{FORECAST}.{path}" for path, _ in leaves(self.forecast))
-        yield from spec_keys(catalogue)
+        yield from (path for path, key in spec_keys(catalogue).items() if not key.is_of_an_engine)
 
     def _has(self, path: str) -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.openness import Off
+from compiler.ir.options import Options
 
 
 def write_stage(sheet: Sheet, stage: Values) -> None:
@@ -107,14 +108,28 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
     stops = rollout("stop_token_ids")
     sheet.row(
         "rollout" if stage.has("train.steps_per_rollout") else "generation",
-        f"engine {rollout('engine.name')}, {rollout.count('concurrency', 'sequences')} at once",
+        f"{_engine(rollout)}, {rollout.count('concurrency', 'sequences')} at once",
         sentence(
             f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
             f"response up to {rollout('max_response_tokens')}",
             f"together up to {rollout('max_context_tokens')}",
         ),
         sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}"),
+        _own_settings(rollout),
     )
+
+
+def _engine(table: Values) -> str:
+    version = f" {table('engine.version')}" if table.is_on("engine.version") else ""
+    return f"engine {table('engine.name')}{version}"
+
+
+def _own_settings(table: Values) -> str:
+    """What is handed to the engine as it is."""
+    name = str(table.raw("engine.name"))
+    given = table.raw(f"engine.{name}") if table.has(f"engine.{name}") else None
+    keys = type(given).fields() if isinstance(given, Options) else ()
+    return f"for {name}: " + sentence(*(f"{key} {table(f'engine.{name}.{key}')}" for key in keys)) if keys else ""
 
 
 def _sampling(table: Values) -> str:
@@ -159,8 +174,8 @@ def _batch(sheet: Sheet, stage: Values) -> None:
     sheet.row(
         "micro-batch",
         sentence(*cut) + by_tokens,
-        f"engine {train('engine.name')}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries "
-        "at once",
+        f"{_engine(train)}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries at once",
+        _own_settings(train),
     )
 
 

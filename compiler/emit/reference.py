@@ -192,7 +192,8 @@ def _fields(keys: Sequence[Key]) -> list[str]:
     lines = ["| key | type | default | on resume | |", "|---|---|---|---|---|"]
     everyone = len({key.readers for key in keys}) == 1
     for key in keys:
-        if key.field.kind.records and key.name != "until":
+        is_nested = bool(key.field.kind.records) and key.name != "until"
+        if is_nested or key.is_of_an_engine:  # hundreds; their file is named instead
             continue
         lines.append(_row(key, with_readers=not everyone))
     return lines if len(lines) > 2 else []

@@ -13,6 +13,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.kinds import Atom
 from compiler.ir.openness import AUTO, OFF
+from compiler.ir.options import Options, given
 from compiler.ir.record import Field, Record
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -99,6 +100,8 @@ def _decode_atom(atom: Atom, path: str, data: Json, params_of: ParamsOf) -> tupl
     if atom.name == "list" and isinstance(data, list) and atom.item is not None:
         items = [_decode_atom(atom.item, f"{path}.{i}", item, params_of) for i, item in enumerate(data)]
         return all(fits for fits, _ in items), tuple(value for _, value in items)
+    if atom.record is Options and isinstance(data, dict):
+        return True, given({key: tuple(item) if isinstance(item, list) else item for key, item in data.items()})
     if atom.record is not None and isinstance(data, dict):
         names = set(atom.record.fields())
         spreads = any(f.spread for f in atom.record.fields().values())

@@ -13,6 +13,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto
+from compiler.ir.options import EngineSchema
 
 AlgorithmKind = Literal["policy", "supervised"]
 
@@ -55,10 +56,25 @@ class Limit(NamedTuple):
     source: str
 
 
+class Advisory(NamedTuple):
+    """A known fault of an engine: `versions` are bounds such as `>=0.24, <0.26`, or nothing for all that are known.
+
+    A fault that `fails` does so every time; one that `may_fail` was seen, and need not show up.
+    """
+
+    engine: str
+    versions: str
+    when: tuple[tuple[str, object], ...]
+    verdict: Literal["fails", "may_fail"]
+    why: str
+    source: str
+
+
 class TargetEntry(NamedTuple):
-    """A kind of machine; `vendor` is whose GPUs it has, or nothing.
+    """A kind of machine; `vendor` is whose GPUs it has, or nothing; `versions` pins the engines that are not rlc's.
 
     `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
+    `facts` are those of a model of which its engines compute only some values; what is not listed is free.
     """
 
     name: str
@@ -71,6 +87,16 @@ class TargetEntry(NamedTuple):
     environment: Callable[[Cluster[Auto]], tuple[EnvironmentVariable, ...]]
     vendor: str = ""
     limits: tuple[Limit, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, tuple[object, ...]], ...] = ()
+
+    def version_of(self, engine: str) -> str | None:
+        """Return the version that an engine is pinned to; None for one that comes with rlc."""
+        return dict(self.versions).get(engine)
+
+
+def _no_engine(pinned: str) -> EngineSchema:
+    raise KeyError(pinned)
 
 
 class Catalogue(NamedTuple):
@@ -89,6 +115,8 @@ class Catalogue(NamedTuple):
     cache: Path | None = None
     policies: tuple[Path, ...] = ()
     load_hardware: Callable[[], dict[str, Gpu]] = dict
+    load_advisories: Callable[[], tuple[Advisory, ...]] = tuple
+    load_engine: Callable[[str], EngineSchema] = _no_engine
 
     def params_of(self, name: str) -> type[AlgorithmParams[Auto]]:
         """Return the Params record of an algorithm.  Raises: ValueError if there is no such algorithm."""

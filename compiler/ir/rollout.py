@@ -6,6 +6,7 @@ from typing import Generic, Literal
 
 from compiler.ir.kinds import Seconds, Tokens
 from compiler.ir.openness import OFF, A, Off
+from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
 
@@ -23,6 +24,9 @@ class RolloutEngine(Record, Generic[A]):
     """[rollout.engine]: what generates."""
 
     name: str | A = setting("The engine; the target says which it has.")
+    version: str | Off | A = setting("The version that the target pins; off for an engine of rlc's own.", derived=True)
+    sglang: Options | Off = setting("Settings that SGLang takes by its own names.", default=OFF)
+    vllm: Options | Off = setting("Settings that vLLM takes by its own names.", default=OFF)
 
 
 class Generation(Record, Generic[A]):

@@ -14,6 +14,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
+from compiler.ir.options import Options
 from compiler.ir.record import Field, Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.training import PolicyTrain, Train
@@ -57,6 +58,11 @@ class Key(NamedTuple):
     def field(self) -> Field:
         """The first declaration."""
         return self.declared[0]
+
+    @property
+    def is_of_an_engine(self) -> bool:
+        """Whether it is one of the hundreds that an engine takes by its own names."""
+        return issubclass(self.field.owner, Options)
 
 
 class SpecTable(NamedTuple):
@@ -153,6 +159,9 @@ def _tables(catalogue: Catalogue, *, of_stage: bool) -> dict[str, SpecTable]:
     _Walk(found, "").add(Stage, ROOT)
     for table, record, reader in _BOUND:
         _Walk(found, reader).add(record, table)
+    for pinned in sorted({f"{n}-{v}" for t in map(catalogue.load_target, catalogue.targets) for n, v in t.versions}):
+        engine = catalogue.load_engine(pinned)
+        _Walk(found, f"engine {engine.name}").add(engine.options, f"{engine.role}.engine.{engine.name}")
     algorithms = {f"algorithm {name}": catalogue.load_algorithm(name).params for name in catalogue.algorithms}
     for reader, params in algorithms.items():
         _Walk(found, reader).add(params, ROOT)
@@ -161,7 +170,7 @@ def _tables(catalogue: Catalogue, *, of_stage: bool) -> dict[str, SpecTable]:
 
 def _nested(field: Field) -> Iterator[tuple[type[Record], bool]]:
     for atom in field.kind.atoms:
-        if atom.record is not None:
+        if atom.record is not None and atom.record is not Options:
             yield atom.record, False
         if atom.item is not None and atom.item.record is not None:
             yield atom.item.record, True

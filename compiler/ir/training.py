@@ -6,6 +6,7 @@ from typing import Generic, Literal
 
 from compiler.ir.kinds import Tokens
 from compiler.ir.openness import OFF, A, Off
+from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
 
@@ -19,6 +20,8 @@ class TrainEngine(Record, Generic[A]):
     """[train.engine]: what computes gradients."""
 
     name: str | A = setting("The engine; the target says which it has.")
+    version: str | Off | A = setting("The version that the target pins; off for an engine of rlc's own.", derived=True)
+    megatron: Options | Off = setting("Settings that Megatron takes by its own names.", default=OFF)
 
 
 class Train(Record, Generic[A]):

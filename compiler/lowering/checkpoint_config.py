@@ -13,7 +13,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import OFF
 from compiler.lowering.checkpoint_layers import dense_layers, full_attention_interval, indexed_layers
 from compiler.lowering.checkpoint_rope import rope_facts, unsupported_rope
-from compiler.lowering.checkpoint_said import Fact, Said, Unsupported
+from compiler.lowering.checkpoint_said import Fact, Said, Unsupported, count
 
 
 class Family(NamedTuple):
@@ -188,12 +188,11 @@ def _heads(said: Said, family: Family) -> dict[str, Fact]:
 def _head_dim(said: Said, family: Family) -> Fact:
     """The width of a head; that of latent attention is what a query and a key have."""
     if family.is_latent:
-        parts = said.get("qk_nope_head_dim"), said.get("qk_rope_head_dim")
-        numbers = [part for part in parts if type(part) is int]
-        return Fact(sum(numbers) if len(numbers) == len(parts) else None, "qk_nope_head_dim")
+        plain, turning = count(said.get("qk_nope_head_dim")), count(said.get("qk_rope_head_dim"))
+        return Fact(None if plain is None or turning is None else plain + turning, "qk_nope_head_dim")
     fact = said.fact("head_dim", family.head_dim)
-    hidden, heads = said.get("hidden_size"), said.get("num_attention_heads")
-    if fact.value is None and type(hidden) is int and type(heads) is int and heads > 0:
+    hidden, heads = count(said.get("hidden_size")), count(said.get("num_attention_heads"))
+    if fact.value is None and hidden is not None and heads is not None:
         return Fact(hidden // heads, "hidden_size")
     return fact
 
@@ -240,7 +239,8 @@ def _shared(said: Said, family: Family) -> Fact:
         return Fact(OFF, "model_type")
     if family.name.startswith("qwen"):
         return said.fact("shared_expert_intermediate_size")
-    count, size = said.get("n_shared_experts"), said.get("moe_intermediate_size")
-    if count in (0, None):
+    number, size = said.get("n_shared_experts"), count(said.get("moe_intermediate_size"))
+    if number in (0, None):
         return Fact(OFF, "n_shared_experts")
-    return Fact(count * size if type(count) is int and type(size) is int else count, "n_shared_experts")
+    several = count(number)
+    return Fact(number if several is None or size is None else several * size, "n_shared_experts")

@@ -39,6 +39,9 @@ FACTS = (
     "tie_embeddings",
 )
 
+# Checkpoints are published with and without the layers that predict further tokens.
+_MAY_DIFFER = ("num_mtp_layers",)
+
 
 def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str) -> Table:
     """Return the Value with [model] filled from model.hf, where that is set.
@@ -81,6 +84,8 @@ def _filled(model: Entry, table: Table, config: _Config, facts: dict[str, Fact],
         if key and written is not None and not isinstance(written.node, Table):
             comparing.compare(name, written.node, Fact("a table", fact.key))
             continue
+        if key and written is None and not comparing.may_have_table(name, fact):
+            continue
         if key:
             written = written.node.entries.get(key) if written is not None and isinstance(written.node, Table) else None
         if written is not None:
@@ -108,7 +113,7 @@ class _Comparing:
 
     def compare(self, path: str, written: Node, fact: Fact) -> None:
         """Report a written value that the checkpoint contradicts."""
-        if fact.value is None or path in self.told:
+        if fact.value is None or path in self.told or (path in _MAY_DIFFER and self._is_of_library(written)):
             return
         span = self.config.span(fact.key)
         if isinstance(written, Leaf) and not isinstance(fact.value, (dict, list)):
@@ -118,6 +123,12 @@ class _Comparing:
         elif isinstance(written, Table) and fact.value is not OFF:
             return
         self._report(path, written, fact)
+
+    def may_have_table(self, name: str, fact: Fact) -> bool:
+        """Report a table that a library model does not have; return whether it may have one."""
+        if self.library is not None and field_of(name).default is OFF:
+            self.compare(name, Leaf("off", self.library.span, RECIPE), Fact("a table", fact.key))
+        return name not in self.told
 
     def compare_default(self, path: str, fact: Fact) -> bool:
         """Report a fact of which a library model says nothing, and so what the schema takes; return whether it may."""
@@ -131,12 +142,15 @@ class _Comparing:
             return len(self.told) == before
         return True
 
+    def _is_of_library(self, written: Node) -> bool:
+        return self.library is not None and (is_library(written) or written.span == self.library.span)
+
     def _report(self, path: str, written: Node, fact: Fact) -> None:
         self.told.add(path)
         place = Label(self.config.span(fact.key), "what the checkpoint was trained with")
         value = "off" if fact.value is OFF else fact.value
         said = written.value if isinstance(written, Leaf) else "a table"
-        if self.library is not None and (is_library(written) or written.span == self.library.span):
+        if self.library is not None and self._is_of_library(written):
             labels = (place, Label(written.span, f"{path} = {said} in the library", True))
             message = f"model.{path} is {value} in the checkpoint and {said} in {self.library.value}"
             helps = (Help("name the model that the checkpoint is of, or leave model.name out"),)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.lowering.checkpoint_said import Fact, Said
+from compiler.lowering.checkpoint_said import Fact, Said, count
 
+_MOST_LAYERS = 10_000
 _DENSE_BY_DEFAULT = {"deepseek_v3": 3, "glm4_moe": 1, "glm_moe_dsa": 3, "kimi_k2": 3}
 
 
@@ -61,12 +62,12 @@ def _picks(said: Said) -> tuple[str, list[bool] | None]:
     pattern = said.get("index_topk_pattern")
     if isinstance(pattern, (str, list)):
         return "index_topk_pattern", [kind in ("F", "full") for kind in pattern]
-    layers, every = said.get("num_hidden_layers"), said.get("index_topk_freq", 1)
+    layers, every = count(said.get("num_hidden_layers")), count(said.get("index_topk_freq", 1))
     skipped = said.get("index_skip_topk_offset", 2)
-    if type(layers) is not int or type(every) is not int or type(skipped) is not int:
-        return "index_topk_freq", None
     key = "index_topk_freq" if "index_topk_freq" in said else "index_topk"
-    return key, [max(at - skipped + 1, 0) % max(every, 1) == 0 for at in range(layers)]
+    if layers is None or layers > _MOST_LAYERS or every is None or type(skipped) is not int:
+        return key, None
+    return key, [max(at - skipped + 1, 0) % every == 0 for at in range(layers)]
 
 
 def _leading(kinds: Sequence[object], kind: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from compiler.lowering.checkpoint_said import Fact, Said, Unsupported
+from compiler.lowering.checkpoint_said import Fact, Said, Unsupported, count
 
 if TYPE_CHECKING:
     from compiler.lowering.checkpoint_config import Family
@@ -21,6 +21,7 @@ _KINDS = {
         "mscale_all_dim": "mscale_all_dim",
     },
 }
+_MOST = 1 << 20
 _DEFAULTS = {"beta_fast": 32.0, "beta_slow": 1.0}
 # What a file may say of positions beyond the kinds above, because it changes nothing for a text.
 _IGNORED = frozenset(
@@ -48,6 +49,11 @@ def rope_facts(said: Said, family: Family) -> dict[str, Fact]:
         "rope_scaling.kind": Fact(kind, key),
         "rope_scaling.original_max_position_tokens": Fact(original, key),
     }
+    reach = _reach(scaling.get("factor"), original) if kind == "yarn" else None
+    longest = count(said.get("max_position_embeddings"))
+    # Some files say how long the positions were, others how long they are now.
+    if reach is not None and longest is not None and reach > longest:
+        found["max_position_tokens"] = Fact(reach, key)
     for name, spelled in _KINDS[kind].items():
         value = scaling.get(spelled)
         value = _DEFAULTS.get(name) if value is None else value
@@ -71,6 +77,14 @@ def unsupported_rope(said: Said) -> Iterator[Unsupported]:
             yield Unsupported(name, f"{name} of rotary positions is not known here", "nothing of this name")
 
 
+def _reach(factor: object, original: object) -> int | None:
+    """How far positions reach that are stretched so many times."""
+    before = count(original)
+    if before is None or isinstance(factor, bool) or not isinstance(factor, (int, float)):
+        return None
+    return int(before * factor) if 1 <= factor <= _MOST else None
+
+
 def _scaling(said: Said) -> tuple[str, Mapping[str, object]]:
     for key in ("rope_parameters", "rope_scaling"):
         table = said.table(key)
@@ -90,7 +104,7 @@ def _fraction(said: Said, nested: Mapping[str, object], family: Family) -> Fact:
         return Fact(1.0, "model_type")
     if nested.get("partial_rotary_factor") is not None:
         return Fact(nested["partial_rotary_factor"], "partial_rotary_factor")
-    turning, width = said.get("rotary_dim"), said.get("head_dim", family.head_dim)
-    if family.name == "minimax_m2" and type(turning) is int and type(width) is int and width > 0:
+    turning, width = count(said.get("rotary_dim")), count(said.get("head_dim", family.head_dim))
+    if family.name == "minimax_m2" and turning is not None and width is not None:
         return Fact(turning / width, "rotary_dim")
     return said.fact("partial_rotary_factor", family.rope_fraction)

@@ -22,6 +22,11 @@ class Unsupported(NamedTuple):
     known: str
 
 
+def count(value: object) -> int | None:
+    """Return a value that may count something, or None: what is no whole number is said where it is read."""
+    return value if type(value) is int and 0 < value < 2**53 else None
+
+
 class Said:
     """A config.json; of a model that also sees, the part about language over what stands around it."""
 

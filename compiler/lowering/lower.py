@@ -28,6 +28,7 @@ from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
 from compiler.lowering.code_reference import Code
+from compiler.lowering.engine_options import EngineOptions
 from compiler.lowering.model_library import check_overrides
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
@@ -73,6 +74,9 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     check_overrides(loaded.value, reader)
     root = with_checkpoint_facts(loaded.value, reader, loaded.root, folder=folder)
     _check_target(root, catalogue, reader)
+    if "cluster.target" in reader.broken:  # which of these keys are read follows from it
+        for name in root.entries.keys() & {"placement", "parallel"}:
+            reader.pass_over(root.entries[name].node)
     _check_model(root, reader)
     lost: Lost = []
     tables = _stage_tables(root, reader, lost)
@@ -97,6 +101,10 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
         experiment = experiment.replacing(cluster=cluster)
     _weights_follow_hf(experiment, reader)
     experiment = _follow_weights(experiment, origins)
+    target = None if "cluster.target" in reader.broken else catalogue.load_target(experiment.cluster.target)
+    options = EngineOptions(reader, catalogue, target)
+    with_options = (options.stage(s, tables[i].whole, f"stages.{i}") for i, s in enumerate(experiment.stages))
+    experiment = experiment.replacing(stages=tuple(with_options))
     check_names(experiment, reader)
     experiment = bind_reward(experiment, reader, catalogue, Code(loaded.root, folder))
     for loser, winner in lost:

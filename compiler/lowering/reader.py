@@ -114,6 +114,9 @@ class Reader:
         if entry is None or field.read_if is None:
             return
         sibling, values = field.read_if
+        if f"{path}.{sibling}".lstrip(".") in self.broken:
+            self.unreadable.add(key_id(entry.key_span))
+            return
         table = path.partition(".")[2].partition(".")[2] if path.startswith("stages.") else path
         shown = " or ".join(f'"{v}"' if isinstance(v, str) else str(v).lower() for v in values)
         self.idle[key_id(entry.key_span)] = f"where {table + '.' if table else ''}{sibling} = {shown}"
@@ -136,7 +139,7 @@ class Reader:
         if entry is None:
             return self._unset(field, table, path)
         self.consume(entry)
-        value = self._written(field, entry, path)
+        value = self.value(field, entry, path)
         if value is OFF and field.name in choice and isinstance(entry.node, Leaf) and path not in self.broken:
             # The stage's algorithm needs the table.
             self.report(path, _not_open(field, entry.node, "off"))
@@ -177,7 +180,8 @@ class Reader:
             self.report(path, missing(field, table, self.shown(path, table.span)))
         return stand_in(field)
 
-    def _written(self, field: Field, entry: Entry, path: str) -> object:
+    def value(self, field: Field, entry: Entry, path: str) -> object:
+        """Return the value of a field that is written out, or stands for an expression."""
         node = entry.node
         if isinstance(node, Leaf) and isinstance(node.value, str) and "${" in node.value:
             from compiler.lowering.references import read_reference
@@ -188,13 +192,13 @@ class Reader:
     def plain(self, field: Field, entry: Entry, path: str) -> object:
         """Return the value of a field that is written out; what cannot be read is reported."""
         node = entry.node
-        if isinstance(node, Leaf) and node.value == "auto" and not _takes_text(field):
+        if isinstance(node, Leaf) and node.value == "auto" and not _takes_text(field, "auto"):
             if field.kind.may_be_auto:
                 self._keep_origin(path, entry)
                 return AUTO
             self.report(path, _not_open(field, node, "auto"))
             return self.fallback(field)
-        if isinstance(node, Leaf) and node.value == "off" and not _takes_text(field):
+        if isinstance(node, Leaf) and node.value == "off" and not _takes_text(field, "off"):
             self._keep_origin(path, entry)
             if field.kind.may_be_off:
                 self._keep_written(path, node, OFF)
@@ -315,8 +319,9 @@ def missing(field: Field, table: Table, path: str) -> Diagnostic:
     return Diagnostic("RLC0205", f"{path} is required", labels, (Help(f"write {field.name}{unit}: {field.doc}"),))
 
 
-def _takes_text(field: Field) -> bool:
-    plain = any(a.name == "str" for a in field.kind.values)
+def _takes_text(field: Field, word: str) -> bool:
+    """Whether a field may hold "auto" or "off" as a text of its own, which then does not leave it open or unset it."""
+    plain = any(a.name == "str" or word in a.choices for a in field.kind.values)
     return plain and not field.kind.may_be_auto and not field.kind.may_be_off
 
 

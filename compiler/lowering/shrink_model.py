@@ -1,7 +1,8 @@
 """The model of `--shrink`: the same architecture with few and narrow layers, random weights and a token for each byte.
 
-Kept are the family, every kind of layer, biases, norms, tied embeddings, rotary facts and positions, and as far as it
-goes the ratio of query to key-value heads.
+Kept are the family, every kind of layer (with and without experts, delta nets and full attention, layers that pick
+tokens and layers that reuse what was picked), biases, norms, tied embeddings, rotary facts and positions, and as far as
+it goes the ratios of query to key-value heads.
 """
 
 from __future__ import annotations
@@ -17,15 +18,26 @@ HEAD_DIM = 16
 KV_HEADS = 2
 MOST_HEADS = 8
 BYTE_VOCABULARY = 258
-EXPERTS = (
-    ("num_experts", 4),
-    ("experts_per_token", 2),
-    ("expert_size", 32),
-    ("shared_expert_size", 32),
-    ("num_dense_layers", 1),
-    ("num_groups", 1),
-    ("groups_per_token", 1),
-)
+LATENT_ROPE_DIM = 8
+# The widths and counts of each table of [model] that change for themselves.
+SIZES = {
+    "moe": (
+        ("num_experts", 4),
+        ("experts_per_token", 2),
+        ("expert_size", 32),
+        ("shared_expert_size", 32),
+        ("num_dense_layers", 1),
+    ),
+    "mla": (
+        ("q_lora_rank", 32),
+        ("kv_lora_rank", 16),
+        ("qk_nope_dim", HEAD_DIM - LATENT_ROPE_DIM),
+        ("qk_rope_dim", LATENT_ROPE_DIM),
+        ("v_head_dim", HEAD_DIM),
+    ),
+    "linear_attention": (("full_attention_interval", LAYERS), ("key_head_dim", HEAD_DIM), ("value_head_dim", HEAD_DIM)),
+    "indexer": (("num_heads", 2), ("head_dim", HEAD_DIM), ("tokens", 16), ("leading_layers", 1)),
+}
 
 
 def shrunk_model(ledger: Ledger) -> None:
@@ -34,12 +46,19 @@ def shrunk_model(ledger: Ledger) -> None:
         _keep_facts(ledger)
         ledger.put("model.hf", OFF, "no checkpoint is read")
     ledger.put("model.weights", "random", "no checkpoint is read")
+    for name in ("hf_id", "published_parameters", "published_active_parameters"):
+        if ledger.value(f"model.{name}") not in (OFF, None):
+            ledger.put(f"model.{name}", OFF, "it is said of the model in its own size")
     ledger.cap("model.num_layers", LAYERS)
+    ledger.cap("model.num_mtp_layers", 1)
     _heads(ledger)
     ledger.cap("model.head_dim", HEAD_DIM)
     ledger.cap("model.intermediate_size", FEED_FORWARD)
-    for path, most in EXPERTS:
-        ledger.cap(f"model.moe.{path}", most)
+    for table, sizes in SIZES.items():
+        for name, most in sizes:
+            ledger.cap(f"model.{table}.{name}", most)
+    _latent_head(ledger)
+    _groups(ledger)
     if ledger.value("model.tokenizer.kind") == "huggingface":
         ledger.put("model.tokenizer.kind", "bytes", "no tokenizer is read")
         ledger.put("model.vocab_size", BYTE_VOCABULARY, "256 bytes and 2 special tokens")
@@ -56,15 +75,40 @@ def _keep_facts(ledger: Ledger) -> None:
 
 def _heads(ledger: Ledger) -> None:
     """Few key-value heads, each with as many query heads as before; a width that the query heads divide."""
-    queries, keys = ledger.number("model.num_heads"), ledger.number("model.num_kv_heads")
-    if queries is None or keys is None:
+    heads = _few_heads(ledger, "model.num_heads", "model.num_kv_heads", "query heads for each key-value head")
+    if heads is not None:
+        width = -(-HIDDEN // heads) * heads
+        if (ledger.number("model.hidden_size") or 0) > width:
+            ledger.put("model.hidden_size", width, f"at most {HIDDEN}, rounded up to a multiple of the {heads} heads")
+    linear = "model.linear_attention"
+    _few_heads(ledger, f"{linear}.num_value_heads", f"{linear}.num_key_heads", "value heads for each key head")
+
+
+def _few_heads(ledger: Ledger, many: str, few: str, named: str) -> int | None:
+    """Lower two numbers of heads and keep their ratio; return the larger one."""
+    sharing, shared = ledger.number(many), ledger.number(few)
+    if sharing is None or shared is None:
+        return None
+    ratio = sharing // shared
+    least = min(shared, KV_HEADS if ratio * KV_HEADS <= MOST_HEADS else 1)
+    ledger.put(few, least, f"at most {KV_HEADS}")
+    ledger.put(many, least * ratio, f"{ratio} {named}, as before")
+    return ledger.number(many) or sharing
+
+
+def _latent_head(ledger: Ledger) -> None:
+    """A head of latent attention is as wide as its two parts."""
+    parts = ledger.number("model.mla.qk_nope_dim"), ledger.number("model.mla.qk_rope_dim")
+    if parts[0] is not None and parts[1] is not None:
+        ledger.put("model.head_dim", parts[0] + parts[1], "what turns with the position, and what does not")
+
+
+def _groups(ledger: Ledger) -> None:
+    """Two groups of experts where there were more than one, if they can be that; a token visits one of them."""
+    experts, groups = ledger.number("model.moe.num_experts"), ledger.number("model.moe.num_groups")
+    if experts is None or groups is None or groups == 1:
         return
-    ratio = queries // keys
-    few = min(keys, KV_HEADS if ratio * KV_HEADS <= MOST_HEADS else 1)
-    why = f"{ratio} query heads for each key-value head, as before"
-    ledger.put("model.num_kv_heads", few, f"at most {KV_HEADS}")
-    ledger.put("model.num_heads", few * ratio, why)
-    heads = ledger.number("model.num_heads") or queries
-    width = -(-HIDDEN // heads) * heads
-    if (ledger.number("model.hidden_size") or 0) > width:
-        ledger.put("model.hidden_size", width, f"at most {HIDDEN}, rounded up to a multiple of the {heads} heads")
+    few = 2 if experts % 2 == 0 else 1
+    ledger.put("model.moe.num_groups", few, "at most 2, of as many experts each")
+    ledger.cap("model.moe.groups_per_token", 1)
+    ledger.cap("model.moe.experts_per_token", experts // few)

@@ -68,7 +68,10 @@ def _classified(path: str, entry: Entry, known: Known, reader: Reader) -> Unread
         table = path.rpartition(".")[0]
         siblings = tuple(known[p].name for p in writable if p.rpartition(".")[0] == table)
         siblings += () if table else (_STAGES, _USE)
-        return UnreadKey(path, entry.key_span, "unknown", origin, (), siblings, writable)
+        # Too many for a near miss; a setting of an engine is found elsewhere by its very name.
+        name = path.rpartition(".")[2]
+        elsewhere = tuple(p for p in writable if not known[p].is_of_an_engine or known[p].name == name)
+        return UnreadKey(path, entry.key_span, "unknown", origin, (), siblings, elsewhere)
     if key.is_derived:
         return UnreadKey(path, entry.key_span, "derived", origin)
     idle = reader.idle.get(key_id(entry.key_span))

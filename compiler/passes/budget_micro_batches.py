@@ -42,7 +42,9 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
         if editor.is_open("rollout.concurrency"):
             wanted, of = _wanted_sequences(stage)
             context, of_context = _longest_sample(stage, longest)
-            room = max(1, KV_CACHE_BYTES // (context * kv_bytes_per_token(experiment.model)))
+            # Without a layer of full attention nothing grows with the context; another rule says so.
+            each = max(1, context * kv_bytes_per_token(experiment.model))
+            room = max(1, KV_CACHE_BYTES // each)
             room = room if is_bounded else CONCURRENT_SEQUENCES
             inputs = of if wanted <= room else (*of_context, *_KV_FACTS)
             editor.derive("rollout.concurrency", min(wanted, room), inputs=inputs)

@@ -1,6 +1,7 @@
 """Engines are on the target.
 
-What: the rollout engine, the training engine and the model's architecture are ones that the target has.
+What: the rollout engine, the training engine and the model's architecture are ones that the target has, and its engines
+compute what the model is: its kind of attention, its experts, how its positions are stretched.
 Why it matters: an engine that the target's container does not carry fails when the job starts, not when it is written.
 Example: `rollout.engine.name = "sglang"` with `cluster.target = "cpu"`.
 Fix: leave the engine out, and the target's default is taken.
@@ -12,15 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.catalogue import TargetEntry
 from compiler.ir.openness import Off
-from compiler.ir.subject import Subject
+from compiler.ir.paths import read
+from compiler.ir.record import Record
+from compiler.ir.subject import Subject, toml_literal
 
 CODE = "RLC0502"
 ID = "PAR-04"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
-    """Report engines and architectures that the target does not list."""
+    """Report engines, architectures and facts of a model that the target does not list."""
     experiment = subject.experiment
     target = subject.catalogue.load_target(experiment.cluster.target)
     for stage in subject.stages():
@@ -37,7 +41,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     rule=ID,
                     paths=(stage.path(field), "cluster.target"),
                 )
-    if experiment.model.family not in target.families:
+    if experiment.model.family in target.families:
+        yield from _facts(subject, target)
+    else:
         yield Diagnostic(
             CODE,
             f"the engines of target {target.name} do not know the architecture {experiment.model.family}",
@@ -45,4 +51,26 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             (Help(f"they know: {', '.join(target.families)}"),),
             rule=ID,
             paths=("model.family", "cluster.target"),
+        )
+
+
+def _facts(subject: Subject, target: TargetEntry) -> Iterator[Diagnostic]:
+    """What the model has and the engines do not compute."""
+    for path, values in target.facts:
+        try:
+            value = read(subject.experiment.model, path)
+        except KeyError:
+            continue  # below a table that the model does not have
+        said = "off" if isinstance(value, Off) else value
+        if said in values:
+            continue
+        has = f"[model.{path}]" if isinstance(value, Record) else f"model.{path} = {toml_literal(said)}"
+        computed = " or ".join(map(toml_literal, values))
+        yield Diagnostic(
+            CODE,
+            f"the engines of target {target.name} do not compute {has}",
+            subject.labels(("cluster.target", "this target"), (f"model.{path}", f"it computes {computed}")),
+            (Help("choose another target, or another model: rlc models lists those of the library"),),
+            rule=ID,
+            paths=(f"model.{path}", "cluster.target"),
         )

@@ -44,11 +44,11 @@ def explain(
 
 def _page(name: str, output: Output) -> int:
     from compiler.diagnostics.diagnostic import Diagnostic, Help
-    from compiler.explain import nearest_codes, page_of
+    from compiler.explain import nearest_codes, pages_of
 
-    page = page_of(name)
-    if page is not None:
-        output.result(page.text)
+    pages = pages_of(name)
+    if pages:
+        output.result("\n".join(page.text for page in pages))
         return 0
     helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (
         Help("docs/reference/diagnostics.md lists all codes"),

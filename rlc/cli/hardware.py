@@ -9,6 +9,7 @@ import typer
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
+    from compiler.ir.canonical import Json
     from compiler.ir.catalogue import Gpu
 
 
@@ -26,7 +27,7 @@ def hardware(
     known = load_hardware()
     found = list(known.values()) if name is None else [_one(name, known)]
     if as_json:
-        output.result(dump([gpu._asdict() for gpu in found]))
+        output.result(dump([_json(gpu) for gpu in found]))
     elif name is None:
         output.result(aligned([_HEAD, *map(_row, sorted(found, key=lambda gpu: (gpu.vendor, gpu.name)))]))
     else:
@@ -39,12 +40,14 @@ _HEAD = ("name", "vendor", "GiB", "TB/s", "bf16", "fp8", "fp4", "links")
 
 def _one(name: str, known: dict[str, Gpu]) -> Gpu:
     """Return one GPU.  Raises: SpecError, RLC0031, if there is none of that name."""
-    from rlc.recipes import no_such_name
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.diagnostics.nearest import nearest_names
 
     gpu = known.get(name)
     if gpu is None:
         begun = [n for n in known if n.startswith(name)]
-        raise no_such_name("GPU", name, begun or list(known))
+        way = Help(f"did you mean {' or '.join(begun or nearest_names(name, known) or known)}?")
+        raise SpecError(Diagnostic("RLC0031", f"there is no GPU {name}", help=(way,)))
     return gpu
 
 
@@ -67,6 +70,23 @@ def _facts(gpu: Gpu) -> list[tuple[str, str]]:
         ("write", f'cluster.gpus_per_node = "{gpu.gpus_per_node}x{gpu.name}"'),
         ("source", gpu.source),
     ]
+
+
+def _json(gpu: Gpu) -> dict[str, Json]:
+    return {
+        "name": gpu.name,
+        "vendor": gpu.vendor,
+        "memory_gib": gpu.memory_gib,
+        "memory_tb_per_s": gpu.memory_tb_per_s,
+        "bf16_tflops": gpu.bf16_tflops,
+        "fp8_tflops": gpu.fp8_tflops,
+        "fp4_tflops": gpu.fp4_tflops,
+        "scaleup_gb_per_s": gpu.scaleup_gb_per_s,
+        "scaleup_gpus": gpu.scaleup_gpus,
+        "gpus_per_node": gpu.gpus_per_node,
+        "nic_gbit_per_s": gpu.nic_gbit_per_s,
+        "source": gpu.source,
+    }
 
 
 def _number(value: float) -> str:

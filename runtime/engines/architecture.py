@@ -1,13 +1,13 @@
 """What the engines compute for a model beyond its sizes: biases, norms, rotary facts, kinds of layers.
 
 The rollout engine's forward, the trainer's configuration and nothing else read it, so that both agree by construction
-on what a family is, and a contract test holds that they do by value.
+on what the plan's model is, and a contract test holds that they do by value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, Never
+from dataclasses import dataclass
+from typing import Never
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.model import Model
@@ -54,20 +54,23 @@ class Architecture:
     experts: Experts | None = None
 
 
-_FAMILIES: Final = {
-    "qwen3": Architecture(qk_norm=True),
-    "qwen2": Architecture(qkv_bias=True),
-    "llama": Architecture(),
-    "glm4": Architecture(qkv_bias=True, post_norms=True, rope_fraction=0.5, rope_interleaved=True),
-    "qwen3_moe": Architecture(qk_norm=True),
-}
-
-
 def architecture(model: Model[Never]) -> Architecture:
-    """Return the facts of a model's family.  Raises: InternalError for one that the target does not list."""
-    if model.family not in _FAMILIES:
-        raise InternalError(f"the engines of this process do not know the family {model.family}")
-    return replace(_FAMILIES[model.family], rope_scaling=_scaling(model), experts=_experts(model))
+    """Return the facts of a model as its plan says them.
+
+    Raises: InternalError for one that the CPU target, which lists what its engines compute, refuses.
+    """
+    tables = (model.mla, model.linear_attention, model.indexer)
+    if model.qk_norm == "whole" or model.attention_gate or not all(isinstance(table, Off) for table in tables):
+        raise InternalError(f"the engines of this process do not compute the attention of {model.family}")
+    return Architecture(
+        qkv_bias=model.qkv_bias,
+        qk_norm=model.qk_norm == "head",
+        post_norms=model.post_norms,
+        rope_fraction=model.rope_fraction,
+        rope_interleaved=model.rope_interleaved,
+        rope_scaling=_scaling(model),
+        experts=_experts(model),
+    )
 
 
 def _scaling(model: Model[Never]) -> RopeScaling | None:

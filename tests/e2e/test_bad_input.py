@@ -38,11 +38,13 @@ def test_bad_data_of_the_last_stage_is_reported_before_the_first_is_trained(
 
 
 def test_an_experiment_that_failed_before_its_first_step_can_be_mended_in_place(server: Server, tmp_path: Path) -> None:
-    spec = write_experiment(tmp_path, spec=SPEC.replace("vocab_size = 16", "vocab_size = 15"))
+    spec = write_experiment(tmp_path)
+    heldout = (tmp_path / "heldout.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "heldout.jsonl").write_text("no JSON\n", encoding="utf-8")
     failed = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)
     assert failed.code == 1
-    assert "error[RLC0607]" in failed.err
-    write_experiment(tmp_path)
+    assert "error[RLC0603]" in failed.err
+    (tmp_path / "heldout.jsonl").write_text(heldout, encoding="utf-8")
     assert server.run("run", spec, "--run-dir", "run", cwd=tmp_path).code == 0
 
 

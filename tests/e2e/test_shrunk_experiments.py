@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.compile import compile_spec
+from compiler.compile import compile_spec, experiments_of
+from compiler.frontend.session import Session
 from rlc.catalogue import scan
 from rlc.running import Place, prepare
 from runtime.driver import RunPlace, run_plan
@@ -64,13 +65,23 @@ model.rope_base = 5e5
 model.norm_eps = 1e-5
 model.tie_embeddings = false
 """
+OWN_FACTS = {
+    "llama": "",
+    "qwen2": "model.qkv_bias = true\n",
+    "glm4": (
+        "model.qkv_bias = true\nmodel.post_norms = true\nmodel.rope_interleaved = true\nmodel.rope_fraction = 0.5\n"
+    ),
+}
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = sorted(p.relative_to(ROOT) for kind in ("*.toml", "*.star") for p in (ROOT / "experiments").rglob(kind))
+FILES = sorted(p.relative_to(ROOT) for kind in ("*.toml", "*.star") for p in (ROOT / "experiments").rglob(kind))
+SESSION = Session(scan().stdlib)
+SHIPPED = [(file, name) for file in FILES for name in experiments_of(ROOT / file, SESSION)]
 
 
-@pytest.mark.parametrize("spec", SHIPPED, ids=str)
-def test_a_shipped_experiment_runs_shrunk(spec: Path, tmp_path: Path) -> None:
-    compiled = compile_spec(ROOT / spec, scan(), overrides=("run.max_steps=1",), shrink=True)
+@pytest.mark.parametrize(("spec", "name"), SHIPPED, ids=str)
+def test_a_shipped_experiment_runs_shrunk(spec: Path, name: str, tmp_path: Path) -> None:
+    one = name or None
+    compiled = compile_spec(ROOT / spec, scan(), overrides=("run.max_steps=1",), shrink=True, name=one)
     assert compiled.plan is not None, [d.message for d in compiled.diagnostics]
     assert compiled.root is not None
     stream = io.StringIO()
@@ -106,7 +117,7 @@ def test_a_model_of_real_sizes_without_its_checkpoint_runs_on_long_conversations
 def test_models_of_other_families_run_shrunk(family: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
     names = ("num_layers", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads")
     facts = "".join(f"model.{name} = {size}\n" for name, size in zip(names, sizes, strict=True))
-    facts += f'model.family = "{family}"\nmodel.weights = "checkpoints/large"\n' + OTHER_FACTS
+    facts += f'model.family = "{family}"\nmodel.weights = "checkpoints/large"\n' + OTHER_FACTS + OWN_FACTS[family]
     (tmp_path / "chats.jsonl").write_text('{"input": "1 + 1?", "label": "2"}\n' * 3)
     (tmp_path / "spec.toml").write_text(CHAT.replace('model.hf = "large"\n', facts))
     compiled = compile_spec(tmp_path / "spec.toml", scan(), overrides=("run.max_steps=1",), shrink=True)

@@ -19,7 +19,17 @@ run.max_steps = 10
 train.global_batch = 32
 data.train = [{ path = "train.jsonl" }]
 """
-EXPERIMENT = 'experiment(name = "{}")\n'
+EXPERIMENT = """\
+experiment(
+    name = "{}",
+    use = ["//recipes:sft"],
+    model = dict(name = "//models:tiny_qwen3"),
+    cluster = dict(target = "cpu"),
+    run = dict(max_steps = 10),
+    train = dict(global_batch = 32),
+    data = dict(train = [dict(path = "train.jsonl")]),
+)
+"""
 
 
 @pytest.fixture(autouse=True)

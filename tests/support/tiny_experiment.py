@@ -8,6 +8,7 @@ MODEL = """
 [model]
 weights = "random"
 family = "qwen3"
+qk_norm = "head"
 num_layers = 1
 hidden_size = 16
 intermediate_size = 16

@@ -32,7 +32,7 @@ Keywords = dict[str, object]
 
 _PREFIXES = {"0x": 16, "0o": 8, "0b": 2}
 _LARGEST_BOUND = 2**62
-_DIGITS_A_STEP = 30
+_DIGITS_A_STEP = 15
 _TRUTHS_A_STEP = 4
 
 

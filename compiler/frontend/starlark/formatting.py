@@ -24,7 +24,7 @@ _SHORTEST_EXPONENT = 6
 _WORK_A_STEP = 2**18
 _SLOW_CHARACTERS_A_STEP = 5
 _SURELY_QUICK = 512
-_STEPS_OF_A_FIELD = 4
+_STEPS_OF_A_FIELD = 8
 _FIELD = re.compile(r"[{}]")
 _STRAY = re.compile("[\udc80-\udcff]")
 

@@ -34,7 +34,7 @@ _SURELY_FITS = 512
 # Products of bits that are multiplied or divided in a microsecond.
 _WORK_A_STEP = 2**18
 # Keys of dicts, and characters, that are compared in one.
-_KEYS_A_STEP, _COMPARED_A_STEP = 8, 2**13
+_KEYS_A_STEP, _COMPARED_A_STEP, _FOUND_A_STEP = 8, 2**12, 16
 _LONGEST_NAME, _MOST_NAMES = 60, 1000
 Number = int | float
 
@@ -83,7 +83,7 @@ def augmented(op: str, a: object, b: object, budget: Budget) -> object:
     """Return what `a op= b` leaves in a; lists, dicts and sets change in place."""
     if op == "+" and isinstance(a, StarlarkList) and not isinstance(b, (str, bytes)):
         a.check("extend")
-        if not _is_iterable(b):
+        if not isinstance(b, (StarlarkList, StarlarkDict, StarlarkSet, tuple, range, Elements)):
             return binary(op, a, b, budget)
         a.items += elements_of(b, budget)
         return a
@@ -99,10 +99,6 @@ def augmented(op: str, a: object, b: object, budget: Budget) -> object:
         a.entries, a.originals = made.entries, made.originals
         return a
     return binary(op, a, b, budget)
-
-
-def _is_iterable(value: object) -> bool:
-    return isinstance(value, (StarlarkList, StarlarkDict, StarlarkSet, tuple, range, Elements))
 
 
 def _add(a: object, b: object, budget: Budget) -> object:
@@ -386,6 +382,11 @@ def contains(item: object, holder: object, budget: Budget) -> bool:
         return hash_key(item) in holder.entries
     if isinstance(holder, (StarlarkList, tuple)):
         items = holder.items if isinstance(holder, StarlarkList) else holder
+        if type(item) is str or type(item) is int:
+            # Python finds these at once, but takes True for 1.
+            budget.step(1 + len(items) // _FOUND_A_STEP)
+            if type(item) is str or item not in items:
+                return item in items
         budget.step(1 + len(items) // 2)
         return any(equal(item, other, budget) for other in items)
     if isinstance(holder, str):

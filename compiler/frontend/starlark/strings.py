@@ -25,6 +25,8 @@ _SPACE = " \t\n\r\v\f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 _BREAK = re.compile(f"[{_SPACE}]+")
 _SLOW_CHARACTERS_A_STEP = 8
 _COMPARED_A_STEP = 2**13
+_CHANGED_A_STEP = 40
+_JOINED_A_STEP = 8
 
 
 def _bounds(function: str, start: object, end: object) -> tuple[int | None, int | None]:
@@ -87,7 +89,7 @@ def _plain(name: str, call: Callable[[str], object]) -> TextMethod:
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         takes.bind(args, kwargs)
         thread.budget.allocate(len(text))
-        thread.budget.step(len(text) // _SEARCHED_A_STEP)
+        thread.budget.step(len(text) // _CHANGED_A_STEP)
         return call(text)
 
     return method
@@ -107,6 +109,7 @@ def _stripping(name: str) -> TextMethod:
         (chars,) = takes.bind(args, kwargs)
         cut = _SPACE if chars is MISSING or chars is None or chars == "" else wants_text(name, "chars", chars)
         thread.budget.allocate(len(text))
+        thread.budget.step(len(text) // _CHANGED_A_STEP)
         if name == "lstrip":
             return text.lstrip(cut)
         return text.rstrip(cut) if name == "rstrip" else text.strip(cut)
@@ -190,7 +193,9 @@ def _replace(thread: Thread, text: str, args: list[object], kwargs: dict[str, ob
 def _join(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
     (items,) = signature("join", "elements").bind(args, kwargs)
     parts: list[str] = []
-    for at, item in enumerate(elements_of(items, thread.budget, "join: for parameter elements: ")):
+    found = elements_of(items, thread.budget, "join: for parameter elements: ")
+    thread.budget.step(len(found) // _JOINED_A_STEP)
+    for at, item in enumerate(found):
         if not isinstance(item, str):
             raise StarlarkError(f"join: in list, want string, got {type_name(item)} as element {at}: {shown(item)}")
         parts.append(item)

@@ -17,7 +17,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
-from compiler.rules._gpu_layout import Layout, fix, layout_of, near_divisors, size
+from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
 
 CODE = "RLC0507"
 ID = "PAR-02"
@@ -80,8 +80,8 @@ def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Di
     if even or pp == 1:
         return
     said = f"{model.num_layers:,} layers" + (f", {between:,} between the ends" if ends else "")
-    fitting = near_divisors(model.num_layers, pp) if not ends and vpp == 1 else []
-    ways = [fix("parallel.pp", n) for n in fitting[:2]]
+    fitting = [n for n in divisors(model.num_layers) if _fills(layout, n)] if not ends and vpp == 1 else []
+    ways = [fix("parallel.pp", n) for n in sorted(sorted(fitting, key=lambda n: (abs(n - pp), n))[:2])]
     if not ends and vpp == 1 and pp > 2:
         each = -(-model.num_layers // pp)
         last = model.num_layers - each * (pp - 1)
@@ -94,6 +94,12 @@ def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Di
         ("parallel.pp", "does not come out even"),
         tuple(ways),
     )
+
+
+def _fills(layout: Layout, pp: int) -> bool:
+    """Whether so many pipeline stages can fill the training GPUs, where their number is known."""
+    gpus, tp, cp = layout.placement.train_gpus, size(layout.parallel.tp), size(layout.parallel.cp)
+    return not isinstance(gpus, int) or gpus % (tp * cp * pp) == 0
 
 
 def _experts(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Diagnostic]:

@@ -19,7 +19,7 @@ CLOSES = {
     "inherit_eval_sampling": ("eval.sampling",),
     "copy_clip_range": ("loss.clip_high",),
     "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),
-    "choose_engines": ("rollout.engine.name", "train.engine.name"),
+    "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
     "name_reference": ("reference",),
     "derive_seeds": ("seeds",),

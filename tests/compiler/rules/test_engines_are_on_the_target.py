@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from compiler.ir.model import Model
 from compiler.rules.engines_are_on_the_target import check
-from tests.compiler.rules.good_spec import codes, compiled
+from rlc.catalogue import scan
+from tests.compiler.rules.good_spec import Changes, codes, compiled
+
+EXPERTS = {
+    "model.family": '"qwen3_moe"',
+    "model.moe.num_experts": "8",
+    "model.moe.experts_per_token": "2",
+    "model.moe.expert_size": "32",
+}
 
 
 def test_an_engine_of_the_target_is_fine_and_another_is_not(tmp_path: Path) -> None:
@@ -23,5 +34,32 @@ def test_an_architecture_that_the_target_does_not_know_is_refused(tmp_path: Path
     assert found.message == "the engines of target cpu do not know the architecture qwen3"
 
 
+@pytest.mark.parametrize(
+    ("facts", "has"),
+    [
+        ({"model.moe.shared_expert_size": "16"}, "model.moe.shared_expert_size = 16"),
+        ({"model.moe.num_dense_layers": "1"}, "model.moe.num_dense_layers = 1"),
+        ({"model.moe.routed_scaling": "2.5"}, "model.moe.routed_scaling = 2.5"),
+        ({"model.moe.num_groups": "2", "model.moe.groups_per_token": "2"}, "model.moe.num_groups = 2"),
+        (
+            {"model.rope_scaling": '{ kind = "yarn", factor = 4, original_max_position_tokens = 128 }'},
+            'model.rope_scaling.kind = "yarn"',
+        ),
+    ],
+)
+def test_what_the_engines_of_a_cpu_do_not_compute_is_refused(tmp_path: Path, facts: Changes, has: str) -> None:
+    assert codes(tmp_path, dict(EXPERTS)) == []
+    found = [d.message for d in compiled(tmp_path, {**EXPERTS, **facts}).diagnostics if d.code == "RLC0502"]
+    assert found == [f"the engines of target cpu do not compute {has}"]
+
+
+def test_facts_of_a_target_are_those_of_the_schema() -> None:
+    target = scan().load_target("cpu")
+    assert target.facts
+    for path, _ in target.facts:
+        name, _, key = path.partition(".")
+        assert not key or key in Model.fields()[name].kind.records[0].fields()
+
+
 def test_nothing_is_said_of_engines_while_the_target_is_unknown(tmp_path: Path) -> None:
-    assert codes(tmp_path, {"cluster.target": '"cuda"', "rollout.engine.name": '"sglang"'}) == ["RLC0206"]
+    assert codes(tmp_path, {"cluster.target": '"tpu"', "rollout.engine.name": '"sglang"'}) == ["RLC0206"]

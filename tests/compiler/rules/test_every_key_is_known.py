@@ -18,7 +18,8 @@ from tests.compiler.rules.good_spec import codes, compiled
         ("optim.clip_low", "`clip_low` exists in [loss]"),
         ("optim.kl_coef", "did you mean `loss.kl.coef`?"),
         ("optm.lr", "did you mean `optim`?"),
-        ("train.engine.sglang.mem_fraction", "[train.engine] may hold: name"),
+        ("train.engine.sglang.mem_fraction", "`sglang` exists in [rollout.engine]"),
+        ("train.engine.deepspeed.stage", "[train.engine] may hold: megatron, name"),
     ],
 )
 def test_the_nearest_name_is_offered(tmp_path: Path, path: str, advice: str) -> None:

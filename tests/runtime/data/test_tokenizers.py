@@ -34,6 +34,7 @@ def model(
         hf=hf,
         weights="random" if isinstance(hf, Off) else hf,
         family="qwen3",
+        qk_norm="head",
         num_layers=1,
         hidden_size=8,
         intermediate_size=8,

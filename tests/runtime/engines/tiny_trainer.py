@@ -34,6 +34,7 @@ def tiny_model(**changes: Any) -> Model[Never]:
     facts: dict[str, Any] = {
         "weights": "random",
         "family": "qwen3",
+        "qk_norm": "head",
         "num_layers": 2,
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -55,10 +56,18 @@ def tiny_families() -> dict[str, Model[Never]]:
     scaling = RopeScaling(kind="llama3", factor=4.0, original_max_position_tokens=16)
     return {
         "qwen3": tiny_model(),
-        "qwen2": tiny_model(family="qwen2"),
-        "llama": tiny_model(family="llama", tie_embeddings=False, rope_scaling=scaling),
+        "qwen2": tiny_model(family="qwen2", qk_norm="none", qkv_bias=True),
+        "llama": tiny_model(family="llama", qk_norm="none", tie_embeddings=False, rope_scaling=scaling),
         "qwen3_moe": tiny_model(family="qwen3_moe", moe=Moe(num_experts=5, experts_per_token=2, expert_size=24)),
-        "glm4": tiny_model(family="glm4", tie_embeddings=False),
+        "glm4": tiny_model(
+            family="glm4",
+            qk_norm="none",
+            qkv_bias=True,
+            post_norms=True,
+            rope_fraction=0.5,
+            rope_interleaved=True,
+            tie_embeddings=False,
+        ),
     }
 
 
@@ -67,7 +76,7 @@ def tiny_train(**changes: Any) -> Train[Never]:
         "global_batch": 8,
         "packing": Packing(tokens=OFF),
         "vocab_chunk": 16,
-        "engine": TrainEngine(name="torch"),
+        "engine": TrainEngine(name="torch", version=OFF),
     }
     return Train(**{**facts, **changes})
 

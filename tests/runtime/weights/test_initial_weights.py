@@ -26,6 +26,7 @@ def model(weights: str = "random", *, tie: bool = True, layers: int = 2) -> Mode
     return Model(
         weights=weights,
         family="qwen3",
+        qk_norm="head",
         num_layers=layers,
         hidden_size=16,
         intermediate_size=24,

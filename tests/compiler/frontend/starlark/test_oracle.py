@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import starlark
-from hypothesis import given
+from hypothesis import assume, given
 
 from compiler.diagnostics.diagnostic import SpecError
 from tests.compiler.frontend.starlark.oracle_programs import EXPRESSIONS, PROGRAMS
@@ -16,19 +16,22 @@ from tests.compiler.frontend.starlark.programs import run
 
 DIALECT = starlark.Dialect.extended()
 GLOBALS = starlark.Globals.standard()
-LONG = re.compile(r"\d\.\d+e[+-]\d+")
+LONG = re.compile(r"\d(?:\.\d+)?e[+-]\d+")
+ZERO = re.compile(r"-0\.0\b")
 
 
 def in_short(text: object) -> str:
-    """The other implementation writes no more than seven digits before an exponent; the language wants all."""
+    """The other implementation writes seven digits before an exponent; a remainder of zero has another sign there."""
     assert isinstance(text, str)
-    return LONG.sub(lambda found: f"{float(found.group()):.6e}", text)
+    return ZERO.sub("0.0", LONG.sub(lambda found: f"{float(found.group()):.6e}", text))
 
 
 def here(program: str) -> str | None:
     try:
         return in_short(run(program).globals["result"])
-    except SpecError:
+    except SpecError as error:
+        # The other implementation has no limits, and must not be asked for what fills the memory.
+        assume(not error.diagnostics[0].code.startswith("RLC014"))
         return None
 
 
@@ -43,13 +46,15 @@ def there(program: str) -> str | None:
 @given(EXPRESSIONS)
 def test_both_give_the_same_value_to_an_expression_or_refuse_it(expression: str) -> None:
     program = f"result = repr({expression})"
-    assert here(program) == there(program)
+    ours = here(program)
+    assert ours == there(program)
 
 
 @given(PROGRAMS)
 def test_both_run_a_function_to_the_same_result_or_refuse_it(definition: str) -> None:
     program = f"{definition}\nresult = repr(main(1))"
-    assert here(program) == there(program)
+    ours = here(program)
+    assert ours == there(program)
 
 
 def test_the_other_implementation_is_asked_in_earnest() -> None:

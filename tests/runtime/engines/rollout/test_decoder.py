@@ -11,7 +11,7 @@ import torch
 from compiler.ir.model import Model
 from runtime.engines.architecture import Architecture, Experts, RopeScaling, architecture
 from runtime.engines.rollout.native.models.decoder import Decoder
-from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families, tiny_model
+from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families
 
 pytestmark = pytest.mark.torch
 
@@ -40,13 +40,24 @@ def test_each_family_has_the_logits_of_hugging_face(model: Model[Never]) -> None
     assert logit_gap(model, architecture(model)) < 1e-5
 
 
-def test_llama_3_slows_long_waves_as_published() -> None:
-    model = tiny_families()["llama"]
+@pytest.mark.parametrize("model", tiny_families().values(), ids=list(tiny_families()))
+def test_llama_3s_rule_slows_long_waves_of_every_family(model: Model[Never]) -> None:
     assert logit_gap(model, replace(architecture(model), rope_scaling=SCALING)) < 1e-5
+
+
+def test_biases_of_a_family_that_may_have_them_are_the_plans() -> None:
+    model = tiny_families()["glm4"].replacing(qkv_bias=False)
+    assert not architecture(model).qkv_bias
+    assert logit_gap(model, architecture(model)) < 1e-5
+
+
+def test_so_much_of_a_head_turns_as_the_plan_says() -> None:
+    model = tiny_families()["glm4"].replacing(rope_fraction=0.25)
+    assert logit_gap(model, architecture(model)) < 1e-5
 
 
 @pytest.mark.parametrize("normalize_weights", [True, False])
 def test_routed_experts_are_those_of_qwen3_moe(normalize_weights: bool) -> None:
     experts = replace(EXPERTS, normalize_weights=normalize_weights)
-    model = tiny_model().replacing(family="qwen3_moe")
+    model = tiny_families()["qwen3_moe"]
     assert logit_gap(model, Architecture(qk_norm=True, experts=experts)) < 1e-5

@@ -1,0 +1,45 @@
+"""Rows of a table that hold of an experiment: each names settings, and what they have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.ir.paths import read
+from compiler.ir.subject import Subject
+
+Condition = tuple[tuple[str, object], ...]
+
+_OF_STAGES = ("train", "rollout", "schedule", "loss", "algo")
+
+
+def places_where(subject: Subject, when: Condition) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of a condition for every stage in which it holds, once where stages read the same."""
+    seen: set[tuple[str, ...]] = set()
+    for index in range(len(subject.experiment.stages)):
+        paths = tuple(_path(name, index) for name, _ in when)
+        shown = tuple(subject.shown(path) for path in paths)
+        wanted = (value for _, value in when)
+        if shown not in seen and all(map(_holds, (value_at(subject, path) for path in paths), wanted)):
+            seen.add(shown)
+            yield paths
+
+
+def value_at(subject: Subject, path: str) -> object:
+    """Return a setting, or None where the experiment has none of that name."""
+    try:
+        return read(subject.experiment, path)
+    except KeyError:  # a stage that samples nothing has no rollout engine, a machine without GPUs no parallelism
+        return None
+
+
+def _path(name: str, index: int) -> str:
+    return f"stages.{index}.{name}" if name.partition(".")[0] in _OF_STAGES else name
+
+
+def _holds(value: object, wanted: object) -> bool:
+    """A list stands for any of its elements, `>1` for any larger number."""
+    if isinstance(wanted, (list, tuple)):
+        return value in wanted
+    if isinstance(wanted, str) and wanted.startswith(">"):
+        return isinstance(value, int) and value > int(wanted[1:])
+    return value == wanted

@@ -1,0 +1,83 @@
+"""Experts can be routed.
+
+What: a token visits no more experts than there are; groups divide the experts, a token visits no more groups than there
+are, and those groups hold the experts that it visits; some layer has experts.
+Why it matters: a router that picks more than it has fails in the first forward pass; groups that do not come out even
+fail when the scores are reshaped, and neither message names a field.
+Example: `model.moe.experts_per_token = 8` with 4 experts.
+Fix: take the numbers of the model's own config.json; the message has the nearest that fit.
+Source: Megatron-core's TransformerConfig; transformers' DeepseekV3TopkRouter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.model import Moe
+from compiler.ir.openness import Off
+from compiler.ir.subject import Subject
+from compiler.rules._gpu_layout import fix, near_divisors
+
+CODE = "RLC0317"
+ID = "PAR-02"
+_EXPERTS, _VISITED = "model.moe.num_experts", "model.moe.experts_per_token"
+_GROUPS, _VISITED_GROUPS = "model.moe.num_groups", "model.moe.groups_per_token"
+_DENSE, _LAYERS = "model.moe.num_dense_layers", "model.num_layers"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report experts, groups and layers that cannot be as they are said to be."""
+    moe = subject.experiment.model.moe
+    if isinstance(moe, Off):
+        return
+    if moe.experts_per_token > moe.num_experts:
+        yield _diagnostic(
+            subject,
+            f"a token cannot visit {moe.experts_per_token:,} of {moe.num_experts:,} experts",
+            ((_EXPERTS, f"{moe.num_experts:,} experts"), (_VISITED, "more than there are")),
+            (fix(_VISITED, moe.num_experts), fix(_EXPERTS, moe.experts_per_token)),
+        )
+    else:
+        yield from _groups(subject, moe)
+    layers = subject.experiment.model.num_layers
+    if moe.num_dense_layers >= layers:
+        yield _diagnostic(
+            subject,
+            f"no layer has experts: {moe.num_dense_layers:,} of {layers:,} have none",
+            ((_LAYERS, f"{layers:,} layers"), (_DENSE, "leaves none with experts")),
+            (fix(_DENSE, layers - 1),),
+        )
+
+
+def _groups(subject: Subject, moe: Moe) -> Iterator[Diagnostic]:
+    groups, visited = moe.num_groups, moe.groups_per_token
+    if moe.num_experts % groups:
+        yield _diagnostic(
+            subject,
+            f"{moe.num_experts:,} experts cannot be divided into {groups:,} groups",
+            ((_EXPERTS, f"{moe.num_experts:,} experts"), (_GROUPS, "not a divisor")),
+            tuple(fix(_GROUPS, n) for n in near_divisors(moe.num_experts, groups) if n >= visited),
+        )
+    elif visited > groups:
+        yield _diagnostic(
+            subject,
+            f"a token cannot visit {visited:,} of {groups:,} groups",
+            ((_GROUPS, f"{groups:,} groups"), (_VISITED_GROUPS, "more than there are")),
+            (fix(_VISITED_GROUPS, groups),),
+        )
+    elif moe.experts_per_token > visited * (moe.num_experts // groups):
+        each = moe.num_experts // groups
+        yield _diagnostic(
+            subject,
+            f"the groups of a token hold {visited * each:,} experts, and it visits {moe.experts_per_token:,}",
+            ((_GROUPS, f"{each:,} experts each"), (_VISITED, "more experts"), (_VISITED_GROUPS, "too few groups")),
+            (fix(_VISITED_GROUPS, -(-moe.experts_per_token // each)), fix(_VISITED, visited * each)),
+        )
+
+
+def _diagnostic(
+    subject: Subject, message: str, said: tuple[tuple[str, str], ...], ways: tuple[Help, ...]
+) -> Diagnostic:
+    paths = tuple(path for path, _ in said)
+    return Diagnostic(CODE, message, subject.labels(*said), alternatives(*ways), rule=ID, paths=paths)

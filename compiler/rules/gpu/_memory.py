@@ -1,0 +1,68 @@
+"""What the rules about memory share: the GPU, the axes where all are known, and what training holds."""
+
+from __future__ import annotations
+
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.catalogue import Gpu
+from compiler.ir.openness import Off
+from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.ranks import GIB, RankBytes, Spread, rank_bytes
+from compiler.rules._gpu_layout import Layout, layout_of
+
+
+class Machine(NamedTuple):
+    """A layout that fills its GPUs, on a GPU that is known."""
+
+    layout: Layout
+    spread: Spread
+    gpu: Gpu
+
+    @property
+    def room(self) -> int:
+        """The bytes of one GPU."""
+        return int(self.gpu.memory_gib * GIB)
+
+    @property
+    def training_gpus(self) -> int:
+        """How many train."""
+        return self.spread.tp * self.spread.pp * self.spread.cp * self.spread.dp
+
+
+def machine_of(subject: Subject) -> Machine | None:
+    """Return the machine, or None where an axis is open, does not come out even, or nobody knows the GPU."""
+    layout, name = layout_of(subject), subject.experiment.cluster.gpu
+    gpu = subject.catalogue.load_hardware().get(name) if isinstance(name, str) else None
+    if layout is None or gpu is None:
+        return None
+    axes = [getattr(layout.parallel, axis) for axis in Spread._fields]
+    if not all(isinstance(size, int) for size in axes):
+        return None
+    found = Machine(layout, Spread(*axes), gpu)
+    fills = found.training_gpus == layout.placement.train_gpus
+    return found if fills and divides(subject, found.spread, found.training_gpus) else None
+
+
+def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
+    """Whether axes come out even: over the GPUs, over the model, and over every batch."""
+    model = subject.experiment.model
+    tp, kv = spread.tp, model.num_kv_heads
+    shares = kv % tp == 0 or tp % kv == 0 or not isinstance(model.mla, Off)
+    if spread.dp < 1 or tp * spread.pp * spread.cp * spread.dp != gpus or model.num_heads % tp or not shares:
+        return False
+    experts = 1 if isinstance(model.moe, Off) else model.moe.num_experts
+    if experts % spread.ep or gpus // spread.pp % (spread.ep * spread.etp):
+        return False
+    batches = [stage.train.global_batch for stage in subject.experiment.stages]
+    return all(not isinstance(batch, int) or batch % spread.dp == 0 for batch in batches)
+
+
+def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> RankBytes:
+    """Return what one training GPU holds for the whole of a stage, in its precision or in another one."""
+    train, optim = stage.stage.train, stage.stage.optim
+    return rank_bytes(
+        stage.subject.experiment.model,
+        spread,
+        is_bf16=(precision or train.precision) == "bf16",
+        moments=2 if optim.name == "adamw" else int(optim.momentum > 0),
+        is_sharded=train.engine.name == "fsdp2",
+    )
