@@ -178,8 +178,8 @@ def tiny(**changes):
     return model(
         name = "tiny",
         facts = dict(family = "qwen3", qk_norm = "head", num_layers = 2, hidden_size = 64, intermediate_size = 96,
-                     num_heads = 4, num_kv_heads = 2, head_dim = 16, vocab_size = 52, max_position_tokens = 256, rope_base = 1e4,
-                     norm_eps = 1e-6, tie_embeddings = True,
+                     num_heads = 4, num_kv_heads = 2, head_dim = 16, vocab_size = 52, max_position_tokens = 256,
+                     rope_base = 1e4, norm_eps = 1e-6, tie_embeddings = True,
                      tokenizer = dict(kind = "characters", alphabet = "0123456789+= ")),
         changes = changes,
     )
