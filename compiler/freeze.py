@@ -13,7 +13,7 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto
 from compiler.ir.paths import leaves
 from compiler.ir.plan import Plan
-from compiler.planner.memory import forecast
+from compiler.planner.forecast import forecast
 
 
 def freeze(experiment: Experiment[Auto]) -> Plan:

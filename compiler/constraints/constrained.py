@@ -22,7 +22,7 @@ from compiler.ir.paths import leaves
 from compiler.ir.plan import Forecast
 from compiler.ir.subject import Subject
 from compiler.lowering.references import Reference
-from compiler.planner.memory import forecast
+from compiler.planner.forecast import forecast
 
 Check = Callable[[Subject], Iterable[Diagnostic]]
 

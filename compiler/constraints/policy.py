@@ -12,6 +12,7 @@ from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.reporter import Reporter
+from compiler.diagnostics.span import Span
 from compiler.frontend.requirements import Requirement, read_requirements
 from compiler.frontend.roots import MARKER, POLICY, Place, find_file, find_root
 from compiler.frontend.session import Session
@@ -72,7 +73,14 @@ def _required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Re
         for diagnostic in fault.diagnostics:
             reporter.add(diagnostic)
         return ()
-    return read_requirements((table,), reporter)
+    found = read_requirements((table,), reporter)
+    if not found and not reporter.has_errors:
+        label = Label(Span(source, 0, len(source.line(1))), "nothing is required", is_primary=True)
+        ways = (
+            Help('call require("EXPRESSION", "WHY") at the top of the file, or in a function that is called there'),
+        )
+        reporter.add(Diagnostic("RLC0326", f"{place.name} requires nothing", (label,), ways))
+    return found
 
 
 def _beside(spec: Place, name: str) -> str:

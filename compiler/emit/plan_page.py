@@ -112,8 +112,17 @@ def _memory(sheet: Sheet, plan: Plan) -> None:
         ("reference model", forecast.reference_bytes),
         ("rollout engine's weights", forecast.engine_weight_bytes),
     )
-    sheet.row("model", sentence(*(f"{name} {byte_size(size)}" for name, size in parts if size)))
+    has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
+    sheet.row(
+        "a GPU" if has_gpus else "model", sentence(*(f"{name} {byte_size(size)}" for name, size in parts if size))
+    )
     keys = [f"{said(stage.stage)} {byte_size(stage.kv_cache_bytes)}" for stage in forecast.stages]
     sheet.row("KV cache", sentence(*keys))
+    uncounted = "activations and the memory of kernels are not counted"
+    if has_gpus:
+        train = sum(size for _, size in parts[:4])
+        generate = forecast.engine_weight_bytes + max(caches, default=0)
+        sheet.row("together", f"{byte_size(train)} to train, {byte_size(generate)} at most to generate; {uncounted}")
+        return
     total = sum(size for _, size in parts) + max(caches, default=0)
-    sheet.row("together", f"{byte_size(total)} at most; activations and the memory of kernels are not counted")
+    sheet.row("together", f"{byte_size(total)} at most; {uncounted}")

@@ -27,7 +27,7 @@ class StageForecast(Record):
 
 
 class Forecast(Record):
-    """What is predicted of a run.  Outside the hash."""
+    """What is predicted of a run.  Outside the hash; bytes are of one GPU where the target has GPUs."""
 
     parameters: int = setting("Numbers in the model.", unit="parameters")
     active_parameters: int = setting("Those that one token passes through.", unit="parameters")

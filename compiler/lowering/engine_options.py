@@ -44,16 +44,20 @@ class EngineOptions:
                 continue
             version = self._target.version_of(name)
             if version is None or name != _engine(stage, role, self._target):
-                self._reader.origins.record(f"{path}.{inner}", Origin("default"))
-                stage = replaced(stage, inner, OFF)
+                stage = self._nothing(stage, path, inner)
                 if identity not in self._read:
                     self._reader.idle[identity] = f'where {role}.engine.name = "{name}"'
                 continue
             self._read.add(identity)
             self._reader.idle.pop(identity, None)
             schema = self._catalogue.load_engine(f"{name}-{version}")
-            stage = replaced(stage, inner, self._options(entry.node, f"{path}.{inner}", schema))
+            options = self._options(entry.node, f"{path}.{inner}", schema)
+            stage = replaced(stage, inner, options) if options.fields() else self._nothing(stage, path, inner)
         return stage
+
+    def _nothing(self, stage: Stage[Auto], path: str, inner: str) -> Stage[Auto]:
+        self._reader.origins.record(f"{path}.{inner}", Origin("default"))
+        return replaced(stage, inner, OFF)
 
     def _options(self, node: Node, path: str, schema: EngineSchema) -> Options:
         fields, reader = schema.options.fields(), self._reader

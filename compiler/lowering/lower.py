@@ -261,9 +261,9 @@ def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
         _no_target(root, catalogue, reader)
     elif not isinstance(node, Leaf) or not isinstance(node.value, str) or node.value not in catalogue.targets:
         wanted = str(node.value) if isinstance(node, Leaf) else ""
-        near = nearest_names(wanted, catalogue.targets) or catalogue.targets
+        near = nearest_names(wanted, catalogue.targets)
         label = Label(node.span, "not a folder of targets/", True)
-        helps = tuple(_naming_target(n, catalogue) for n in near)
+        helps = tuple(_naming_target(n, catalogue, is_meant=bool(near)) for n in near or catalogue.targets)
         reader.report("cluster.target", Diagnostic("RLC0206", "cluster.target names no target", (label,), helps))
 
 
@@ -273,15 +273,15 @@ def _no_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
         reader.broken.add("cluster.target")  # what stands there instead is said when the table is read
         return
     span = root.span if cluster is None else cluster.span
-    helps = tuple(_naming_target(n, catalogue) for n in catalogue.targets)
+    helps = tuple(_naming_target(n, catalogue, is_meant=False) for n in catalogue.targets)
     labels = (Label(span, "no target: the machine is always named, never guessed", True),) if span.file.text else ()
     reader.report("cluster.target", Diagnostic("RLC0205", "cluster.target is required", labels, helps))
 
 
-def _naming_target(name: str, catalogue: Catalogue) -> Help:
-    """A machine with GPUs has to say which: no tool can fill that in."""
+def _naming_target(name: str, catalogue: Catalogue, *, is_meant: bool) -> Help:
+    """A machine is named, never guessed: no tool fills in more than what a misspelt name meant."""
     if not catalogue.load_target(name).vendor:
-        return _setting("cluster.target", name)
+        return _setting("cluster.target", name) if is_meant else Help(f'write cluster.target = "{name}"')
     return Help(f'or cluster.target = "{name}", with cluster.gpus_per_node = "8xNAME"; rlc hardware lists the names')
 
 

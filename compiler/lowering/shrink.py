@@ -153,6 +153,7 @@ def _batch_identity(ledger: Ledger, at: str) -> None:
 
 def _training(ledger: Ledger, at: str) -> None:
     ledger.put(f"{at}.train.precision", "fp32", "the number format of the oracle")
+    ledger.put(f"{at}.schedule.mode", "sync", "one process: nothing runs beside anything")
     ledger.derive(f"{at}.train.engine.name", "what the target has")
     ledger.derive(f"{at}.train.vocab_chunk", "follows the vocabulary")
     ledger.derive(f"{at}.optim.total_steps", "follows the steps")

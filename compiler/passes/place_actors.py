@@ -47,6 +47,9 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
         if not isinstance(stage.reward, Off):
             add("reward", stage.reward.name, f"{path}.reward.name")
     shared = ("cluster.target", "cluster.nodes", "placement.mode")
+    if isinstance(experiment.placement, GpuPlacement):
+        of_gpus = ("train_gpus", "rollout_gpus", "gpus_per_engine")
+        shared = (*shared, "cluster.gpus_per_node", *(f"placement.{name}" for name in of_gpus))
     origins.derived("placement.roles", by="place_actors", inputs=shared)
     placed = [(key, role) for key in sorted(roles) for role in roles[key]]
     for i, (key, _) in enumerate(placed):
@@ -66,16 +69,18 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
 
     on_a_node = named.count
 
-    def gpus(first: int, number: object, each: int) -> tuple[_Seat, ...]:
+    def gpus(first: int, number: object, each: int, process: int) -> tuple[_Seat, ...]:
         count = number if isinstance(number, int) else 0
         starts = range(first, first + count - each + 1, each)
-        found = [(divmod(start, on_a_node), at) for at, start in enumerate(starts)]
+        found = [(divmod(start, on_a_node), at) for at, start in enumerate(starts, process)]
         return tuple(_Seat(node, _devices(device, local, each, on_a_node), at) for (node, local), at in found)
 
-    train = gpus(0, placement.train_gpus, 1)
+    # The trainer's processes come first, and hold the reference too; then one for each engine, and one for rewards.
+    train = gpus(0, placement.train_gpus, 1, 0)
     behind = len(train) if placement.mode == "split" else 0
-    rollout = gpus(behind, placement.rollout_gpus, placement.gpus_per_engine)
-    return {"trainer": train, "reference": train, "rollout": rollout, "reward": (_Seat(0, "cpu", 0),)}
+    rollout = gpus(behind, placement.rollout_gpus, placement.gpus_per_engine, len(train))
+    reward = (_Seat(0, "cpu", len(train) + len(rollout)),)
+    return {"trainer": train, "reference": train, "rollout": rollout, "reward": reward}
 
 
 def _devices(device: str, first: int, number: int, on_a_node: int) -> str:

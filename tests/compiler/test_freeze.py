@@ -12,7 +12,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.freeze import freeze
 from compiler.ir.openness import AUTO
 from compiler.ir.paths import leaves, replaced
-from compiler.planner.memory import forecast
+from compiler.planner.forecast import forecast
 from tests.compiler.passes.lowered_specs import lowered
 from tests.compiler.rules.good_spec import GRPO, compiled
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rlc.test_check_fix import GOOD
+from tests.rlc.test_check_fix import GOOD, STAR
 
 PROJECT = Path(__file__).parents[2]
 HOOKS = PROJECT / ".pre-commit-hooks.yaml"
@@ -105,6 +105,18 @@ def test_the_report_says_what_changes_in_each_plan(repository: Path) -> None:
     assert "**`experiments/broken.toml`** has errors:" in lines
     assert "same.toml" not in done.stdout
     assert "pyproject" not in done.stdout
+
+
+def test_a_sweep_is_reported_experiment_by_experiment(tmp_path: Path) -> None:
+    arm = STAR.replace('name = "case"', 'name = "lr_%d" % i').replace("max_steps = 10", "max_steps = i")
+    body = "".join(f"    {line}\n" for line in arm.splitlines())
+    for arms in ("[1, 2]", "[2, 3]"):
+        (tmp_path / "sweep.star").write_text(f"def arm(i):\n{body}\n[arm(i) for i in {arms}]\n")
+        commit(tmp_path)
+    done = called(tmp_path, sys.executable, str(ACTION / "report.py"), "--base", "HEAD~1")
+    assert done.stderr == ""
+    assert "**`sweep.star:lr_3`** is new." in done.stdout
+    assert "sweep.star:lr_2" not in done.stdout
 
 
 def test_a_report_without_differences_says_so(repository: Path) -> None:

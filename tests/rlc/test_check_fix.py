@@ -132,8 +132,8 @@ def test_a_warning_is_not_mended() -> None:
 
 
 def test_what_cannot_be_mended_is_said_and_left(capsys: pytest.CaptureFixture[str]) -> None:
-    made = STAR.replace("train = dict(global_batch = 32)", "train = f()") + 'experiment(name = "b")\n'
-    made = f"def f():\n    return dict()\n\n{made}"
+    two = STAR + STAR.replace('"case"', '"b"')
+    made = two + 'require("optim.beta1 == 0.8", "it forgets sooner")\n'
     assert fixed(made, name="spec.star") == made
     assert "is not mended here: " in capsys.readouterr().err
     assert fixed("rlc = \n", name="broken.toml") == "rlc = \n"

@@ -12,10 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from compiler.compile import experiments_of
+from compiler.frontend.session import Session
+from rlc.catalogue import scan
+
 MARKER = "<!-- rlc plan diff -->"
 LONGEST = 60_000  # characters; a comment holds 65,536
 FOREIGN = ("pyproject.toml", "rlc.toml", "Cargo.toml")
 NO_EXPERIMENT = "error[RLC0156]"
+NO_SUCH_EXPERIMENT = "error[RLC0024]"
 
 
 def report(base: str, folders: Sequence[str]) -> str:
@@ -28,7 +33,8 @@ def report(base: str, folders: Sequence[str]) -> str:
     if folders:
         listed = _git("ls-files", "-z", "--", *(f":(top){folder}" for folder in folders)).split("\0")
         paths = list(dict.fromkeys([*paths, *(path for path in listed if _is_spec(path))]))
-    parts = [part for path in paths if (part := _section(path, status.get(path, "M"), base)) is not None]
+    specs = [(one, status.get(path, "M")) for path in paths for one in _experiments(path)]
+    parts = [part for spec, how in specs if (part := _section(spec, how, base)) is not None]
     if not parts:
         parts = [f"No plan differs from `{base[:12]}`."]
     text = "\n\n".join([MARKER, f"### What changes in the plans since `{base[:12]}`", *parts])
@@ -48,18 +54,19 @@ def _is_spec(path: str) -> bool:
     return path.endswith((".toml", ".star")) and Path(path).name not in FOREIGN
 
 
+def _experiments(path: str) -> list[str]:
+    """A file of several experiments as each of them, `FILE:NAME`; a deleted one, or any other, as itself."""
+    top = Path(_git("rev-parse", "--show-toplevel").strip())
+    names = experiments_of(top / path, Session(scan().stdlib)) if (top / path).is_file() else ("",)
+    return [f"{path}:{name}" if name else path for name in names]
+
+
 def _section(path: str, status: str, base: str) -> str | None:
     if status == "D":
         return f"**`{path}`** is deleted."
-    command = ["plan", path] if status == "A" else ["plan", path, "--diff", base]
-    done = subprocess.run(
-        [sys.executable, "-m", "rlc", "--color", "never", *command],
-        check=False,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=_git("rev-parse", "--show-toplevel").strip(),
-    )
+    done = _rlc("plan", path) if status == "A" else _rlc("plan", path, "--diff", base)
+    if status != "A" and done.returncode != 0 and NO_SUCH_EXPERIMENT in done.stderr:
+        return _section(path, "A", base)  # an arm that the sweep did not have, or a file that had only one
     if NO_EXPERIMENT in done.stderr:
         return None
     if done.returncode != 0:
@@ -67,6 +74,17 @@ def _section(path: str, status: str, base: str) -> str | None:
     if status == "A":
         return f"**`{path}`** is new.\n\n<details><summary>its plan</summary>\n\n{_fenced(done.stdout)}\n\n</details>"
     return None if _says_equal(done.stdout) else f"**`{path}`**\n\n{_fenced(done.stdout)}"
+
+
+def _rlc(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rlc", "--color", "never", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=_git("rev-parse", "--show-toplevel").strip(),
+    )
 
 
 def _says_equal(text: str) -> bool:

@@ -6,6 +6,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.forecast import moments_of
 from compiler.planner.ranks import GIB, RankBytes, Spread, rank_bytes
 from compiler.rules._gpu_layout import Layout, layout_of
 
@@ -63,6 +64,6 @@ def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> R
         stage.subject.experiment.model,
         spread,
         is_bf16=(precision or train.precision) == "bf16",
-        moments=2 if optim.name == "adamw" else int(optim.momentum > 0),
+        moments=moments_of(optim),
         is_sharded=train.engine.name == "fsdp2",
     )

@@ -50,7 +50,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         begun = [name for name in known if name.startswith(named.name)]
         near = begun or nearest_names(named.name, known) or list(known)[:3]
         labels = subject.labels(("cluster.target", f"GPUs of {target.vendor}"), (_FIELD, text))
+        # One name that begins like it is what was meant; any other is a choice, which no tool makes.
         ways = alternatives(*(_fix(named.count, name) for name in near))
+        if len(begun) != 1:
+            ways = tuple(way._replace(sets=()) for way in ways)
         yield _diagnostic(f"target {target.name} has no GPU {named.name}", labels, ways)
 
 

@@ -33,6 +33,14 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     yield from _heads(subject, model, _TP, size(layout.parallel.tp))
     if any(not isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
         yield from _heads(subject, model, _ENGINE, layout.placement.gpus_per_engine)
+    if layout.parallel.sp is True and size(layout.parallel.tp) == 1:
+        yield _diagnostic(
+            subject,
+            "sequence parallelism goes with tensor parallelism, and there is none",
+            (_TP, "one GPU"),
+            ("parallel.sp", "splits nothing"),
+            (fix("parallel.sp", False),),
+        )
     yield from _layers(subject, model, layout)
     yield from _experts(subject, model, layout)
 
@@ -75,6 +83,21 @@ def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Di
         )
         return
     ends = [n for n in (parallel.pp_first_layers, parallel.pp_last_layers) if not isinstance(n, Off)]
+    written = [f for f in ("parallel.pp_first_layers", "parallel.pp_last_layers") if subject.written(f)]
+    if ends and (pp == 1 or sum(ends) > model.num_layers):
+        end = written[-1] if written else "parallel.pp_first_layers"
+        why = "of a pipeline of one stage" if pp == 1 else f"of {model.num_layers:,} layers"
+        yield _diagnostic(
+            subject,
+            f"{sum(ends):,} layers cannot be the ends {why}",
+            (
+                "parallel.pp" if pp == 1 else "model.num_layers",
+                "one stage" if pp == 1 else f"{model.num_layers:,} layers",
+            ),
+            (end, "an end that there is not"),
+            (fix(end, "off"),),
+        )
+        return
     between, stages = model.num_layers - sum(ends), pp - len(ends)
     even = between == 0 if stages <= 0 else between > 0 and between % (stages * vpp) == 0
     if even or pp == 1:

@@ -147,3 +147,11 @@ def test_what_was_made_small_is_not_held_against_the_policy(tmp_path: Path) -> N
 def plan_hash(found: Compiled) -> str:
     assert found.plan is not None, found.diagnostics
     return found.plan.hash
+
+
+def test_a_policy_that_requires_nothing_is_an_error(tmp_path: Path) -> None:
+    uncalled = 'def rules():\n    require("optim.lr <= 1e-7", "small steps")\n'
+    (tmp_path / "policy.star").write_text(uncalled)
+    assert [d.code for d in told(tmp_path)] == ["RLC0326"]
+    (tmp_path / "policy.star").write_text(uncalled + "\nrules()\n")
+    assert [d.code for d in told(tmp_path)] == ["RLC0325"]

@@ -46,6 +46,11 @@ def test_a_plan_holds_what_is_handed_on_and_nothing_else(tmp_path: Path) -> None
     assert isinstance(read(found.experiment, f"{SGLANG}.schedule_conservativeness"), float)
 
 
+def test_a_table_that_hands_nothing_on_is_none(tmp_path: Path) -> None:
+    texts = ("", "rollout.engine.sglang = {}", 'rollout.engine.sglang.page_size = "off"')
+    assert len({plan(tmp_path, text).hash for text in texts}) == 1
+
+
 def test_a_saved_plan_is_read_back_as_it_was(tmp_path: Path) -> None:
     text = """
         rollout.engine.sglang = { cuda_graph_bs_decode = [1, 2], attention_backend = "fa3", disable_radix_cache = true }

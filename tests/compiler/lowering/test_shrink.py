@@ -14,7 +14,7 @@ from compiler.ir.paths import read
 from compiler.lowering.shrink import MAX_STEPS, PROMPT_TOKENS, PROMPTS_PER_STEP, RESPONSE_TOKENS
 from compiler.lowering.shrink_model import MOST_HEADS
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import GRPO, SFT
+from tests.compiler.rules.good_spec import GPU, GRPO, SFT
 
 CONFIG = {
     "model_type": "qwen3",
@@ -166,3 +166,8 @@ def test_a_spec_with_an_error_is_not_shrunk(tmp_path: Path) -> None:
 def test_the_plan_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = (shrunk(tmp_path, {}).plan for _ in range(2))
     assert first == second
+
+
+def test_what_ran_beside_training_waits_for_it(tmp_path: Path) -> None:
+    split = {"schedule.mode": '"async"', "placement.mode": '"split"', "placement.train_gpus": "4"}
+    assert experiment(shrunk(tmp_path, split, base=GPU)).stages[0].schedule.mode == "sync"

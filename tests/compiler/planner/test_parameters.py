@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.planner.parameters import count_parameters, parameters_of
-from tests.compiler.planner.test_memory import UNEQUAL
+from tests.compiler.planner.test_forecast import UNEQUAL
 from tests.compiler.rules.good_spec import GRPO, Changes, compiled
 
 pytestmark = pytest.mark.torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import GPU, SFT, Changes, codes, compiled
+from tests.compiler.rules.good_spec import GPU, GRPO, SFT, Changes, codes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4"}
 ASYNC: Changes = {"schedule.mode": '"async"'}
@@ -29,6 +29,11 @@ def test_stale_samples_are_measured_from_the_policy_that_sampled(tmp_path: Path)
 def test_demonstrations_have_nothing_to_run_beside(tmp_path: Path) -> None:
     gpu: Changes = {field: GPU[field] for field in GPU if field.startswith(("model.", "cluster."))}
     assert "RLC0510" in codes(tmp_path, {**gpu, **ASYNC, **SPLIT}, base=SFT)
+
+
+def test_one_process_runs_nothing_beside_anything(tmp_path: Path) -> None:
+    found = [d for d in compiled(tmp_path, ASYNC, base=GRPO).diagnostics if d.code == "RLC0510"]
+    assert [way.sets for d in found for way in d.help] == [(("schedule.mode", '"sync"'),)]
 
 
 def test_the_way_out_divides_the_gpus(tmp_path: Path) -> None:

@@ -38,8 +38,14 @@ def test_a_name_without_a_number_is_completed_with_the_gpus_of_such_a_machine(tm
 
 def test_the_beginning_of_a_name_offers_what_begins_like_it(tmp_path: Path) -> None:
     found = compiled(tmp_path, {"cluster.gpus_per_node": '"4xA100"'}, base=GPU).diagnostics
-    offered = [literal for d in found for way in d.help for _, literal in way.sets]
-    assert offered == ['"4xA100-40-SXM"', '"4xA100-80-SXM"']
+    ways = [way for d in found for way in d.help]
+    assert [way.text.split('"')[1] for way in ways] == ["4xA100-40-SXM", "4xA100-80-SXM"]
+    assert all(not way.sets for way in ways), "which of them is no tool's choice"
+
+
+def test_a_name_that_only_one_begins_like_is_completed(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"cluster.gpus_per_node": '"8xB200"'}, base=GPU).diagnostics
+    assert [way.sets for d in found for way in d.help] == [(("cluster.gpus_per_node", '"8xB200-180"'),)]
 
 
 def test_a_processor_needs_no_gpu(tmp_path: Path) -> None:

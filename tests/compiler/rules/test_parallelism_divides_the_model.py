@@ -46,6 +46,10 @@ def test_a_rollout_engine_splits_heads_as_well(tmp_path: Path) -> None:
         ({"pp": "8", "pp_last_layers": "4"}, False),
         ({"pp": "2", "pp_first_layers": "5", "pp_last_layers": "7"}, True),
         ({"pp": "2", "pp_first_layers": "5", "pp_last_layers": "6"}, False),
+        ({"pp_last_layers": "4"}, False),  # no pipeline, and so no end of one
+        ({"pp": "4", "pp_first_layers": "8", "pp_last_layers": "8"}, False),
+        ({"tp": "2", "sp": "true"}, True),
+        ({"sp": "true"}, False),
     ],
 )
 def test_layers_come_out_even_over_stages_and_groups(tmp_path: Path, axes: dict[str, str], fits: bool) -> None:

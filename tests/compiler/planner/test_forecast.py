@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.plan import Forecast, Plan
+from compiler.ir.rollout import Rollout
 from compiler.planner.memory import kv_bytes_per_token
-from tests.compiler.rules.good_spec import GRPO, SFT, Changes, compiled
+from tests.compiler.rules.good_spec import GPU, GRPO, SFT, Changes, compiled
 
 UNEQUAL: Changes = {
     "model.num_layers": "3",
@@ -67,3 +68,19 @@ def test_keys_and_values_of_all_sequences_at_their_longest(tmp_path: Path) -> No
     assert kv_bytes_per_token(plan.experiment.model) == per_token
     assert plan.forecast.stages[0].kv_cache_bytes == 5 * 70 * per_token
     assert plan.forecast.stages[0].max_sampled_tokens == plan.experiment.stages[0].budget.max_sampled_tokens
+
+
+def test_on_gpus_it_is_what_one_of_them_holds(tmp_path: Path) -> None:
+    """Mixed precision: two bytes of a weight and of its gradient, twelve of optimizer state, divided among the copies.
+
+    The shape of the published 4B model: 36 layers, 8 key heads of 128 channels; two GPUs share its weights, and its
+    heads where it generates.
+    """
+    changes: Changes = {"parallel.tp": "2", "placement.gpus_per_engine": "2", "loss.kl.estimator": '"k3"'}
+    plan = plan_of(tmp_path, {**changes, "rollout.concurrency": "64"}, base=GPU)
+    found, held = plan.forecast, plan.forecast.parameters // 2
+    assert (found.weight_bytes, found.gradient_bytes, found.optimizer_bytes) == (2 * held, 2 * held, held // 4 * 12)
+    assert (found.reference_bytes, found.engine_weight_bytes) == (2 * held, 2 * held)
+    rollout = plan.experiment.stages[0].rollout
+    assert isinstance(rollout, Rollout)
+    assert found.stages[0].kv_cache_bytes == 64 * rollout.max_context_tokens * 2 * 36 * 4 * 128 * 2

@@ -1,7 +1,7 @@
 """Asynchronous loops have GPUs of their own.
 
-What: a stage whose sampling does not wait for training has `placement.mode = "split"`, and takes the rollout engine's
-log-probs, or its own, as those of the policy that sampled.
+What: a stage whose sampling does not wait for training is on a target with GPUs, has `placement.mode = "split"`, and
+takes the rollout engine's log-probs, or its own, as those of the policy that sampled.
 Why it matters: sides that share GPUs take turns, so nothing overlaps, and an engine that is asleep cannot sample; and
 without the log-probs of the weights that sampled, the ratio of a stale sample is that of another policy.
 Example: `schedule.mode = "async"` with `placement.mode = "colocate"`.
@@ -17,7 +17,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternative
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._gpu_layout import fix, layout_of
+from compiler.rules._gpu_layout import Layout, fix, layout_of
 
 CODE = "RLC0510"
 ID = "PLACE-03"
@@ -37,20 +37,24 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             continue
         if shares:
             labels = subject.labels(("placement.mode", "takes turns"))
-            half = (layout.total if (layout := layout_of(subject)) is not None else 0) // 2
-            way = fix("placement.mode", "split")
-            if half:
-                more = fix("placement.train_gpus", half)
-                way = Help(f"{way.text} and placement.train_gpus = {half}", way.sets + more.sets)
-            message = "sampling cannot go on beside training on the same GPUs"
+            layout = layout_of(subject)
+            where = "on the same GPUs" if layout is not None else "in one process"
+            message = f"sampling cannot go on beside training {where}"
             found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
-            yield found._replace(help=alternatives(way, *found.help))
+            yield found if layout is None else found._replace(help=alternatives(_divided(layout), *found.help))
         if loss.old_logprobs == "current":
             labels = stage.labels(("loss.old_logprobs", "the policy of the moment"))
             message = "samples are stale, and their ratio is measured from the policy of the moment"
             found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
             way = stage.fix("loss.old_logprobs", "rollout")
             yield found._replace(help=alternatives(way, *found.help), rule="ALGO-02")
+
+
+def _divided(layout: Layout) -> Help:
+    way, half = fix("placement.mode", "split"), layout.total // 2
+    if not half:
+        return way
+    return Help(f"{way.text} and placement.train_gpus = {half}", way.sets + fix("placement.train_gpus", half).sets)
 
 
 def _diagnostic(stage: StageSubject, message: str, labels: tuple[Label, ...]) -> Diagnostic:

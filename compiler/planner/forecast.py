@@ -1,0 +1,91 @@
+"""Bytes and parameters that can be counted exactly: weights, gradients, optimizer state, keys and values.
+
+Where everything runs in one process they are those of the process, in fp32; on a target with GPUs those of one GPU that
+trains, and of one that generates.  Activations and the working memory of kernels are not in it.
+"""
+
+from __future__ import annotations
+
+from typing import Never
+
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.openness import Off
+from compiler.ir.plan import Forecast, StageForecast
+from compiler.ir.rollout import Rollout
+from compiler.ir.training import Optim
+from compiler.planner.memory import FP32_BYTES, kv_bytes_per_token
+from compiler.planner.parameters import parameters_of
+from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, engine_weight_bytes, rank_bytes
+
+_ALONE = Spread(1, 1, 1, 1, 1, 1)
+
+
+def forecast(experiment: Experiment[Never]) -> Forecast:
+    """Return what a run needs at least."""
+    model, stages = experiment.model, experiment.stages
+    parameters = parameters_of(model)
+    held = [_held(experiment, stage) for stage in stages]
+    samples = any(not isinstance(stage.rollout, Off) for stage in stages)
+    return Forecast(
+        parameters=parameters.total,
+        active_parameters=parameters.active,
+        weight_bytes=max(one.weights for one in held),
+        gradient_bytes=max(one.gradients for one in held),
+        optimizer_bytes=max(one.optimizer for one in held),
+        reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
+        engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
+        stages=tuple(
+            StageForecast(
+                stage=stage.name,
+                kv_cache_bytes=_kv_cache_bytes(experiment, stage),
+                max_sampled_tokens=stage.budget.max_sampled_tokens,
+            )
+            for stage in stages
+        ),
+    )
+
+
+def moments_of(optim: Optim[object]) -> int:
+    """Return how many numbers the update rule keeps of each parameter."""
+    return 2 if optim.name == "adamw" else int(optim.momentum > 0)
+
+
+def _measures(stage: Stage[Never]) -> bool:
+    return not isinstance(stage.reference, Off)
+
+
+def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
+    parallel = experiment.parallel
+    has_gpus = isinstance(parallel, Parallel)
+    return rank_bytes(
+        experiment.model,
+        Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE,
+        is_bf16=has_gpus and stage.train.precision == "bf16",
+        moments=moments_of(stage.optim),
+        is_sharded=stage.train.engine.name == "fsdp2",
+    )
+
+
+def _engine_bytes(experiment: Experiment[Never]) -> int:
+    placement = experiment.placement
+    if isinstance(placement, GpuPlacement):
+        return engine_weight_bytes(experiment.model, placement.gpus_per_engine)
+    return parameters_of(experiment.model).total * FP32_BYTES
+
+
+def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    """Return the bytes of all sequences that are decoded at once, each at its longest; of an engine no more than its
+    share of a rollout.
+    """
+    rollout, placement = stage.rollout, experiment.placement
+    if isinstance(rollout, Off):
+        return 0
+    sequences, context = rollout.concurrency, rollout.max_context_tokens
+    if not isinstance(placement, GpuPlacement):
+        return sequences * context * kv_bytes_per_token(experiment.model)
+    each = placement.gpus_per_engine
+    engines = max(1, placement.rollout_gpus // each)
+    if isinstance(rollout, Rollout):
+        sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
+    return sequences * engine_sequence_bytes(experiment.model, each, context)
