@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.reporter import Reporter
@@ -34,9 +35,15 @@ def parse_overrides(texts: Sequence[str], reporter: Reporter) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
+@lru_cache(maxsize=256)
+def _source(text: str) -> SourceFile:
+    """One text is one source: what is wrong with it for each experiment of a file is the same fault."""
+    return source_file(NAME, text)
+
+
 def parse_override(text: str, reporter: Reporter) -> Table | None:
     """Return `path=value` as nested tables at priority OVERRIDE, or None after reporting."""
-    source = source_file(NAME, text)
+    source = _source(text)
     text = source.text
     broken = _no_character(text)
     if broken is not None:

@@ -16,7 +16,7 @@ _PYTHON = re.compile(r"[a-z][a-z0-9_]*")
 
 def experiment(
     context: typer.Context,
-    name: str = typer.Argument(help="Its name, which is also that of the file."),
+    name: str = typer.Argument(help="Its name, or its file: with .star it is Starlark."),
     recipe: str = typer.Option(
         "grpo", "--recipe", autocompletion=complete_recipe, help="What it starts from: rlc recipes."
     ),
@@ -36,6 +36,8 @@ def experiment(
     from rlc.text_files import create
 
     output: Output = context.obj
+    star = star or name.endswith(".star")
+    name = name.removesuffix(".star").removesuffix(".toml")
     _check(name, _EXPERIMENT, "letters, digits and _.-, such as grpo-small")
     catalogue = scan()
     found = read_recipe(recipe, catalogue)

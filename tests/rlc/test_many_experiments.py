@@ -124,3 +124,10 @@ def test_a_value_is_explained_by_its_argument_and_the_calls(
         ("arm", 16, "arm(0.28)"),
         ("base", 6, "base(clip_high = clip_high)"),
     ]
+
+
+@pytest.mark.parametrize("verb", ["plan", "check"])
+def test_what_is_wrong_with_the_command_line_is_said_once(
+    lab: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert said(capsys, lab, verb, "sweep.star", "--set", "run.max_stpes=3", code=1).count("error[") == 1

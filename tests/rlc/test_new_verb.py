@@ -38,6 +38,12 @@ def test_an_experiment_of_every_recipe_compiles_and_is_laid_out(recipe: str, sta
     assert format_source(SourceFile(path.name, text), None) == text
 
 
+@pytest.mark.parametrize("file", ["mine.toml", "mine.star"])
+def test_a_file_may_be_named_as_well(file: str) -> None:
+    assert main(["new", "experiment", file]) == 0
+    assert [path.name for path in Path().iterdir()] == [file]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_an_experiment_of_every_model_compiles_or_says_what_is_missing(model: str) -> None:
     assert main(["new", "experiment", "mine", "--model", model]) == 0
