@@ -12,16 +12,18 @@ from rlc.cli.output import ColorChoice, choose_output
 from rlc.cli.plan_line import read_plan_line
 from rlc.cli.planning import make_plan
 
+_LONG_LIVED = frozenset({"run", "lsp"})
+
 
 def entry() -> None:
     """Run the command line of this process and leave with its exit code.
 
     A verb that compiles lives too short for the garbage collector to pay, and taking down what it imported would cost
-    as much as a tenth of it; `run`, which lives long and closes what it opens, leaves in the ordinary way.
+    as much as a tenth of it; `run` and `lsp`, which live long and close what they open, leave in the ordinary way.
     """
     words = sys.argv[1:]
     _open_closed_streams()
-    if "run" in words:
+    if not _LONG_LIVED.isdisjoint(words):
         sys.exit(_line(words))
     gc.disable()
     code = _line(words)
