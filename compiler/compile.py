@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compiler.allowances import without_allowed
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session

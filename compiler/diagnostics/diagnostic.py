@@ -5,8 +5,7 @@ Text, JSON and later SARIF are functions of this record (see `text.py` and `json
 
 from __future__ import annotations
 
-from typing import Literal
-
+from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 

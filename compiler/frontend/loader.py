@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
+from compiler.diagnostics.annotations import TypeAlias
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter

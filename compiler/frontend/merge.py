@@ -9,8 +9,8 @@ A `--set` table laid over a list addresses its elements, by index (`stages[0]`) 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from compiler.diagnostics.annotations import Final
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span

@@ -11,8 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
+from compiler.diagnostics.annotations import Any, cast
 from compiler.diagnostics.span import SourceFile
 from compiler.frontend.starlark import tree_cache
 from compiler.frontend.trees import Tree, Trees

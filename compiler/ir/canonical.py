@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
 
+from compiler.diagnostics.annotations import TypeVar, cast
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.kinds import Atom

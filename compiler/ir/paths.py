@@ -6,8 +6,8 @@ How a person writes them, with stages by name, is `shown_path` of `subject.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
+from compiler.diagnostics.annotations import TypeVar
 from compiler.ir.record import Field, Record
 
 R = TypeVar("R", bound=Record)

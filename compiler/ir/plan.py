@@ -7,8 +7,8 @@ decides results; it leaves out rlc's version, the forecast, log settings, budget
 from __future__ import annotations
 
 import json
-from typing import Never
 
+from compiler.diagnostics.annotations import Never
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.canonical import Json, ParamsOf, decode, dump, encode
 from compiler.ir.digest import sha256

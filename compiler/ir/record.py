@@ -10,8 +10,8 @@ A hand-written base instead of dataclasses: class creation generates no code, wh
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
+from compiler.diagnostics.annotations import Any, ClassVar, Literal, Self, dataclass_transform
 from compiler.ir.kinds import Kind, parse_annotation
 
 Resume = Literal["must_match", "may_change"]

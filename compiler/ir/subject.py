@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Literal
 
+from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.diagnostic import Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span

@@ -6,8 +6,8 @@ Read after everything else: which engine a stage has decides which of these tabl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.frontend.value import Entry, Leaf, Node, Table, node_at
 from compiler.ir.experiment import Stage

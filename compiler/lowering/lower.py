@@ -6,8 +6,8 @@ import os
 import posixpath
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.frontend.value import Entry, List, Table
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.subject import UnreadKey

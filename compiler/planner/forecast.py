@@ -6,8 +6,7 @@ trains, and of one that generates.  Activations and the working memory of kernel
 
 from __future__ import annotations
 
-from typing import Never
-
+from compiler.diagnostics.annotations import Never
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Off

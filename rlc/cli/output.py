@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TextIO
 
+from compiler.diagnostics.annotations import TextIO
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from rlc.environ import no_color

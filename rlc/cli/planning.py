@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.named_tuple import NamedTuple
 from rlc.cli.output import Output
 

@@ -7,8 +7,7 @@ Schulman, "Approximating KL divergence", 2020 (k1, k2, k3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ Shape letters: B prompts, G samples of one prompt, T tokens of one micro-batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import KL, AlgorithmParams, GroupRelativeAlgo, PolicyLoss
 from compiler.ir.openness import A, Off
