@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
@@ -18,7 +17,7 @@ from compiler.ir.rollout import CustomCode
 from compiler.lowering.code_reference import Code, Fault, Parameter
 from compiler.lowering.reader import Reader
 
-_STANDARD = re.compile(r"^(?:async )?def reward\((sample|group|batch)\b", re.MULTILINE)
+_LEVELS = ("sample", "group", "batch")
 
 
 def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
@@ -38,10 +37,12 @@ def standard_level(path: Path) -> str:
 
     Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
     """
-    found = _STANDARD.search(path.read_text(encoding="utf-8"))
-    if found is None:
-        raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
-    return found[1]
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        before, _, parameters = line.partition("def reward(")
+        first = parameters.replace(":", ",").replace(")", ",").partition(",")[0]
+        if before in ("", "async ") and first in _LEVELS:
+            return first
+    raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
 
 
 def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:

@@ -5,9 +5,7 @@ Only config.json is read; weights and tokenizer are left to the run.
 
 from __future__ import annotations
 
-import json
 import posixpath
-import re
 from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
@@ -174,6 +172,8 @@ class _Config(NamedTuple):
 
     def span(self, key: str) -> Span:
         """Where the value of a key stands, or the beginning of the text; that of a part about language comes first."""
+        import re
+
         text, inner = self.source.text, self.said.get("text_config")
         start = text.find('"text_config"') if isinstance(inner, dict) and key in inner else 0
         pattern = re.compile(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)')
@@ -182,6 +182,8 @@ class _Config(NamedTuple):
 
 
 def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Config | None:
+    import json
+
     named = Label(leaf.span, "named here", True)
     try:
         if not directory.is_dir():

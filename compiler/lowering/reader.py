@@ -6,7 +6,6 @@ checked; statements of rules about such fields are dropped (`broken`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from compiler.diagnostics.annotations import TYPE_CHECKING
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 Choice = Mapping[str, "type[Record] | None"]
 PathResolver = Callable[[Leaf], "str | Diagnostic"]
 KeyId = int
-
-_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 def key_id(span: Span) -> KeyId:
@@ -90,7 +87,8 @@ class Reader:
         names, has_list = self.stage_names or ("",), self.stage_names is not None
         if has_list and path.startswith("stages.") and key_id(at) not in self.own:
             path = path.split(".", 2)[2]
-        return _INDEX.sub(r"[\1]", shown_path(path, names, has_stage_list=has_list))
+        first, *parts = shown_path(path, names, has_stage_list=has_list).split(".")
+        return first + "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in parts)
 
     def enter_stage(self, own: Table) -> None:
         """Count what stands in a stage's own table as its own; other values are shared."""

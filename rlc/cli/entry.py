@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from rlc.cli.border import guarded
-from rlc.cli.output import ColorChoice, choose_output
+from rlc.cli.output import choose_output
 from rlc.cli.plan_line import read_plan_line
 from rlc.cli.planning import make_plan
 
@@ -48,5 +48,5 @@ def _line(words: Sequence[str]) -> int:
         from rlc.cli.main import main
 
         return main(words)
-    output = choose_output(ColorChoice.AUTO, ascii_only=False)
+    output = choose_output("auto", ascii_only=False)
     return guarded(lambda: make_plan(request, output), output)

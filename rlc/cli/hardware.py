@@ -9,8 +9,8 @@ import typer
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
-    from compiler.ir.canonical import Json
     from compiler.ir.catalogue import Gpu
+    from compiler.ir.json_text import Json
 
 
 def hardware(

@@ -10,7 +10,7 @@ from rlc.cli.completion import complete_model
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
-    from compiler.ir.canonical import Json
+    from compiler.ir.json_text import Json
     from rlc.models import LibraryModel
 
 
