@@ -5,12 +5,13 @@ Only names are read here; an algorithm's module is imported, and a target's data
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 
 from compiler.diagnostics.annotations import Any
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
@@ -19,7 +20,7 @@ from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limi
 from compiler.ir.options import EngineSchema, options_record
 from rlc.environ import cache_folder
 
-_PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(os.path.realpath(__file__)).parent.parent
 
 
 def scan(policies: Sequence[Path] = ()) -> Catalogue:
@@ -33,7 +34,7 @@ def scan(policies: Sequence[Path] = ()) -> Catalogue:
         stdlib=stdlib,
         algorithms=_stems(stdlib / "algorithms"),
         rewards=_stems(stdlib / "rewards"),
-        targets=tuple(sorted(p.parent.name for p in targets.glob("*/target.toml"))),
+        targets=tuple(sorted(name for name in os.listdir(targets) if (targets / name / "target.toml").is_file())),
         load_algorithm=load_algorithm,
         load_target=load_target,
         cache=cache_folder(),
@@ -77,7 +78,7 @@ def load_target(name: str) -> TargetEntry:
 @cache
 def load_hardware() -> dict[str, Gpu]:
     """Return the GPUs of stdlib/hardware by name; the name of a file is that of their vendor."""
-    files = sorted((_PROJECT / "stdlib" / "hardware").glob("*.toml"))
+    files = _toml_files(_PROJECT / "stdlib" / "hardware")
     return {row["name"]: Gpu(vendor=file.stem, **row) for file in files for row in _data(file)["gpu"]}
 
 
@@ -101,7 +102,7 @@ def load_engine(pinned: str) -> EngineSchema:
 @cache
 def load_advisories() -> tuple[Advisory, ...]:
     """Return the known faults of stdlib/advisories; the name of a file is that of their engine."""
-    files = sorted((_PROJECT / "stdlib" / "advisories").glob("*.toml"))
+    files = _toml_files(_PROJECT / "stdlib" / "advisories")
     return tuple(
         Advisory(file.stem, row["versions"], tuple(row["when"].items()), row["verdict"], row["why"], row["source"])
         for file in files
@@ -119,5 +120,10 @@ def _data(path: Path) -> Any:
     return plain(found.table(SPEC))
 
 
+def _toml_files(folder: Path) -> list[Path]:
+    return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".toml")]
+
+
 def _stems(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    files = (file for file in os.listdir(folder) if file.endswith(".py") and not file.startswith("_"))
+    return tuple(sorted(file.removesuffix(".py") for file in files))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+
+from compiler.diagnostics.file_path import Path
 
 _FILE = "_RLC_COMPLETE_FILE"
 

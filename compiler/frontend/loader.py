@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from compiler.diagnostics.annotations import TypeAlias
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
@@ -268,7 +268,7 @@ class _Loading:
     def cycle(self, edges: Sequence[tuple[_Key, Span]]) -> None:
         self.has_failed = True
         # A fragment stands in the file that makes it: what it uses, that file uses.
-        edges = [edge for edge in edges if isinstance(edge[0], Path)]
+        edges = [edge for edge in edges if not isinstance(edge[0], int)]
         names = [self.documents[target].place.name for target, _ in edges]
         labels = [Label(span, f"uses {name}") for (_, span), name in zip(edges, names, strict=True)]
         labels[-1] = labels[-1]._replace(text=f"uses {names[-1]} again", is_primary=True)

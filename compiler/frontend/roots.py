@@ -7,9 +7,9 @@ may not leave the root: the nearest ancestor folder of the spec that holds an `r
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from compiler.diagnostics.annotations import Any, cast
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.span import SourceFile
 from compiler.frontend.starlark import tree_cache
 from compiler.frontend.trees import Tree, Trees

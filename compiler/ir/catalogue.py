@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from compiler.diagnostics.annotations import Literal
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.machine import Cluster, EnvironmentVariable

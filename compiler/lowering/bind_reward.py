@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import RECIPE, Leaf

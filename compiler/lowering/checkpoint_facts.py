@@ -6,9 +6,9 @@ Only config.json is read; weights and tokenizer are left to the run.
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span

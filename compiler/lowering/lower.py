@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable
-from pathlib import Path
 
 from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
@@ -347,7 +346,7 @@ def _path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
         source: SourceFile = leaf.span.file
         joined = posixpath.normpath(posixpath.join(loaded.folder_of(source).as_posix(), text))
         root = posixpath.normpath(loaded.root.as_posix())
-        relative = posixpath.relpath(joined, root) if Path(joined).is_absolute() else joined
+        relative = posixpath.relpath(joined, root) if posixpath.isabs(joined) else joined
         if relative == ".." or relative.startswith("../"):
             label = Label(leaf.span, "leads out of it", True)
             helps = (Help("move it below, or put an rlc.toml into a folder above both: that is then the root"),)

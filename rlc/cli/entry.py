@@ -24,9 +24,9 @@ def entry() -> None:
     words = sys.argv[1:]
     _open_closed_streams()
     if not _LONG_LIVED.isdisjoint(words):
-        sys.exit(_line(words))
+        sys.exit(run_line(words))
     gc.disable()
-    code = _line(words)
+    code = run_line(words)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -42,7 +42,8 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
-def _line(words: Sequence[str]) -> int:
+def run_line(words: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
     request = read_plan_line(words)
     if request is None:
         from rlc.cli.main import main
