@@ -7,11 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rlc.cli.border import guarded
-from rlc.cli.output import choose_output
-from rlc.cli.plan_line import read_plan_line
-from rlc.cli.planning import make_plan
-
 _LONG_LIVED = frozenset({"run", "lsp"})
 
 
@@ -44,6 +39,11 @@ def _open_closed_streams() -> None:
 
 def run_line(words: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
+    from rlc.cli.border import guarded
+    from rlc.cli.output import choose_output
+    from rlc.cli.plan_line import read_plan_line
+    from rlc.cli.planning import make_plan
+
     request = read_plan_line(words)
     if request is None:
         from rlc.cli.main import main
