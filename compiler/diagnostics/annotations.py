@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         dataclass_transform,
         final,
     )
+
+    from typing_extensions import override
 else:
 
     class _Form:
@@ -69,6 +71,8 @@ else:
 
     def final(kind: type) -> type:
         return kind
+
+    override = final
 
     def dataclass_transform(**options: object) -> object:
         return final

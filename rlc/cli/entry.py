@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 _LONG_LIVED = frozenset({"run", "lsp"})
+_PACKAGES = ("rlc", "compiler", "stdlib", "targets")
+_TYPER_LINE = "rlc.cli.main"
 
 
 def entry() -> None:
@@ -21,7 +23,7 @@ def entry() -> None:
     if not _LONG_LIVED.isdisjoint(words):
         sys.exit(run_line(words))
     gc.disable()
-    code = run_line(words)
+    code = _plan(words) if words[:1] == ["plan"] else run_line(words)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -35,6 +37,18 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
+def _plan(words: Sequence[str]) -> int:
+    """Run `rlc plan` with the bytecode that the last one kept."""
+    from rlc.bytecode import KeptBytecode
+
+    kept = KeptBytecode(f"{__cached__}.plan", _PACKAGES)
+    sys.meta_path.insert(0, kept)
+    code = run_line(words)
+    if code == 0 and _TYPER_LINE not in sys.modules:
+        kept.keep()
+    return code
 
 
 def run_line(words: Sequence[str]) -> int:
