@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from compiler.diagnostics.annotations import Any, cast
 from compiler.diagnostics.file_path import Path
@@ -87,6 +88,7 @@ def _digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+@cache
 def _interpreter() -> bytes:
     """What stands for the interpreter as it is: size and time of each of its files, as Python tells its own apart."""
     found: list[str] = []
