@@ -58,7 +58,7 @@ def _find(value: object, name: str) -> Builtin | None:
 
 
 def _append(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("append", "x").bind(args, kwargs)
+    (item,) = signature("append", "x", "/").bind(args, kwargs)
     held.check("append to")
     thread.budget.elements(1)
     held.items.append(item)
@@ -71,13 +71,13 @@ def _list_clear(_: Thread, held: StarlarkList, args: list[object], kwargs: dict[
 
 
 def _extend(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (items,) = signature("extend", "items").bind(args, kwargs)
+    (items,) = signature("extend", "items", "/").bind(args, kwargs)
     held.check("extend")
     held.items += elements_of(items, thread.budget, "extend: for parameter items: ")
 
 
 def _list_index(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> object:
-    wanted, start, end = signature("index", "x", "start?", "end?").bind(args, kwargs)
+    wanted, start, end = signature("index", "x", "start?", "end?", "/").bind(args, kwargs)
     bounds = [None if b is MISSING or b is None else wants_int("index", "start", b) for b in (start, end)]
     thread.budget.step(1 + len(held.items) // 2)
     for at in range(*slice(*bounds).indices(len(held.items))):
@@ -87,7 +87,7 @@ def _list_index(thread: Thread, held: StarlarkList, args: list[object], kwargs: 
 
 
 def _insert(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    at, item = signature("insert", "i", "x").bind(args, kwargs)
+    at, item = signature("insert", "i", "x", "/").bind(args, kwargs)
     held.check("insert into")
     thread.budget.elements(1)
     thread.budget.step(len(held.items) // 1000)
@@ -96,14 +96,14 @@ def _insert(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict
 
 
 def _list_pop(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> object:
-    (at,) = signature("pop", "i?").bind(args, kwargs)
+    (at,) = signature("pop", "i?", "/").bind(args, kwargs)
     held.check("pop from")
     thread.budget.step(1 + len(held.items) // 1000)
     return held.items.pop(place_of(held, len(held.items), -1 if at is MISSING else at))
 
 
 def _list_remove(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (wanted,) = signature("remove", "x").bind(args, kwargs)
+    (wanted,) = signature("remove", "x", "/").bind(args, kwargs)
     held.check("remove from")
     thread.budget.step(1 + len(held.items) // 2)
     for at, item in enumerate(held.items):
@@ -122,7 +122,7 @@ def _dict_clear(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[
 
 
 def _get(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("get", "key", "default?").bind(args, kwargs)
+    key, default = signature("get", "key", "default?", "/").bind(args, kwargs)
     return held.entries.get(hash_key(key), None if default is MISSING else default)
 
 
@@ -145,7 +145,7 @@ def _values(thread: Thread, held: StarlarkDict, args: list[object], kwargs: dict
 
 
 def _dict_pop(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("pop", "key", "default?").bind(args, kwargs)
+    key, default = signature("pop", "key", "default?", "/").bind(args, kwargs)
     held.check("delete from")
     at = hash_key(key)
     if at in held.entries:
@@ -166,7 +166,7 @@ def _popitem(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str
 
 
 def _setdefault(thread: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("setdefault", "key", "default?").bind(args, kwargs)
+    key, default = signature("setdefault", "key", "default?", "/").bind(args, kwargs)
     held.check("insert into")
     at = hash_key(key)
     if at in held.entries:
@@ -217,7 +217,7 @@ def _pair(thread: Thread, function: str, at: int, pair: object) -> tuple[object,
 
 
 def _set_add(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("add", "x").bind(args, kwargs)
+    (item,) = signature("add", "x", "/").bind(args, kwargs)
     held.check("insert into")
     thread.budget.elements(1, ENTRY)
     held.add(item)
@@ -231,13 +231,13 @@ def _set_clear(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[st
 
 
 def _discard(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("discard", "x").bind(args, kwargs)
+    (item,) = signature("discard", "x", "/").bind(args, kwargs)
     held.check("delete from")
     _take(held, item)
 
 
 def _set_remove(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("remove", "x").bind(args, kwargs)
+    (item,) = signature("remove", "x", "/").bind(args, kwargs)
     held.check("delete from")
     if not _take(held, item):
         raise StarlarkError(f"remove: element {shown(item)} not found in set: missing key")
@@ -264,7 +264,7 @@ def _take(held: StarlarkSet, item: object) -> bool:
 
 
 def _set_update(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    signature("update", *(f"s{i}" for i in range(len(args)))).bind(args, kwargs)
+    signature("update", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
     held.check("insert into")
     for other in args:
         for item in _elements(thread, "update", other):
@@ -272,7 +272,7 @@ def _set_update(thread: Thread, held: StarlarkSet, args: list[object], kwargs: d
 
 
 def _union(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-    signature("union", *(f"s{i}" for i in range(len(args)))).bind(args, kwargs)
+    signature("union", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
     made = StarlarkSet(_elements(thread, "union", held))
     for other in args:
         for item in _elements(thread, "union", other):
@@ -282,7 +282,7 @@ def _union(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[s
 
 def _combining(name: str, op: str, *, many: bool) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-        signature(name, *(f"s{i}" for i in range(len(args) if many else 1))).bind(args, kwargs)
+        signature(name, *(f"s{i}" for i in range(len(args) if many else 1)), "/").bind(args, kwargs)
         made: object = StarlarkSet(_elements(thread, name, held))
         for other in args:
             made = binary(op, made, StarlarkSet(_elements(thread, name, other)), thread.budget)
@@ -305,7 +305,7 @@ def _combining_in_place(name: str, op: str) -> Method:
 
 def _judging(name: str, judge: Callable[[Iterable[object], Iterable[object]], bool]) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-        (other,) = signature(name, "s").bind(args, kwargs)
+        (other,) = signature(name, "s", "/").bind(args, kwargs)
         return judge(held.entries, StarlarkSet(_elements(thread, name, other)).entries)
 
     return method

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.span import SourceFile
 from compiler.frontend.starlark.budget import MAX_INTEGER_BITS, Budget
+from compiler.frontend.starlark.builtins import universe
 from compiler.frontend.starlark.errors import BudgetError
+from compiler.frontend.starlark.evaluate import evaluate_expression
 from compiler.frontend.starlark.operators import binary
+from compiler.frontend.starlark.syntax import parse_expression
+from compiler.frontend.starlark.thread import Thread
 from tests.compiler.frontend.starlark.programs import failure, value
 
 ROOT = Path(__file__).parents[4]
@@ -149,3 +155,13 @@ def test_a_smaller_budget_ends_sooner() -> None:
 def test_what_was_spent_in_one_run_is_not_missing_in_the_next() -> None:
     program = "x = [i for i in range(50000)]\n"
     assert [value("len(x)", program) for _ in range(2)] == ["50000", "50000"]
+
+
+@pytest.mark.parametrize("literal", ["[1, 2]", "(1, 2)", '{"a": 1}'])
+def test_a_literal_that_exceeds_the_budget_ends_in_a_diagnostic_at_its_place(literal: str) -> None:
+    source = SourceFile("test.star", f"len({literal})")
+    tree = parse_expression(source, 0, len(source.text), None)
+    with pytest.raises(SpecError) as caught:
+        evaluate_expression(tree, source, universe(), Thread(Budget(allocated=70)))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.labels[0].span.text) == ("RLC0141", literal)
