@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, KeysView
 from typing import TYPE_CHECKING, Any, Final
 
 from compiler.diagnostics.nearest import nearest_names
@@ -258,8 +258,7 @@ def _take(held: StarlarkSet, item: object) -> bool:
     at = hash_key(item)
     if at not in held.entries:
         return False
-    del held.entries[at]
-    held.originals.pop(at, None)
+    held.remove(at)
     return True
 
 
@@ -267,25 +266,24 @@ def _set_update(thread: Thread, held: StarlarkSet, args: list[object], kwargs: d
     signature("update", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
     held.check("insert into")
     for other in args:
-        for item in _elements(thread, "update", other):
-            held.add(item)
+        held.absorb(_as_set(thread, "update", other))
 
 
 def _union(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
     signature("union", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
-    made = StarlarkSet(_elements(thread, "union", held))
+    thread.budget.elements(len(held.entries), ENTRY)
+    made = held.joined(StarlarkSet())
     for other in args:
-        for item in _elements(thread, "union", other):
-            made.add(item)
+        made.absorb(_as_set(thread, "union", other))
     return made
 
 
 def _combining(name: str, op: str, *, many: bool) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
         signature(name, *(f"s{i}" for i in range(len(args) if many else 1)), "/").bind(args, kwargs)
-        made: object = StarlarkSet(_elements(thread, name, held))
+        made: object = binary("|", held, StarlarkSet(), thread.budget)
         for other in args:
-            made = binary(op, made, StarlarkSet(_elements(thread, name, other)), thread.budget)
+            made = binary(op, made, _as_set(thread, name, other), thread.budget)
         return made
 
     return method
@@ -298,23 +296,28 @@ def _combining_in_place(name: str, op: str) -> Method:
         held.check("change")
         made = combine(thread, held, args, kwargs)
         assert isinstance(made, StarlarkSet)
-        held.entries, held.originals = made.entries, made.originals
+        held.entries, held.originals, held.holes = made.entries, made.originals, 0
 
     return method
 
 
-def _judging(name: str, judge: Callable[[Iterable[object], Iterable[object]], bool]) -> Method:
+def _judging(name: str, judge: Callable[[KeysView[object], KeysView[object]], bool]) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
         (other,) = signature(name, "s", "/").bind(args, kwargs)
-        return judge(held.entries, StarlarkSet(_elements(thread, name, other)).entries)
+        thread.budget.elements(len(held.entries))
+        return judge(held.entries.keys(), _as_set(thread, name, other).entries.keys())
 
     return method
 
 
-def _elements(thread: Thread, function: str, value: object) -> list[object]:
+def _as_set(thread: Thread, function: str, value: object) -> StarlarkSet:
+    """The elements of a value; a set is given as it is, to be read only."""
+    if isinstance(value, StarlarkSet):
+        thread.budget.elements(len(value.entries), ENTRY)
+        return value
     found = elements_of(value, thread.budget, f"{function}: for parameter s: ")
     thread.budget.elements(len(found), ENTRY)
-    return found
+    return StarlarkSet(found)
 
 
 _LIST: Final[dict[str, Method]] = {
@@ -345,9 +348,9 @@ _SET: Final[dict[str, Method]] = {
     "discard": _discard,
     "intersection": _combining("intersection", "&", many=True),
     "intersection_update": _combining_in_place("intersection_update", "&"),
-    "isdisjoint": _judging("isdisjoint", lambda a, b: not set(a) & set(b)),
-    "issubset": _judging("issubset", lambda a, b: set(a) <= set(b)),
-    "issuperset": _judging("issuperset", lambda a, b: set(a) >= set(b)),
+    "isdisjoint": _judging("isdisjoint", lambda a, b: a.isdisjoint(b)),
+    "issubset": _judging("issubset", lambda a, b: a <= b),
+    "issuperset": _judging("issuperset", lambda a, b: a >= b),
     "pop": _set_pop,
     "remove": _set_remove,
     "symmetric_difference": _combining("symmetric_difference", "^", many=False),

@@ -20,13 +20,15 @@ TextMethod = Callable[["Thread", str, list[object], dict[str, object]], object]
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Characters that a search passes in a microsecond where it keeps finding beginnings.
 _SEARCHED_A_STEP = 200
-# White space as Unicode defines it; Python also counts the separators U+001C to U+001F.
 _NOT_TITLE = "\u01c4\u01c7\u01ca\u01f1"
+# White space as Unicode defines it; Python also counts the separators U+001C to U+001F.
 _SPACE = " \t\n\r\v\f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _BREAK = re.compile(f"[{_SPACE}]+")
 _SLOW_CHARACTERS_A_STEP = 8
 _COMPARED_A_STEP = 2**13
 _CHANGED_A_STEP = 40
+# Characters to be cut off among which one is found as soon as one is changed.
+_CUT_AT_ONCE = 512
 _JOINED_A_STEP = 8
 
 
@@ -115,7 +117,7 @@ def _stripping(name: str) -> TextMethod:
         (chars,) = takes.bind(args, kwargs)
         cut = _SPACE if chars is MISSING or chars is None or chars == "" else wants_text(name, "chars", chars)
         thread.budget.allocate(len(text))
-        thread.budget.step(len(text) // _CHANGED_A_STEP)
+        thread.budget.step(len(text) * (1 + len(cut) // _CUT_AT_ONCE) // _CHANGED_A_STEP)
         if name == "lstrip":
             return text.lstrip(cut)
         return text.rstrip(cut) if name == "rstrip" else text.strip(cut)
