@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.ir.openness import Off
 from compiler.ir.paths import read
 from compiler.ir.subject import Subject
 
@@ -37,9 +38,12 @@ def _path(name: str, index: int) -> str:
 
 
 def _holds(value: object, wanted: object) -> bool:
-    """A list stands for any of its elements, `>1` for any larger number."""
+    """A list stands for any of its elements, `>1` for any larger number; `given` and `unset` say what they say."""
+    is_unset = value is None or isinstance(value, Off)
     if isinstance(wanted, (list, tuple)):
-        return value in wanted
+        return any(_holds(value, one) for one in wanted)
+    if wanted in ("given", "unset"):
+        return is_unset is (wanted == "unset")
     if isinstance(wanted, str) and wanted.startswith(">"):
         return isinstance(value, int) and value > int(wanted[1:])
     return value == wanted
