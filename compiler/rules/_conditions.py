@@ -33,6 +33,13 @@ def value_at(subject: Subject, path: str) -> object:
         return None
 
 
+def said(value: object) -> str:
+    """Return what a message says behind a setting of a condition."""
+    if value is None or isinstance(value, Off):
+        return "not set"
+    return f"= {str(value).lower() if isinstance(value, bool) else value}"
+
+
 def _path(name: str, index: int) -> str:
     return f"stages.{index}.{name}" if name.partition(".")[0] in _OF_STAGES else name
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-_VERSION = re.compile(r"(\d+(?:\.\d+)*)(?:\.?(rc|dev|post)(\d+))?.*")
-_BOUND = re.compile(r"(>=|<=|==|>|<)\s*(\S+)")
+# Compiled when the first version is read: most plans name none.
+_VERSION = r"(\d+(?:\.\d+)*)(?:\.?(rc|dev|post)(\d+))?.*"
+_BOUND = r"(>=|<=|==|>|<)\s*(\S+)"
 # What is made before a release sorts before it, what is mended after it behind.
 _RANKS = {"dev": -2, "rc": -1, "": 0, "post": 1}
 
 
 def version_key(text: str) -> tuple[tuple[int, ...], int, int]:
     """Return what orders versions.  Raises: ValueError for a text that begins with no number."""
-    found = _VERSION.fullmatch(text)
+    found = re.fullmatch(_VERSION, text)
     if found is None:
         raise ValueError(f"{text} is no version")
     numbers = [int(part) for part in found[1].split(".")]
@@ -27,7 +28,7 @@ def is_within(version: str, bounds: str) -> bool:
 
 
 def _keeps(version: str, bound: str) -> bool:
-    found = _BOUND.fullmatch(bound)
+    found = re.fullmatch(_BOUND, bound)
     if found is None:
         raise ValueError(f"{bound} is no bound")
     mine, other = version_key(version), version_key(found[2])

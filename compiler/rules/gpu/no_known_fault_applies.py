@@ -15,9 +15,8 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.catalogue import Advisory
-from compiler.ir.openness import Off
-from compiler.ir.subject import Subject, toml_literal
-from compiler.rules._conditions import Condition, places_where, value_at
+from compiler.ir.subject import Subject
+from compiler.rules._conditions import Condition, places_where, said, value_at
 from compiler.rules._versions import is_within, version_key
 
 CODE = "RLC0540"
@@ -48,7 +47,7 @@ def _is_version(text: str) -> bool:
 def _diagnostic(subject: Subject, advisory: Advisory, version: str, paths: tuple[str, ...]) -> Diagnostic:
     """An error only where it fails every time, in a version that is known to be the one."""
     is_certain = advisory.verdict == "fails" and bool(version or not advisory.versions)
-    together = ", ".join(f"{subject.shown(path)} {_said(value_at(subject, path))}" for path in paths[1:])
+    together = ", ".join(f"{subject.shown(path)} {said(value_at(subject, path))}" for path in paths[1:])
     which = f"{advisory.engine} {version or advisory.versions}".strip()
     version_path = f"{paths[0].removesuffix('.name')}.version"
     return Diagnostic(
@@ -64,9 +63,3 @@ def _diagnostic(subject: Subject, advisory: Advisory, version: str, paths: tuple
         severity="error" if is_certain else "warning",
         paths=(*paths, version_path),
     )
-
-
-def _said(value: object) -> str:
-    if value is None or isinstance(value, Off):
-        return "not set"
-    return f"= {toml_literal(value) if isinstance(value, bool) else value}"
