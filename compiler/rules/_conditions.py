@@ -17,10 +17,11 @@ def places_where(subject: Subject, when: Condition) -> Iterator[tuple[str, ...]]
     """Yield the paths of a condition for every stage in which it holds, once where stages read the same."""
     seen: set[tuple[str, ...]] = set()
     for index in range(len(subject.experiment.stages)):
+        if not all(_holds(value_at(subject, _path(name, index)), wanted) for name, wanted in when):
+            continue
         paths = tuple(_path(name, index) for name, _ in when)
         shown = tuple(subject.shown(path) for path in paths)
-        wanted = (value for _, value in when)
-        if shown not in seen and all(map(_holds, (value_at(subject, path) for path in paths), wanted)):
+        if shown not in seen:
             seen.add(shown)
             yield paths
 
