@@ -5,7 +5,7 @@ Why it matters: a combination that no engine supports fails late, or is silently
 for the user to know of.  Each row of the table cites where it is from.
 Example: `train.engine.name = "fsdp2"` with `parallel.pp = 2`.
 Fix: the message names the settings; an unproven combination is a warning, which `allow` may drop with a reason.
-Source: PAR-04, ENV-02; targets/<name>/target.toml.
+Source: PAR-04, ENV-02; targets/gpu/base.toml, targets/<name>/target.toml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.catalogue import Limit
 from compiler.ir.subject import Subject
-from compiler.rules._conditions import places_where, value_at
+from compiler.rules._conditions import places_where, said, value_at
 
 CODE = "RLC0512"
 ID = "PAR-04"
@@ -30,7 +30,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(subject: Subject, limit: Limit, paths: tuple[str, ...]) -> Diagnostic:
-    together = " with ".join(f"{subject.shown(path)} = {value_at(subject, path)}" for path in paths)
+    together = " with ".join(f"{subject.shown(path)} {said(value_at(subject, path))}" for path in paths)
     verdict = {"forbidden": "does not work", "ignored": "is silently not done", "unproven": "is unproven"}[
         limit.verdict
     ]

@@ -38,5 +38,7 @@ def rules(
 
 
 def _severity(page: Page) -> str:
-    """What its page says first; a rule that only sometimes warns is one that raises errors."""
-    return "warning" if "## What\n\nA warning" in page.text else "error"
+    """What its page says; that of a rule which raises either speaks of both."""
+    if "## What\n\nA warning" in page.text:
+        return "warning"
+    return "either" if page.rule and " warning" in page.text.partition("## Source")[0].replace("\n", " ") else "error"
