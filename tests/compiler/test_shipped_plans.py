@@ -43,13 +43,14 @@ def test_every_experiment_of_a_file_compiles_without_a_word_and_names_its_own_da
 
 
 def test_the_experiments_cover_kinds_of_training_targets_and_networks() -> None:
-    """Imitation and policies, both vendors, one machine and several, shared and separate GPUs, dense and experts."""
+    """Imitation and policies, both vendors, one machine and several, GPUs shared or not, dense and experts."""
     plans = [found.plan for path in EXPERIMENTS for _, found in compile_all(path, CATALOGUE)]
     experiments = [plan.experiment for plan in plans if plan is not None]
     assert len(experiments) == len(plans)
     assert {e.cluster.target for e in experiments} == {"cpu", "cuda", "rocm"}
     assert {e.cluster.nodes > 1 for e in experiments} == {True, False}
     assert {e.placement.mode for e in experiments} == {"colocate", "split"}
+    assert {stage.schedule.mode for e in experiments for stage in e.stages} == {"async", "sync"}
     assert {isinstance(e.model.moe, Off) for e in experiments} == {True, False}
     assert {isinstance(stage.rollout, Rollout) for e in experiments for stage in e.stages} == {True, False}
     assert {e.model.family for e in experiments} >= {"glm4", "glm4_moe", "llama", "qwen2", "qwen3", "qwen3_moe"}
