@@ -15,8 +15,12 @@ from compiler.ir.subject import Subject
 from compiler.rules.catalogue import Rule, load_rules
 
 
-def without_allowed(subject: Subject, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield what is left to say, and what is wrong with the allowances: RLC0330, and RLC0331 for idle ones."""
+def without_allowed(subject: Subject, found: Iterable[Diagnostic], *, is_shrunk: bool = False) -> Iterator[Diagnostic]:
+    """Yield what is left to say, and what is wrong with the allowances: RLC0330, and RLC0331 for idle ones.
+
+    Args:
+        is_shrunk: whether it is the small experiment of `--shrink`, where an allowance of the large one may be idle.
+    """
     allowances = subject.experiment.allow
     if not allowances:
         yield from found
@@ -36,7 +40,7 @@ def without_allowed(subject: Subject, found: Iterable[Diagnostic]) -> Iterator[D
         fault = _fault(subject, at, allowance)
         if fault is not None:
             yield fault
-        elif at not in waived:
+        elif at not in waived and not is_shrunk:
             yield _idle(subject, at, allowance)
 
 

@@ -137,7 +137,7 @@ def _compile(
         subject, spoilt = constrained.resolved(reporter)
         broken |= spoilt
     judged = subject._replace(unread=()) if may_ignore else subject
-    said = without_allowed(judged, check_rules(judged))
+    said = without_allowed(judged, check_rules(judged), is_shrunk=may_ignore)
     if constrained is not None:
         said = constrained.with_faults(subject, said, is_shrunk=may_ignore)
     for diagnostic in _independent(said, broken):
