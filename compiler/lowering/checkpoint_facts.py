@@ -17,6 +17,7 @@ from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import RECIPE, Entry, Leaf, Node, Table
 from compiler.ir.openness import OFF
 from compiler.ir.record import MISSING
+from compiler.ir.subject import toml_literal
 from compiler.lowering.checkpoint_said import Fact, Said
 from compiler.lowering.model_library import field_of, is_library, library_model, meaning
 from compiler.lowering.reader import Reader
@@ -157,7 +158,7 @@ class _Comparing:
             self.reader.report(f"model.{path}", Diagnostic("RLC0232", message, labels, helps))
             return
         labels = (place, Label(written.span, "contradicts it", True))
-        helps = (Help(f"delete model.{path}: it is read from config.json"),)
+        helps = (Help(f"delete model.{path}: it is read from config.json", unsets=(f"model.{path}",)),)
         message = f"model.{path} is {value} in the checkpoint"
         self.reader.report(f"model.{path}", Diagnostic("RLC0213", message, labels, helps))
 
@@ -186,7 +187,9 @@ def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Con
     try:
         if not directory.is_dir():
             near = nearest_names(directory.name, _folders(directory.parent))
-            helps = tuple(Help(f"did you mean {posixpath.join(posixpath.dirname(str(leaf.value)), n)}?") for n in near)
+            names = [posixpath.join(posixpath.dirname(str(leaf.value)), n) for n in near]
+            sets = tuple(("model.hf", toml_literal(name)) for name in names) if len(names) == 1 else ()
+            helps = tuple(Help(f'did you mean "{name}"?', sets) for name in names)
             return _report(reader, f"there is no model directory {leaf.value}", (named,), helps)
         path = directory / "config.json"
         if not path.is_file():
@@ -204,7 +207,9 @@ def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Con
         said = json.loads(text)
     except json.JSONDecodeError as fault:
         at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
-        return _report(reader, f"{name} is not JSON", (named, Label(at, fault.msg.lower(), True)))
+        return _report(
+            reader, f"{name} is not JSON", (named, Label(at, fault.msg.lower().replace("expecting", "expected"), True))
+        )
     except (ValueError, RecursionError):
         at = Span(source, 0, min(1, len(text)))
         return _report(reader, f"{name} is not JSON", (named, Label(at, "too deep, or a number too long", True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -224,7 +224,8 @@ def _consume_all(reader: Reader, entry: Entry) -> None:
 
 def _report_twice(reader: Reader, first: Entry, second: Entry, index: int, name: str) -> None:
     labels = (Label(first.node.span, "the first"), Label(second.node.span, "the same name again", True))
-    reader.report(f"stages.{index}.name", Diagnostic("RLC0211", f"two stages are called {name}", labels))
+    helps = (Help(f'give it a name of its own, such as "{name}_{index + 1}"'),)
+    reader.report(f"stages.{index}.name", Diagnostic("RLC0211", f"two stages are called {name}", labels, helps))
 
 
 def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reader) -> AlgorithmEntry | None:
@@ -232,8 +233,11 @@ def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reade
     known = ", ".join(catalogue.algorithms)
     algo = table.whole.get("algo")
     if algo is not None and not isinstance(algo, Table):
-        label = Label(algo.span, "no table", True)
+        label = Label(algo.span, "this is no table", True)
         helps = (Help(f"write [algo] name = one of {known}"),)
+        if isinstance(algo, Leaf) and algo.value in catalogue.algorithms:
+            literal = f"{{ name = {toml_literal(algo.value)} }}"
+            helps = (Help(f"write {literal}", ((reader.shown(f"{path}.algo", algo.span), literal),)),)
         reader.report(f"{path}.algo.name", Diagnostic("RLC0203", "algo takes a table", (label,), helps))
         return None
     if node is None:
@@ -248,11 +252,17 @@ def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reade
         return catalogue.load_algorithm(node.value)
     wanted = node.value if isinstance(node, Leaf) else ""
     near = nearest_names(str(wanted), catalogue.algorithms)
-    helps = tuple(Help(f'did you mean "{n}"?') for n in near) or (Help(f"there are: {known}"),)
-    label = Label(node.span, "not an algorithm of stdlib/algorithms", True)
     shown = reader.shown(f"{path}.algo.name", node.span)
+    helps = tuple(_meant(n, shown, near) for n in near) or (Help(f"there are: {known}"),)
+    label = Label(node.span, "no algorithm has this name", True)
     reader.report(f"{path}.algo.name", Diagnostic("RLC0206", f"{shown} names no algorithm", (label,), helps))
     return None
+
+
+def _meant(name: str, path: str, near: Sequence[str]) -> Help:
+    """A name that was probably meant; a tool may write it if there is no other."""
+    literal = toml_literal(name)
+    return Help(f"did you mean {literal}?", ((path, literal),) if len(near) == 1 else ())
 
 
 def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
@@ -262,7 +272,7 @@ def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     elif not isinstance(node, Leaf) or not isinstance(node.value, str) or node.value not in catalogue.targets:
         wanted = str(node.value) if isinstance(node, Leaf) else ""
         near = nearest_names(wanted, catalogue.targets)
-        label = Label(node.span, "not a folder of targets/", True)
+        label = Label(node.span, "no target has this name", True)
         helps = tuple(_naming_target(n, catalogue, is_meant=bool(near)) for n in near or catalogue.targets)
         reader.report("cluster.target", Diagnostic("RLC0206", "cluster.target names no target", (label,), helps))
 

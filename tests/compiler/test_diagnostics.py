@@ -116,7 +116,7 @@ def _fixes() -> Iterator[object]:
     for case in CASES:
         for nth, found in enumerate(diagnostics_of(case)):
             for way in found.help:
-                if way.sets:
+                if way.sets and not way.unsets:  # --set cannot unset
                     label = f"{case.name}-{nth}-{','.join(f'{path}={value}' for path, value in way.sets)}"
                     yield pytest.param(case, found, way, id=label)
 

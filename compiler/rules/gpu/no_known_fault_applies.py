@@ -45,7 +45,10 @@ def _diagnostic(subject: Subject, advisory: Advisory, version: str, paths: tuple
     return Diagnostic(
         CODE,
         f"{which} with {together}: {advisory.why}",
-        subject.labels(*((path, "together with this") for path in reversed(paths[1:])), (paths[0], advisory.source)),
+        subject.labels(
+            *((path, "together with this") for path in reversed(paths[1:])),
+            (paths[0], f"reported in {advisory.source}"),
+        ),
         rule=ID,
         severity="error" if is_certain else "warning",
         paths=paths,
