@@ -18,7 +18,7 @@ def hardware(
     name: str | None = typer.Argument(None, help="A GPU, such as H100-80-SXM: prints all that is known of it."),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the GPUs that cluster.gpus_per_node takes, or print the figures of one and where they come from."""
+    """List the GPUs that cluster.gpus_per_node takes.  With a name: its figures, and where they come from."""
     from compiler.ir.canonical import dump
     from rlc.catalogue import load_hardware
     from rlc.cli.table import aligned

@@ -115,8 +115,10 @@ def test_a_value_of_a_recipe_is_set_in_the_file() -> None:
 def test_diff_shows_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = GOOD.replace("global_batch = 32", "global_batch = 0")
     Path("spec.toml").write_text(before)
-    assert main(["check", "--diff", "spec.toml"]) == 0
-    assert "-global_batch = 0  # 4 x 8\n+global_batch = 1  # 4 x 8\n" in capsys.readouterr().err
+    assert main(["check", "--diff", "spec.toml"]) == 1
+    told = capsys.readouterr()
+    assert "-global_batch = 0  # 4 x 8\n+global_batch = 1  # 4 x 8\n" in told.err
+    assert told.out == "1 spec checked: no errors, 1 would be mended\n"
     assert Path("spec.toml").read_text() == before
 
 
