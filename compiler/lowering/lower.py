@@ -17,7 +17,7 @@ from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
-from compiler.ir.machine import GpuPlacement, Parallel, Placement
+from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
@@ -32,8 +32,8 @@ from compiler.lowering.engine_options import EngineOptions
 from compiler.lowering.model_library import check_overrides
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
-from compiler.lowering.reader import Reader, key_id, origin_of
-from compiler.lowering.unread import find_unread
+from compiler.lowering.reader import Reader, has_misspelt, key_id, origin_of
+from compiler.lowering.unread import find_unread, misspelt_fields
 from compiler.lowering.until import read_until
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
             _consume_all(reader, loser)
     has_list = "stages" in root.entries
     found = find_unread(root, [t.own for t in tables if t.own is not None], reader, catalogue)
+    reader.broken |= misspelt_fields(found, origins) if found else set()
     # Without its algorithm nobody knows what a stage would have read.
     unread = tuple(
         key
@@ -279,8 +280,9 @@ def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
 
 def _no_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     cluster = root.get("cluster")
-    if cluster is not None and not isinstance(cluster, Table):
-        reader.broken.add("cluster.target")  # what stands there instead is said when the table is read
+    is_said = cluster is not None and not isinstance(cluster, Table)  # what stands there instead, as the table is read
+    if is_said or (isinstance(cluster, Table) and has_misspelt(cluster, "target", Cluster.fields())):
+        reader.broken.add("cluster.target")
         return
     span = root.span if cluster is None else cluster.span
     helps = tuple(_naming_target(n, catalogue, is_meant=False) for n in catalogue.targets)

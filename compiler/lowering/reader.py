@@ -7,10 +7,11 @@ checked; statements of rules about such fields are dropped (`broken`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import OVERRIDE, RECIPE, SHRUNK, Entry, Leaf, List, Node, Table
@@ -178,7 +179,9 @@ class Reader:
             return field.default
         if field.kind.may_be_auto:
             return AUTO
-        if path not in self.broken:
+        if has_misspelt(table, field.name, field.owner.fields()):
+            self.broken.add(path)  # what is said of that key is enough
+        elif path not in self.broken:
             self.report(path, missing(field, table, self.shown(path, table.span)))
         return stand_in(field)
 
@@ -317,6 +320,13 @@ def losers(node: Node) -> tuple[Origin, ...]:
         return ()
     return tuple(
         Origin(origin_kind(lost), span=lost.span, shadowed=losers(lost), calls=lost.calls) for lost in node.shadowed
+    )
+
+
+def has_misspelt(table: Table, name: str, names: Collection[str]) -> bool:
+    """Whether a table has a key that is none of its names, and probably means this one."""
+    return name not in table.entries and any(
+        key not in names and nearest_names(key, names, most=1) == [name] for key in table.entries
     )
 
 

@@ -50,9 +50,7 @@ def _page(name: str, output: Output) -> int:
     if pages:
         output.result("\n".join(page.text for page in pages))
         return 0
-    helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (
-        Help("docs/reference/diagnostics.md lists all codes"),
-    )
+    helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (Help("rlc rules lists all codes"),)
     return output.diagnostics([Diagnostic("RLC0019", f"there is no code or rule {name}", help=helps)])
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rlc.cli.completion import complete_gpu
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 def hardware(
     context: typer.Context,
-    name: str | None = typer.Argument(None, help="A GPU, such as H100-80-SXM: prints all that is known of it."),
+    name: str | None = typer.Argument(
+        None, autocompletion=complete_gpu, help="A GPU, such as H100-80-SXM: prints all that is known of it."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
     """List the GPUs that cluster.gpus_per_node takes.  With a name: its figures, and where they come from."""
