@@ -59,7 +59,9 @@ def _fault(subject: Subject, at: int, allowance: Allowance) -> Diagnostic | None
     path = f"allow.{at}"
     if allowance.rule not in known:
         near = nearest_names(allowance.rule, known)
-        helps = tuple(Help(f'did you mean "{name}"?') for name in near) or (Help("rlc rules lists them"),)
+        meant = f'"{near[0]}"' if len(near) == 1 else ""
+        helps = tuple(Help(f'did you mean "{name}"?', replaced=meant) for name in near)
+        helps = helps or (Help("rlc rules lists them"),)
         labels = subject.labels((f"{path}.rule", "no rule has this code or id"))
         return Diagnostic("RLC0330", f"there is no rule {allowance.rule}", labels, helps, paths=(f"{path}.rule",))
     if not allowance.why.strip():

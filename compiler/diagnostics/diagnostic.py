@@ -23,14 +23,17 @@ class Label(NamedTuple):
 class Help(NamedTuple):
     """One way out, with what a tool needs to apply it.
 
-    `sets` holds the fields it would write, as (path, TOML literal).  `renamed` is the name that takes the place of the
-    key under the primary label; `removes` says that this key goes, with its value.
+    `sets` holds the fields it would write, as (path, TOML literal), `unsets` the paths of those that are written no
+    longer.  `renamed` is the name that takes the place of the key under the primary label; `removes` says that this
+    key goes, with its value; `replaced` is the text that takes the place of all that this label marks.
     """
 
     text: str
     sets: tuple[tuple[str, str], ...] = ()
     renamed: str = ""
     removes: bool = False
+    unsets: tuple[str, ...] = ()
+    replaced: str = ""
 
 
 class Diagnostic(NamedTuple):

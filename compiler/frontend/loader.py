@@ -210,7 +210,7 @@ class _Loading:
             stdlib = self.session.stdlib
             return find_label(item.value, item.span, kind="recipes", stdlib=stdlib, reporter=self.reporter)
         if not item.value.endswith((".toml", ".star")):
-            self.malformed_use(item)
+            self.malformed_use(item, is_element=True)
             return None
         named_in = self.session.places.get(item.span.file, named_in)
         return find_file(item.value, item.span, named_in=named_in, reporter=self.reporter)
@@ -281,22 +281,23 @@ class _Loading:
         message = f"`use` leads to more than {MAX_FILES} files, or more than {MAX_USE_DEPTH} levels deep"
         self.reporter.add(Diagnostic("RLC0016", message, labels))
 
-    def malformed_use(self, node: Node) -> None:
+    def malformed_use(self, node: Node, *, is_element: bool = False) -> None:
         self.has_failed = True
-        text, example = "", '["//recipes:NAME", "base.toml"]'
+        text, example, meant = "", '["//recipes:NAME", "base.toml"]', ""
         if isinstance(node, Leaf) and isinstance(node.value, str):
             text = node.value.removeprefix("//recipes:")
         recipes = self.session.stdlib / "recipes"
         if text.isidentifier() and any(os.path.isfile(recipes / f"{text}{end}") for end in (".toml", ".star")):
-            example = f'["//recipes:{text}"]'
+            example = meant = f'["//recipes:{text}"]'
         elif text.endswith((".toml", ".star")) and text.isprintable():
-            example = f'["{text}"]'
+            example = meant = f'["{text}"]'
         what = "expected a label //recipes:NAME, or a path that ends in .toml or .star"
-        advice = Help(f"write use = {example}")
-        diagnostic = Diagnostic(
-            "RLC0015", "`use` is a list of labels and paths", (Label(node.span, what, True),), (advice,)
-        )
-        self.reporter.add(diagnostic)
+        advice = Help(f"write use = {example}", replaced=meant)
+        message = "`use` is a list of labels and paths"
+        if is_element and text:
+            message = f"`{text}` is neither a label nor the path of a file"
+            advice = Help(f"write {example[1:-1]}", replaced=meant[1:-1])
+        self.reporter.add(Diagnostic("RLC0015", message, (Label(node.span, what, True),), (advice,)))
 
 
 def _key(target: _Target) -> _Key:

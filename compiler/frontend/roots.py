@@ -128,6 +128,8 @@ def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter:
         if text.endswith(".star") and text.isprintable():
             return find_file(text, at, named_in=named_in, reporter=reporter)
         way = Help(f'write load("{text}.star", ...)') if text.isidentifier() else Help('write load("base.star", ...)')
+        if text.endswith(".toml"):
+            way = Help(f'a TOML file is used, not loaded: use = ["{text}"]')
         _not_loadable(text, at, way, reporter)
         return None
     import re
@@ -177,7 +179,7 @@ def find_file(text: str, at: Span, *, named_in: Place, reporter: Reporter) -> Pl
     if os.path.isabs(text) or not path.is_relative_to(named_in.root):
         why, way_out = "leads out of it", f"an empty {MARKER} in a folder above makes that folder the root"
         if os.path.isabs(text):
-            why, way_out = "an absolute path", "write the path relative to the file that names it"
+            why, way_out = "an absolute path", "write it relative to the file that names it"
         message = f"`{text}` leaves the root of the experiment"
         reporter.add(Diagnostic("RLC0011", message, (Label(at, why, is_primary=True),), (Help(way_out),)))
         return None
@@ -225,7 +227,8 @@ def _label_advice(name: str, kind: str, stdlib: Path, *, suffix: str = "") -> tu
     names = _names(kind, stdlib, has_files_only=bool(suffix))
     near = nearest_names(name, names) or (names if len(names) <= 3 else [])
     if near:
-        return tuple(Help(f'write "//{kind}:{n}{suffix}"') for n in near)
+        meant = [f'"//{kind}:{n}{suffix}"' for n in near]
+        return tuple(Help(f"write {text}", replaced=text if len(meant) == 1 else "") for text in meant)
     if len(names) > _MOST_NAMES:
         return (Help(f"there are {len(names)} {kind}, such as {', '.join(names[:3])}: rlc {kind} lists them"),)
     return (Help(f"the {kind} are " + ", ".join(names)),) if names else ()

@@ -14,6 +14,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
 from compiler.ir.rollout import CustomCode
+from compiler.ir.subject import toml_literal
 from compiler.lowering.code_reference import Code, Fault, Parameter
 from compiler.lowering.reader import Reader
 
@@ -61,7 +62,7 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         if isinstance(found, CustomCode):
             code = found
             name = posixpath.normpath(posixpath.join(root.name, code.path))
-            found = parameter_of(Code(root.path / code.path, name), code.function)
+            found = parameter_of(Code(root.path / code.path, name), reward.name)
         if isinstance(found, Parameter):
             defined = found.function
         level = found.name if isinstance(found, Parameter) else found
@@ -69,10 +70,9 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         level = standard_level(catalogue.stdlib / "rewards" / f"{reward.name}.py")
     else:
         near = nearest_names(reward.name, catalogue.rewards)
-        helps = tuple(f'did you mean "{n}"?' for n in near) or (
-            f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function",
-        )
-        _report(reader, path, "RLC0206", Fault("reward.name names no reward", helps))
+        known = f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function"
+        fault = Fault("reward.name names no reward", () if near else (known,), meant=tuple(near))
+        _report(reader, path, "RLC0206", fault, "no reward has this name")
         return stage
     if isinstance(level, Fault):
         _report(reader, path, "RLC0209", level)
@@ -86,11 +86,15 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
     return stage.replacing(reward=reward.replacing(level=level, code=code))
 
 
-def _report(reader: Reader, path: str, code: str, fault: Fault) -> None:
+def _report(reader: Reader, path: str, code: str, fault: Fault, said: str = "named here") -> None:
     origin = reader.origins.get(f"{path}.reward.name")
-    named = (Label(origin.span, "named here", fault.place is None),) if origin and origin.span else ()
+    named = (Label(origin.span, said, fault.place is None),) if origin and origin.span else ()
     labels = (*named, fault.place) if fault.place else named
     helps = tuple(Help(text) for text in fault.help)
+    if origin and origin.span:
+        shown = reader.shown(f"{path}.reward.name", origin.span)
+        sets = tuple(((shown, toml_literal(name)),) if len(fault.meant) == 1 else () for name in fault.meant)
+        helps += tuple(Help(f'did you mean "{n}"?', way) for n, way in zip(fault.meant, sets, strict=True))
     reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
     reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
 

@@ -242,8 +242,9 @@ class _Comparing:
             return
         labels = (place, Label(written.span, text, True))
         is_read = self.named_by == "model.hf"
+        unset = f"model.{path}"
         why = "it is read from config.json" if is_read else "or name the directory by model.hf, which gives the facts"
-        helps = (Help(f"delete model.{path}: {why}" if is_read else f"write {value}, {why}"),)
+        helps = (Help(f"delete {unset}: {why}", unsets=(unset,)) if is_read else Help(f"write {value}, {why}"),)
         message = f"model.{path} is {value} in the checkpoint"
         self.reader.report(f"model.{path}", Diagnostic("RLC0213", message, labels, helps))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import Leaf
+from compiler.ir.subject import toml_literal
 from compiler.lowering.reader import Reader
 
 _LARGEST_CONFIG = 1 << 20
@@ -43,7 +44,9 @@ def read_config(directory: Path, name: str, leaf: Leaf, reader: Reader, named_by
     try:
         if not directory.is_dir():
             near = nearest_names(directory.name, _folders(directory.parent))
-            helps = tuple(Help(f"did you mean {posixpath.join(posixpath.dirname(str(leaf.value)), n)}?") for n in near)
+            names = [posixpath.join(posixpath.dirname(str(leaf.value)), n) for n in near]
+            sets = tuple((named_by, toml_literal(name)) for name in names) if len(names) == 1 else ()
+            helps = tuple(Help(f'did you mean "{name}"?', sets) for name in names)
             return report_unreadable(reader, named_by, f"there is no model directory {leaf.value}", (named,), helps)
         path = directory / "config.json"
         if not path.is_file():
@@ -61,7 +64,8 @@ def read_config(directory: Path, name: str, leaf: Leaf, reader: Reader, named_by
         said = json.loads(text)
     except json.JSONDecodeError as fault:
         at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
-        return report_unreadable(reader, named_by, f"{name} is not JSON", (named, Label(at, fault.msg.lower(), True)))
+        why = fault.msg.lower().replace("expecting", "expected")
+        return report_unreadable(reader, named_by, f"{name} is not JSON", (named, Label(at, why, True)))
     except (ValueError, RecursionError):
         at = Span(source, 0, min(1, len(text)))
         return report_unreadable(

@@ -9,11 +9,12 @@ from compiler.diagnostics.span import Span
 
 
 class Fault(NamedTuple):
-    """Why a reference leads nowhere, and ways out."""
+    """Why a reference leads nowhere, and ways out; `meant` are references that it may have been meant as."""
 
     message: str
     help: tuple[str, ...] = ()
     place: Label | None = None
+    meant: tuple[str, ...] = ()
 
 
 class Parameter(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
@@ -148,7 +148,7 @@ def _without_reason(change: _Change, name: Leaf) -> Diagnostic:
     what = f"[model.{change.path}]" if isinstance(change.written, Table) else f"model.{change.path}"
     row = f'{{ fact = {toml_literal(change.path)}, why = "..." }}'
     helps = (
-        Help(f"delete {what}: the library knows it"),
+        Help(f"delete {what}: the library knows it", unsets=(f"model.{change.path}",)),
         Help(f"or say why: model.overrides = [{row}]"),
     )
     return Diagnostic("RLC0230", f"model.{change.path} is another one than that of {name.value}", labels, helps)
@@ -164,7 +164,9 @@ def _without_change(path: str, at: Span, model: Table, changed: list[str]) -> Di
     labels = [Label(at, text, True)]
     if is_fact and known is not None and is_library(known):
         labels.insert(0, Label(known.span, "the only place that says it"))
-    helps = (*(Help(f'did you mean "{name}"?') for name in near if name != path), Help("or delete the reason"))
+    meant = [name for name in near if name != path]
+    ways = [Help(f'did you mean "{n}"?', replaced=f'"{n}"' if len(meant) == 1 else "") for n in meant]
+    helps = alternatives(*ways, Help("delete the reason"))
     return Diagnostic(
         "RLC0231", f"model.overrides gives a reason for {path}, which nothing changes", tuple(labels), helps
     )

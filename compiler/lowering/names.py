@@ -36,7 +36,8 @@ def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
             if first != origin.span and origin.span not in reported:
                 reported.add(origin.span)
                 labels = (Label(first, "the first"), Label(origin.span, "the same name again", True))
-                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels))
+                helps = (Help(f'give it a name of its own, such as "{measured.name}_{i + 1}"'),)
+                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels, helps))
 
 
 def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:

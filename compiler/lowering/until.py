@@ -20,7 +20,7 @@ def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Unt
     found = _parts(node.value) if isinstance(node, Leaf) and isinstance(node.value, str) else None
     if found is None:
         helps = (Help('write until = "eval.heldout.accuracy >= 0.33"'),)
-        label = Label(node.span, "a metric, a comparison and a number", True)
+        label = Label(node.span, "expected a metric, a comparison and a number", True)
         reader.pass_over(node)
         reader.report(path, Diagnostic("RLC0208", "this bound cannot be read", (label,), helps))
         return OFF
@@ -28,7 +28,8 @@ def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Unt
     known = _metrics(stage)
     if metric not in known:
         near = nearest_names(metric, known) or list(known)[:3]
-        helps = tuple(Help(f"did you mean {name}?") for name in near) or (
+        meant = f'"{near[0]} {op} {threshold}"' if len(near) == 1 else ""
+        helps = tuple(Help(f"did you mean {name}?", replaced=meant) for name in near) or (
             Help("give the stage an [eval] with [[eval.sets]]: a bound is checked when it is evaluated"),
         )
         label = Label(node.span, "measured by nothing in this stage", True)

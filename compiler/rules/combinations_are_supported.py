@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.catalogue import Limit
-from compiler.ir.subject import Subject
+from compiler.ir.subject import Subject, toml_literal
 from compiler.rules._conditions import places_where, said, value_at
 
 CODE = "RLC0512"
@@ -37,8 +37,26 @@ def _diagnostic(subject: Subject, limit: Limit, paths: tuple[str, ...]) -> Diagn
     return Diagnostic(
         CODE,
         f"{together} {verdict}: {limit.why}",
-        subject.labels(*((path, limit.source) for path in paths)),
+        subject.labels(
+            *((path, f"source: {limit.source}" if path == paths[-1] else "together with this") for path in paths)
+        ),
+        alternatives(*_ways(subject, limit, paths)),
         rule=ID,
         severity="warning" if limit.verdict == "unproven" else "error",
         paths=paths,
     )
+
+
+def _ways(subject: Subject, limit: Limit, paths: tuple[str, ...]) -> Iterator[Help]:
+    """A number that the row no longer names, or else another engine."""
+    numbers: list[tuple[str, object]] = []
+    engines: list[tuple[str, object]] = []
+    target = subject.catalogue.load_target(subject.experiment.cluster.target)
+    known = {"train.engine.name": target.train_engines, "rollout.engine.name": target.rollout_engines}
+    for path, (name, wanted) in zip(paths, limit.when, strict=True):
+        if isinstance(wanted, str) and wanted.startswith(">"):
+            numbers.append((path, int(wanted[1:])))
+        engines += ((path, engine) for engine in known.get(name, ()) if engine != wanted)
+    for path, value in numbers or engines:
+        literal, shown = toml_literal(value), subject.shown(path)
+        yield Help(f"set {shown} = {literal}", ((shown, literal),))

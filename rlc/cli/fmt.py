@@ -26,7 +26,7 @@ def fmt(
     check: bool = typer.Option(False, "--check", help="Write nothing; exit with 1 if a file would change."),
     diff: bool = typer.Option(False, "--diff", help="Write nothing, and print what would change; exits like --check."),
 ) -> int:
-    """Lay specs out: spaces, quotes, line breaks; comments and values stay."""
+    """Lay specs out.  Spaces, quotes and line breaks change; comments and values stay."""
     from compiler.diagnostics.diagnostic import SpecError
     from rlc.catalogue import scan
     from rlc.text_files import rewrite

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rlc.cli.completion import complete_gpu
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def hardware(
     context: typer.Context,
     name: str | None = typer.Argument(
-        None, help="A GPU, such as H100-80-SXM: prints all that is known of it; or how several begin, such as h100."
+        None,
+        autocompletion=complete_gpu,
+        help="A GPU, such as H100-80-SXM: prints all that is known of it; or how several begin, such as h100.",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:

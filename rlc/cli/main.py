@@ -48,6 +48,15 @@ app = typer.Typer(
 )
 
 
+def tell_version(asked: bool) -> None:
+    """Print which rlc this is, for reports, and end."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"rlc {version('rlc')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -55,6 +64,7 @@ def options(
         "auto", help="Colours: auto, always or never; NO_COLOR counts too."
     ),
     ascii_only: bool = typer.Option(False, "--ascii", help="Draw with ASCII characters only."),
+    _: bool = typer.Option(False, "--version", help="Say which rlc this is.", is_eager=True, callback=tell_version),
 ) -> None:
     """Compile reinforcement-learning experiments into plans, and run the plans."""
     context.obj = choose_output(color, ascii_only=ascii_only)

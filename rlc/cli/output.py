@@ -53,8 +53,8 @@ class Output(NamedTuple):
         elif found:
             from compiler.diagnostics.text import render
 
-            for diagnostic in found:
-                self.error(render(diagnostic, color=self.color, ascii_only=self.ascii_only) + "\n")
+            for at, diagnostic in enumerate(found):
+                self.error("\n" * (at > 0) + render(diagnostic, color=self.color, ascii_only=self.ascii_only) + "\n")
         return 1 if any(d.severity == "error" for d in found) else 0
 
 

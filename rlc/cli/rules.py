@@ -16,7 +16,7 @@ def rules(
     context: typer.Context,
     as_json: bool = typer.Option(False, "--json", help="Print the list as JSON."),
 ) -> int:
-    """List all codes: rules with their ids in the catalogue, and other diagnostics; `rlc explain CODE` says more."""
+    """List all codes that a spec may raise.  Rules have ids in the catalogue; `rlc explain CODE` says more."""
     from compiler.explain import all_pages
     from compiler.ir.canonical import dump
     from rlc.cli.table import aligned

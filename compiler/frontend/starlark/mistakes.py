@@ -136,7 +136,7 @@ def _single_equals(place: _Place) -> Diagnostic | None:
     if not any(token[0] in condition for token in place.statement()):
         return None
     label = Label(place.span(), "assigns", is_primary=True)
-    return Diagnostic("RLC0121", "`=` in a condition", (label,), (Help("write == to compare"),))
+    return Diagnostic("RLC0121", "`=` in a condition", (label,), (Help("write == to compare", replaced="=="),))
 
 
 def _no_colon(place: _Place) -> Diagnostic | None:
@@ -237,7 +237,13 @@ def _no_comma(place: _Place) -> Diagnostic | None:
             "RLC0138", message, both, "a number with letters", f'text and quantities stand in quotes: "{both.text}"'
         )
     if before == kind == "STRING":
-        return _one("RLC0138", "syntax error: two strings side by side", both, "not joined", "join them with +")
+        return _one(
+            "RLC0138",
+            "syntax error: two strings side by side",
+            both,
+            "nothing stands between them",
+            "join them with +, or put a comma between them",
+        )
     labels = (
         Label(place.span(-1), "one value"),
         Label(place.span(), "and another", is_primary=True),

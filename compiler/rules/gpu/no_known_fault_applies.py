@@ -56,7 +56,7 @@ def _diagnostic(subject: Subject, advisory: Advisory, version: str, paths: tuple
         subject.labels(
             *((path, "together with this") for path in reversed(paths[1:])),
             (version_path, "this version"),
-            (paths[0], advisory.source),
+            (paths[0], f"reported in {advisory.source}"),
         ),
         () if subject.labels((paths[0], "")) else (Help(f"reported in {advisory.source}"),),
         rule=ID,

@@ -88,6 +88,11 @@ def test_an_expression_in_brackets_is_broken_before_its_weakest_operators() -> N
     assert laid_out(wide) == f"x = (\n    {'a' * 40} + {'b' * 40}\n    or {'c' * 40}\n)\n"
 
 
+def test_a_comment_whose_line_is_broken_loses_its_column() -> None:
+    one = f"f({', '.join(f'argument_{i} = {i}' for i in range(5))},   # of the last\n)\n"
+    assert laid_out(one).splitlines()[5] == "    argument_4 = 4,  # of the last"
+
+
 def test_comments_stay_beside_what_they_are_about() -> None:
     written = "f( # open\n a, # one\n # alone\n b # two\n ,\n # end\n)\ndef g():\n  x # in\n  # deep\n# out\ny\n"
     wanted = (
