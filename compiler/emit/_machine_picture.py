@@ -39,7 +39,7 @@ def machine_picture(plan: Plan) -> list[str]:
     """Return the lines of the picture."""
     experiment = plan.experiment
     roles = experiment.placement.roles
-    nodes = range(max(experiment.cluster.nodes, *(role.node + 1 for role in roles)))
+    nodes = sorted({*range(experiment.cluster.nodes), *(role.node for role in roles)})
     on_a_node: dict[int, list[Role]] = {node: [] for node in nodes}
     for role in roles:
         on_a_node[role.node].append(role)
