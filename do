@@ -19,7 +19,7 @@ usage: ./do VERB [ARGS]
   test  [ARGS]     check, then every test on two cores; ARGS go to pytest
   bench [ARGS]     the benchmarks; ARGS go to `python -m benchmarks`
   docs             write the reference pages from the schema
-  fuzz  [ARGS]     the property tests with many more examples; ARGS go to pytest
+  fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
   help             this page
 
@@ -149,6 +149,6 @@ check) check ;;
 test) test_all "$@" ;;
 bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
-fuzz) run_pytest -m hypothesis --hypothesis-profile=fuzz "$@" ;;
+fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;
 esac
