@@ -21,7 +21,7 @@ usage: ./do VERB [ARGS]
   docs             write the reference pages from the schema
   conformance FOLDER...
                    conformance suites of Starlark, file by file; CONTRIBUTING.md says where they are
-  fuzz  [ARGS]     the property tests with many more examples; ARGS go to pytest
+  fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
   help             this page
 
@@ -152,6 +152,6 @@ test) test_all "$@" ;;
 bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
 conformance) exec "$venv/bin/python" -m checks.conformance "$@" ;;
-fuzz) run_pytest -m hypothesis --hypothesis-profile=fuzz "$@" ;;
+fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;
 esac

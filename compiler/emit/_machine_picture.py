@@ -41,10 +41,13 @@ def machine_picture(plan: Plan) -> list[str]:
     """Return the lines of the picture."""
     experiment = plan.experiment
     roles = experiment.placement.roles
-    nodes = range(max(experiment.cluster.nodes, *(role.node + 1 for role in roles)))
-    seats = {node: _seats([role for role in roles if role.node == node], plan) for node in nodes}
+    nodes = sorted({*range(experiment.cluster.nodes), *(role.node for role in roles)})
+    on_a_node: dict[int, list[Role]] = {node: [] for node in nodes}
+    for role in roles:
+        on_a_node[role.node].append(role)
+    seats = {node: _seats(here, plan) for node, here in on_a_node.items()}
     rests = _rests(plan)
-    cells = [_cells(seat, at) for on_a_node in seats.values() for seat in on_a_node for at in range(len(seat.rows))]
+    cells = [_cells(seat, at) for there in seats.values() for seat in there for at in range(len(seat.rows))]
     widths = [max((text_width(cell[at]) for cell in cells), default=0) for at in range(4)]
     lines: list[str] = []
     for _, alike in groupby(nodes, key=lambda node: (_shape(seats[node]), rests.get(node))):

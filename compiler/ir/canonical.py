@@ -90,9 +90,18 @@ def _decode_value(field: Field, path: str, data: Json, params_of: ParamsOf) -> o
         return OFF
     for atom in field.kind.values:
         fits, value = _decode_atom(atom, path, data, params_of)
-        if fits:
+        if fits and _is_within_bounds(field, value):
             return value
     raise ValueError(f"{path} cannot be {data!r}")
+
+
+def _is_within_bounds(field: Field, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return True
+    return all(
+        {"ge": value >= bound, "gt": value > bound, "le": value <= bound, "lt": value < bound}[op]
+        for op, bound in field.bounds
+    )
 
 
 def _decode_atom(atom: Atom, path: str, data: Json, params_of: ParamsOf) -> tuple[bool, object]:

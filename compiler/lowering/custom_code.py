@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import posixpath
 import re
 import warnings
@@ -36,8 +37,10 @@ def find_function(reference: str, root: Path, *, folder: str) -> CustomCode | Fa
         relative = Path(*where.split(".")).with_suffix(".py")
     else:
         return Fault(f"{where!r} is neither a .py file nor a module", ("write file.py:function or module:function",))
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
+    if "\0" in where:
+        return Fault(f"{where!r} is no path: no file has U+0000 in its name", ("write file.py:function",))
+    path = Path(os.path.realpath(root / relative))
+    if not path.is_relative_to(os.path.realpath(root)):
         return Fault(f"{where} leaves the experiment's root", ("move the file below the root",))
     try:
         if path.stat().st_size > _LARGEST:

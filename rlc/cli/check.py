@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -77,7 +78,7 @@ def check(
     found: list[Diagnostic] = []
     changed: list[Path] = []
     num_checked = num_wrong = 0
-    for file, is_named in [(file, not spec.is_dir()) for spec in specs for file in _specs_of(spec)]:
+    for file, is_named in [(file, not os.path.isdir(spec)) for spec in specs for file in _specs_of(spec)]:
         for compiled in _compiled(file, asked, output, changed):
             if not is_named and [d.code for d in compiled.diagnostics] == [_NO_EXPERIMENT]:
                 continue
@@ -138,7 +139,7 @@ def _print(found: Sequence[Diagnostic], shape: Shape, output: Output) -> int:
 
 
 def _specs_of(spec: Path) -> list[Path]:
-    if not spec.is_dir():
+    if not os.path.isdir(spec):
         return [spec]
     # A folder without specs is named as it is, so that its diagnostic says so.
     found = [p for suffix in ("toml", "star") for p in spec.rglob(f"*.{suffix}") if p.name != "rlc.toml"]

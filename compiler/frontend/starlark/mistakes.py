@@ -80,7 +80,7 @@ class _Place(NamedTuple):
     def span(self, offset: int = 0, to: int | None = None) -> Span:
         """The place of a token, or from one to another."""
         start, end = self.tokens[self.at + offset][1], self.tokens[self.at + (offset if to is None else to)][2]
-        return Span(self.source, start, max(end, start + 1))
+        return Span(self.source, start, min(max(end, start + 1), len(self.source.text)))
 
     def touches_previous(self) -> bool:
         """Whether nothing stands between the token and the one before."""
@@ -149,7 +149,9 @@ def _no_colon(place: _Place) -> Diagnostic | None:
     if place.kind() not in ("NEWLINE", "$END", *_OPERANDS, "return", "pass"):
         return None
     end = statement[-1][2]
-    label = Label(Span(place.source, end, end + 1), "a colon belongs here", is_primary=True)
+    label = Label(
+        Span(place.source, end, min(end + 1, len(place.source.text))), "a colon belongs here", is_primary=True
+    )
     line = " ".join(place.source.text[statement[0][1] : end].split())
     advice = (Help(f"{line}:"),) if len(line) <= _LONGEST_QUOTE else ()
     return Diagnostic("RLC0122", f"a colon is missing after `{word}`", (label,), advice)

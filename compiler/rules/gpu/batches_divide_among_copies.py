@@ -18,7 +18,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._gpu_layout import layout_of, size
+from compiler.rules._gpu_layout import divisors, layout_of, size
 
 CODE = "RLC0508"
 ID = "BATCH-03"
@@ -74,5 +74,5 @@ def _fitting(stage: StageSubject, unit: int, batch: int) -> list[int]:
     if not isinstance(prompts, int) or not isinstance(group, int) or stage.written("train.steps_per_rollout"):
         return []
     samples = prompts * group
-    dividing = [n for n in range(unit, samples + 1, unit) if samples % n == 0]
+    dividing = [unit * n for n in divisors(samples // unit)] if samples % unit == 0 else []
     return sorted(sorted(dividing, key=lambda n: (abs(n - batch), n))[:2])
