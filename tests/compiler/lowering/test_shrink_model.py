@@ -26,7 +26,7 @@ from compiler.rules import (
     tokens_fit_the_vocabulary,
 )
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import SFT, Changes, compiled
+from tests.support.good_spec import SFT, Changes, compiled
 
 NAMES = library_names("models", scan().stdlib)
 RULES = (

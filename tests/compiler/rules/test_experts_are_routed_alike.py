@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import GPU, MOE, SFT, Changes, codes, compiled
+from tests.support.good_spec import GPU, MOE, SFT, Changes, codes, compiled
 
 FITS: Changes = {"parallel.ep": "8"}
 
