@@ -177,7 +177,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import codes
+from tests.support.good_spec import codes
 
 
 def test_the_last_value_that_is_fine_and_the_first_that_is_not(tmp_path: Path) -> None:

@@ -5,22 +5,26 @@ Source: GitHub's workflow commands; columns count from 1, an end column is the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from compiler.diagnostics.diagnostic import Diagnostic
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def render_github(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return one line for each diagnostic, joined, without a line break at the end."""
-    return "\n".join(map(annotation, diagnostics))
+def render_github(diagnostics: Iterable[Diagnostic], specs: Mapping[Diagnostic, str] | None = None) -> str:
+    """Return one line for each diagnostic, joined, without a line break at the end.
+
+    Args:
+        specs: the specs of diagnostics that are about a whole file.
+    """
+    return "\n".join(annotation(found, (specs or {}).get(found, "")) for found in diagnostics)
 
 
-def annotation(diagnostic: Diagnostic) -> str:
+def annotation(diagnostic: Diagnostic, spec: str = "") -> str:
     """Return the line of one diagnostic; what is said of other places stands in its message."""
     primary = next((label for label in diagnostic.labels if label.is_primary), None)
-    properties: dict[str, str] = {}
+    properties: dict[str, str] = {"file": spec} if spec else {}
     message = [diagnostic.message]
     if primary is not None:
         file = primary.span.file

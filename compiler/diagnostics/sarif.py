@@ -8,7 +8,7 @@ Source: OASIS Static Analysis Results Interchange Format, version 2.1.0.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from compiler.diagnostics.diagnostic import Diagnostic, Label
 from compiler.diagnostics.json_ import JsonValue
@@ -18,11 +18,14 @@ VERSION = "2.1.0"
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def render_sarif(diagnostics: Sequence[Diagnostic], pages: Iterable[Page]) -> str:
+def render_sarif(
+    diagnostics: Sequence[Diagnostic], pages: Iterable[Page], specs: Mapping[Diagnostic, str] | None = None
+) -> str:
     """Return a report of one run, in ASCII, without a line break at the end.
 
     Args:
         pages: the pages of all codes; those that were raised become rules.
+        specs: the specs of diagnostics that are about a whole file: code scanning drops a result without a location.
     """
     raised = {diagnostic.code for diagnostic in diagnostics}
     rules = [page for page in pages if page.code in raised]
@@ -31,7 +34,7 @@ def render_sarif(diagnostics: Sequence[Diagnostic], pages: Iterable[Page]) -> st
     run: dict[str, JsonValue] = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(diagnostic, index) for diagnostic in diagnostics],
+        "results": [_result(found, index, (specs or {}).get(found, "")) for found in diagnostics],
     }
     return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [run]}, indent=2)
 
@@ -49,7 +52,7 @@ def _rule(page: Page) -> JsonValue:
     return found
 
 
-def _result(diagnostic: Diagnostic, index: dict[str, int]) -> JsonValue:
+def _result(diagnostic: Diagnostic, index: dict[str, int], spec: str) -> JsonValue:
     primary = next((label for label in diagnostic.labels if label.is_primary), None)
     others = [label for label in diagnostic.labels if label is not primary]
     helps = "".join(f"\nhelp: {way.text}" for way in diagnostic.help)
@@ -62,6 +65,8 @@ def _result(diagnostic: Diagnostic, index: dict[str, int]) -> JsonValue:
         found["ruleIndex"] = index[diagnostic.code]
     if primary is not None:
         found["locations"] = [_location(primary)]
+    elif spec:
+        found["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": _uri(spec)}}}]
     if others:
         found["relatedLocations"] = [{"id": at, **_location(label)} for at, label in enumerate(others, 1)]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,7 @@ def check(
     ),
 ) -> int:
     """Check specs without making anything of them."""
+    from compiler.frontend.choice import choose
     from rlc.catalogue import scan
 
     output: Output = context.obj
@@ -76,6 +77,7 @@ def check(
     shape = Shape.JSON if as_json else shape
     asked = _Asked(scan(policies), tuple(sets), shrink=shrink, fix=fix or diff, writes=not diff)
     found: list[Diagnostic] = []
+    whole: dict[Diagnostic, str] = {}  # those about a whole file, and the file
     changed: list[Path] = []
     num_checked = num_wrong = 0
     for file, is_named in [(file, not os.path.isdir(spec)) for spec in specs for file in _specs_of(spec)]:
@@ -85,7 +87,8 @@ def check(
             num_checked += 1
             num_wrong += any(d.severity == "error" for d in compiled.diagnostics)
             found += compiled.diagnostics
-    code = _print(tuple(dict.fromkeys(found)), shape, output)
+            whole |= {d: choose(file).path.as_posix() for d in compiled.diagnostics if not d.labels}
+    code = _print(tuple(dict.fromkeys(found)), whole, shape, output)
     if shape is Shape.TEXT:
         wrong = "no errors" if num_wrong == 0 else f"errors in {num_wrong}"
         mended = f", {len(changed)} {'would be mended' if diff else 'mended'}" if changed else ""
@@ -122,17 +125,17 @@ def _tell(file: Path, mended: Mended, asked: _Asked, output: Output) -> None:
         output.error(f"{diagnostic.code} is not mended here: {way.text.removeprefix('or ')}\n")
 
 
-def _print(found: Sequence[Diagnostic], shape: Shape, output: Output) -> int:
+def _print(found: Sequence[Diagnostic], whole: Mapping[Diagnostic, str], shape: Shape, output: Output) -> int:
     if shape is Shape.SARIF:
         from compiler.diagnostics.sarif import render_sarif
         from compiler.explain import all_pages
 
-        output.result(render_sarif(found, all_pages()))
+        output.result(render_sarif(found, all_pages(), whole))
     elif shape is Shape.GITHUB:
         from compiler.diagnostics.github import render_github
 
         if found:
-            output.result(render_github(found))
+            output.result(render_github(found, whole))
     else:
         return output.diagnostics(found, as_json=shape is Shape.JSON)
     return 1 if any(d.severity == "error" for d in found) else 0

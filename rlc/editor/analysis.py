@@ -6,6 +6,8 @@ A file of Starlark may hold several experiments: a place is answered by the firs
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,9 @@ from compiler.diagnostics.span import SourceFile, Span
 from compiler.explain import Explainer
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.provenance import Origin
+
+_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+_LABEL = re.compile(r"//(recipes|models):(\w+)(?:\.star)?")
 
 
 class FieldAt(NamedTuple):
@@ -80,6 +85,20 @@ class Analysis:
                     if used is not None and used.span is not None:
                         found[used.span] = None
         return tuple(span for span in found if span != at.span)
+
+    def file_named_at(self, offset: int) -> Span | None:
+        """Return the beginning of the file that the text at an offset names, if compiling has read it."""
+        text = self.source.text
+        found = next((m for m in _QUOTED.finditer(text) if m.start() <= offset <= m.end()), None)
+        if found is None:
+            return None
+        label = _LABEL.fullmatch(found[1])
+        beside = posixpath.join(posixpath.dirname(self.source.name), found[1])
+        stem = posixpath.normpath(beside) if label is None else f"//{label[1]}/{label[2]}"
+        read = [file for file in self.places if file.name in (stem, f"{stem}.toml", f"{stem}.star")]
+        if not read and label is not None and label[1] == "models":  # a function of a family's file
+            read = [file for file in self.places if f"\ndef {label[2]}(" in file.text]
+        return Span(read[0], 0, 0) if read else None
 
     def _around(self, origin: Origin, offset: int) -> Span | None:
         spans = [s for s in (origin.key, origin.span) if s is not None and self.is_here(s.file)]

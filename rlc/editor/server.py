@@ -139,10 +139,13 @@ def _hover(server: SpecServer, params: lsp.HoverParams) -> lsp.Hover | None:
 
 def _definition(server: SpecServer, params: lsp.DefinitionParams) -> list[lsp.Location]:
     analysis = server.analyses.get(params.text_document.uri)
-    found = None if analysis is None else analysis.field_at(server.offset(analysis, params.position))
-    if analysis is None or found is None:
+    if analysis is None:
         return []
-    places = ((path_of_source(span.file, analysis), span) for span in analysis.origins_of(found))
+    offset = server.offset(analysis, params.position)
+    file = analysis.file_named_at(offset)
+    found = None if file is not None else analysis.field_at(offset)
+    spans = (file,) if file is not None else () if found is None else analysis.origins_of(found)
+    places = ((path_of_source(span.file, analysis), span) for span in spans)
     return [_location(path, span, server.units) for path, span in places if path is not None]
 
 

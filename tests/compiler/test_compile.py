@@ -18,7 +18,7 @@ from compiler.ir.spec_tables import spec_keys
 from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
 from tests.compiler.passes.lowered_specs import spec_texts
-from tests.compiler.rules.good_spec import GRPO, SFT
+from tests.support.good_spec import GRPO, SFT
 
 EXPERIMENTS = ROOT / "experiments"
 _FENCE = re.compile(r"^```toml\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -15,17 +15,9 @@ from compiler.compile import compile_spec
 from rlc.catalogue import scan
 from rlc.cli.main import main
 from tests.compiler.bad_specs import rendered, working_in
+from tests.support.good_spec import spec_text
 
-GOOD = b"""name = "case"
-use = ["//recipes:grpo"]
-model.name = "//models:tiny_qwen3"
-cluster.target = "cpu"
-run.max_steps = 10
-rollout = { prompts_per_step = 4, samples_per_prompt = 8, max_response_tokens = 16 }
-reward.name = "exact"
-train.global_batch = 32
-data.train = [{ path = "train.jsonl" }]
-"""
+GOOD = spec_text({}).encode()
 
 BYTES = {
     "RLC0004_empty": b"",

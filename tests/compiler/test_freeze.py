@@ -14,7 +14,7 @@ from compiler.ir.openness import AUTO
 from compiler.ir.paths import leaves, replaced
 from compiler.planner.forecast import forecast
 from tests.compiler.passes.lowered_specs import lowered
-from tests.compiler.rules.good_spec import GRPO, compiled
+from tests.support.good_spec import GRPO, compiled
 
 
 def test_a_resolved_experiment_becomes_a_plan_with_its_forecast(tmp_path: Path) -> None:

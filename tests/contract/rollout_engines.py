@@ -16,7 +16,8 @@ from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
-from tests.runtime.engines.tiny_trainer import hf_model, tiny_families, tiny_model
+from tests.runtime.engines.tiny_trainer import hf_model, tiny_families
+from tests.support.tiny_model import tiny_model
 
 if TYPE_CHECKING:
     from runtime.engines.train.hf_families import CausalModel

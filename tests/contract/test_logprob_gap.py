@@ -14,7 +14,8 @@ from runtime.protocols import DrawKey
 from runtime.weights.sync import sync_weights
 from stdlib.samples import TrainBatch
 from tests.contract.rollout_engines import ENGINE_PARAMS, MODELS, EngineClass, generate, request
-from tests.runtime.engines.tiny_trainer import VOCAB, grouped_batch, spec_of, trainer_of
+from tests.runtime.engines.tiny_trainer import grouped_batch, spec_of, trainer_of
+from tests.support.tiny_model import VOCAB
 
 pytestmark = pytest.mark.torch
 

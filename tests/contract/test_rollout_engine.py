@@ -32,7 +32,8 @@ from tests.contract.rollout_engines import (
     request,
     weights_of,
 )
-from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_model
+from tests.runtime.engines.tiny_trainer import hf_model
+from tests.support.tiny_model import VOCAB, tiny_model
 
 pytestmark = pytest.mark.torch
 

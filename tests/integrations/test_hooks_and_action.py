@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rlc.test_check_fix import GOOD, STAR
+from tests.support.good_spec_texts import GOOD, STAR
 
 PROJECT = Path(__file__).parents[2]
 HOOKS = PROJECT / ".pre-commit-hooks.yaml"

@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.good_spec import SFT, spec_text
+
 PROJECT = str(Path(__file__).parents[2])
-SPEC = """\
-rlc = 1
-name = "case"
-use = ["//recipes:sft"]
-model.name = "//models:tiny_qwen3"
-cluster.target = "cpu"
-run.max_steps = 10
-train.global_batch = 32
-data.train = [{ path = "train.jsonl" }]
-"""
 EXPERIMENT = """\
 experiment(
     name = "{}",
@@ -35,12 +27,12 @@ experiment(
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "spec.toml").write_text(SPEC)
+    (tmp_path / "spec.toml").write_text(spec_text({}, base=SFT))
     (tmp_path / "many.star").write_text(EXPERIMENT.format("one") + EXPERIMENT.format("other"))
     (tmp_path / "plan.json").write_text("{}")
     (tmp_path / "notes.md").write_text("")
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "a.toml").write_text(SPEC)
+    (tmp_path / "inner" / "a.toml").write_text(spec_text({}, base=SFT))
     return tmp_path
 
 

@@ -22,7 +22,7 @@ from runtime.rewards.runner import RewardRunner
 from runtime.rollouts import RolloutWorker
 from stdlib.samples import Prompt
 from tests.contract.rollout_engines import GREEDY, engine_of, generate, request
-from tests.runtime.engines.tiny_trainer import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 

@@ -21,7 +21,7 @@ from runtime.rewards.runner import RewardRunner
 from runtime.rollouts import RolloutWorker
 from stdlib.samples import Group, Prompt, SampleId
 from tests.contract.rollout_engines import PLAIN, engine_of, generate, request, weights_of
-from tests.runtime.engines.tiny_trainer import tiny_model
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 

@@ -13,7 +13,8 @@ from compiler.ir.model import Model
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.weights.sync import sync_weights, verify_weights
 from tests.contract.rollout_engines import engine_of, generate, request, weights_of
-from tests.runtime.engines.tiny_trainer import grouped_batch, spec_of, tiny_model, trainer_of
+from tests.runtime.engines.tiny_trainer import grouped_batch, spec_of, trainer_of
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 

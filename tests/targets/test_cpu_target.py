@@ -8,7 +8,7 @@ import pytest
 
 from checks.tree import ROOT
 from rlc.catalogue import load_target, scan
-from tests.compiler.rules.good_spec import compiled
+from tests.support.good_spec import compiled
 
 TARGETS = scan().targets
 

@@ -10,7 +10,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.machine import GPU_TARGETS
 from compiler.ir.model import Model
 from rlc.catalogue import extended, load_target, scan
-from tests.compiler.rules.good_spec import GPU, Changes, compiled
+from tests.support.good_spec import GPU, Changes, compiled
 
 AMD: Changes = {"cluster.target": '"rocm"', "cluster.gpus_per_node": '"8xMI300X-192"'}
 

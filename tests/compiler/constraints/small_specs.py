@@ -8,7 +8,7 @@ from pathlib import Path
 from compiler.compile import Compiled
 from compiler.ir.paths import read
 from compiler.ir.subject import toml_literal
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 Requires = Sequence[tuple[str, str]]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from compiler.ir.subject import toml_literal
 from tests.compiler.constraints.small_specs import requiring
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 WORDS = (
     "rollout . samples_per_prompt rollout.samples_per_prompt train.global_batch run.max_steps 1 0 2.5 'a' + - * / // % "

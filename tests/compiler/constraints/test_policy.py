@@ -10,7 +10,7 @@ from compiler.compile import Compiled, compile_spec
 from compiler.diagnostics.diagnostic import Diagnostic
 from rlc.catalogue import scan
 from tests.compiler.constraints.test_references import GROUP, of_stages
-from tests.compiler.rules.good_spec import compiled
+from tests.support.good_spec import compiled
 
 SMALL_RATE = 'require("optim.lr <= 1e-7", "small steps")\n'
 

@@ -11,7 +11,7 @@ from compiler.ir.openness import OFF
 from compiler.ir.rollout import Rollout
 from rlc.catalogue import scan
 from tests.compiler.constraints.small_specs import field, outcome
-from tests.compiler.rules.good_spec import Changes, codes, compiled, messages
+from tests.support.good_spec import Changes, codes, compiled, messages
 
 STAGES = """rlc = 1
 name = "case"

@@ -12,7 +12,7 @@ from compiler.compile import compile_spec
 from rlc.catalogue import scan
 from tests.compiler.constraints.small_specs import field, outcome, requiring
 from tests.compiler.constraints.test_references import of_stages
-from tests.compiler.rules.good_spec import Changes, codes, compiled, messages
+from tests.support.good_spec import Changes, codes, compiled, messages
 
 
 @pytest.mark.parametrize(

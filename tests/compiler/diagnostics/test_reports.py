@@ -56,6 +56,13 @@ def test_sarif_has_what_the_standard_requires_and_the_place_in_code_points() -> 
     assert second == {"ruleId": "RLC0001", "level": "error", "message": {"text": "no page"}}
 
 
+def test_what_is_about_a_whole_file_has_its_file_as_a_place() -> None:
+    found = Diagnostic("RLC0156", "it makes no experiment")
+    (run,) = json.loads(render_sarif([found], [], {found: "lab/a b.star"}))["runs"]
+    assert run["results"][0]["locations"] == [{"physicalLocation": {"artifactLocation": {"uri": "lab/a%20b.star"}}}]
+    assert annotation(found, "lab/a b.star") == "::error file=lab/a b.star,title=RLC0156::it makes no experiment"
+
+
 def test_a_report_without_diagnostics_has_no_results() -> None:
     (run,) = json.loads(render_sarif([], [PAGE]))["runs"]
     assert (run["results"], run["tool"]["driver"]["rules"]) == ([], [])

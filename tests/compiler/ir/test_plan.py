@@ -19,7 +19,7 @@ from compiler.ir.paths import leaves
 from compiler.ir.plan import Plan, read_plan
 from rlc.catalogue import scan
 from tests.compiler.ir.changed_plans import QUICKSTART, changed_plans, quickstart
-from tests.compiler.rules.good_spec import GRPO
+from tests.support.good_spec import GRPO
 
 NOT_IN_THE_HASH = (
     "log.",

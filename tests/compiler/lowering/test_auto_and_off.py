@@ -10,7 +10,7 @@ from compiler.ir.openness import OFF, Auto
 from compiler.ir.paths import leaves, read
 from compiler.ir.spec_tables import spec_keys
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import GRPO, Changes, codes, compiled
+from tests.support.good_spec import GRPO, Changes, codes, compiled
 
 
 def value_of(folder: Path, path: str, changes: Changes) -> object:

@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.model import Model
 from compiler.lowering.checkpoint_config import KNOWN
-from tests.compiler.rules.good_spec import SFT, compiled
+from tests.support.good_spec import SFT, compiled
 
 BASE = {k: v for k, v in SFT.items() if k != "model.name"} | {"model.hf": '"small"', "model.weights": '"random"'}
 # Architectures of checkpoints whose code is not in transformers.

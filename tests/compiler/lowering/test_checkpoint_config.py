@@ -20,7 +20,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
 from compiler.lowering.checkpoint_said import Said
-from tests.compiler.rules.good_spec import GRPO, Changes, compiled
+from tests.support.good_spec import GRPO, Changes, compiled
 
 BASE = {k: v for k, v in GRPO.items() if k != "model.name"} | {"model.hf": '"small"'}
 SIZES: dict[str, object] = {

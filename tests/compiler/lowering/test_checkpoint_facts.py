@@ -9,7 +9,7 @@ import pytest
 
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF
-from tests.compiler.rules.good_spec import GRPO, Changes, compiled
+from tests.support.good_spec import GRPO, Changes, compiled
 
 CONFIG: dict[str, object] = {
     "model_type": "qwen3",

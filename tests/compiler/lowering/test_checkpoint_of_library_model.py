@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import GPU, Changes, compiled
+from tests.support.good_spec import GPU, Changes, compiled
 
 CONFIG: dict[str, object] = {
     "model_type": "qwen3",

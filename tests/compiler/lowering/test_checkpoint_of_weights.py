@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.compiler.lowering.test_checkpoint_of_library_model import CONFIG, SCALING
-from tests.compiler.rules.good_spec import GPU, Changes, compiled
+from tests.support.good_spec import GPU, Changes, compiled
 
 WRITTEN: Changes = {
     "model.name": None,

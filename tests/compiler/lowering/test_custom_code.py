@@ -13,7 +13,7 @@ from compiler.lowering.bind_reward import standard_level
 from compiler.lowering.code_reference import Code, Parameter
 from compiler.lowering.custom_code import parameter_of
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 LEAVES_A_MARK = 'from pathlib import Path\n\n(Path(__file__).parent / "imported").touch()\n\n\n'
 

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.compile import compile_spec
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 TRAINED: Changes = {"model.name": '"//models:qwen3_0_6b"', "model.weights": '"checkpoint"'}
 REASON = '[{ fact = "rope_base", why = "continued at longer contexts" }]'

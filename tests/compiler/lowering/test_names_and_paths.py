@@ -8,7 +8,7 @@ import pytest
 
 from compiler.compile import Compiled, compile_spec
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 
 def told(folder: Path, changes: Changes) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from compiler.ir.paths import read
 from compiler.lowering.shrink import MAX_STEPS, PROMPT_TOKENS, PROMPTS_PER_STEP, RESPONSE_TOKENS
 from compiler.lowering.shrink_model import MOST_HEADS
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import GPU, GRPO, SFT
+from tests.support.good_spec import GPU, GRPO, SFT
 
 CONFIG = {
     "model_type": "qwen3",

@@ -27,7 +27,7 @@ from compiler.rules import (
 )
 from rlc.catalogue import scan
 from tests.compiler.planner.layer_by_layer import is_full_attention, picks_tokens
-from tests.compiler.rules.good_spec import SFT, Changes, compiled
+from tests.support.good_spec import SFT, Changes, compiled
 
 NAMES = library_names("models", scan().stdlib)
 RULES = (

@@ -11,18 +11,11 @@ import pytest
 from compiler.compile import compile_spec
 from compiler.ir.subject import UnreadKey
 from rlc.catalogue import scan
+from tests.support.good_spec import SFT, spec_text
 
 PROJECT = Path(__file__).parents[3]
 
-SPEC = """\
-name = "small"
-use = ["//recipes:sft"]
-model.name = "//models:tiny_qwen3"
-cluster.target = "cpu"
-run.max_steps = 10
-train.global_batch = 4
-data.train = [{ path = "sums.jsonl" }]
-"""
+SPEC = spec_text({}, base=SFT)
 
 
 def unread(tmp_path: Path, line: str, *overrides: str) -> tuple[UnreadKey, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.ir.data import Until
 from compiler.ir.openness import OFF
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 EVAL: Changes = {"eval.sets": '[{ name = "held", path = "h.jsonl" }, { name = "v1.5", path = "i.jsonl" }]'}
 

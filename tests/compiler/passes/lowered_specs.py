@@ -17,7 +17,7 @@ from compiler.ir.subject import Subject
 from compiler.lowering.lower import lower
 from compiler.passes.pipeline import PIPELINE
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import GRPO, SFT
+from tests.support.good_spec import GRPO, SFT
 
 OPTIONAL = {
     "rollout.max_prompt_tokens": ["8", '"64"', '"auto"'],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compiler.ir.experiment import Seeds
 from compiler.passes.derive_seeds import stream_seed
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 
 def seeds(folder: Path, changes: Changes) -> list[Seeds]:

@@ -13,7 +13,7 @@ from compiler.compile import Compiled
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import OFF, Auto
-from tests.compiler.rules.good_spec import GPU, GRPO, MOE, Changes, compiled
+from tests.support.good_spec import GPU, GRPO, MOE, Changes, compiled
 
 AXES = ("tp", "pp", "cp", "ep", "etp", "dp")
 

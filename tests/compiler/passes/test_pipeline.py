@@ -10,7 +10,7 @@ from compiler.ir.openness import Auto
 from compiler.ir.paths import leaves, read
 from compiler.passes.pipeline import PIPELINE, run_pipeline
 from tests.compiler.passes.lowered_specs import lowered, spec_texts, step_by_step
-from tests.compiler.rules.good_spec import GRPO
+from tests.support.good_spec import GRPO
 
 # What each pass may close, with all below it.
 CLOSES = {

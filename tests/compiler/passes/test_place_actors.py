@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.machine import Role
-from tests.compiler.rules.good_spec import GPU, Changes, compiled
+from tests.support.good_spec import GPU, Changes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4"}
 

@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
-from tests.compiler.rules.good_spec import GRPO, SFT, Changes, codes, compiled
+from tests.support.good_spec import GRPO, SFT, Changes, codes, compiled
 
 LONG: Changes = {"model.max_position_tokens": "40_960"}
 EVAL: Changes = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.paths import read
-from tests.compiler.rules.good_spec import SFT, codes, compiled, messages
+from tests.support.good_spec import SFT, codes, compiled, messages
 
 PROMPTS, GROUP = "rollout.prompts_per_step", "rollout.samples_per_prompt"
 BATCH, STEPS = "train.global_batch", "train.steps_per_rollout"

@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.plan import Forecast, Plan
 from compiler.ir.rollout import Rollout
 from compiler.planner.memory import kv_bytes_per_token
-from tests.compiler.rules.good_spec import GPU, GRPO, SFT, Changes, compiled
+from tests.support.good_spec import GPU, GRPO, SFT, Changes, compiled
 
 UNEQUAL: Changes = {
     "model.num_layers": "3",

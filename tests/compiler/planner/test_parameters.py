@@ -17,7 +17,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.planner.parameters import count_parameters, parameters_of
 from tests.compiler.planner.test_forecast import UNEQUAL
-from tests.compiler.rules.good_spec import GRPO, Changes, compiled
+from tests.support.good_spec import GRPO, Changes, compiled
 
 pytestmark = pytest.mark.torch
 

@@ -16,7 +16,7 @@ from compiler.planner.ranks import (
     rank_bytes,
     routed_parameters,
 )
-from tests.compiler.rules.good_spec import GPU, MOE, compiled
+from tests.support.good_spec import GPU, MOE, compiled
 
 ONE = Spread(tp=1, pp=1, cp=1, ep=1, etp=1, dp=1)
 

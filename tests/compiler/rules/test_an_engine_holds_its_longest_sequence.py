@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, SFT, Changes, codes, compiled
+from tests.support.good_spec import GPU, SFT, Changes, codes, compiled
 
 LARGE: Changes = {"model.name": '"//models:llama3_1_70b"', "cluster.nodes": "4", "parallel.tp": "8"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import GPU, GRPO, SFT, Changes, codes, compiled
+from tests.support.good_spec import GPU, GRPO, SFT, Changes, codes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4"}
 ASYNC: Changes = {"schedule.mode": '"async"'}

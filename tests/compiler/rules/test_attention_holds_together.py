@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import Changes, codes
+from tests.support.good_spec import Changes, codes
 
 MLA = "{{ kv_lora_rank = 16, qk_nope_dim = {plain}, qk_rope_dim = {turning}, v_head_dim = 24 }}"
 DELTA = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, Changes, codes, compiled
+from tests.support.good_spec import GPU, Changes, codes, compiled
 
 
 def batch(samples: int, **axes: int) -> Changes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, Changes, codes, messages
+from tests.support.good_spec import GPU, Changes, codes, messages
 
 # 70.6 billion parameters in bf16: 131.4 GiB.  The trainer has 32.9 of them on a GPU, an engine of two GPUs 65.7.
 LARGE: Changes = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlc.catalogue import load_target
-from tests.compiler.rules.good_spec import GPU, MOE, Changes, codes, compiled
+from tests.support.good_spec import GPU, MOE, Changes, codes, compiled
 
 FSDP: Changes = {"train.engine.name": '"fsdp2"'}
 

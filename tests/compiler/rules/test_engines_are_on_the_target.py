@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.model import Model
 from compiler.rules.engines_are_on_the_target import check
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import Changes, codes, compiled
+from tests.support.good_spec import Changes, codes, compiled
 
 EXPERTS = {
     "model.family": '"qwen3_moe"',

@@ -9,7 +9,7 @@ import pytest
 from compiler.compile import compile_spec
 from compiler.ir.paths import read
 from rlc.catalogue import load_target, scan
-from tests.compiler.rules.good_spec import GPU, GRPO, Changes, compiled
+from tests.support.good_spec import GPU, GRPO, Changes, compiled
 
 PINNED = load_target("cuda").version_of("sglang") or ""
 

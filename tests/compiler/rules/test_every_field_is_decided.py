@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import Changes, codes, messages
+from tests.support.good_spec import Changes, codes, messages
 
 
 def test_one_unknown_is_derived_and_two_are_named(tmp_path: Path) -> None:

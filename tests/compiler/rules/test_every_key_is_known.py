@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import codes, compiled
+from tests.support.good_spec import codes, compiled
 
 
 @pytest.mark.parametrize(

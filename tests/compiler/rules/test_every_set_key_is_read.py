@@ -8,7 +8,7 @@ import pytest
 
 from compiler.compile import compile_spec
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import SFT, Changes, codes
+from tests.support.good_spec import SFT, Changes, codes
 
 
 @pytest.mark.parametrize(

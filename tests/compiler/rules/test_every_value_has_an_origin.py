@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.paths import leaves
 from compiler.ir.provenance import Provenance
 from compiler.rules.every_value_has_an_origin import check
-from tests.compiler.rules.good_spec import GRPO, SFT, compiled
+from tests.support.good_spec import GRPO, SFT, compiled
 
 
 @pytest.mark.parametrize("base", [GRPO, SFT], ids=["grpo", "sft"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import Changes, codes
+from tests.support.good_spec import Changes, codes
 
 
 def moe(**changes: int) -> Changes:

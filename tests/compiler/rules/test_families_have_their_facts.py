@@ -11,7 +11,7 @@ from compiler.ir.openness import OFF
 from compiler.rules._family_facts import FAMILIES, is_of
 from rlc.catalogue import scan
 from rlc.models import read_models
-from tests.compiler.rules.good_spec import Changes, codes, compiled
+from tests.support.good_spec import Changes, codes, compiled
 
 EXPERTS = "{ num_experts = 8, experts_per_token = 2, expert_size = 32 }"
 LATENT = "{ kv_lora_rank = 16, qk_nope_dim = 24, qk_rope_dim = 8, v_head_dim = 24 }"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import Changes, codes, compiled
+from tests.support.good_spec import Changes, codes, compiled
 
 
 def test_two_samples_are_a_group_and_one_is_none(tmp_path: Path) -> None:

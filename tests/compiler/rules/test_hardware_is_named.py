@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlc.catalogue import load_hardware
-from tests.compiler.rules.good_spec import GPU, GRPO, codes, compiled
+from tests.support.good_spec import GPU, GRPO, codes, compiled
 
 NAMED = [(gpu.vendor, gpu.name) for gpu in load_hardware().values()]
 

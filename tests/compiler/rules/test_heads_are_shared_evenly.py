@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import codes
+from tests.support.good_spec import codes
 
 
 @pytest.mark.parametrize(("query", "shared"), [("4", "4"), ("4", "1"), ("6", "3")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.openness import OFF
-from tests.compiler.rules.good_spec import codes, compiled
+from tests.support.good_spec import codes, compiled
 
 
 @pytest.mark.parametrize(("estimator", "coef"), [("k1", "0"), ("k2", "0"), ("k3", "0"), ("k2", "0.01"), ("k3", "0.01")])

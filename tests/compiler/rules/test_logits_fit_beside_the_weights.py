@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import GPU, Changes, codes, compiled
+from tests.support.good_spec import GPU, Changes, codes, compiled
 
 WHOLE: Changes = {"train.packing.tokens": '"128Ki"', "train.vocab_chunk": "151_936"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import SFT, Changes, codes, compiled
+from tests.support.good_spec import SFT, Changes, codes, compiled
 
 
 def test_a_budget_of_exactly_the_longest_sample_is_enough(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import codes, messages
+from tests.support.good_spec import codes, messages
 
 
 def test_one_step_is_a_step_and_a_fraction_of_one_is_none(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from compiler.compile import compile_spec
 from compiler.ir.catalogue import Advisory, Limit
 from compiler.rules._versions import is_within, version_key
 from rlc.catalogue import load_advisories, load_target, scan
-from tests.compiler.rules.good_spec import GPU, Changes
+from tests.support.good_spec import GPU, Changes
 
 SPLIT: Changes = {"schedule.mode": '"async"', "placement.mode": '"split"', "placement.train_gpus": "4"}
 ENGINE = load_target("cuda").version_of("sglang") or ""

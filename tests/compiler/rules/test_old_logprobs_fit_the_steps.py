@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import Changes, codes, compiled
+from tests.support.good_spec import Changes, codes, compiled
 
 
 def test_one_step_may_take_the_policy_as_it_is_and_two_may_not(tmp_path: Path) -> None:

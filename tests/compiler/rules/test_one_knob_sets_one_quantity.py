@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.passes.pipeline import run_pipeline
-from tests.compiler.rules.good_spec import Changes, codes, compiled
+from tests.support.good_spec import Changes, codes, compiled
 
 
 @pytest.mark.parametrize(

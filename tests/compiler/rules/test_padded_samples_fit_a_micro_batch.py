@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.machine import Parallel
 from compiler.ir.paths import read
 from compiler.planner.padding import padded, padding_unit
-from tests.compiler.rules.good_spec import GPU, Changes, codes, compiled
+from tests.support.good_spec import GPU, Changes, codes, compiled
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, MOE, Changes, codes
+from tests.support.good_spec import GPU, MOE, Changes, codes
 
 FACTS: Changes = {"model.num_layers": "12", "model.num_heads": "24", "model.num_kv_heads": "4"}
 

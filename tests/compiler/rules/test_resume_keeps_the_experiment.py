@@ -9,7 +9,7 @@ import pytest
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.plan import Plan
 from compiler.rules.resume_keeps_the_experiment import check_resume
-from tests.compiler.rules.good_spec import Changes, compiled
+from tests.support.good_spec import Changes, compiled
 
 
 def plan_of(folder: Path, changes: Changes) -> Plan:

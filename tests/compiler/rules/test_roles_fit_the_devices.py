@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, Changes, codes, compiled
+from tests.support.good_spec import GPU, Changes, codes, compiled
 
 
 def test_sharing_one_device_is_fine_and_splitting_it_is_not(tmp_path: Path) -> None:

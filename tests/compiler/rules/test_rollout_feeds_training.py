@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.paths import read
-from tests.compiler.rules.good_spec import SFT, Changes, codes, compiled, messages
+from tests.support.good_spec import SFT, Changes, codes, compiled, messages
 
 
 @pytest.mark.parametrize(

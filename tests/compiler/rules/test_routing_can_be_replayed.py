@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, MOE, Changes, codes, messages
+from tests.support.good_spec import GPU, MOE, Changes, codes, messages
 
 ROUTED: Changes = {"parallel.ep": "8", "train.routing_replay": '"rollout"'}
 

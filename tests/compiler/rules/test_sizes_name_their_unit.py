@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.spec_tables import spec_keys
 from compiler.rules._ambiguous_sizes import MEANINGS
 from rlc.catalogue import scan
-from tests.compiler.rules.good_spec import codes
+from tests.support.good_spec import codes
 
 
 @pytest.mark.parametrize("name", MEANINGS)

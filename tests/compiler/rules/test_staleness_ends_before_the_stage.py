@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, Changes, codes
+from tests.support.good_spec import GPU, Changes, codes
 
 ASYNC: Changes = {"schedule.mode": '"async"', "placement.mode": '"split"', "placement.train_gpus": "4"}
 

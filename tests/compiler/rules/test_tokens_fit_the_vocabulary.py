@@ -9,7 +9,7 @@ import pytest
 from compiler.rules.tokens_fit_the_vocabulary import BYTE_TOKENS, SPECIAL_CHARACTERS
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.tokenizers import SPECIAL_TOKENS, CharacterTokenizer
-from tests.compiler.rules.good_spec import codes
+from tests.support.good_spec import codes
 
 
 @pytest.mark.parametrize(("rows", "found"), [("7", []), ("6", ["RLC0319"]), ("100", [])])

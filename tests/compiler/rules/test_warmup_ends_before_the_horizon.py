@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.compiler.rules.good_spec import SFT, codes, compiled, messages
+from tests.support.good_spec import SFT, codes, compiled, messages
 
 
 def test_the_warm_up_may_take_all_steps_but_one(tmp_path: Path) -> None:

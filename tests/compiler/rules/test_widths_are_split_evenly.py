@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler.rules.good_spec import GPU, MOE, SFT, Changes, messages
+from tests.support.good_spec import GPU, MOE, SFT, Changes, messages
 
 ALLOWED: Changes = {"allow": '[{ rule = "RLC0536", why = "not what this is about" }]'}
 FRESH: Changes = {"model.weights": '"random"'}

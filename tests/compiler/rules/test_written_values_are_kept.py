@@ -7,7 +7,7 @@ from pathlib import Path
 from compiler.ir.paths import replaced
 from compiler.ir.subject import WrittenValue
 from compiler.rules.written_values_are_kept import check
-from tests.compiler.rules.good_spec import compiled
+from tests.support.good_spec import compiled
 
 
 def test_a_plan_holds_what_was_written(tmp_path: Path) -> None:

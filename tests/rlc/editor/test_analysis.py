@@ -42,6 +42,24 @@ def test_what_a_value_won_over_can_be_gone_to(tmp_path: Path) -> None:
     assert [path.name for path in places if path is not None] == ["grpo.star"]
 
 
+def test_a_file_can_be_gone_to_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text("[optim]\nbeta1 = 0.8\n")
+    text = ONE_STAGE.replace('use = ["//recipes:grpo"]', 'use = ["//recipes:grpo", "base.toml"]')
+    text = text.replace("//models:tiny_qwen3", "//models:qwen3_0_6b")
+    analysis = opened(tmp_path, text)
+    assert _file_at(analysis, "recipes:") == "grpo.star"
+    assert _file_at(analysis, "base.toml") == "base.toml"
+    assert _file_at(analysis, "models:") == "qwen3.star"
+    assert _file_at(analysis, "exact") is None
+    assert _file_at(analysis, "max_steps") is None
+
+
+def _file_at(analysis: Analysis, text: str) -> str | None:
+    span = analysis.file_named_at(analysis.source.text.index(text))
+    path = None if span is None else path_of_source(span.file, analysis)
+    return None if path is None else path.name
+
+
 def test_a_way_out_is_an_edit_of_the_open_text(tmp_path: Path) -> None:
     analysis = opened(tmp_path, ONE_STAGE.replace("global_batch = 32", "global_batch = 32\nsteps_per_rollout = 3"))
     (fault,) = analysis.diagnostics

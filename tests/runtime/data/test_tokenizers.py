@@ -15,6 +15,7 @@ from compiler.ir.model import Model
 from compiler.ir.model import Tokenizer as TokenizerSettings
 from compiler.ir.openness import OFF, Off
 from runtime.data.tokenizers import CharacterTokenizer, HuggingFaceTokenizer, load_tokenizer
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 
@@ -30,22 +31,10 @@ ASSISTANT = {"role": "assistant", "content": "yo"}
 def model(
     *, kind: Literal["huggingface", "characters"], alphabet: str | Off = OFF, hf: str | Off = OFF, vocab_size: int = 300
 ) -> Model[Never]:
-    return Model(
+    return tiny_model(
         hf=hf,
         weights="random" if isinstance(hf, Off) else hf,
-        family="qwen3",
-        qk_norm="head",
-        num_layers=1,
-        hidden_size=8,
-        intermediate_size=8,
-        num_heads=1,
-        num_kv_heads=1,
-        head_dim=8,
         vocab_size=vocab_size,
-        max_position_tokens=64,
-        rope_base=1e4,
-        norm_eps=1e-6,
-        tie_embeddings=True,
         tokenizer=TokenizerSettings(kind=kind, alphabet=alphabet),
     )
 

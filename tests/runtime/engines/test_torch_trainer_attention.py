@@ -17,15 +17,8 @@ from runtime.engines.train.packed_attention import Heads, attention_layout, buck
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
 from runtime.packing.prefixes import shared_prefixes
 from stdlib.samples import TrainBatch
-from tests.runtime.engines.tiny_trainer import (
-    VOCAB,
-    batch_of,
-    hf_model,
-    plain_logprobs,
-    tiny_families,
-    tiny_model,
-    tiny_weights,
-)
+from tests.runtime.engines.tiny_trainer import batch_of, hf_model, plain_logprobs, tiny_families, tiny_weights
+from tests.support.tiny_model import VOCAB, tiny_model
 
 if TYPE_CHECKING:
     from compiler.ir.model import Model

@@ -9,7 +9,8 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from runtime.engines.train.hf_model import build_model
 from runtime.engines.train.lean_norm import LeanNorm
-from tests.runtime.engines.tiny_trainer import hf_model, tiny_model, tiny_weights
+from tests.runtime.engines.tiny_trainer import hf_model, tiny_weights
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 

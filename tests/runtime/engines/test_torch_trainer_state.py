@@ -24,11 +24,11 @@ from tests.runtime.engines.tiny_trainer import (
     policy_params,
     spec_of,
     supervised_params,
-    tiny_model,
     tiny_optim,
     tiny_train,
     trainer_of,
 )
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from compiler.ir.algorithm import KL, Algo, GroupRelativeAlgo, Loss, PolicyLoss
-from compiler.ir.model import Model, Moe, RopeScaling, Tokenizer
+from compiler.ir.model import Model, Moe, RopeScaling
 from compiler.ir.openness import OFF
 from compiler.ir.training import Optim, Packing, Train, TrainEngine
 from runtime.engines.architecture import Architecture, architecture
@@ -21,34 +21,12 @@ from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from stdlib.algorithms import grpo, sft
 from stdlib.algorithms._terms import Algorithm
 from stdlib.samples import TrainBatch
+from tests.support.tiny_model import VOCAB, tiny_model
 
 if TYPE_CHECKING:
     from runtime.engines.train.hf_families import CausalModel
 
-VOCAB = 37
-
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and fights with other tests for the cores
-
-
-def tiny_model(**changes: Any) -> Model[Never]:
-    facts: dict[str, Any] = {
-        "weights": "random",
-        "family": "qwen3",
-        "qk_norm": "head",
-        "num_layers": 2,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 4,
-        "num_kv_heads": 2,
-        "head_dim": 16,
-        "vocab_size": VOCAB,
-        "max_position_tokens": 1024,
-        "rope_base": 10000.0,
-        "norm_eps": 1e-6,
-        "tie_embeddings": True,
-        "tokenizer": Tokenizer(),
-    }
-    return Model(**{**facts, **changes})
 
 
 def tiny_families() -> dict[str, Model[Never]]:

@@ -14,7 +14,8 @@ from runtime.engines.architecture import architecture
 from runtime.weights.expert_layout import as_computed, as_stored
 from runtime.weights.huggingface import save_model
 from runtime.weights.initial import initial_weights
-from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families, tiny_weights
+from tests.runtime.engines.tiny_trainer import hf_model, tiny_families, tiny_weights
+from tests.support.tiny_model import VOCAB
 
 pytestmark = pytest.mark.torch
 

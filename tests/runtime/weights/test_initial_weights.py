@@ -15,6 +15,7 @@ from compiler.ir.model import Model, Tokenizer
 from runtime.data.tokenizers import load_tokenizer
 from runtime.weights.huggingface import save_model
 from runtime.weights.initial import initial_weights, weight_shapes
+from tests.support.tiny_model import tiny_model
 
 pytestmark = pytest.mark.torch
 
@@ -23,20 +24,13 @@ QUERY, NORM = "model.layers.0.self_attn.q_proj.weight", "model.norm.weight"
 
 
 def model(weights: str = "random", *, tie: bool = True, layers: int = 2) -> Model[Never]:
-    return Model(
+    return tiny_model(
         weights=weights,
-        family="qwen3",
-        qk_norm="head",
         num_layers=layers,
         hidden_size=16,
         intermediate_size=24,
-        num_heads=4,
-        num_kv_heads=2,
         head_dim=8,
         vocab_size=20,
-        max_position_tokens=32,
-        rope_base=1e4,
-        norm_eps=1e-6,
         tie_embeddings=tie,
         init_std=0.05,
         tokenizer=Tokenizer(kind="characters", alphabet="0123456789+= "),

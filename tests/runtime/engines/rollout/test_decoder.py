@@ -11,7 +11,8 @@ import torch
 from compiler.ir.model import Model
 from runtime.engines.architecture import Architecture, Experts, RopeScaling, architecture
 from runtime.engines.rollout.native.models.decoder import Decoder
-from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families
+from tests.runtime.engines.tiny_trainer import hf_model, tiny_families
+from tests.support.tiny_model import VOCAB
 
 pytestmark = pytest.mark.torch
 

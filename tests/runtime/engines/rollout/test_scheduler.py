@@ -18,7 +18,7 @@ from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Call, Scheduler
 from runtime.protocols import Completion, GenerationRequest
 from tests.contract.rollout_engines import GREEDY, PLAIN, request, weights_of
-from tests.runtime.engines.tiny_trainer import VOCAB, tiny_model
+from tests.support.tiny_model import VOCAB, tiny_model
 
 pytestmark = pytest.mark.torch
 

@@ -50,11 +50,16 @@ MOE = {**GPU, "model.name": '"//models:qwen3_30b_a3b"'}
 Changes = dict[str, str | None]
 
 
-def compiled(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> Compiled:
-    """Compile the good spec with some fields changed, or left out where the change is None."""
+def spec_text(changes: Changes, *, base: dict[str, str] = GRPO) -> str:
+    """Return the good spec with some fields changed, or left out where the change is None: a line for each."""
     fields = {path: value for path, value in {**base, **changes}.items() if value is not None}
+    return "".join(f"{path} = {value}\n" for path, value in fields.items())
+
+
+def compiled(folder: Path, changes: Changes, *, base: dict[str, str] = GRPO) -> Compiled:
+    """Compile the good spec with changes."""
     spec = folder / "spec.toml"
-    spec.write_text("".join(f"{path} = {value}\n" for path, value in fields.items()))
+    spec.write_text(spec_text(changes, base=base))
     return compile_spec(spec, scan())
 
 

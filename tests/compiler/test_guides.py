@@ -1,0 +1,39 @@
+"""The guides: every spec in them has a plan, and their files are laid out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from compiler.compile import compile_all, compile_spec
+from compiler.diagnostics.span import SourceFile
+from compiler.format.starlark import format_starlark
+from rlc.catalogue import scan
+
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+
+def blocks_of(guide: str) -> list[tuple[str, str]]:
+    """The language and the text of each block of a guide that is no command line."""
+    found = re.findall(r"```(\w+)\n(.*?)```", (GUIDES / guide).read_text(encoding="utf-8"), re.DOTALL)
+    return [(language, text) for language, text in found if language != "sh"]
+
+
+def test_every_block_of_the_guide_to_constraints_compiles(tmp_path: Path) -> None:
+    blocks = blocks_of("constraints.md")
+    assert [language for language, _ in blocks] == ["toml", "toml", "python"]
+    (tmp_path / "lab.star").write_text(blocks[-1][1])
+    for _, text in blocks[:-1]:
+        (tmp_path / "spec.toml").write_text(text)
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+        assert compile_spec(tmp_path / "spec.toml", scan([tmp_path / "lab.star"])).diagnostics == ()
+
+
+def test_the_recipe_and_the_sweep_of_their_guide_compile(tmp_path: Path) -> None:
+    (_, recipe), (_, sweep) = blocks_of("recipes_and_sweeps.md")
+    for name, text in (("house.star", recipe), ("sweep.star", sweep)):
+        (tmp_path / name).write_text(text)
+        assert format_starlark(SourceFile(name, text), None) == text
+    found = compile_all(tmp_path / "sweep.star", scan())
+    assert [name for name, _ in found] == ["lr-1e-06-seed-0", "lr-1e-06-seed-1", "lr-2e-06-seed-0", "lr-2e-06-seed-1"]
+    assert all(compiled.plan is not None for _, compiled in found)
