@@ -76,6 +76,7 @@ def load_target(name: str) -> TargetEntry:
         facts=tuple((path, tuple(values)) for path, values in data.get("facts", {}).items()),
         versions=tuple(engines.get("versions", {}).items()),
         replays_routing=tuple(engines.get("replays_routing", ())),
+        copies_heads=tuple(engines.get("copies_heads", ())),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 

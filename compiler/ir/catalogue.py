@@ -75,7 +75,8 @@ class TargetEntry(NamedTuple):
 
     `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
-    `replays_routing` are the engines that return the experts of a token, or train with experts that are given.
+    `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
+    `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     """
 
     name: str
@@ -91,6 +92,7 @@ class TargetEntry(NamedTuple):
     versions: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, tuple[object, ...]], ...] = ()
     replays_routing: tuple[str, ...] = ()
+    copies_heads: tuple[str, ...] = ()
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""

@@ -57,7 +57,7 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
     if model is None or not isinstance(model.node, Table):
         return value
     hf, weights = _path_at(model.node, "hf"), _path_at(model.node, "weights")
-    if weights is not None and (hf is None or weights.value != hf.value):
+    if weights is not None and (hf is None or not _is_same_folder(weights, hf)):
         _compare_weights(model.node, weights, reader, root, folder)
     if hf is None:
         return value
@@ -82,7 +82,12 @@ def _path_at(model: Table, key: str) -> Leaf | None:
 
 def _starts_from(hf: Leaf, weights: Node | None) -> bool:
     """Whether training starts from the weights in model.hf."""
-    return weights is None or (isinstance(weights, Leaf) and weights.value in ("auto", hf.value))
+    return weights is None or (isinstance(weights, Leaf) and (weights.value == "auto" or _is_same_folder(weights, hf)))
+
+
+def _is_same_folder(one: Leaf, other: Leaf) -> bool:
+    """Whether two paths of one file are the same; those of two files are compared as they are."""
+    return posixpath.normpath(str(one.value)) == posixpath.normpath(str(other.value))
 
 
 def _name(folder: str, relative: str) -> str:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
+from compiler.ir.subject import Subject
 
 
-def heads_split(model: Model[object], ways: int) -> bool:
+def trainers_copy_heads(subject: Subject) -> bool:
+    """Whether all engines that train can copy a key and value head to several GPUs."""
+    target = subject.catalogue.load_target(subject.experiment.cluster.target)
+    return all(stage.train.engine.name in target.copies_heads for stage in subject.experiment.stages)
+
+
+def heads_split(model: Model[object], ways: int, *, copies: bool = True) -> bool:
     """Whether every GPU gets the same query heads, and the same key and value heads or a copy of one.
 
     Latent attention has one narrow vector instead of key and value heads, which every GPU holds.
+
+    Args:
+        copies: whether the engine can copy a head to several GPUs.
     """
     kv = model.num_kv_heads
-    shares = kv % ways == 0 or ways % kv == 0 or not isinstance(model.mla, Off)
+    shares = kv % ways == 0 or (copies and ways % kv == 0) or not isinstance(model.mla, Off)
     return model.num_heads % ways == 0 and shares
 
 

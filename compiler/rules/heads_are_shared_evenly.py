@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
-from compiler.ir.subject import Subject, toml_literal
-from compiler.rules._gpu_layout import near_divisors
+from compiler.diagnostics.diagnostic import Diagnostic, alternatives
+from compiler.ir.subject import Subject
+from compiler.rules._gpu_layout import fix, near_divisors
 
 CODE = "RLC0316"
 ID = "PAR-02"
-_MOST = 3
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -26,12 +25,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     model = subject.experiment.model
     query, shared, width = model.num_heads, model.num_kv_heads, model.head_dim
     if query % shared:
-        near = near_divisors(query, shared, most=_MOST)
         yield Diagnostic(
             CODE,
             f"{query:,} query heads cannot share {shared:,} key and value heads evenly",
             subject.labels(("model.num_heads", f"{query:,} query heads"), ("model.num_kv_heads", "not a divisor")),
-            alternatives(*(_fix("model.num_kv_heads", n) for n in near)),
+            alternatives(*(fix("model.num_kv_heads", n) for n in near_divisors(query, shared))),
             rule=ID,
             paths=("model.num_heads", "model.num_kv_heads"),
         )
@@ -40,12 +38,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             CODE,
             f"a head of {width:,} channels cannot be turned in pairs",
             subject.labels(("model.head_dim", "an odd number of channels")),
-            alternatives(*(_fix("model.head_dim", n) for n in (width - 1, width + 1) if n >= 2)),
+            alternatives(*(fix("model.head_dim", n) for n in (width - 1, width + 1) if n >= 2)),
             rule=ID,
             paths=("model.head_dim",),
         )
-
-
-def _fix(field: str, value: int) -> Help:
-    literal = toml_literal(value)
-    return Help(f"set {field} = {literal}", ((field, literal),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -112,6 +114,18 @@ def test_an_absent_directory_of_weights_is_named(server: Server, tmp_path: Path)
 
 def test_weights_of_another_shape_are_named(server: Server, undisturbed: tuple[Path, Ended], tmp_path: Path) -> None:
     (tmp_path / "weights").symlink_to(newest_checkpoint(undisturbed[0]))
+    wider = SPEC.replace('weights = "random"', 'weights = "weights"').replace("hidden_size = 16", "hidden_size = 32")
+    ended = server.run("run", write_experiment(tmp_path, spec=wider), "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 1
+    assert "error[RLC0213]: model.hidden_size is 16 in the checkpoint" in ended.err
+
+
+def test_weights_that_are_not_what_their_config_says_are_named(
+    server: Server, undisturbed: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    shutil.copytree(newest_checkpoint(undisturbed[0]), tmp_path / "weights")
+    config = tmp_path / "weights" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_size": 32}))
     wider = SPEC.replace('weights = "random"', 'weights = "weights"').replace("hidden_size = 16", "hidden_size = 32")
     ended = server.run("run", write_experiment(tmp_path, spec=wider), "--run-dir", "run", cwd=tmp_path)
     assert ended.code == 1

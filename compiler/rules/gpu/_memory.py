@@ -9,7 +9,7 @@ from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.forecast import trained_bytes
 from compiler.planner.ranks import GIB, RankBytes, Spread, engine_weight_bytes
 from compiler.rules._gpu_layout import Layout, layout_of
-from compiler.rules._splits import heads_split
+from compiler.rules._splits import heads_split, trainers_copy_heads
 from compiler.rules.gpu._engine_settings import number_of
 
 
@@ -48,7 +48,11 @@ def machine_of(subject: Subject) -> Machine | None:
 def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
     """Whether axes come out even: over the GPUs, over the model, and over every batch."""
     model, tp = subject.experiment.model, spread.tp
-    if spread.dp < 1 or tp * spread.pp * spread.cp * spread.dp != gpus or not heads_split(model, tp):
+    if (
+        spread.dp < 1
+        or tp * spread.pp * spread.cp * spread.dp != gpus
+        or not heads_split(model, tp, copies=trainers_copy_heads(subject))
+    ):
         return False
     experts = 1 if isinstance(model.moe, Off) else model.moe.num_experts
     if experts % spread.ep or gpus // spread.pp % (spread.ep * spread.etp):

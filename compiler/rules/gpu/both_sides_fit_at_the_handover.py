@@ -6,7 +6,8 @@ Why it matters: each side alone has room, so the first rollout runs and the firs
 the engine after it, and is then mended by trying smaller shares of memory.
 Example: a model of 70 billion parameters on GPUs of 80 GB, with `tp = 4` and `gpus_per_engine = 2`: 33 GiB of the
 trainer and 66 GiB of the engine.
-Fix: split one side over more GPUs, or give both sides GPUs of their own.
+Fix: split one side over more GPUs, or give both sides GPUs of their own; a hand-over layer by layer, which holds less,
+is allowed with a reason.
 Source: MEM-04; NeMo-RL#191, NeMo-RL#72, lmm-r1#43.
 """
 
@@ -57,6 +58,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             alternatives(*_ways(stage, machine)),
             rule=ID,
             paths=("cluster.gpus_per_node", "placement.mode", _TP, _ENGINE),
+            is_judgement=True,
         )
 
 

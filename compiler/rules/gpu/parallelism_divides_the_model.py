@@ -1,12 +1,13 @@
 """Parallelism divides the model.
 
-What: tensor parallelism divides the query heads, and divides the key and value heads or is a multiple of them;
-pipeline stages (times the groups that they interleave) divide the layers, unless the first and last stage say how many
-they have; expert parallelism divides the experts; a rollout engine's GPUs divide the heads likewise.
+What: tensor parallelism divides the query heads, and divides the key and value heads or, where the engine copies heads,
+is a multiple of them; pipeline stages (times the groups that they interleave) divide the layers, unless the first and
+last stage say how many they have; expert parallelism divides the experts; a rollout engine's GPUs divide the heads
+likewise.
 Why it matters: each of them is an assertion deep in an engine, after the weights have been read.
 Example: `parallel.tp = 8` with 20 query heads.
 Fix: take a divisor; the message lists the nearest.
-Source: PAR-02; Megatron-core's TransformerConfig; SGLang's model loaders.
+Source: PAR-02; Megatron-core's TransformerConfig; SGLang's model loaders; NeMo-RL's DTensor path.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
 from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
-from compiler.rules._splits import heads_split
+from compiler.rules._splits import heads_split, trainers_copy_heads
 
 CODE = "RLC0507"
 ID = "PAR-02"
@@ -31,9 +32,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     if layout is None:
         return
     model = subject.experiment.model
-    yield from _heads(subject, model, _TP, size(layout.parallel.tp))
+    yield from _heads(subject, _TP, size(layout.parallel.tp), copies=trainers_copy_heads(subject))
     if any(not isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
-        yield from _heads(subject, model, _ENGINE, layout.placement.gpus_per_engine)
+        yield from _heads(subject, _ENGINE, layout.placement.gpus_per_engine, copies=True)
     if layout.parallel.sp is True and size(layout.parallel.tp) == 1:
         yield _diagnostic(
             subject,
@@ -46,10 +47,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     yield from _experts(subject, model, layout)
 
 
-def _heads(subject: Subject, model: Model[Auto], path: str, ways: int) -> Iterator[Diagnostic]:
-    if heads_split(model, ways):
+def _heads(subject: Subject, path: str, ways: int, *, copies: bool) -> Iterator[Diagnostic]:
+    model = subject.experiment.model
+    if heads_split(model, ways, copies=copies):
         return
-    fitting = [n for n in near_divisors(model.num_heads, ways, most=model.num_heads) if heads_split(model, n)]
+    fitting = [n for n in divisors(model.num_heads) if heads_split(model, n, copies=copies)]
     near = sorted(sorted(fitting, key=lambda n: (abs(n - ways), n))[:3])
     if model.num_heads % ways:
         yield _diagnostic(
@@ -62,9 +64,10 @@ def _heads(subject: Subject, model: Model[Auto], path: str, ways: int) -> Iterat
     else:
         yield _diagnostic(
             subject,
-            f"{model.num_kv_heads:,} key and value heads can neither be split over {ways:,} GPUs nor be copied evenly",
+            f"{model.num_kv_heads:,} key and value heads can neither be split over {ways:,} GPUs nor be copied"
+            + (" evenly" if copies else " by this engine"),
             ("model.num_kv_heads", f"{model.num_kv_heads:,} heads"),
-            (path, "neither a divisor nor a multiple"),
+            (path, "neither a divisor nor a multiple" if copies else "not a divisor"),
             tuple(fix(path, n) for n in near),
         )
 

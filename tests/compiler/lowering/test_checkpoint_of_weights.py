@@ -91,6 +91,7 @@ def test_what_cannot_be_read_beside_the_weights_is_said(tmp_path: Path) -> None:
     [
         ({"model.hf": '"checkpoint"', "model.weights": None}, True),
         ({"model.hf": '"checkpoint"', "model.weights": '"checkpoint"'}, True),
+        ({"model.hf": '"checkpoint"', "model.weights": '"./checkpoint"'}, True),
         ({"model.hf": '"checkpoint"', "model.weights": '"random"'}, False),
         ({"model.hf": '"checkpoint"', "model.weights": '"elsewhere"'}, False),
         ({}, True),

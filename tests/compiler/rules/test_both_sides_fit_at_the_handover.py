@@ -32,3 +32,8 @@ def test_the_message_has_both_sides(tmp_path: Path) -> None:
     assert messages(tmp_path, {**LARGE, "placement.gpus_per_engine": "2"}, base=GPU) == [
         "while weights are handed over a GPU of 79.6 GiB holds 32.9 GiB of the trainer and 65.7 GiB of the engine"
     ]
+
+
+def test_a_hand_over_that_holds_less_is_allowed_with_a_reason(tmp_path: Path) -> None:
+    allow: Changes = {"allow": '[{ rule = "MEM-04", why = "layer by layer" }]'}
+    assert codes(tmp_path, {**LARGE, **allow, "placement.gpus_per_engine": "2"}, base=GPU) == []

@@ -63,3 +63,9 @@ def test_experts_come_out_even_and_a_model_without_them_splits_none(tmp_path: Pa
     assert refused(tmp_path, {**plain, "cluster.nodes": "3", "parallel.ep": "3"}, base=MOE)  # 128 experts
     assert refused(tmp_path, {**plain, "parallel.ep": "2"})
     assert refused(tmp_path, {**plain, "parallel.etp": "2"})
+
+
+@pytest.mark.parametrize(("engine", "tp", "splits"), [("megatron", 16, True), ("fsdp2", 16, False), ("fsdp2", 8, True)])
+def test_heads_are_copied_by_engines_that_can(tmp_path: Path, engine: str, tp: int, splits: bool) -> None:
+    changes: Changes = {"cluster.nodes": "2", "train.engine.name": f'"{engine}"', "parallel.tp": str(tp)}
+    assert codes(tmp_path, changes, base=GPU) == ([] if splits else ["RLC0507"])
