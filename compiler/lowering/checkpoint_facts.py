@@ -201,7 +201,7 @@ def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Con
     source = SourceFile(name, text)
     named = named._replace(is_primary=False)
     try:
-        said = json.loads(text)
+        said = json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as fault:
         at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
         return _report(reader, f"{name} is not JSON", (named, Label(at, fault.msg.lower(), True)))
@@ -212,6 +212,14 @@ def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Con
         at = Span(source, 0, min(1, len(text)))
         return _report(reader, f"{name} is not an object", (named, Label(at, "expected {", True)))
     return _Config(source, said)
+
+
+def _integer(text: str) -> int:
+    """A number as TOML takes them.  Raises: ValueError for one of more than 64 bits."""
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("more than 64 bits")
+    return number
 
 
 def _folders(directory: Path) -> list[str]:
