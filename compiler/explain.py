@@ -88,6 +88,7 @@ class Explainer:
         for path, origin in subject.origins.items():
             for source in origin.inputs:
                 self._dependents.setdefault(source, []).append(path)
+        self._depending: dict[str, tuple[str, ...]] = {}
         self._unknown = self._spoilt_by(broken)
 
     def fields_called(self, name: str) -> tuple[str, ...]:
@@ -151,17 +152,22 @@ class Explainer:
 
     def _depending_on(self, path: str) -> tuple[str, ...]:
         """Fields that were derived from this one; a record that was derived as a whole stands for its own fields."""
-        found = dict.fromkeys(self._dependents.get(path, ()))
-        return tuple(p for p in found if p.rpartition(".")[0] not in found and not _within(p, found))
+        found = self._depending.get(path)
+        if found is None:
+            every = dict.fromkeys(self._dependents.get(path, ()))
+            held: dict[str, bool] = {"": False}
+            found = self._depending[path] = tuple(p for p in every if not _is_held(p.rpartition(".")[0], every, held))
+        return found
 
 
 def to_json(explainer: Explainer, paths: Sequence[str]) -> Json:
     """Return the derivation graph of some fields: nodes by the path that a person writes, and all that they lead to."""
     nodes: dict[str, Json] = {}
+    there_are = frozenset(explainer.paths)
     waiting = list(paths)
     for path in waiting:  # grows while it is read
         name = explainer.shown(path)
-        if name in nodes or path not in explainer.paths:
+        if name in nodes or path not in there_are:
             continue
         facts = explainer.facts(path)
         nodes[name] = _node(explainer, facts)
@@ -281,6 +287,8 @@ def _without_stage(path: str) -> str:
     return path.split(".", 2)[2] if path.startswith(ANYWHERE) and path.count(".") > 1 else path
 
 
-def _within(path: str, holders: dict[str, None]) -> bool:
-    parts = path.split(".")
-    return any(".".join(parts[:n]) in holders for n in range(1, len(parts)))
+def _is_held(path: str, holders: dict[str, None], known: dict[str, bool]) -> bool:
+    """Whether a path is one of some holders, or lies in one; what was found out is kept."""
+    if path not in known:
+        known[path] = path in holders or _is_held(path.rpartition(".")[0], holders, known)
+    return known[path]

@@ -124,6 +124,8 @@ class _Mending:
         if edits is None:
             return None
         text = applied(state.source.text, edits)
+        if not text.strip():
+            return None  # an empty file is an error of its own
         paths = {*way.unsets, *(path for path, _ in way.sets)}
         overrides = tuple(o for o in state.overrides if o.partition("=")[0].strip() not in paths)
         if text in seen and overrides == state.overrides:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Never, cast
 
 from compiler.constraints.equations import open_paths
@@ -28,6 +29,8 @@ Check = Callable[[Subject], Iterable[Diagnostic]]
 
 _CAN_BE_SOLVED = (BROKEN, FIXED_TWICE, NO_SOLUTION, POLICY)
 _OPEN_FIELD = "RLC0313"
+# A change is tried by judging every statement again: many statements leave time for few changes.
+_MOST_JUDGED = 2_000
 
 
 class Required(NamedTuple):
@@ -88,19 +91,21 @@ class Constrained:
         yield from self._faults(subject, statements)
 
     def _faults(self, subject: Subject, statements: Sequence[Statement]) -> Iterator[Diagnostic]:
-        judge = Judge(subject, tuple(statements), self._around(subject.experiment))
-        searcher = Searcher(subject, judge.around, self._trial(subject, statements))
+        judge = Judge(subject, tuple(statements), self.around(subject.experiment))
+        trial = _Trial(self, subject, statements)
+        searcher = Searcher(subject, judge.around, trial.is_better)
         for statement in statements:
             fault = judge.fault(statement)
             if fault is None:
                 continue
-            if fault.code in _CAN_BE_SOLVED and not fault.help:
+            if fault.code in _CAN_BE_SOLVED and not fault.help and trial.judged < _MOST_JUDGED:
                 is_open = open_paths(statement.paths, judge.around(statement).names)
                 node = next(statement.equations(), None) if is_open else judge.failing_part(statement)
                 fault = fault._replace(help=() if node is None else searcher.ways_out(statement, node))
             yield fault
 
-    def _around(self, experiment: Experiment[Auto]) -> Callable[[Statement], Surroundings]:
+    def around(self, experiment: Experiment[Auto]) -> Callable[[Statement], Surroundings]:
+        """Return what a statement is evaluated in."""
         predicted: list[Forecast] = []
 
         def around(statement: Statement) -> Surroundings:
@@ -111,35 +116,47 @@ class Constrained:
 
         return around
 
-    def _trial(
-        self, subject: Subject, statements: Sequence[Statement]
-    ) -> Callable[[Statement, Mapping[str, object]], bool]:
-        """Return what tells whether a change makes a statement hold and breaks nothing else."""
-        before = self._errors(subject, statements)
-
-        def is_better(statement: Statement, changes: Mapping[str, object]) -> bool:
-            outcome = self.resolver.resolve(changes)
-            written = tuple(w for w in subject.written_values if w.path not in changes)
-            changed = subject._replace(experiment=outcome.experiment, origins=outcome.origins, written_values=written)
-            if outcome.diagnostics and not self.resolver.unreadable:
-                return False
-            if _is_open(outcome.experiment) and not _is_open(subject.experiment):
-                return False
-            after = self._errors(changed, statements)
-            return statement not in after and after <= before and self._rule_errors(changed) <= rule_errors
-
-        rule_errors = self._rule_errors(subject)
-        return is_better
-
-    def _errors(self, subject: Subject, statements: Sequence[Statement]) -> set[Statement]:
+    def errors(self, subject: Subject, statements: Sequence[Statement]) -> set[Statement]:
+        """Return what does not hold of a subject: of all that its spec requires, and of some statements of a policy."""
         everything = (*self.statements, *(s for s in statements if s.is_policy))
         if _is_open(subject.experiment):
             everything = tuple(s for s in everything if not s.is_policy)
-        judge = Judge(subject, everything, self._around(subject.experiment))
+        judge = Judge(subject, everything, self.around(subject.experiment))
         return {statement for statement in everything if judge.fault(statement) is not None}
 
-    def _rule_errors(self, subject: Subject) -> Counter[str]:
+    def rule_errors(self, subject: Subject) -> Counter[str]:
+        """Return how often each rule is broken."""
         return Counter(d.code for d in self.check(subject) if d.severity == "error")
+
+
+class _Trial:
+    """Tells whether a change makes a statement hold and breaks nothing else; nothing does once enough was judged."""
+
+    def __init__(self, constrained: Constrained, subject: Subject, statements: Sequence[Statement]) -> None:
+        self.constrained = constrained
+        self.subject = subject
+        self.statements = statements
+        self.judged = 0
+
+    @cached_property
+    def before(self) -> tuple[set[Statement], Counter[str]]:
+        return self.constrained.errors(self.subject, self.statements), self.constrained.rule_errors(self.subject)
+
+    def is_better(self, statement: Statement, changes: Mapping[str, object]) -> bool:
+        self.judged += max(1, len(self.statements))
+        if self.judged > _MOST_JUDGED:
+            return False
+        resolver, subject = self.constrained.resolver, self.subject
+        outcome = resolver.resolve(changes)
+        written = tuple(w for w in subject.written_values if w.path not in changes)
+        changed = subject._replace(experiment=outcome.experiment, origins=outcome.origins, written_values=written)
+        if outcome.diagnostics and not resolver.unreadable:
+            return False
+        if _is_open(outcome.experiment) and not _is_open(subject.experiment):
+            return False
+        before, rule_errors = self.before
+        after = self.constrained.errors(changed, self.statements)
+        return statement not in after and after <= before and self.constrained.rule_errors(changed) <= rule_errors
 
 
 def _is_open(experiment: Experiment[Auto]) -> bool:

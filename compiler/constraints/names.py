@@ -7,6 +7,7 @@ list of stages has one, and its fields are simply the fields.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
@@ -16,7 +17,7 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto
 from compiler.ir.paths import leaves, read
 from compiler.ir.record import Record
-from compiler.ir.spec_tables import spec_keys
+from compiler.ir.spec_tables import Key, spec_keys
 from compiler.ir.subject import shown_path
 
 FORECAST = "forecast"
@@ -102,7 +103,7 @@ class Names(NamedTuple):
                 yield self.shown(path)
         if self.forecast is not None:
             yield from (f"{FORECAST}.{path}" for path, _ in leaves(self.forecast))
-        yield from (path for path, key in spec_keys(catalogue).items() if not key.is_of_an_engine)
+        yield from (path for path, key in _keys(catalogue).items() if not key.is_of_an_engine)
 
     def _has(self, path: str) -> bool:
         try:
@@ -134,7 +135,7 @@ class Names(NamedTuple):
 
     def _missing(self, parts: Sequence[Part], start: int, catalogue: Catalogue) -> None:
         """Find the part of a name that no experiment has.  Raises: UnknownNameError."""
-        known = spec_keys(catalogue)
+        known = _keys(catalogue)
         path = ""
         for at in range(start, len(parts)):
             path = f"{path}.{parts[at]}".lstrip(".")
@@ -148,6 +149,11 @@ class Names(NamedTuple):
 def is_table(value: object) -> bool:
     """Whether a value is a record, or a list of records."""
     return isinstance(value, Record) or (isinstance(value, tuple) and bool(value) and isinstance(value[0], Record))
+
+
+@lru_cache(maxsize=1)
+def _keys(catalogue: Catalogue) -> dict[str, Key]:
+    return spec_keys(catalogue)
 
 
 def _stage_tables(experiment: Experiment[Auto]) -> set[str]:

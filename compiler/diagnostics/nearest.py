@@ -37,5 +37,7 @@ def edit_distance(a: str, b: str, *, limit: int) -> int:
             if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
                 cost = min(cost, before[j - 2] + 1)
             new.append(cost)
+        if min(new) > limit and min(row) > limit:
+            return limit + 1  # the rows that follow hold nothing smaller
         before, row = row, new
     return row[-1] if row[-1] <= limit else limit + 1

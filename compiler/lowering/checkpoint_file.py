@@ -61,7 +61,7 @@ def read_config(directory: Path, name: str, leaf: Leaf, reader: Reader, named_by
     source = SourceFile(name, text)
     named = named._replace(is_primary=False)
     try:
-        said = json.loads(text)
+        said = json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as fault:
         at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
         why = fault.msg.lower().replace("expecting", "expected")
@@ -82,6 +82,14 @@ def report_unreadable(
 ) -> None:
     """Report RLC0212 at the field that names the directory."""
     reader.report(path, Diagnostic("RLC0212", message, labels, helps))
+
+
+def _integer(text: str) -> int:
+    """A number as TOML takes them.  Raises: ValueError for one of more than 64 bits."""
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("more than 64 bits")
+    return number
 
 
 def _folders(directory: Path) -> list[str]:

@@ -22,6 +22,7 @@ from compiler.rules._gpu_layout import fix
 
 CODE = "RLC0318"
 ID = "PAR-02"
+_FARTHEST = 2**53  # whole numbers up to here are exact as floats
 _WIDTH, _FRACTION, _LAYERS = "model.head_dim", "model.rope_fraction", "model.num_layers"
 _LONGEST, _FACTOR = "model.max_position_tokens", "model.rope_scaling.factor"
 _ORIGINAL = "model.rope_scaling.original_max_position_tokens"
@@ -60,7 +61,7 @@ def _rotary(subject: Subject, model: Model[Auto]) -> Iterator[Diagnostic]:
 
 def _stretched(subject: Subject, longest: int, scaling: RopeScaling) -> Iterator[Diagnostic]:
     """Llama 3's rule has no such end: it leaves short waves as they are."""
-    reach = int(scaling.factor * scaling.original_max_position_tokens)
+    reach = int(min(scaling.factor * scaling.original_max_position_tokens, _FARTHEST))
     if scaling.kind == "yarn" and longest > reach:
         yield _diagnostic(
             subject,

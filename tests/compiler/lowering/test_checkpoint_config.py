@@ -301,3 +301,10 @@ def test_no_value_of_any_key_ends_in_anything_but_facts_or_faults(family: str, c
     assert found is not None
     assert all(fault.message for fault in unsupported(said, found))
     assert facts_of(said, found)["family"].value == family
+
+
+def test_a_number_of_more_than_64_bits_is_refused(tmp_path: Path) -> None:
+    found = compiled_with(tmp_path, {"model_type": "llama", **SIZES, "vocab_size": 2**63}).diagnostics
+    assert [d.code for d in found] == ["RLC0212"]
+    assert found[0].message.endswith("small/config.json is not JSON")
+    assert found[0].labels[-1].text == "too deep, or a number too long"
