@@ -130,7 +130,7 @@ _list_steps = st.one_of(
 _keys = st.sampled_from(['"a"', '"b"', "1", "1.0", "True", "(1, 2)", "None", "[]", "2.5"])
 _dict_steps = st.one_of(
     of("x[{}] = {}", _keys, values),
-    of("x[{}] {} {}", _keys, st.sampled_from(["+=", "|=", "-="]), values),
+    of("x[{}] {} {}", _keys, st.sampled_from(["+=", "*=", "-="]), values),
     of("found.append(x[{}])", _keys),
     of("found.append(x.get({}, {}))", _keys, values),
     of("found.append(x.setdefault({}, {}))", _keys, values),
