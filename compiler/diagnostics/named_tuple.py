@@ -3,7 +3,8 @@
 A program that lives for a tenth of a second and declares fifty of them cannot afford the library's, which compiles
 source text for each class and each annotation.  To the type checker they are the library's; at run time they behave the
 same in all that this project uses: fields by name and position, defaults, `_fields`, `_replace`, matching by position,
-copies and pickles.  `_make`, `_asdict` and `__annotations__` as types are left out.
+copies and pickles.  `_make` takes a tuple of all fields, and is the quickest way to one of these; `_asdict` and
+`__annotations__` as types are left out.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ else:
                     cls._rest(given, named)
                 return tuple.__new__(cls, values + rest if rest else values)
             return tuple.__new__(cls, (*values, *cls._rest(given, named)))
+
+        _make = classmethod(tuple.__new__)
 
         @classmethod
         def _rest(cls, given: int, named: dict[str, object]) -> list[object]:

@@ -34,8 +34,8 @@ def _call(scope: Scope, node: Node) -> Expression:
 
     def plain(variables: Variables) -> object:
         function = called(variables)
-        args = [argument(variables) for argument in positional]
-        kwargs = {name: value(variables) for name, value in keywords}
+        args = [argument(variables) for argument in positional] if positional else []
+        kwargs = {name: value(variables) for name, value in keywords} if keywords else {}
         thread = thread_of(variables)
         try:
             return thread.call_from(site, function, args, kwargs)

@@ -138,7 +138,7 @@ class Function:
             variables[slot] = cell
         caller = thread.frame
         budget.enter()
-        thread.frame = Frame(code.name, site.span, caller)
+        thread.frame = Frame._make((code.name, site.span, caller))
         running.add(code)
         try:
             result = body(variables)

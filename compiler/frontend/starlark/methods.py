@@ -198,9 +198,9 @@ def fill(
             key, value = _pair(thread, function, at, pair)
             held.write(key, value)
     thread.budget.elements(len(kwargs), ENTRY)
-    site = thread.site
+    site, frame = thread.site, thread.frame
     for name, value in kwargs.items():
-        held.write(name, value, None if site is None else site.written(name, thread.frame))
+        held.write(name, value, None if site is None else site.written(name, frame))
     return held
 
 

@@ -36,7 +36,7 @@ _WORK_A_STEP = 2**18
 # Keys of dicts, and characters, that are compared in one.
 _KEYS_A_STEP, _COMPARED_A_STEP, _FOUND_A_STEP = 4, 2**12, 16
 # Steps for each element of two lists that are compared.
-_COMPARISON = 2
+_COMPARISON = 3
 _LONGEST_NAME, _MOST_NAMES = 60, 1000
 Number = int | float
 

@@ -36,5 +36,5 @@ class Writer:
         """Return the origin of an entry that is written here, in a call."""
         last = self._last
         if last is None or last[2] is not frame:
-            last = self._last = Written(self._key, self._value, frame)
+            last = self._last = Written._make((self._key, self._value, frame))
         return last

@@ -96,7 +96,7 @@ class Scope:
 
     def span(self, node: Node) -> Span:
         """Return the place of a node."""
-        return Span(self.source, node[1], node[2])
+        return Span._make((self.source, node[1], node[2]))
 
     def failure(self, variables: Variables, error: StarlarkError, node: Node) -> SpecError:
         """Return an error of running code with its place, a node of this file."""

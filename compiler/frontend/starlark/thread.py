@@ -27,14 +27,14 @@ _BUILTIN_STEPS = 3
 class CallSite:
     """Where a call is written, for built-ins that tell the places of their arguments."""
 
-    __slots__ = ("_keywords", "forwarded", "node", "source", "span")
+    __slots__ = ("_places", "forwarded", "node", "source", "span")
 
     def __init__(self, source: SourceFile, node: Node, forwarded: dict[str, Written] | None = None) -> None:
         self.source = source
         self.node = node
         self.span = Span(source, node[1], node[2])
         self.forwarded = forwarded
-        self._keywords: dict[str, Node] | None = None
+        self._places: dict[str, tuple[Span, Span]] | None = None
 
     def argument(self, i: int) -> Span:
         """Return the place of a positional argument; that of the `*` argument if it came through one."""
@@ -43,16 +43,17 @@ class CallSite:
 
     def keyword(self, name: str) -> tuple[Span, Span] | None:
         """Return the places of a keyword and its value; None if the call does not spell it out."""
-        if self._keywords is None:
-            self._keywords = {argument[3][3]: argument for argument in self.node[4:] if argument[0] == "keyword"}
-        argument = self._keywords.get(name)
-        return None if argument is None else (self._place(argument[3]), self._place(argument[4]))
+        places = self._places
+        if places is None:
+            spelt = [argument for argument in self.node[4:] if argument[0] == "keyword"]
+            places = self._places = {a[3][3]: (self._place(a[3]), self._place(a[4])) for a in spelt}
+        return places.get(name)
 
     def written(self, name: str, frame: Frame | None) -> Written | None:
         """Return the origin of a keyword: this call, or whatever wrote the entry of a `**` argument."""
         places = self.keyword(name)
         if places is not None:
-            return Written(*places, frame)
+            return Written._make((places[0], places[1], frame))
         return None if self.forwarded is None else self.forwarded.get(name)
 
     def forwarding(self, origins: dict[str, Written] | None) -> CallSite:
@@ -60,7 +61,7 @@ class CallSite:
         return self if not origins else CallSite(self.source, self.node, origins)
 
     def _place(self, node: Node) -> Span:
-        return Span(self.source, node[1], node[2])
+        return Span._make((self.source, node[1], node[2]))
 
 
 class Thread:
@@ -90,7 +91,10 @@ class Thread:
             return function.call(self, site, args, kwargs)
         if type(function) is not Builtin:
             raise StarlarkError(f"a value of type {type_name(function)} is not callable")
-        self.budget.step(_BUILTIN_STEPS)
+        budget = self.budget
+        budget.steps -= _BUILTIN_STEPS
+        if budget.steps < 0:
+            budget.step(0)
         before, self.site = self.site, site
         try:
             return function.implementation(self, args, kwargs)

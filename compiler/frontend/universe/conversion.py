@@ -36,21 +36,27 @@ class Converter:
         self.is_bare = False
         self._index: dict[SourceFile, int] = {}
         self._calls: dict[int, tuple[Frame, tuple[TreeCall, ...]]] = {}
+        # What most nodes share with the node before them: the text, and the call.
+        self._last_file: tuple[SourceFile | None, int] = (None, 0)
+        self._last_calls: tuple[Frame | None, tuple[TreeCall, ...]] = (None, ())
 
     def tree(self, value: object, at: Span, frame: Frame | None, *, depth: int = 0) -> Tree | None:
         """Return the tree of a value, or None for None.  Raises: SpecError RLC0103, RLC0104 or RLC0154."""
         if value is None:
             return None
-        self.budget.elements(1, ENTRY)
+        kind = type(value)
+        if kind is str or kind is bool:
+            return self.node(LEAF, value, at, frame)
         if isinstance(value, (StarlarkDict, StarlarkList, tuple)):
             if depth >= MAX_DEPTH:
                 raise _too_deep(at, frame)
             if isinstance(value, StarlarkDict):
                 entries = self.entries(value, at, frame, depth=depth + 1)
                 return self.node(TABLE, tuple(entries), at, frame)
+            self.budget.elements(len(items_of(value)), ENTRY)
             items = [self.element(item, at, frame, depth=depth + 1) for item in items_of(value)]
             return self.node(LIST, tuple(items), at, frame)
-        if isinstance(value, (str, bool)) or (isinstance(value, float) and math.isfinite(value)):
+        if isinstance(value, float) and math.isfinite(value):
             return self.node(LEAF, value, at, frame)
         if isinstance(value, int):
             if not -_INT64 <= value < _INT64:
@@ -60,6 +66,7 @@ class Converter:
 
     def entries(self, value: StarlarkDict, at: Span, frame: Frame | None, *, depth: int = 0) -> list[TreeEntry]:
         """Return the entries of a dict that are written.  Raises: SpecError as `tree` does."""
+        self.budget.elements(len(value.entries), ENTRY)
         origins = value.origins or {}
         found: list[TreeEntry] = []
         for key, inner in value.items():
@@ -83,13 +90,23 @@ class Converter:
         """Return an entry, or None where nothing is written; a key lies in the text that its value lies in."""
         if tree is None:
             return None
-        if self.files[tree[4]] is not at.file:
+        source, start, end = at
+        if self.files[tree[4]] is not source:
             return key, tree[1], tree[2], tree
-        return key, at.start, at.end, tree
+        return key, start, end, tree
 
     def node(self, kind: int, payload: object, at: Span, frame: Frame | None) -> Tree:
         """Return a tree at a place."""
-        return kind, at.start, at.end, payload, self.file(at.file), self.calls(frame)
+        source, start, end = at
+        known, number = self._last_file
+        if known is not source:
+            number = self.file(source)
+            self._last_file = source, number
+        caller, calls = self._last_calls
+        if caller is not frame:
+            calls = self.calls(frame)
+            self._last_calls = frame, calls
+        return kind, start, end, payload, number, calls
 
     def file(self, source: SourceFile) -> int:
         """Return the number of a text."""

@@ -13,19 +13,26 @@ from compiler.frontend.trees import FACTS, LEAF, LIST, TABLE, Tree, TreeCall, Tr
 class Fragment:
     """A partial experiment.
 
-    Requirements join its entries when all code has run.  `size` is how many nodes it comes to, with all that it uses.
+    Requirements join its entries when all code has run.
     """
 
-    __slots__ = ("entries", "frame", "size", "span", "tree")
+    __slots__ = ("_size", "entries", "frame", "span", "tree")
 
     starlark_type = "fragment"
 
     def __init__(self, tree: Tree, entries: list[TreeEntry], span: Span, frame: Frame | None) -> None:
         self.tree = tree
         self.entries = entries
-        self.size = sum(_size(entry[3]) for entry in entries)
+        self._size = 0
         self.span = span
         self.frame = frame
+
+    @property
+    def size(self) -> int:
+        """How many nodes it comes to when it is used, with all that it uses itself."""
+        if not self._size:
+            self._size = sum(_size(entry[3]) for entry in self.entries)
+        return self._size
 
 
 class Experiment(Fragment):
