@@ -50,6 +50,9 @@ else:
         def __truediv__(self, other: str | os.PathLike[str]) -> Path:
             return Path(self._text, other)
 
+        def __rtruediv__(self, other: str | os.PathLike[str]) -> Path:
+            return Path(other, self._text)
+
         def __getattr__(self, name: str) -> object:
             if name.startswith("__"):
                 raise AttributeError(name)
@@ -79,25 +82,26 @@ else:
             parent = self.parent
             return () if parent == self else (parent, *parent.parents)
 
-        def is_relative_to(self, other: str | os.PathLike[str]) -> bool:
-            folder, own = _names(str(Path(other))), _names(self._text)
-            return own[: len(folder)] == folder and os.path.isabs(self) == os.path.isabs(other)
+        def is_relative_to(self, *other: str | os.PathLike[str]) -> bool:
+            folder = Path(*other)
+            above, own = _names(folder._text), _names(self._text)
+            return own[: len(above)] == above and os.path.isabs(self) == os.path.isabs(folder)
 
         def is_file(self) -> bool:
             return os.path.isfile(self._text)
 
-        def stat(self) -> os.stat_result:
-            return os.stat(self._text)
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            return os.stat(self._text, follow_symlinks=follow_symlinks)
 
-        def open(self, *how: str, **more: str | None) -> object:
+        def open(self, *how: str | int, **more: str | None) -> object:
             return open(self._text, *how, **more)  # what it returns is the caller's to close
 
         def read_bytes(self) -> bytes:
             with open(self._text, "rb") as file:
                 return file.read()
 
-        def read_text(self, encoding: str) -> str:
-            with open(self._text, encoding=encoding) as file:
+        def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+            with open(self._text, encoding=encoding, errors=errors) as file:
                 return file.read()
 
     def _names(text: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def _plan(words: Sequence[str]) -> int:
     """Run `rlc plan` with the bytecode that the last one kept."""
     from rlc.bytecode import KeptBytecode
 
-    kept = KeptBytecode(f"{__cached__}.plan", _PACKAGES)
+    kept = KeptBytecode(f"{__spec__.cached}.plan", _PACKAGES)
     sys.meta_path.insert(0, kept)
     code = run_line(words)
     if code == 0 and _TYPER_LINE not in sys.modules:

@@ -23,7 +23,7 @@ kept.keep()
 modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("house")]
 print(*(type(module.__loader__).__name__ for module in modules), house.room.VALUE, house.wing.room.VALUE, sep=",")
 for m in modules:
-    print(m.__name__, m.__package__, m.__file__, m.__cached__, getattr(m, "__path__", None), m.__spec__.parent)
+    print(m.__name__, m.__package__, m.__file__, m.__spec__.cached, getattr(m, "__path__", None), m.__spec__.parent)
     print(m.__spec__.origin, m.__spec__.has_location, m.__spec__.submodule_search_locations, inspect.getsource(m))
 """
 

@@ -23,6 +23,7 @@ def test_a_path_is_what_the_library_makes_of_its_text(text: str, other: str) -> 
     assert [getattr(ours, name) for name in NAMES] == [getattr(library, name) for name in NAMES]
     assert tuple(ours.parents) == tuple(library.parents)
     assert ours / other == library / other
+    assert text / Path(other) == text / pathlib.PurePosixPath(other)
     assert Path(text, other) == pathlib.PurePosixPath(text, other)
     assert (ours < Path(other)) == (library < pathlib.PurePosixPath(other))
 
@@ -56,5 +57,7 @@ def test_a_file_is_read_as_the_library_reads_it(tmp_path: pathlib.Path) -> None:
     file.write_text("\u00e9\n", encoding="utf-8")
     assert (file.is_file(), file.stat().st_size, file.read_bytes()) == (True, 3, b"\xc3\xa9\n")
     assert file.read_text(encoding="utf-8") == "\u00e9\n"
+    assert file.read_text("ascii", "replace") == "\ufffd\ufffd\n"
+    assert file.stat(follow_symlinks=False).st_size == 3
     with file.open("rb") as opened:
         assert opened.read() == b"\xc3\xa9\n"
