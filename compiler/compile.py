@@ -158,7 +158,7 @@ def _constrained(loaded: Loaded, lowered: Lowered, session: Session, reporter: R
     from compiler.constraints.constrained import Constrained, Required
     from compiler.constraints.policy import read_policy
 
-    place = Place(Path(os.path.realpath(loaded.name)), loaded.name, loaded.root)
+    place = Place(Path(os.path.realpath(loaded.name)), loaded.name, loaded.root, loaded.roots)
     required = Required(loaded.requires, read_policy(given, place, session, reporter))
     return Constrained(lowered.subject, lowered.references, required, check_rules)
 

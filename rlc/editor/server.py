@@ -149,13 +149,13 @@ def _definition(server: SpecServer, params: lsp.DefinitionParams) -> list[lsp.Lo
 
 def _completion(server: SpecServer, params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
     uri = params.text_document.uri
-    text = server.analyses[uri].source.text
+    text, roots = server.analyses[uri].source.text, server.analyses[uri].roots
     at = server.offset(uri, params.position)
     is_starlark = uri.endswith(".star")
     context = starlark_context(text[:at]) if is_starlark else toml_context(text[:at], text[at:])
     if context is None:
         return []
-    return [_item(p) for p in server.vocabulary.proposals(context, is_starlark=is_starlark)]
+    return [_item(p) for p in server.vocabulary.proposals(context, is_starlark=is_starlark, roots=roots)]
 
 
 def _code_actions(server: SpecServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
