@@ -70,8 +70,17 @@ def prepare(
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
-    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
-    return Prepared(None if any(d.severity == "error" for d in found) else job, found)
+    return _judged(job, warnings, catalogue)
+
+
+def prepare_plan(plan: Plan, *, root: Path, run_dir: Path | None = None) -> Prepared:
+    """Return what is to be executed of a plan that was compiled in this process, after the same checks.
+
+    Args:
+        root: the folder that its paths are relative to.
+    """
+    place = run_dir or Path("runs") / plan.experiment.name
+    return _judged(Job(plan, root.resolve(), place, ""), (), scan())
 
 
 def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
@@ -104,6 +113,12 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
 def exit_code(fault: SpecError) -> int:
     """Return 4 for a run that broke although all it was given was in order, otherwise 1."""
     return 4 if fault.diagnostics[0].code in _RUN_BROKE else 1
+
+
+def _judged(job: Job, warnings: tuple[Diagnostic, ...], catalogue: Catalogue) -> Prepared:
+    """A job that this machine can execute, and that goes on with what its directory holds."""
+    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
+    return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
 def _check_installed(target: str) -> None:
