@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.span import Span
 from compiler.frontend.requirements import KEY as REQUIRE
 from compiler.frontend.starlark.budget import ENTRY, Budget
@@ -223,6 +224,7 @@ class Universe:
         for item in list(items_of(value)):
             made = thread.call(item, [], {}) if isinstance(item, (Function, Builtin)) else item
             if type(made) is Fragment:
+                self.check_recipe(made, at, thread)
                 thread.budget.elements(made.size, ENTRY)
                 found.append(made.tree)
             elif type(made) is str:
@@ -233,6 +235,17 @@ class Universe:
                 message = f"`use` takes fragments, functions that return one, and texts, not {kind}"
                 raise fault("RLC0153", message, (at, said), frame)
         return found
+
+    def check_recipe(self, made: Fragment, at: Span, thread: Thread) -> None:
+        """Hold a recipe to making fragments.  Raises: SpecError RLC0159.
+
+        A function that makes a fragment and uses it itself, in experiments of its own, is none.
+        """
+        if made.frame is None or _is_below(thread.frame, made.frame):
+            return
+        for experiment in self.recording.experiments:
+            if _is_below(experiment.frame, made.frame):
+                raise experiment_in_recipe(experiment, at)
 
     def stages(self, value: object, at: Span, thread: Thread, frame: Frame | None) -> Tree | None:
         """The list of stages, each of which may use fragments of its own."""
@@ -251,6 +264,24 @@ class Universe:
             entries.append(("use", *_within(key_at, used_at), uses))
             items.append(self.converter.node(TABLE, tuple(entries), at, frame))
         return self.converter.node(LIST, tuple(items), at, frame)
+
+
+def experiment_in_recipe(experiment: Experiment, at: Span) -> SpecError:
+    """Return RLC0159 for an experiment that a recipe makes; `at` is where the recipe is used."""
+    name = f" {experiment.name}" if experiment.name else ""
+    labels = (Label(at, "used here"), Label(experiment.span, "an experiment is made here", is_primary=True))
+    ways = (
+        Help("return fragment(...), and call experiment(...) in the file that is planned"),
+        Help("or move what the experiments share into a function that both call"),
+    )
+    return SpecError(Diagnostic("RLC0159", f"a recipe makes an experiment{name}", labels, ways))
+
+
+def _is_below(frame: Frame | None, top: Frame) -> bool:
+    """Whether a call was made by another one, or is that one."""
+    while frame is not None and frame is not top:
+        frame = frame.parent
+    return frame is not None
 
 
 def _demand(value: Fragment, tree: Tree) -> None:
