@@ -134,7 +134,7 @@ def _compile(
     if constrained is None:
         subject = subject._replace(experiment=run_pipeline(subject.experiment, subject.origins, catalogue))
     else:
-        subject, spoilt = constrained.resolved(reporter)
+        subject, spoilt = constrained.resolved(reporter, is_shrunk=may_ignore)
         broken |= spoilt
     judged = subject._replace(unread=()) if may_ignore else subject
     said = without_allowed(judged, check_rules(judged))

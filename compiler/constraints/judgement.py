@@ -13,7 +13,7 @@ from compiler.constraints.statements import Statement, conjuncts
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.frontend.starlark.nodes import Node
-from compiler.ir.equations import EQUATIONS
+from compiler.ir.equations import NAMED
 from compiler.ir.subject import Subject
 
 BROKEN, FIXED_TWICE, NO_SOLUTION, UNDECIDED, NO_CONDITION, POLICY = (
@@ -130,7 +130,7 @@ class Judge(NamedTuple):
         origin = self.subject.origins.get(path)
         if origin is None or origin.kind != "derived":
             return None
-        if any(equation.name == origin.by for equation in EQUATIONS):
+        if any(equation.name == origin.by for equation in NAMED):
             return origin.by
         for other in self.statements:
             said_there = other.requirement
