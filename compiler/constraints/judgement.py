@@ -118,12 +118,26 @@ class Judge(NamedTuple):
                 because = other.requirement.why
             else:
                 origin = self.subject.origins[path]
-                theirs = tuple(written_labels(self.subject, around, origin.inputs))
+                theirs = tuple(written_labels(self.subject, around, self._written_behind(origin.inputs)))
                 because = f"the {other}"
             labels = distinct((*(label._replace(is_primary=False) for label in theirs), *mine))
             message = f"{self.subject.shown(path)} is fixed twice: {now} ({because}) and {wanted} ({why})"
             return Diagnostic(FIXED_TWICE, message, labels, paths=statement.paths)
         return None
+
+    def _written_behind(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """The fields that somebody wrote, of some and of those that they were derived from."""
+        found: dict[str, None] = {}
+        waiting = list(paths)
+        for path in waiting:  # grows while it is read
+            origin = self.subject.origins.get(path)
+            if origin is None or path in found:
+                continue
+            if origin.span is not None:
+                found[path] = None
+            else:
+                waiting += origin.inputs
+        return tuple(found)
 
     def _behind(self, path: str) -> Statement | str | None:
         """Return what decided a field: another statement, or the name of a built-in equation."""
