@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
-from compiler.frontend.roots import Root, find_model
+from compiler.frontend.loader import holds_one_model
+from compiler.frontend.roots import Place, Root, find_model
 from compiler.frontend.session import Session
-from compiler.frontend.value import RECIPE, Table
+from compiler.frontend.value import RECIPE, Facts, Table
 from compiler.ir.model import Model
 from compiler.ir.provenance import Provenance
 from compiler.lowering.reader import Reader
@@ -59,16 +60,31 @@ def _read(label: str, session: Session, roots: tuple[Root, ...]) -> LibraryModel
     reporter.raise_errors()
     assert found is not None, "there is a place or an error"
     place, symbol = found
+    facts = read_facts(place, symbol, session)
+    counted = parameters_of(facts)
+    return LibraryModel(label, place.path, place.name, facts, counted.total, counted.active)
+
+
+def read_facts(place: Place, symbol: str, session: Session) -> Model[object]:
+    """Return the facts that a file gives of a model.  Raises: SpecError for what is no model.
+
+    Args:
+        symbol: the function of a .star file that makes it.
+    """
+    reporter = Reporter()
     trees = session.trees(place, named_at=None, reporter=reporter, symbol=symbol)
     reporter.raise_errors()
     assert trees is not None, "what cannot be read was reported"
-    table = trees.table(RECIPE).get("model")
-    assert isinstance(table, Table), "a model file holds [model]"
-    facts = Reader(reporter, Provenance(), _unresolved).record(Model, table, "model", {})
+    table = trees.table(RECIPE)
+    named = {key: entry for key, entry in table.entries.items() if not (isinstance(table, Facts) and key == "name")}
+    holds_one_model(table._replace(entries=named), place, reporter)
+    reporter.raise_errors()
+    model = table.get("model")
+    assert isinstance(model, Table), "a file of a model holds [model]"
+    facts = Reader(reporter, Provenance(), _unresolved).record(Model, model, "model", {})
     reporter.raise_errors()
     assert isinstance(facts, Model), "what was asked for"
-    counted = parameters_of(facts)
-    return LibraryModel(label, place.path, place.name, facts, counted.total, counted.active)
+    return facts
 
 
 def _unresolved(leaf: Leaf) -> str:

@@ -27,9 +27,14 @@ def read_policy(given: Sequence[Path], spec: Place, session: Session, reporter: 
     for place in _places(given, spec, session, reporter):
         known = session.policies.get(place.path)
         if known is None:
-            known = session.policies[place.path] = _required_by(place, session, reporter)
+            known = session.policies[place.path] = required_by(place, session, reporter)
         found |= dict.fromkeys(known)
     return tuple(found)
+
+
+def policies_of(spec: Place, session: Session, reporter: Reporter) -> tuple[Place, ...]:
+    """Return the policies of a spec's root; reports what its `rlc.toml` names and cannot be had."""
+    return tuple(_places((), spec, session, reporter))
 
 
 def _places(given: Sequence[Path], spec: Place, session: Session, reporter: Reporter) -> Iterator[Place]:
@@ -64,7 +69,8 @@ def _named(spec: Place, session: Session, reporter: Reporter) -> Iterator[Place]
             yield place
 
 
-def _required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Requirement, ...]:
+def required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Requirement, ...]:
+    """Return what one policy requires; reports what is wrong with it, RLC0326 where it requires nothing."""
     source = session.source(place, named_at=None, reporter=reporter)
     if source is None:
         return ()

@@ -242,22 +242,10 @@ class _Loading:
             table = None if trees is None else trees.table(Priority(RECIPE.level, name.priority.depth + 1))
             if isinstance(table, Facts):
                 return _without_name(table)
-            if table is not None and self.is_model(table, place):
+            if table is not None and holds_one_model(table, place, self.reporter):
                 return table
         self.has_failed = True
         return None
-
-    def is_model(self, table: Table, place: Place) -> bool:
-        others = [Label(e.key_span, "not part of a model") for key, e in table.entries.items() if key != "model"]
-        model = table.entries.get("model")
-        if model is not None and not isinstance(model.node, Table):
-            others.append(Label(model.node.span, "not a table"))
-        if model is None or others:
-            labels = tuple(label._replace(is_primary=i == 0) for i, label in enumerate(others))
-            message = f"{place.name} must hold the table [model] and nothing else"
-            self.reporter.add(Diagnostic("RLC0013", message, labels))
-            return False
-        return True
 
     def find_cycles(self, key: _Key, chain: list[tuple[_Key, Span]], done: set[_Key]) -> None:
         """Walk the graph depth first; an edge back into the chain closes a cycle."""
@@ -302,6 +290,20 @@ class _Loading:
             "RLC0015", "`use` is a list of labels and paths", (Label(node.span, what, True),), (advice,)
         )
         self.reporter.add(diagnostic)
+
+
+def holds_one_model(table: Table, place: Place, reporter: Reporter) -> bool:
+    """Whether a file holds a model and nothing else; reports RLC0013 where not."""
+    others = [Label(e.key_span, "not part of a model") for key, e in table.entries.items() if key != "model"]
+    model = table.entries.get("model")
+    if model is not None and not isinstance(model.node, Table):
+        others.append(Label(model.node.span, "not a table"))
+    if model is None or others:
+        labels = tuple(label._replace(is_primary=i == 0) for i, label in enumerate(others))
+        message = f"{place.name} must hold the table [model] and nothing else"
+        reporter.add(Diagnostic("RLC0013", message, labels))
+        return False
+    return True
 
 
 def _key(target: _Target) -> _Key:

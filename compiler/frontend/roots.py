@@ -86,13 +86,17 @@ class Shelf(NamedTuple):
         names = {n.rpartition(".")[0] for n in files if not is_family or n.endswith(".toml")}
         for name in files if is_family else ():
             if name.endswith(".star"):
-                text = (self.folder / name).read_text(encoding="utf-8", errors="replace")
-                names.update(re.findall(_FUNCTION, text))
+                names.update(models_in((self.folder / name).read_text(encoding="utf-8", errors="replace")))
         return sorted(names)
 
     def stem_of(self, name: str) -> str | None:
         """Return the .star file that a name may lie in: that whose own name is the longest beginning of it."""
         return max((s for s in self.names(has_files_only=True) if name.startswith(s)), key=len, default=None)
+
+
+def models_in(text: str) -> list[str]:
+    """Return the models that the text of a family's file exports: functions that take nothing but changes."""
+    return re.findall(_FUNCTION, text)
 
 
 def standard_shelf(kind: str, stdlib: Path) -> Shelf:
