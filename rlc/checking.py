@@ -43,9 +43,10 @@ _OF_A_PART = ("RLC00", "RLC01", "RLC02", "RLC04")
 
 
 class Checked(NamedTuple):
-    """A file, or one experiment of it, as what it is."""
+    """A file, or one experiment of it, as what it is; `name` is what it is called on the command line."""
 
     kind: Kind
+    name: str
     diagnostics: tuple[Diagnostic, ...]
     compiled: Compiled | None = None
 
@@ -68,7 +69,12 @@ def check_file(
     kind = kind_of(file, session)
     if kind == "spec":
         found = compile_all(file, catalogue, overrides=overrides, shrink=shrink)
-        return [Checked(kind, compiled.diagnostics, compiled) for _, compiled in found]
+        return [Checked(kind, f"{file}:{n}" if n else str(file), c.diagnostics, c) for n, c in found]
+    return [Checked(kind, str(file), check_part(file, kind, session, catalogue))]
+
+
+def check_part(file: Path, kind: Kind, session: Session, catalogue: Catalogue) -> tuple[Diagnostic, ...]:
+    """Return what is to be said of a file that is no spec, as `kind_of` has found."""
     reporter = Reporter()
     place = session.place(file, reporter)
     assert place is not None, "a file that is no spec was read"
@@ -78,7 +84,7 @@ def check_file(
     except SpecError as fault:
         for diagnostic in fault.diagnostics:
             reporter.add(diagnostic)
-    return [Checked(kind, tuple(dict.fromkeys(reporter.diagnostics)))]
+    return tuple(dict.fromkeys(reporter.diagnostics))
 
 
 def kind_of(file: Path, session: Session) -> Kind:

@@ -94,7 +94,7 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
     """
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
-    _check_installed(job.plan.experiment.cluster.target)
+    check_installed(job.plan.experiment.cluster.target)
     from runtime.driver import RunPlace, run_plan
     from runtime.telemetry.open_view import Look
 
@@ -121,9 +121,10 @@ def _judged(job: Job, warnings: tuple[Diagnostic, ...], catalogue: Catalogue) ->
     return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
-def _check_installed(target: str) -> None:
+def check_installed(target: str, module: str = "runtime.driver") -> None:
+    """Load a part of the runtime.  Raises: SpecError RLC0661 if what it needs is not installed."""
     try:
-        import_module("runtime.driver")
+        import_module(module)
     except ModuleNotFoundError as fault:
         missing = fault.name or str(fault)
         if missing.partition(".")[0] in ("runtime", "stdlib", "compiler"):

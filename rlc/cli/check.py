@@ -63,6 +63,9 @@ def check(
     as_json: bool = typer.Option(False, "--json", help="The same as --format json."),
     shape: Shape = typer.Option(Shape.TEXT, "--format", help="How to print the diagnostics."),
     fix: bool = typer.Option(False, "--fix", help="Mend what can be: write the first way out of each error."),
+    data: bool = typer.Option(
+        False, "--data", help="Open the data that specs name too: rows, keys, lengths, what is held out, epochs."
+    ),
     diff: bool = typer.Option(False, "--diff", help="Show what --fix would write, and write nothing."),
 ) -> int:
     """Check specs, and recipes, models, policies and libraries as what they are, without making anything of them."""
@@ -75,6 +78,7 @@ def check(
     asked = _Asked(scan(policies), tuple(sets), shrink=shrink, fix=fix or diff, writes=not diff)
     found: list[Diagnostic] = []
     counts: dict[str, int] = {}
+    lines: list[str] = []
     num_wrong = 0
     for checked in (
         one for spec in specs for file in _files_of(spec, asked.catalogue) for one in _checked(file, asked, output)
@@ -82,8 +86,17 @@ def check(
         counts[checked.kind] = counts.get(checked.kind, 0) + 1
         num_wrong += checked.has_errors
         found += checked.diagnostics
+        if data and checked.compiled is not None:
+            from rlc.data_check import check_data
+
+            report = check_data(checked.compiled)
+            found += report.diagnostics
+            num_wrong += not checked.has_errors and any(d.severity == "error" for d in report.diagnostics)
+            lines += [f"{checked.name}: {line}" for line in report.lines]
     code = _print(tuple(dict.fromkeys(found)), shape, output)
     if shape is Shape.TEXT:
+        for line in lines:
+            output.result(line)
         output.result(f"{_counted(counts)} checked: {f'errors in {num_wrong}' if num_wrong else 'no errors'}")
     return code
 
@@ -108,7 +121,7 @@ def _checked(file: Path, asked: _Asked, output: Output) -> Sequence[Checked]:
         mended = mend(file, catalogue, overrides=asked.sets, shrink=asked.shrink)
         if mended is not None:
             _tell(file, mended, asked, output)
-            return [Checked("spec", compiled.diagnostics, compiled) for compiled in mended.found]
+            return [Checked("spec", str(file), compiled.diagnostics, compiled) for compiled in mended.found]
     return check_file(file, catalogue, overrides=asked.sets, shrink=asked.shrink)
 
 

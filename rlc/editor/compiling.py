@@ -16,6 +16,7 @@ from compiler.frontend.roots import MARKER, Place
 from compiler.frontend.session import Session
 from compiler.frontend.source_text import source_file
 from compiler.ir.catalogue import Catalogue
+from rlc.checking import check_part, kind_of
 from rlc.editor.analysis import Analysis
 
 
@@ -31,13 +32,13 @@ def analysed(path: Path, texts: Mapping[Path, str], catalogue: Catalogue) -> Ana
         place = _marker(file) if file.name == MARKER else session.place(file, Reporter())
         if place is not None:
             session.hold(place, source_file(place.name, text))
-    said = Reporter()
-    place = session.place(path, said)
+    place = session.place(path, Reporter())
     source = source_file(str(path) if place is None else place.name, texts.get(path, ""))
-    if path.name == MARKER:
-        found = [Compiled(None, None, tuple(said.diagnostics), None)]
-    else:
+    kind = kind_of(path, session)
+    if kind == "spec":
         found = [compiled for _, compiled in compile_all(path, catalogue, session=session)]
+    else:
+        found = [Compiled(None, None, check_part(path, kind, session, catalogue), None)]
     places = {file: held.path for file, held in session.places.items()}
     return Analysis(source, found, places, catalogue, roots=() if place is None else place.roots)
 

@@ -10,6 +10,7 @@ from compiler.frontend.session import Session
 from rlc.catalogue import scan
 from rlc.checking import check_file, kind_of
 from rlc.cli.main import main
+from rlc.editor.compiling import analysed
 from tests.compiler.frontend.test_further_roots import FACTS, laid_out
 from tests.rlc.test_check_fix import GOOD
 
@@ -125,3 +126,13 @@ def test_recipes_of_the_library_are_right_as_recipes() -> None:
             if file.suffix in (".toml", ".star"):
                 (checked,) = check_file(file, catalogue)
                 assert (checked.kind, checked.diagnostics) == (folder.removesuffix("s"), ()), file
+
+
+def test_an_editor_says_the_same_of_the_open_text(lab: Path) -> None:
+    file, catalogue = lab / "recipes/house.star", scan()
+    assert analysed(file, {file: RECIPE}, catalogue).diagnostics == ()
+    (found,) = analysed(file, {file: RECIPE.replace("optim =", "optin =")}, catalogue).diagnostics
+    assert found.code == "RLC0201"
+    policy = lab / "policies/more.star"
+    (found,) = analysed(policy, {policy: 'require("optim.rate > 0", "x")\n'}, catalogue).diagnostics
+    assert found.code == "RLC0221"
