@@ -68,7 +68,7 @@ def check_file(
     session = Session(catalogue.stdlib, catalogue.cache)
     kind = kind_of(file, session)
     if kind == "spec":
-        found = compile_all(file, catalogue, overrides=overrides, shrink=shrink)
+        found = compile_all(file, catalogue, overrides=overrides, shrink=shrink, session=session)
         return [Checked(kind, f"{file}:{n}" if n else str(file), c.diagnostics, c) for n, c in found]
     return [Checked(kind, str(file), check_part(file, kind, session, catalogue))]
 

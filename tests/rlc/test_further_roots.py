@@ -15,6 +15,8 @@ from rlc.editor.compiling import analysed, path_of_source
 from rlc.editor.completion import Vocabulary
 from rlc.editor.context import toml_context
 from tests.compiler.frontend.test_further_roots import FILES, SPEC, laid_out
+from tests.support.tiny_experiment import SPEC as TINY
+from tests.support.tiny_experiment import write_experiment
 
 Captured = pytest.CaptureFixture[str]
 
@@ -111,3 +113,19 @@ def test_the_marker_is_laid_out_and_not_checked_as_a_spec(home: Path, capsys: Ca
     assert (home / MARKER).read_text() == '[roots]\nlab = "../lab"\n'
     assert main(["check", "."]) == 0
     assert "1 spec checked: no errors" in capsys.readouterr().out
+
+
+def test_data_and_code_of_a_root_run(home: Path, capsys: Captured) -> None:
+    write_experiment(home.parent / "lab/tiny")
+    spec = TINY.replace('"judge.py:reward"', '"@lab//tiny:judge.py:reward"')
+    for name in ("sums.jsonl", "heldout.jsonl"):
+        spec = spec.replace(f'"{name}"', f'"@lab//tiny:{name}"')
+    (home / "exp/tiny.toml").write_text(spec)
+    assert main(["check", "--data", "exp/tiny.toml"]) == 0
+    assert main(["run", "exp/tiny.toml", "--run-dir", "here"]) == 0
+    assert main(["plan", "exp/tiny.toml", "-o", "tiny.json"]) == 0
+    assert main(["run", "tiny.json", "--run-dir", "there"]) == 0
+    capsys.readouterr()
+    (home.parent / "lab/tiny/judge.py").write_text("def reward(sample):\n    return 0.0\n")
+    assert main(["run", "tiny.json", "--run-dir", "elsewhere"]) == 1
+    assert "RLC0611" in capsys.readouterr().err

@@ -32,18 +32,26 @@ class Recording:
     """What the run of a file makes: experiments, and requirements that wait for what they hold for.
 
     `loading` counts the files that are being loaded: what they make at their own top is nobody's experiment.
+    `of_calls` is an experiment of each call that made some, by the id of its frame.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.experiments: list[Experiment] = []
         self.loading = 0
+        self.of_calls: dict[int, Experiment] = {}
         self._made: dict[int, list[Fragment]] = {}
         self._required: list[tuple[Frame | None, Tree]] = []
 
     def made(self, value: Fragment) -> None:
         """Keep what a call has made."""
         self._made.setdefault(id(value.frame), []).append(value)
+
+    def made_below(self, frame: Frame | None, experiment: Experiment) -> None:
+        """Keep for each call on the way to an experiment that it made one."""
+        while frame is not None and id(frame) not in self.of_calls:
+            self.of_calls[id(frame)] = experiment
+            frame = frame.parent
 
     def required(self, frame: Frame | None, tree: Tree) -> None:
         """Keep what a call requires."""
@@ -111,6 +119,7 @@ class Universe:
                 message = f"a file makes at most {MAX_EXPERIMENTS:,} experiments"
                 raise fault("RLC0158", message, (site.span, "one too many"), frame)
             self.recording.experiments.append(made)
+            self.recording.made_below(frame, made)
         return made
 
     def fragment(self, thread: Thread, args: list[object], kwargs: dict[str, object]) -> object:
@@ -239,13 +248,21 @@ class Universe:
     def check_recipe(self, made: Fragment, at: Span, thread: Thread) -> None:
         """Hold a recipe to making fragments.  Raises: SpecError RLC0159.
 
-        A function that makes a fragment and uses it itself, in experiments of its own, is none.
+        The recipe is the outermost call that led to the fragment and not to its use.
         """
-        if made.frame is None or _is_below(thread.frame, made.frame):
+        around: set[int] = set()
+        frame = thread.frame
+        while frame is not None:
+            around.add(id(frame))
+            frame = frame.parent
+        recipe = made.frame
+        if recipe is None or id(recipe) in around:
             return
-        for experiment in self.recording.experiments:
-            if _is_below(experiment.frame, made.frame):
-                raise experiment_in_recipe(experiment, at)
+        while recipe.parent is not None and id(recipe.parent) not in around:
+            recipe = recipe.parent
+        experiment = self.recording.of_calls.get(id(recipe))
+        if experiment is not None:
+            raise experiment_in_recipe(experiment, at)
 
     def stages(self, value: object, at: Span, thread: Thread, frame: Frame | None) -> Tree | None:
         """The list of stages, each of which may use fragments of its own."""
@@ -275,13 +292,6 @@ def experiment_in_recipe(experiment: Experiment, at: Span) -> SpecError:
         Help("or move what the experiments share into a function that both call"),
     )
     return SpecError(Diagnostic("RLC0159", f"a recipe makes an experiment{name}", labels, ways))
-
-
-def _is_below(frame: Frame | None, top: Frame) -> bool:
-    """Whether a call was made by another one, or is that one."""
-    while frame is not None and frame is not top:
-        frame = frame.parent
-    return frame is not None
 
 
 def _demand(value: Fragment, tree: Tree) -> None:
