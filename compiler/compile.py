@@ -134,7 +134,7 @@ def _compile(
     if constrained is None:
         subject = subject._replace(experiment=run_pipeline(subject.experiment, subject.origins, catalogue))
     else:
-        subject, spoilt = constrained.resolved(reporter)
+        subject, spoilt = constrained.resolved(reporter, is_shrunk=may_ignore)
         broken |= spoilt
     judged = subject._replace(unread=()) if may_ignore else subject
     said = without_allowed(judged, check_rules(judged), is_shrunk=may_ignore)
@@ -158,7 +158,7 @@ def _constrained(loaded: Loaded, lowered: Lowered, session: Session, reporter: R
     from compiler.constraints.constrained import Constrained, Required
     from compiler.constraints.policy import read_policy
 
-    place = Place(Path(os.path.realpath(loaded.name)), loaded.name, loaded.root)
+    place = Place(Path(os.path.realpath(loaded.name)), loaded.name, loaded.root, loaded.roots)
     required = Required(loaded.requires, read_policy(given, place, session, reporter))
     return Constrained(lowered.subject, lowered.references, required, check_rules)
 

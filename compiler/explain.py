@@ -13,7 +13,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.page import Page, read_pages, rule_page
 from compiler.diagnostics.span import Span
-from compiler.ir.equations import EQUATIONS, Equation
+from compiler.ir.equations import NAMED, Equation
 from compiler.ir.experiment import Experiment
 from compiler.ir.json_text import Json
 from compiler.ir.openness import AUTO, OFF, Auto
@@ -205,7 +205,7 @@ def source_line(span: Span) -> str:
 
 def equation_called(name: str) -> Equation | None:
     """Return the equation of a name, or None if it is a pass."""
-    return next((equation for equation in EQUATIONS if equation.name == name), None)
+    return next((equation for equation in NAMED if equation.name == name), None)
 
 
 def summary_of_pass(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The recipes of the standard library: what each is for, and the parameters of those that take some.
+"""The recipes that a spec can name: what each is for, and the parameters of those that take some.
 
 Texts are read and not run, so that listing them is quick and cannot fail for what one of them does.
 """
@@ -7,80 +7,74 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
-from compiler.diagnostics.span import SourceFile, Span
-from compiler.frontend.roots import Place, find_label, library_names
+from compiler.diagnostics.span import SourceFile
+from compiler.frontend.loader import load
+from compiler.frontend.roots import Place, Root, find_label
 from compiler.frontend.session import Session
 from compiler.frontend.starlark.nodes import Node
 from compiler.frontend.starlark.syntax import parse_file
-from compiler.frontend.value import RECIPE, Leaf, node_at
+from compiler.frontend.value import Leaf, node_at
 from compiler.ir.catalogue import Catalogue
+from rlc.library import label_called, labels_of, place_here, span_of
 
 
 class Recipe(NamedTuple):
-    """A recipe: its name, its file, its first line, and each parameter with its default as written."""
+    """A recipe: how a spec names it, its file, its first line, and each parameter with its default as written."""
 
-    name: str
+    label: str
     path: Path
     summary: str
     parameters: tuple[tuple[str, str], ...]
     text: str
 
-    @property
-    def label(self) -> str:
-        """How a spec names it."""
-        return f"//recipes:{self.name}"
+
+def read_recipes(catalogue: Catalogue, roots: tuple[Root, ...] = ()) -> tuple[Recipe, ...]:
+    """Return all recipes by label.  Raises: SpecError for a broken one."""
+    return tuple(_read(label, catalogue, roots) for label in labels_of("recipes", catalogue, roots))
 
 
-def read_recipes(catalogue: Catalogue) -> tuple[Recipe, ...]:
-    """Return all recipes by name.  Raises: SpecError for a broken one."""
-    return tuple(read_recipe(name, catalogue) for name in library_names("recipes", catalogue.stdlib))
-
-
-def read_recipe(name: str, catalogue: Catalogue) -> Recipe:
+def read_recipe(name: str, catalogue: Catalogue, roots: tuple[Root, ...] = ()) -> Recipe:
     """Return a recipe by its name or its label.  Raises: SpecError RLC0031 if there is none."""
-    name = name.removeprefix("//recipes:")
-    known = library_names("recipes", catalogue.stdlib)
-    if name not in known:
-        raise no_such_name("recipe", name, known)
-    place = recipe_place(name, catalogue)
-    text = place.path.read_text(encoding="utf-8")
-    if place.path.suffix == ".toml":
-        first = text.partition("\n")[0]
-        return Recipe(name, place.path, first.lstrip("# ") if first.startswith("#") else "", (), text)
-    tree = parse_file(SourceFile(place.name, text), catalogue.cache)
-    return Recipe(name, place.path, _docstring(tree).partition("\n")[0], _parameters(tree, name, text), text)
+    return _read(label_called(name, "recipes", catalogue, roots), catalogue, roots)
 
 
-def recipe_place(name: str, catalogue: Catalogue) -> Place:
-    """Return where a recipe that exists is.  Raises: SpecError if two files have its name."""
-    reporter = Reporter()
-    label = f"//recipes:{name}"
-    span = Span(SourceFile("", label), 0, len(label))
-    place = find_label(label, span, kind="recipes", stdlib=catalogue.stdlib, reporter=reporter)
-    reporter.raise_errors()
-    assert place is not None, "there is a place or an error"
-    return place
+def algorithm_of(label: str, catalogue: Catalogue) -> str:
+    """Return the algorithm that a recipe, or one that it uses, chooses; empty if none does.
 
-
-def algorithm_of(name: str, catalogue: Catalogue) -> str:
-    """Return the algorithm that a recipe chooses.  Raises: SpecError for a broken one."""
+    Raises: SpecError for a broken recipe.
+    """
     reporter = Reporter()
     session = Session(catalogue.stdlib, catalogue.cache)
-    trees = session.trees(recipe_place(name, catalogue), named_at=None, reporter=reporter)
+    file = Path("recipe.toml")
+    place = session.place(file, reporter)
+    assert place is not None, "the working directory has a path"
+    session.hold(place, SourceFile(place.name, f'use = ["{label}"]\n'))
+    loaded = load(file, (), session, reporter)
     reporter.raise_errors()
-    node = None if trees is None else node_at(trees.table(RECIPE), "algo", "name")
+    node = None if loaded is None else node_at(loaded.value, "algo", "name")
     return str(node.value) if isinstance(node, Leaf) else ""
 
 
-def no_such_name(kind: str, name: str, known: list[str]) -> SpecError:
-    """Return RLC0031 for a name that is not among those there are."""
-    near = nearest_names(name, known)
-    way = Help(f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}")
-    return SpecError(Diagnostic("RLC0031", f"there is no {kind} {name}", help=(way,)))
+def _read(label: str, catalogue: Catalogue, roots: tuple[Root, ...]) -> Recipe:
+    place, name = _place(label, catalogue, roots), label.rpartition(":")[2]
+    text = place.path.read_text(encoding="utf-8")
+    if place.path.suffix == ".toml":
+        first = text.partition("\n")[0]
+        return Recipe(label, place.path, first.lstrip("# ") if first.startswith("#") else "", (), text)
+    tree = parse_file(SourceFile(place.name, text), catalogue.cache)
+    return Recipe(label, place.path, _docstring(tree).partition("\n")[0], _parameters(tree, name, text), text)
+
+
+def _place(label: str, catalogue: Catalogue, roots: tuple[Root, ...]) -> Place:
+    """Where a recipe that exists is.  Raises: SpecError if two files have its name."""
+    reporter = Reporter()
+    here = place_here(catalogue, roots)
+    place = find_label(label, span_of(label), kind="recipes", stdlib=catalogue.stdlib, named_in=here, reporter=reporter)
+    reporter.raise_errors()
+    assert place is not None, "there is a place or an error"
+    return place
 
 
 def _docstring(tree: Node) -> str:

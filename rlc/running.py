@@ -70,8 +70,17 @@ def prepare(
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
-    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
-    return Prepared(None if any(d.severity == "error" for d in found) else job, found)
+    return _judged(job, warnings, catalogue)
+
+
+def prepare_plan(plan: Plan, *, root: Path, run_dir: Path | None = None) -> Prepared:
+    """Return what is to be executed of a plan that was compiled in this process, after the same checks.
+
+    Args:
+        root: the folder that its paths are relative to.
+    """
+    place = run_dir or Path("runs") / plan.experiment.name
+    return _judged(Job(plan, root.resolve(), place, ""), (), scan())
 
 
 def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
@@ -85,7 +94,7 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
     """
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
-    _check_installed(job.plan.experiment.cluster.target)
+    check_installed(job.plan.experiment.cluster.target)
     from runtime.driver import RunPlace, run_plan
     from runtime.telemetry.open_view import Look
 
@@ -106,9 +115,16 @@ def exit_code(fault: SpecError) -> int:
     return 4 if fault.diagnostics[0].code in _RUN_BROKE else 1
 
 
-def _check_installed(target: str) -> None:
+def _judged(job: Job, warnings: tuple[Diagnostic, ...], catalogue: Catalogue) -> Prepared:
+    """A job that this machine can execute, and that goes on with what its directory holds."""
+    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
+    return Prepared(None if any(d.severity == "error" for d in found) else job, found)
+
+
+def check_installed(target: str, module: str = "runtime.driver") -> None:
+    """Load a part of the runtime.  Raises: SpecError RLC0661 if what it needs is not installed."""
     try:
-        import_module("runtime.driver")
+        import_module(module)
     except ModuleNotFoundError as fault:
         missing = fault.name or str(fault)
         if missing.partition(".")[0] in ("runtime", "stdlib", "compiler"):

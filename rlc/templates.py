@@ -29,7 +29,10 @@ class Section(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What `rlc new experiment` is asked for; `samples` says whether the recipe's algorithm learns from samples."""
+    """What `rlc new experiment` is asked for; `samples` says whether the recipe's algorithm learns from samples.
+
+    `recipe` and `model` are labels.
+    """
 
     name: str
     recipe: str
@@ -41,13 +44,14 @@ class Choices(NamedTuple):
 
 def experiment_sections(choices: Choices) -> tuple[Section, ...]:
     """Return the tables of a new experiment."""
-    is_tiny = choices.model.startswith("tiny_")
-    weights = () if is_tiny else (Setting("weights", f"checkpoints/{choices.model}", "the directory of the model"),)
+    model = choices.model.rpartition(":")[2]
+    is_tiny = model.startswith("tiny_")
+    weights = () if is_tiny else (Setting("weights", f"checkpoints/{model}", "the directory of the model"),)
     machine = [Setting("target", choices.target)]
     if choices.gpus:
         machine += [Setting("nodes", 1), Setting("gpus_per_node", choices.gpus)]
     sections = [
-        Section("model", (Setting("name", f"//models:{choices.model}"), *weights)),
+        Section("model", (Setting("name", choices.model), *weights)),
         Section("cluster", tuple(machine)),
     ]
     if choices.samples:
@@ -79,7 +83,7 @@ def toml_experiment(choices: Choices) -> str:
         "",
         "rlc = 1",
         f"name = {json.dumps(choices.name)}",
-        f'use = ["//recipes:{choices.recipe}"]',
+        f'use = ["{choices.recipe}"]',
     ]
     for section in experiment_sections(choices):
         lines += ["", f"[[{section.name}]]" if section.is_list else f"[{section.name}]"]
@@ -94,11 +98,12 @@ def starlark_experiment(choices: Choices, *, has_function: bool) -> str:
     Args:
         has_function: whether the recipe is a function, so that its parameters can be given.
     """
-    recipe = f"{choices.recipe}()" if has_function else f'"//recipes:{choices.recipe}"'
+    name = choices.recipe.rpartition(":")[2]
+    recipe = f"{name}()" if has_function else f'"{choices.recipe}"'
     lines = [
         f'"""{choices.name}: what it asks, in a sentence."""',
         "",
-        *([f'load("//recipes:{choices.recipe}.star", "{choices.recipe}")', ""] if has_function else []),
+        *([f'load("{choices.recipe}.star", "{name}")', ""] if has_function else []),
         "experiment(",
         f"    name = {json.dumps(choices.name)},",
         f"    use = [{recipe}],",
@@ -164,7 +169,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 def rule_case() -> str:
     """Return a spec that breaks the rule of `rule_file`."""
-    choices = Choices("case", "grpo", "tiny_qwen3", "cpu", "", samples=True)
+    choices = Choices("case", "//recipes:grpo", "//models:tiny_qwen3", "cpu", "", samples=True)
     text = toml_experiment(choices).replace("max_steps = 100\n", "max_steps = 2_000_000\n")
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")).lstrip("\n")
 

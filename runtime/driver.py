@@ -240,7 +240,10 @@ def _other_data(stage: Stage[Never]) -> Diagnostic:
 
 @contextlib.contextmanager
 def _signals_ask(stop: StopRequest, view: View) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM ask for a stop after the step under way; a second one ends at once."""
+    """Let the first SIGINT or SIGTERM ask for a stop after the step under way; a second one ends at once.
+
+    Signals reach the main thread only: a run in another thread of somebody's program leaves them to it.
+    """
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.is_set:
@@ -249,7 +252,9 @@ def _signals_ask(stop: StopRequest, view: View) -> Iterator[None]:
         # In a thread: the signal may have come in the middle of a write to the stream that the view shows itself on.
         threading.Thread(target=view.warning, args=("stopping after this step; a checkpoint will be saved",)).start()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

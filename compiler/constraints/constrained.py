@@ -11,7 +11,7 @@ from compiler.constraints.equations import open_paths
 from compiler.constraints.evaluate import Surroundings
 from compiler.constraints.judgement import BROKEN, FIXED_TWICE, NO_SOLUTION, POLICY, UNDECIDED, Judge
 from compiler.constraints.resolution import Resolver
-from compiler.constraints.statements import Setting, Statement, read_statements
+from compiler.constraints.statements import NEVER_JUDGED, Setting, Statement, read_statements
 from compiler.constraints.ways_out import Searcher
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -58,14 +58,18 @@ class Constrained:
         self.resolver = Resolver(subject, self.setting, self.statements)
         self.resolver.read(references)
 
-    def resolved(self, reporter: Reporter) -> tuple[Subject, frozenset[str]]:
+    def resolved(self, reporter: Reporter, *, is_shrunk: bool = False) -> tuple[Subject, frozenset[str]]:
         """Return the resolved subject, and the paths of fields that could not be decided.
 
         Reports what is wrong with references, and with how requirements are said.
+
+        Args:
+            is_shrunk: whether the experiment was made small: a smaller machine need not have all that is required of.
         """
         outcome = self.resolver.resolve()
         for diagnostic in (*self.reporter.diagnostics, *outcome.diagnostics):
-            reporter.add(diagnostic)
+            if not (is_shrunk and diagnostic.code == NEVER_JUDGED):
+                reporter.add(diagnostic)
         return self.subject._replace(experiment=outcome.experiment, origins=outcome.origins), outcome.broken
 
     def with_faults(self, subject: Subject, said: Iterable[Diagnostic], *, is_shrunk: bool) -> Iterator[Diagnostic]:

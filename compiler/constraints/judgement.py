@@ -13,7 +13,7 @@ from compiler.constraints.statements import Statement, conjuncts
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.frontend.starlark.nodes import Node
-from compiler.ir.equations import EQUATIONS
+from compiler.ir.equations import NAMED
 from compiler.ir.subject import Subject
 
 BROKEN, FIXED_TWICE, NO_SOLUTION, UNDECIDED, NO_CONDITION, POLICY = (
@@ -118,19 +118,33 @@ class Judge(NamedTuple):
                 because = other.requirement.why
             else:
                 origin = self.subject.origins[path]
-                theirs = tuple(written_labels(self.subject, around, origin.inputs))
+                theirs = tuple(written_labels(self.subject, around, self._written_behind(origin.inputs)))
                 because = f"the {other}"
             labels = distinct((*(label._replace(is_primary=False) for label in theirs), *mine))
             message = f"{self.subject.shown(path)} is fixed twice: {now} ({because}) and {wanted} ({why})"
             return Diagnostic(FIXED_TWICE, message, labels, paths=statement.paths)
         return None
 
+    def _written_behind(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """The fields that somebody wrote, of some and of those that they were derived from."""
+        found: dict[str, None] = {}
+        waiting = list(paths)
+        for path in waiting:  # grows while it is read
+            origin = self.subject.origins.get(path)
+            if origin is None or path in found:
+                continue
+            if origin.span is not None:
+                found[path] = None
+            else:
+                waiting += origin.inputs
+        return tuple(found)
+
     def _behind(self, path: str) -> Statement | str | None:
         """Return what decided a field: another statement, or the name of a built-in equation."""
         origin = self.subject.origins.get(path)
         if origin is None or origin.kind != "derived":
             return None
-        if any(equation.name == origin.by for equation in EQUATIONS):
+        if any(equation.name == origin.by for equation in NAMED):
             return origin.by
         for other in self.statements:
             said_there = other.requirement

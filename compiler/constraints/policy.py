@@ -1,6 +1,7 @@
 """An organisation's policy: .star files whose top level calls `require`, over the resolved plan with its forecast.
 
-They come from the command line, from `policy` in the root's `rlc.toml`, or are the root's `policy.star`.  A policy
+They come from the command line, from `policy` in the root's `rlc.toml` (which may name files of further roots by their
+labels), or are the root's `policy.star`.  A policy
 checks and never sets, so that it cannot make two people's plans of one spec differ.
 """
 
@@ -13,10 +14,11 @@ from pathlib import Path
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
+from compiler.frontend.marker import marker_of, policy_leaves, read_marker
 from compiler.frontend.requirements import Requirement, read_requirements
-from compiler.frontend.roots import MARKER, POLICY, Place, find_file, find_root
+from compiler.frontend.roots import POLICY, Place, find_file, find_further, is_further
 from compiler.frontend.session import Session
-from compiler.frontend.value import SPEC, Leaf, List
+from compiler.frontend.value import SPEC
 
 
 def read_policy(given: Sequence[Path], spec: Place, session: Session, reporter: Reporter) -> tuple[Requirement, ...]:
@@ -25,15 +27,22 @@ def read_policy(given: Sequence[Path], spec: Place, session: Session, reporter: 
     for place in _places(given, spec, session, reporter):
         known = session.policies.get(place.path)
         if known is None:
-            known = session.policies[place.path] = _required_by(place, session, reporter)
+            known = session.policies[place.path] = required_by(place, session, reporter)
         found |= dict.fromkeys(known)
     return tuple(found)
+
+
+def policies_of(spec: Place, session: Session, reporter: Reporter) -> tuple[Place, ...]:
+    """Return the policies of a spec's root; reports what its `rlc.toml` names and cannot be had."""
+    return tuple(_places((), spec, session, reporter))
 
 
 def _places(given: Sequence[Path], spec: Place, session: Session, reporter: Reporter) -> Iterator[Place]:
     for path in given:
         if path.suffix == ".star":
-            yield Place(Path(os.path.realpath(path)), str(path), find_root(path))
+            place = session.place(path, reporter)
+            if place is not None:
+                yield place
         else:
             way = Help('a policy calls require("EXPRESSION", "WHY") at its top, and its name ends in .star')
             reporter.add(Diagnostic("RLC0326", f"{path} is no policy: it is not Starlark by its name", help=(way,)))
@@ -41,29 +50,27 @@ def _places(given: Sequence[Path], spec: Place, session: Session, reporter: Repo
     if named:
         yield from named
     elif os.path.isfile(spec.root / POLICY):
-        yield Place(spec.root / POLICY, _beside(spec, POLICY), spec.root)
+        name = os.path.join(os.path.dirname(marker_of(spec).name), POLICY)
+        yield Place(spec.root / POLICY, name, spec.root, spec.roots)
 
 
 def _named(spec: Place, session: Session, reporter: Reporter) -> Iterator[Place]:
     """The files that the root's rlc.toml names."""
-    marker = Place(spec.root / MARKER, _beside(spec, MARKER), spec.root)
-    if not os.path.isfile(marker.path) or not marker.path.read_bytes().strip():
-        return
-    trees = session.trees(marker, named_at=None, reporter=Reporter())  # what is wrong with it is said elsewhere
-    node = None if trees is None else trees.table(SPEC).get("policy")
-    for item in node.items if isinstance(node, List) else () if node is None else (node,):
-        if not isinstance(item, Leaf) or not isinstance(item.value, str):
-            continue
-        if not item.value.endswith(".star"):
+    marker, table = marker_of(spec), read_marker(spec, session, Reporter())  # what is wrong with it is said elsewhere
+    for item in () if table is None else policy_leaves(table):
+        text = str(item.value)
+        if not text.endswith(".star"):
             label = Label(item.span, "not Starlark by its name", is_primary=True)
-            reporter.add(Diagnostic("RLC0326", f"{item.value} is no policy", (label,), (Help("write a .star file"),)))
+            reporter.add(Diagnostic("RLC0326", f"{text} is no policy", (label,), (Help("write a .star file"),)))
             continue
-        place = find_file(item.value, item.span, named_in=marker, reporter=reporter)
+        find = find_further if is_further(text) else find_file
+        place = find(text, item.span, named_in=marker, reporter=reporter)
         if place is not None and session.source(place, named_at=item.span, reporter=reporter) is not None:
             yield place
 
 
-def _required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Requirement, ...]:
+def required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Requirement, ...]:
+    """Return what one policy requires; reports what is wrong with it, RLC0326 where it requires nothing."""
     source = session.source(place, named_at=None, reporter=reporter)
     if source is None:
         return ()
@@ -81,9 +88,3 @@ def _required_by(place: Place, session: Session, reporter: Reporter) -> tuple[Re
         )
         reporter.add(Diagnostic("RLC0326", f"{place.name} requires nothing", (label,), ways))
     return found
-
-
-def _beside(spec: Place, name: str) -> str:
-    """The name that messages use for a file of the root."""
-    folder = os.path.relpath(spec.root / name, spec.path.parent)
-    return os.path.normpath(os.path.join(os.path.dirname(spec.name), folder))

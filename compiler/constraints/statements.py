@@ -1,6 +1,7 @@
 """What a spec, a recipe or a policy requires, said of one stage, and how a statement comes to be a Statement.
 
-A requirement that names fields of a stage is said of every stage that has them; one that names none is said once.
+A requirement that names fields of a stage is said of every stage that has them; one that names none, or a stage by its
+name, is said once.  What a spec or a recipe requires has to be about something: RLC0327 where no stage has the field.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from compiler.constraints.evaluate import Surroundings, Use, uses
 from compiler.constraints.expression import Expression, read_expression
 from compiler.constraints.names import AbsentError, Names
-from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.requirements import Requirement
@@ -20,6 +21,8 @@ from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto
 from compiler.ir.record import Record
+
+NEVER_JUDGED = "RLC0327"
 
 
 class Statement(NamedTuple):
@@ -73,7 +76,7 @@ def read_statements(
     reporter: Reporter,
     forecast: Record | None = None,
 ) -> tuple[Statement, ...]:
-    """Return what is said of each stage; reports faults of syntax, and RLC0221 for unknown names.
+    """Return what is said of each stage; reports faults of syntax, RLC0221 for unknown names, and RLC0327.
 
     Args:
         forecast: what is predicted, where requirements are those of a policy.
@@ -106,13 +109,35 @@ def _of_stages(
     experiment: Experiment[Auto],
     forecast: Record | None,
 ) -> Iterator[Statement]:
+    """Yield a requirement for each stage in which it is another statement.  Raises: SpecError RLC0327, RLC0221."""
     stages = range(len(experiment.stages)) if requirement.stage is None else (requirement.stage,)
+    seen: set[tuple[str, ...]] = set()
+    missing: AbsentError | None = None
     for stage in stages:
         try:
             around = Surroundings(setting.names(experiment, stage, forecast), setting.catalogue)
             named = uses(expression, around)
-        except AbsentError:
+        except AbsentError as absent:
+            missing = absent
             continue
-        yield Statement(requirement, expression, stage, named, forecast is not None)
-        if not any(use.path.startswith(f"stages.{stage}.") for use in named):
-            return
+        paths = tuple(use.path for use in named)
+        if paths not in seen:
+            seen.add(paths)
+            yield Statement(requirement, expression, stage, named, forecast is not None)
+    # A policy is for all experiments below a root, whatever they have.
+    if missing is not None and not seen and forecast is None:
+        raise SpecError(_never_judged(requirement, missing, experiment))
+
+
+def _never_judged(requirement: Requirement, missing: AbsentError, experiment: Experiment[Auto]) -> Diagnostic:
+    name = missing.shown or requirement.text
+    which = (
+        "this experiment" if len(experiment.stages) == 1 else "no stage" if requirement.stage is None else "its stage"
+    )
+    has = f"{which} has it" if which == "no stage" else f"{which} does not have it"
+    label = Label(missing.span or requirement.span, has, is_primary=True)
+    ways = (
+        Help("delete the requirement, or name a field that there is: rlc plan shows them all"),
+        Help("or put it into a policy, which is about those experiments that have the field"),
+    )
+    return Diagnostic(NEVER_JUDGED, f"nothing can tell whether this holds: {name} is not there", (label,), ways)

@@ -283,7 +283,7 @@ def _stage_of(key: str) -> str:
 def _file(origin: Origin | None) -> str:
     """The file of a value; of files beside the experiment the last part only, since revisions lie in other folders."""
     name = origin.span.file.name if origin is not None and origin.span is not None else ""
-    return name if name.startswith("//") else name.rpartition("/")[2]
+    return name if name.startswith(("//", "@")) else name.rpartition("/")[2]
 
 
 def _written(change: Change) -> _Root:

@@ -225,7 +225,11 @@ def _use(catalogue: Catalogue) -> Json:
     recipes: list[Json] = [*labels(catalogue.stdlib / "recipes"), posixpath.join("..", "base.toml")]
     return {
         "type": "array",
-        "items": {"type": "string", "pattern": r"^//recipes:[A-Za-z0-9_-]+$|\.toml$", "examples": recipes},
+        "items": {
+            "type": "string",
+            "pattern": r"^(@[a-z][a-z0-9_-]*)?//recipes:[A-Za-z0-9_-]+$|\.(toml|star)$",
+            "examples": recipes,
+        },
         "description": "Recipes and files that fill what is not written here; the nearer one wins.",
     }
 

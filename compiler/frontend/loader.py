@@ -1,8 +1,8 @@
 """A spec with all that it uses: read, checked for cycles, and merged into one Value.
 
 `use` leads to recipes, which lead to further recipes; `model.name = "//models:..."` leads to a model file.  In a .star
-file both may be values that are there already: fragments.  Nothing else is read here: data, weights and custom code
-are not.
+file both may be values that are there already: fragments.  Labels lead to the standard library, or to a further root.
+Nothing else is read here: data, weights and custom code are not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.choice import Chosen, choose
 from compiler.frontend.merge import merge
 from compiler.frontend.requirements import Requirement, read_requirements
-from compiler.frontend.roots import Place, find_file, find_label, find_model
+from compiler.frontend.roots import Place, Root, find_file, find_label, find_model, is_further
 from compiler.frontend.session import Session
 from compiler.frontend.trees import restated_table
 from compiler.frontend.value import (
@@ -49,7 +49,8 @@ class Loaded(NamedTuple):
     """What a command line says, as one Value.
 
     `sources` are all texts read, the spec first; `root` is the folder that paths may not leave; `name` is the file of
-    the spec as the user gave it; `requires` is what the spec and its recipes demand of the resolved experiment.
+    the spec as the user gave it; `requires` is what the spec and its recipes demand of the resolved experiment; `roots`
+    are the further ones.
     """
 
     value: Table
@@ -58,6 +59,7 @@ class Loaded(NamedTuple):
     name: str
     folders: dict[SourceFile, Path]
     requires: tuple[Requirement, ...] = ()
+    roots: tuple[Root, ...] = ()
 
     def folder_of(self, source: SourceFile) -> Path:
         """Return the folder that relative paths in a text start from; for `--set` that of the spec."""
@@ -96,7 +98,7 @@ def load(
     requires = (*read_requirements(found, reporter), *added)
     folders = {source: known.path.parent for source, known in session.places.items()}
     sources = tuple(dict.fromkeys((*(table.span.file for table in found), *folders)))
-    return Loaded(value, sources, place.root, place.name, folders, requires)
+    return Loaded(value, sources, place.root, place.name, folders, requires, place.roots)
 
 
 def _with_stage_recipes(value: Table, loading: _Loading) -> tuple[Table | None, list[Requirement]]:
@@ -206,13 +208,15 @@ class _Loading:
         if not isinstance(item, Leaf) or not isinstance(item.value, str) or not item.value.isprintable():
             self.malformed_use(item)
             return None
-        if item.value.startswith("//"):
+        named_in = self.session.places.get(item.span.file, named_in)
+        if item.value.startswith("//") or is_further(item.value):
             stdlib = self.session.stdlib
-            return find_label(item.value, item.span, kind="recipes", stdlib=stdlib, reporter=self.reporter)
+            return find_label(
+                item.value, item.span, kind="recipes", stdlib=stdlib, named_in=named_in, reporter=self.reporter
+            )
         if not item.value.endswith((".toml", ".star")):
             self.malformed_use(item, is_element=True)
             return None
-        named_in = self.session.places.get(item.span.file, named_in)
         return find_file(item.value, item.span, named_in=named_in, reporter=self.reporter)
 
     def with_model(self, layers: Sequence[Table]) -> list[Table]:
@@ -230,29 +234,18 @@ class _Loading:
         return others if model is None else [*others, model]
 
     def model(self, label: str, name: Leaf) -> Table | None:
-        found = find_model(label, name.span, stdlib=self.session.stdlib, reporter=self.reporter)
+        stdlib, roots = self.session.stdlib, self.spec.roots
+        found = find_model(label, name.span, stdlib=stdlib, roots=roots, reporter=self.reporter)
         if found is not None:
             place, symbol = found
             trees = self.session.trees(place, named_at=name.span, reporter=self.reporter, symbol=symbol)
             table = None if trees is None else trees.table(Priority(RECIPE.level, name.priority.depth + 1))
             if isinstance(table, Facts):
                 return _without_name(table)
-            if table is not None and self.is_model(table, place):
+            if table is not None and holds_one_model(table, place, self.reporter):
                 return table
         self.has_failed = True
         return None
-
-    def is_model(self, table: Table, place: Place) -> bool:
-        others = [Label(e.key_span, "not part of a model") for key, e in table.entries.items() if key != "model"]
-        model = table.entries.get("model")
-        if model is not None and not isinstance(model.node, Table):
-            others.append(Label(model.node.span, "not a table"))
-        if model is None or others:
-            labels = tuple(label._replace(is_primary=i == 0) for i, label in enumerate(others))
-            message = f"{place.name} must hold the table [model] and nothing else"
-            self.reporter.add(Diagnostic("RLC0013", message, labels))
-            return False
-        return True
 
     def find_cycles(self, key: _Key, chain: list[tuple[_Key, Span]], done: set[_Key]) -> None:
         """Walk the graph depth first; an edge back into the chain closes a cycle."""
@@ -298,6 +291,20 @@ class _Loading:
             message = f"`{text}` is neither a label nor the path of a file"
             advice = Help(f"write {example[1:-1]}", replaced=meant[1:-1])
         self.reporter.add(Diagnostic("RLC0015", message, (Label(node.span, what, True),), (advice,)))
+
+
+def holds_one_model(table: Table, place: Place, reporter: Reporter) -> bool:
+    """Whether a file holds a model and nothing else; reports RLC0013 where not."""
+    others = [Label(e.key_span, "not part of a model") for key, e in table.entries.items() if key != "model"]
+    model = table.entries.get("model")
+    if model is not None and not isinstance(model.node, Table):
+        others.append(Label(model.node.span, "not a table"))
+    if model is None or others:
+        labels = tuple(label._replace(is_primary=i == 0) for i, label in enumerate(others))
+        message = f"{place.name} must hold the table [model] and nothing else"
+        reporter.add(Diagnostic("RLC0013", message, labels))
+        return False
+    return True
 
 
 def _key(target: _Target) -> _Key:

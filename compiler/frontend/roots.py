@@ -1,7 +1,8 @@
-"""Where names in a spec lead: labels of the standard library, and paths below the root of an experiment.
+"""Where names in a spec lead: labels, and paths below the root of an experiment.
 
-`//recipes:grpo` is a file of rlc's own standard library.  Every other path is relative to the file that names it and
-may not leave the root: the nearest ancestor folder of the spec that holds an `rlc.toml`, else the spec's own folder.
+`//recipes:grpo` is a file of rlc's own standard library, `@lab//recipes:grpo` one of a further root, which the
+experiment's `rlc.toml` calls `lab`.  Every other path is relative to the file that names it and may not leave that
+file's root: for a spec the nearest ancestor folder that holds an `rlc.toml`, else the spec's own folder.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
-from compiler.frontend.read import MAX_BYTES, SUFFIXES, read_source
-from compiler.frontend.value import SPEC, Leaf, List, Node
+from compiler.frontend.read import SUFFIXES
 
 MARKER = "rlc.toml"
 POLICY = "policy.star"
@@ -24,15 +24,101 @@ _MOST_NAMES = 8
 
 # Compiled where they are needed, which few plans come to.
 _LIBRARY_FILE = r"//(recipes|models):([A-Za-z0-9_-]+)\.star"
+_FURTHER_FILE = r"@([^/:@]+)//((?:[\w.-]+/)*[\w.-]+)?:([\w.-]+)"
 _FUNCTION = r"(?m)^def ([A-Za-z][A-Za-z0-9_]*)\(\*\*"
 
 
+class Root(NamedTuple):
+    """A further root: its name, its real folder, and the way to it from the experiment's root, as `rlc.toml` has it."""
+
+    name: str
+    folder: Path
+    path: str
+
+
 class Place(NamedTuple):
-    """A file that may be read: its real path, the name that messages use, and the folder it may not leave."""
+    """A file that may be read.
+
+    `path` is its real path, `name` what messages call it, `root` the folder that paths in it may not leave, and `roots`
+    are the further ones that labels in it may lead to.
+    """
 
     path: Path
     name: str
     root: Path
+    roots: tuple[Root, ...] = ()
+
+
+class Shelf(NamedTuple):
+    """A folder that labels of one kind lead to, such as `//recipes` or `@lab//recipes`."""
+
+    label: str
+    folder: Path
+    root: Path
+    roots: tuple[Root, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What lies there: `recipes` or `models`."""
+        return self.folder.name
+
+    @property
+    def owner(self) -> str:
+        """What messages call it that the folder is of."""
+        return f"the root {self.label.partition('//')[0]}" if self.roots else "the standard library"
+
+    def place(self, file: str) -> Place:
+        """Return a file of the folder."""
+        return Place(self.root / self.folder.name / file, f"{self.label}/{file}", self.root, self.roots)
+
+    def files(self) -> list[str]:
+        """Return the names of its files."""
+        return _files(self.folder)
+
+    def names(self, *, has_files_only: bool = False) -> list[str]:
+        """Return what labels may name: files, and of a family's file the functions that it exports."""
+        files = self.files()
+        if has_files_only:
+            return sorted(n.removesuffix(".star") for n in files if n.endswith(".star"))
+        is_family = self.kind == "models"
+        names = {n.rpartition(".")[0] for n in files if not is_family or n.endswith(".toml")}
+        for name in files if is_family else ():
+            if name.endswith(".star"):
+                names.update(models_in((self.folder / name).read_text(encoding="utf-8", errors="replace")))
+        return sorted(names)
+
+    def stem_of(self, name: str) -> str | None:
+        """Return the .star file that a name may lie in: that whose own name is the longest beginning of it."""
+        return max((s for s in self.names(has_files_only=True) if name.startswith(s)), key=len, default=None)
+
+
+def models_in(text: str) -> list[str]:
+    """Return the models that the text of a family's file exports: functions that take nothing but changes."""
+    import re
+
+    return re.findall(_FUNCTION, text)
+
+
+def standard_shelf(kind: str, stdlib: Path) -> Shelf:
+    """Return a folder of the standard library."""
+    return Shelf(f"//{kind}", stdlib / kind, Path(os.path.realpath(stdlib)))
+
+
+def further_shelves(kind: str, roots: tuple[Root, ...]) -> list[Shelf]:
+    """Return the folders of one kind that further roots have."""
+    found = [Shelf(f"@{root.name}//{kind}", root.folder / kind, root.folder, roots) for root in roots]
+    return [shelf for shelf in found if os.path.isdir(shelf.folder)]
+
+
+def owner_of(path: Path, roots: tuple[Root, ...]) -> Root | None:
+    """Return the further root that a real path lies in, the innermost of several."""
+    found = [root for root in roots if path == root.folder or path.is_relative_to(root.folder)]
+    return max(found, key=lambda root: len(root.folder.parts), default=None)
+
+
+def is_further(text: str) -> bool:
+    """Whether a text is a label that begins with the name of a further root."""
+    return text.startswith("@") and "//" in text
 
 
 def find_root(spec: Path) -> Path:
@@ -54,76 +140,50 @@ def has_policy(root: Path) -> bool:
         return False
 
 
-def check_marker(spec: Place, reporter: Reporter) -> None:
-    """Report RLC0014 for an `rlc.toml` that says more than `rlc = 1` and `policy`; an empty one is fine."""
-    path = spec.root / MARKER
-    name = os.path.normpath(os.path.join(os.path.dirname(spec.name), os.path.relpath(path, spec.path.parent)))
-    try:
-        if not path.is_file() or (path.stat().st_size <= MAX_BYTES and not path.read_bytes().strip()):
-            return
-    except OSError:
-        pass  # read_source says what is wrong
-    from compiler.frontend.toml import parse
-
-    source = read_source(path, name, named_at=None, reporter=reporter)
-    table = None if source is None else parse(source, SPEC, reporter)
-    if table is None:
-        return
-    for key, entry in table.entries.items():
-        is_version = isinstance(entry.node, Leaf) and entry.node.value == 1 and entry.node.value is not True
-        if key == "policy" and _are_texts(entry.node):
-            continue
-        if key != "rlc" or not is_version:
-            texts = {"rlc": "the only version is 1", "policy": 'expected "FILE.star", or a list of them'}
-            text = texts.get(key, "unknown here")
-            where = entry.node.span if key in texts else entry.key_span
-            advice = Help('write rlc = 1, and policy = "FILE.star" for what every experiment below must satisfy')
-            label = Label(where, text, is_primary=True)
-            reporter.add(
-                Diagnostic("RLC0014", f"{MARKER} holds rlc = 1 and policy, and nothing else", (label,), (advice,))
-            )
-
-
-def _are_texts(node: Node) -> bool:
-    items = node.items if isinstance(node, List) else (node,)
-    return all(isinstance(item, Leaf) and isinstance(item.value, str) for item in items)
-
-
-def find_label(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter) -> Place | None:
-    """Return the file of a label of one kind (`recipes`), or None after reporting RLC0010 or RLC0151."""
-    name = label_name(text, at, kind=kind, stdlib=stdlib, reporter=reporter)
-    if name is None:
+def find_label(text: str, at: Span, *, kind: str, stdlib: Path, named_in: Place, reporter: Reporter) -> Place | None:
+    """Return the file of a label of one kind (`recipes`), or None after reporting RLC0010, RLC0011 or RLC0151."""
+    found = _shelf_and_name(text, at, kind=kind, stdlib=stdlib, roots=named_in.roots, reporter=reporter)
+    if found is None:
         return None
-    place, found = _file_of(name, text, at, kind=kind, stdlib=stdlib, reporter=reporter)
-    if found and place is None:
-        no_such_label(text, at, kind=kind, stdlib=stdlib, reporter=reporter)
-    return place
+    shelf, name = found
+    place, is_one = _file_of(name, text, at, shelf=shelf, reporter=reporter)
+    if is_one and place is None:
+        no_such_label(text, at, shelf=shelf, reporter=reporter)
+    return None if place is None else _inside(place, text, at, reporter)
 
 
-def find_model(text: str, at: Span, *, stdlib: Path, reporter: Reporter) -> tuple[Place, str] | None:
-    """Return the file of a model and its name there, or None after reporting RLC0010 or RLC0151.
+def find_model(
+    text: str, at: Span, *, stdlib: Path, roots: tuple[Root, ...], reporter: Reporter
+) -> tuple[Place, str] | None:
+    """Return the file of a model and its name there, or None after reporting RLC0010, RLC0011 or RLC0151.
 
     A family lies in one file: `//models:qwen3_4b` is the symbol `qwen3_4b` of `qwen3.star`, the .star file whose name
     is the longest beginning of the model's.
     """
-    name = label_name(text, at, kind="models", stdlib=stdlib, reporter=reporter)
-    if name is None:
+    found = _shelf_and_name(text, at, kind="models", stdlib=stdlib, roots=roots, reporter=reporter)
+    if found is None:
         return None
-    place, found = _file_of(name, text, at, kind="models", stdlib=stdlib, reporter=reporter)
-    if not found:
+    shelf, name = found
+    place, is_one = _file_of(name, text, at, shelf=shelf, reporter=reporter)
+    if not is_one:
         return None
     if place is None:
-        stems = [n.removesuffix(".star") for n in _files(stdlib / "models") if n.endswith(".star")]
-        stem = max((s for s in stems if name.startswith(s)), key=len, default=None)
+        stem = shelf.stem_of(name)
         if stem is None:
-            no_such_label(text, at, kind="models", stdlib=stdlib, reporter=reporter)
+            no_such_label(text, at, shelf=shelf, reporter=reporter)
             return None
-        place = _library_place(stdlib, "models", f"{stem}.star")
-    return place, name
+        place = shelf.place(f"{stem}.star")
+    inside = _inside(place, text, at, reporter)
+    return None if inside is None else (inside, name)
 
 
 def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter: Reporter) -> Place | None:
     """Return the file that `load` names, or None after reporting RLC0010, RLC0011 or RLC0152."""
+    if is_further(text):
+        if text.endswith(".star"):
+            return find_further(text, at, named_in=named_in, reporter=reporter)
+        _not_loadable(text, at, Help(f'write load("{text}.star", ...)'), reporter)
+        return None
     if not text.startswith("//"):
         if text.endswith(".star") and text.isprintable():
             return find_file(text, at, named_in=named_in, reporter=reporter)
@@ -136,79 +196,169 @@ def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter:
 
     found = re.fullmatch(_LIBRARY_FILE, text)
     if found is None:
+        label = _label_parts(text)
         way = 'write load("//recipes:NAME.star", ...) or load("//models:NAME.star", ...)'
-        for kind in ("recipes", "models"):
-            if (name := _name_in(text, kind)) is not None:
-                way = f'write load("{_file_label(kind, name, stdlib)}", ...)'
+        if label is not None and label.kind in ("recipes", "models"):
+            shelf = standard_shelf(label.kind, stdlib)
+            way = f'write load("{shelf.label}:{shelf.stem_of(label.name) or label.name}.star", ...)'
         _not_loadable(text, at, Help(way), reporter)
         return None
-    if not os.path.isfile(stdlib / found[1] / f"{found[2]}.star"):
-        no_such_label(text, at, kind=found[1], stdlib=stdlib, reporter=reporter, suffix=".star")
+    shelf = standard_shelf(found[1], stdlib)
+    if not os.path.isfile(shelf.folder / f"{found[2]}.star"):
+        no_such_label(text, at, shelf=shelf, reporter=reporter, suffix=".star")
         return None
-    return _library_place(stdlib, found[1], f"{found[2]}.star")
+    return shelf.place(f"{found[2]}.star")
 
 
-def label_name(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter) -> str | None:
-    """Return the name in a label of one kind, or None after reporting RLC0010."""
-    name = _name_in(text, kind)
-    if name is not None:
-        return name
-    label = Label(at, f"expected //{kind}:NAME", is_primary=True)
-    advice = _label_advice(text.rpartition(":")[2].rpartition("/")[2], kind, stdlib)
-    reporter.add(Diagnostic("RLC0010", f"`{text}` is not the label of a {kind[:-1]}", (label,), advice))
+def find_further(text: str, at: Span, *, named_in: Place, reporter: Reporter) -> Place | None:
+    """Return the file of `@ROOT//FOLDER:FILE`, there or not, or None after reporting RLC0010 or RLC0011."""
+    import re
+
+    found = re.fullmatch(_FURTHER_FILE, text)
+    if found is None or ".." in (found[2] or "").split("/"):
+        label = Label(at, "expected @ROOT//FOLDER:FILE", is_primary=True)
+        reporter.add(Diagnostic("RLC0010", f"`{text}` is not the label of a file", (label,)))
+        return None
+    root = named_root(found[1], text, at, named_in.roots, reporter)
+    if root is None:
+        return None
+    inside = f"{found[2]}/{found[3]}" if found[2] else found[3]
+    place = Place(root.folder / inside, f"@{root.name}//{inside}", root.folder, named_in.roots)
+    return _inside(place, text, at, reporter)
+
+
+def named_root(name: str, text: str, at: Span, roots: tuple[Root, ...], reporter: Reporter) -> Root | None:
+    """Return the further root of a name, or None after reporting RLC0010."""
+    for root in roots:
+        if root.name == name:
+            return root
+    names = [root.name for root in roots]
+    near = nearest_names(name, names) or names[:3]
+    ways = [f'did you mean "@{other}{text.removeprefix("@" + name)}"?' for other in near]
+    if not roots:
+        ways = [f'write [roots] {name} = "FOLDER" into the {MARKER} of the root']
+    label = Label(at, f"{MARKER} names no root {name}", is_primary=True)
+    reporter.add(Diagnostic("RLC0010", f"there is no root @{name}", (label,), tuple(Help(way) for way in ways)))
     return None
 
 
-def _name_in(text: str, kind: str) -> str | None:
-    """The name in a text of the form `//kind:NAME`."""
-    name = text.removeprefix(f"//{kind}:")
-    is_name = name.isascii() and name.replace("-", "_").replace("_", "a").isalnum()
-    return name if name != text and is_name else None
-
-
-def no_such_label(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter, suffix: str = "") -> None:
-    """Report RLC0010 for a label that the standard library does not have."""
-    label = Label(at, f"the standard library has no {kind[:-1]} of this name", is_primary=True)
-    advice = _label_advice(text.rpartition(":")[2].removesuffix(".star"), kind, stdlib, suffix=suffix)
+def no_such_label(text: str, at: Span, *, shelf: Shelf, reporter: Reporter, suffix: str = "") -> None:
+    """Report RLC0010 for a label that its folder does not have."""
+    label = Label(at, f"{shelf.owner} has no {shelf.kind[:-1]} of this name", is_primary=True)
+    advice = _label_advice(text.rpartition(":")[2].removesuffix(".star"), shelf, suffix=suffix)
     reporter.add(Diagnostic("RLC0010", f"there is no {text}", (label,), advice))
 
 
 def find_file(text: str, at: Span, *, named_in: Place, reporter: Reporter) -> Place | None:
-    """Return the file of a path relative to the file that names it, or None after reporting RLC0011."""
+    """Return the file of a path relative to the file that names it, or None after reporting RLC0011.
+
+    A file below a further root belongs to that root, however it is named.
+    """
     path = Path(os.path.realpath(named_in.path.parent / text))
+    owner = owner_of(path, named_in.roots)
     if os.path.isabs(text) or not path.is_relative_to(named_in.root):
-        why, way_out = "leads out of it", f"an empty {MARKER} in a folder above makes that folder the root"
-        if os.path.isabs(text):
-            why, way_out = "an absolute path", "write it relative to the file that names it"
-        message = f"`{text}` leaves the root of the experiment"
-        reporter.add(Diagnostic("RLC0011", message, (Label(at, why, is_primary=True),), (Help(way_out),)))
+        folder = named_in.path.parent
+        reporter.add(leaves_root(text, at, path=path, folder=folder, roots=named_in.roots))
         return None
+    if owner is not None and owner.folder.is_relative_to(named_in.root):
+        return _owned(path, owner, named_in.roots)
     name = os.path.normpath(os.path.join(os.path.dirname(named_in.name), text))
-    return Place(path, name, named_in.root)
+    return Place(path, name, named_in.root, named_in.roots)
+
+
+def leaves_root(text: str, at: Span, *, path: Path, folder: Path, roots: tuple[Root, ...]) -> Diagnostic:
+    """Return RLC0011 for a path.
+
+    Args:
+        path: the real path that it leads to.
+        folder: that of the file which names it.
+    """
+    home, owner = owner_of(folder, roots), owner_of(path, roots)
+    why, way_out = (
+        "leads out of it",
+        f"an empty {MARKER} in a folder above makes that folder the root",
+    )
+    if os.path.isabs(text):
+        why, way_out = "an absolute path", "write it relative to the file that names it"
+    elif owner is not None and path != owner.folder:
+        inside, _, file = path.relative_to(owner.folder).as_posix().rpartition("/")
+        is_recipe = inside == "recipes" and file.endswith(SUFFIXES)
+        way_out = f'write "@{owner.name}//{inside}:{file.rpartition(".")[0] if is_recipe else file}"'
+    elif home is not None:
+        way_out = f"move it below the root @{home.name}: its files name those of others by labels only"
+    which = "the root of the experiment" if home is None else f"the root @{home.name}"
+    return Diagnostic("RLC0011", f"`{text}` leaves {which}", (Label(at, why, is_primary=True),), (Help(way_out),))
 
 
 def library_names(kind: str, stdlib: Path) -> list[str]:
     """Return the names that labels of a kind may hold: `grpo` for `//recipes:grpo`."""
-    return _names(kind, stdlib, has_files_only=False)
+    return standard_shelf(kind, stdlib).names()
 
 
-def _file_of(
-    name: str, text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter
-) -> tuple[Place | None, bool]:
+def _shelf_and_name(
+    text: str, at: Span, *, kind: str, stdlib: Path, roots: tuple[Root, ...], reporter: Reporter
+) -> tuple[Shelf, str] | None:
+    """The folder of a label of one kind and the name in it, or None after reporting RLC0010."""
+    found = _label_parts(text)
+    shelf = standard_shelf(kind, stdlib)
+    if found is not None and found.root:
+        root = named_root(found.root, text, at, roots, reporter)
+        if root is None:
+            return None
+        shelf = Shelf(f"@{root.name}//{kind}", root.folder / kind, root.folder, roots)
+    if found is not None and found.kind == kind:
+        return shelf, found.name
+    label = Label(at, f"expected {shelf.label}:NAME", is_primary=True)
+    advice = _label_advice(text.rpartition(":")[2].rpartition("/")[2], shelf)
+    reporter.add(Diagnostic("RLC0010", f"`{text}` is not the label of a {kind[:-1]}", (label,), advice))
+    return None
+
+
+class _Parts(NamedTuple):
+    root: str
+    kind: str
+    name: str
+
+
+def _label_parts(text: str) -> _Parts | None:
+    """The parts of a text of the form `//KIND:NAME` or `@ROOT//KIND:NAME`."""
+    before, slashes, rest = text.partition("//")
+    kind, colon, name = rest.partition(":")
+    root = before.removeprefix("@")
+    is_root = before == "" or (before.startswith("@") and root != "" and not set("/:@") & set(root))
+    is_kind = kind.isascii() and kind.replace("_", "a").isalpha() and kind.islower()
+    is_name = name.isascii() and name.replace("-", "_").replace("_", "a").isalnum()
+    return _Parts(root, kind, name) if slashes and colon and is_root and is_kind and is_name else None
+
+
+def _inside(place: Place, text: str, at: Span, reporter: Reporter) -> Place | None:
+    """A file of a further root, whose links are followed, or None after reporting RLC0011."""
+    if not place.roots:
+        return place
+    path = Path(os.path.realpath(place.path))
+    owner = owner_of(path, place.roots)
+    if owner is not None and path.is_relative_to(place.root):
+        return _owned(path, owner, place.roots)
+    label = Label(at, "a link there leads out of it", is_primary=True)
+    root = place.name.partition("//")[0]
+    reporter.add(Diagnostic("RLC0011", f"`{text}` leaves the root {root}", (label,)))
+    return None
+
+
+def _owned(path: Path, owner: Root, roots: tuple[Root, ...]) -> Place:
+    return Place(path, f"@{owner.name}//{path.relative_to(owner.folder).as_posix()}", owner.folder, roots)
+
+
+def _file_of(name: str, text: str, at: Span, *, shelf: Shelf, reporter: Reporter) -> tuple[Place | None, bool]:
     """The one file of a name, if there is one, and False where there are two, which is reported."""
-    files = [n for n in (f"{name}.toml", f"{name}.star") if os.path.isfile(stdlib / kind / n)]
+    files = [n for n in (f"{name}.toml", f"{name}.star") if os.path.isfile(shelf.folder / n)]
     if len(files) == 2:
         label = Label(at, f"{files[0]} or {files[1]}?", is_primary=True)
-        way = Help(f"keep one of the files of {kind}/")
+        way = Help(f"keep one of the files of {shelf.kind}/")
         message = f"{text} is both a TOML and a Starlark file"
         reporter.add(Diagnostic("RLC0151", message, (label,), (way,)))
         return None, False
-    return (_library_place(stdlib, kind, files[0]) if files else None), True
-
-
-def _library_place(stdlib: Path, kind: str, name: str) -> Place:
-    root = Path(os.path.realpath(stdlib))
-    return Place(root / kind / name, f"//{kind}/{name}", root)
+    return (shelf.place(files[0]) if files else None), True
 
 
 def _not_loadable(text: str, at: Span, way: Help, reporter: Reporter) -> None:
@@ -216,36 +366,16 @@ def _not_loadable(text: str, at: Span, way: Help, reporter: Reporter) -> None:
     reporter.add(Diagnostic("RLC0152", f"`{text}` names no .star file", (label,), (way,)))
 
 
-def _file_label(kind: str, name: str, stdlib: Path) -> str:
-    """The label of the file that holds a name of the standard library."""
-    stems = [n.removesuffix(".star") for n in _files(stdlib / kind) if n.endswith(".star")]
-    stem = max((s for s in stems if name.startswith(s)), key=len, default=name)
-    return f"//{kind}:{stem}.star"
-
-
-def _label_advice(name: str, kind: str, stdlib: Path, *, suffix: str = "") -> tuple[Help, ...]:
-    names = _names(kind, stdlib, has_files_only=bool(suffix))
+def _label_advice(name: str, shelf: Shelf, *, suffix: str = "") -> tuple[Help, ...]:
+    kind = shelf.kind
+    names = shelf.names(has_files_only=bool(suffix))
     near = nearest_names(name, names) or (names if len(names) <= 3 else [])
     if near:
-        meant = [f'"//{kind}:{n}{suffix}"' for n in near]
+        meant = [f'"{shelf.label}:{n}{suffix}"' for n in near]
         return tuple(Help(f"write {text}", replaced=text if len(meant) == 1 else "") for text in meant)
     if len(names) > _MOST_NAMES:
         return (Help(f"there are {len(names)} {kind}, such as {', '.join(names[:3])}: rlc {kind} lists them"),)
     return (Help(f"the {kind} are " + ", ".join(names)),) if names else ()
-
-
-def _names(kind: str, stdlib: Path, *, has_files_only: bool) -> list[str]:
-    """What the standard library has of a kind: files, and of a family's file the functions that it exports."""
-    files = _files(stdlib / kind)
-    if has_files_only:
-        return sorted(n.removesuffix(".star") for n in files if n.endswith(".star"))
-    names = {n.rpartition(".")[0] for n in files if kind != "models" or n.endswith(".toml")}
-    import re
-
-    for name in files if kind == "models" else ():
-        if name.endswith(".star"):
-            names.update(re.findall(_FUNCTION, (stdlib / kind / name).read_text(encoding="utf-8")))
-    return sorted(names)
 
 
 def _files(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.read import read_source
-from compiler.frontend.roots import Place, check_marker, find_root
+from compiler.frontend.roots import MARKER, Place, find_root
 from compiler.frontend.tree_store import TreeStore
 from compiler.frontend.trees import Trees
 
@@ -46,11 +46,14 @@ class Session:
         self._places: dict[Path, tuple[Place | None, tuple[Diagnostic, ...]]] = {}
 
     def place(self, file: Path, reporter: Reporter) -> Place | None:
-        """Return where a spec is, or None after reporting RLC0003 for what is no path; reports RLC0014 of its root."""
+        """Return where a spec is, or None after reporting RLC0003 for what is no path.
+
+        Reports what is wrong with the `rlc.toml` of its root.
+        """
         known = self._places.get(file)
         if known is None:
             said = Reporter()
-            known = self._places[file] = _place(file, said), tuple(said.diagnostics)
+            known = self._places[file] = self._place(file, said), tuple(said.diagnostics)
         for diagnostic in known[1]:
             reporter.add(diagnostic)
         return known[0]
@@ -117,6 +120,18 @@ class Session:
 
         return Modules(self)
 
+    def _place(self, file: Path, reporter: Reporter) -> Place | None:
+        try:
+            place = Place(Path(os.path.realpath(file)), str(file), find_root(file))
+        except ValueError as error:
+            reporter.add(Diagnostic("RLC0003", f"{str(file)!r} is no path: {error}"))
+            return None
+        if not os.path.exists(place.root / MARKER):
+            return place
+        from compiler.frontend.marker import read_roots
+
+        return place._replace(roots=read_roots(place, self, reporter))
+
     def _toml(self, place: Place, source: SourceFile, reporter: Reporter) -> Trees | None:
         tree = self._store.toml(place.path, source.text)
         if tree is None:
@@ -148,16 +163,6 @@ class Session:
 
     def _library_file(self, path: str, place: Place) -> SourceFile | None:
         return self.source(Place(place.root / path, f"//{path}", place.root), named_at=None, reporter=Reporter())
-
-
-def _place(file: Path, reporter: Reporter) -> Place | None:
-    try:
-        place = Place(Path(os.path.realpath(file)), str(file), find_root(file))
-    except ValueError as error:
-        reporter.add(Diagnostic("RLC0003", f"{str(file)!r} is no path: {error}"))
-        return None
-    check_marker(place, reporter)
-    return place
 
 
 def _report(fault: SpecError, reporter: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""Identities between fields of a stage: each derives its one unknown, or is checked, or names its unknowns.
+"""Identities between fields of a stage or of the machine: each derives its one unknown, is checked, or names several.
 
 Products of whole numbers on both sides, solved exactly.  A field that a stage does not have counts as 1:
 a stage that does not sample has no `steps_per_rollout`.  Where a stage has nothing of a whole side, the equation says
@@ -38,7 +38,7 @@ class Ratio(NamedTuple):
 
 
 class Equation(NamedTuple):
-    """`left` factors multiplied are equal to `right` factors multiplied; paths are relative to a stage.
+    """`left` factors multiplied are equal to `right` factors multiplied; paths are relative to what they are of.
 
     `assume` are the fields whose assumed value is taken, in this order, while more than one unknown is left.
     """
@@ -113,3 +113,14 @@ OPTIMIZER_HORIZON = Equation(
 )
 
 EQUATIONS = (BATCH_IDENTITY, OPTIMIZER_HORIZON)
+
+# Of the whole experiment, whose paths these are: there is one machine for all stages.
+GPU_IDENTITY = Equation(
+    name="GPU identity",
+    meaning="the axes of parallelism fill the GPUs that train",
+    left=("parallel.tp", "parallel.pp", "parallel.cp", "parallel.dp"),
+    right=("placement.train_gpus",),
+    assume=("parallel.cp", "parallel.pp", "parallel.tp"),
+)
+
+NAMED = (*EQUATIONS, GPU_IDENTITY)

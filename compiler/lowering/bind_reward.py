@@ -15,20 +15,22 @@ from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
 from compiler.ir.rollout import CustomCode
 from compiler.ir.subject import toml_literal
-from compiler.lowering.code_reference import Code, Fault, Parameter
+from compiler.lowering.code_reference import Code, CodeRoots, Fault, Parameter
 from compiler.lowering.reader import Reader
 
 _LEVELS = ("sample", "group", "batch")
 
 
-def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
+def bind_reward(
+    experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, roots: CodeRoots
+) -> Experiment[Auto]:
     """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
 
     Args:
-        root: the folder that custom code stands below.
+        roots: the folders that custom code stands below.
     """
     stages = tuple(
-        _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
+        _bind(stage, f"stages.{index}", reader, catalogue, roots) for index, stage in enumerate(experiment.stages)
     )
     return experiment.replacing(stages=stages)
 
@@ -46,7 +48,7 @@ def standard_level(path: Path) -> str:
     raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
 
 
-def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
+def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, roots: CodeRoots) -> Stage[Auto]:
     reward = stage.reward
     if isinstance(reward, Off):
         return stage
@@ -58,11 +60,11 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
     if ":" in reward.name:
         from compiler.lowering.custom_code import find_function, parameter_of
 
-        found = find_function(reward.name, root.path, folder=_folder_of(f"{path}.reward.name", reader))
+        found = find_function(reward.name, roots, folder=_folder_of(f"{path}.reward.name", reader))
         if isinstance(found, CustomCode):
             code = found
-            name = posixpath.normpath(posixpath.join(root.name, code.path))
-            found = parameter_of(Code(root.path / code.path, name), reward.name)
+            name = posixpath.normpath(posixpath.join(roots.own.name, code.path))
+            found = parameter_of(Code(roots.own.path / code.path, name), reward.name)
         if isinstance(found, Parameter):
             defined = found.function
         level = found.name if isinstance(found, Parameter) else found
@@ -100,7 +102,7 @@ def _report(reader: Reader, path: str, code: str, fault: Fault, said: str = "nam
 
 
 def _folder_of(path: str, reader: Reader) -> str:
-    """The folder of the file that says a field, relative to the root."""
+    """The folder of the file that says a field, relative to the experiment's root."""
     origin = reader.origins.get(path)
     if origin is None or origin.span is None:
         return "."

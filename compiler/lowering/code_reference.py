@@ -6,6 +6,7 @@ from compiler.diagnostics.diagnostic import Label
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
+from compiler.frontend.roots import Root
 
 
 class Fault(NamedTuple):
@@ -29,3 +30,10 @@ class Code(NamedTuple):
 
     path: Path
     name: str
+
+
+class CodeRoots(NamedTuple):
+    """Where custom code may stand: the experiment's own root, by the name that messages use, and the further ones."""
+
+    own: Code
+    further: tuple[Root, ...] = ()

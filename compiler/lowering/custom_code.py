@@ -2,7 +2,8 @@
 
 The syntax tree says whether the function exists and what its first parameter is called, which decides what one call is
 given: `sample`, `group` or `batch`.  A file is relative to the one that names it, like every path; a module stands
-below the experiment's root.
+below the root of the file that names it.  `@lab//judges:math.py:score` and `@lab//judges.math:score` are a file and a
+module of the further root `lab`.
 """
 
 from __future__ import annotations
@@ -18,30 +19,47 @@ from pathlib import Path
 from compiler.diagnostics.diagnostic import Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
+from compiler.frontend.roots import is_further, owner_of
 from compiler.ir.rollout import CustomCode
-from compiler.lowering.code_reference import Code, Fault, Parameter
+from compiler.lowering.code_reference import Code, CodeRoots, Fault, Parameter
 
 _LEVELS = ("sample", "group", "batch")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LARGEST = 1 << 20
 
 
-def find_function(reference: str, root: Path, *, folder: str) -> CustomCode | Fault:
-    """Return the function that `file.py:function` or `module:function` names; a file is relative to `folder`."""
+def find_function(reference: str, roots: CodeRoots, *, folder: str) -> CustomCode | Fault:
+    """Return the function that `file.py:function` or `module:function` names, with or without `@ROOT//` before it.
+
+    Args:
+        folder: that of the file which names it, relative to the experiment's root.
+    """
     where, _, function = reference.rpartition(":")
     if not function.isidentifier():
         return Fault(f"{function!r} is not the name of a function", ("write file.py:function",))
-    if where.endswith(".py"):
-        relative = Path(posixpath.normpath(posixpath.join(folder, where)))
-    elif _MODULE.fullmatch(where):
-        relative = Path(*where.split(".")).with_suffix(".py")
+    owner = owner_of((roots.own.path / folder).resolve(), roots.further)
+    inside = where
+    if is_further(where):
+        name, _, inside = where[1:].partition("//")
+        owner = next((root for root in roots.further if root.name == name), None)
+        if owner is None:
+            near = nearest_names(name, [root.name for root in roots.further])
+            return Fault(f"there is no root @{name}", tuple(f'did you mean "@{n}//{inside}:{function}"?' for n in near))
+        folder, _, inside = inside.rpartition(":")
+        folder = posixpath.join(owner.path, folder)
+    root, way = (roots.own.path, ".") if owner is None else (owner.folder, owner.path)
+    if inside.endswith(".py"):
+        relative = Path(posixpath.normpath(posixpath.join(folder, inside)))
+    elif _MODULE.fullmatch(inside):
+        relative = Path(posixpath.normpath(posixpath.join(way, *inside.split(".")))).with_suffix(".py")
     else:
         return Fault(f"{where!r} is neither a .py file nor a module", ("write file.py:function or module:function",))
     if "\0" in where:
         return Fault(f"{where!r} is no path: no file has U+0000 in its name", ("write file.py:function",))
-    path = Path(os.path.realpath(root / relative))
+    path = Path(os.path.realpath(roots.own.path / relative))
     if not path.is_relative_to(os.path.realpath(root)):
-        return Fault(f"{where} leaves the experiment's root", ("move the file below the root",))
+        whose = "the experiment's root" if owner is None else f"the root @{owner.name}"
+        return Fault(f"{where} leaves {whose}", ("move the file below the root",))
     try:
         if path.stat().st_size > _LARGEST:
             return Fault(f"{where} is larger than 1 MiB")

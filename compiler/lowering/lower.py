@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
-from compiler.diagnostics.span import SourceFile
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
@@ -26,11 +25,12 @@ from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
-from compiler.lowering.code_reference import Code
+from compiler.lowering.code_reference import Code, CodeRoots
 from compiler.lowering.engine_options import EngineOptions
 from compiler.lowering.model_library import check_overrides
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
+from compiler.lowering.path_resolver import path_resolver
 from compiler.lowering.reader import Reader, has_misspelt, key_id, origin_of
 from compiler.lowering.unread import find_unread, misspelt_fields
 from compiler.lowering.until import read_until
@@ -66,7 +66,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     It has no stages where one of them names no algorithm: what the others would say depends on their place.
     """
     origins = Provenance()
-    reader = Reader(reporter, origins, _path_resolver(loaded))
+    reader = Reader(reporter, origins, path_resolver(loaded))
     folder = posixpath.join(
         posixpath.dirname(loaded.name), os.path.relpath(loaded.root, loaded.folders[loaded.sources[0]])
     )
@@ -105,7 +105,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     with_options = (options.stage(s, tables[i].whole, f"stages.{i}") for i, s in enumerate(experiment.stages))
     experiment = experiment.replacing(stages=tuple(with_options))
     check_names(experiment, reader)
-    experiment = bind_reward(experiment, reader, catalogue, Code(loaded.root, folder))
+    experiment = bind_reward(experiment, reader, catalogue, CodeRoots(Code(loaded.root, folder), loaded.roots))
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)
@@ -345,24 +345,3 @@ def _follow_weights(experiment: Experiment[Auto], origins: Provenance) -> Experi
         origins.record("model.weights", Origin("derived", by="lower", inputs=("model.hf",)))
         return experiment.replacing(model=model.replacing(weights=model.hf))
     return experiment
-
-
-def _path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
-    """Return what turns a path of a spec into one relative to the experiment's root."""
-
-    def resolve(leaf: Leaf) -> str | Diagnostic:
-        text = str(leaf.value)
-        if not text or "\0" in text:
-            why = "is empty" if not text else "holds the character U+0000"
-            return Diagnostic("RLC0011", f"the path {why}", (Label(leaf.span, "no file has this path", True),))
-        source: SourceFile = leaf.span.file
-        joined = posixpath.normpath(posixpath.join(loaded.folder_of(source).as_posix(), text))
-        root = posixpath.normpath(loaded.root.as_posix())
-        relative = posixpath.relpath(joined, root) if posixpath.isabs(joined) else joined
-        if relative == ".." or relative.startswith("../"):
-            label = Label(leaf.span, "leads out of it", True)
-            helps = (Help("move it below, or put an rlc.toml into a folder above both: that is then the root"),)
-            return Diagnostic("RLC0011", f"`{text}` leaves the root of the experiment", (label,), helps)
-        return relative
-
-    return resolve

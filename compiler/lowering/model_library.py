@@ -20,7 +20,6 @@ from compiler.ir.subject import toml_literal
 from compiler.lowering.reader import Reader
 from compiler.lowering.scalars import Unreadable, read_scalar
 
-_LIBRARY = "//models/"
 _WRITTEN = (SPEC.level, OVERRIDE.level)
 # What an experiment decides, and no checkpoint.
 _FREE = frozenset(("name", "hf", "weights", "hf_id", "tokenizer", "init_std", "overrides"))
@@ -35,14 +34,14 @@ class _Change(NamedTuple):
 
 
 def is_library(node: Node) -> bool:
-    """Whether a node is written in a model file of the standard library."""
-    return node.span.file.name.startswith(_LIBRARY)
+    """Whether a node is written in a model file of the standard library, or of a further root."""
+    return _leads_to(node.span.file.name, "models/")
 
 
 def library_model(model: Table) -> Leaf | None:
     """Return the name of the library's model that [model] is of, or None."""
     name = model.get("name")
-    is_label = isinstance(name, Leaf) and isinstance(name.value, str) and name.value.startswith("//models:")
+    is_label = isinstance(name, Leaf) and isinstance(name.value, str) and _leads_to(name.value, "models:")
     return name if is_label and isinstance(name, Leaf) else None
 
 
@@ -80,6 +79,12 @@ def check_overrides(value: Table, reader: Reader) -> None:
     for path, at in reasons.items():
         if path not in changes:
             reader.report("model.overrides", _without_change(path, at, model, sorted(changes)))
+
+
+def _leads_to(name: str, folder: str) -> bool:
+    """Whether a label, or the name of a file, leads to a folder of the standard library or of a further root."""
+    root, slashes, inside = name.partition("//")
+    return bool(slashes) and root[:1] in ("", "@") and inside.startswith(folder)
 
 
 def _changes(table: Table, prefix: str, name: Leaf | None) -> Iterator[_Change]:

@@ -1,20 +1,22 @@
 """Counts the GPUs of a cluster and divides them: between the two sides, and among the axes of parallelism.
 
-What the spec leaves out is assumed to be 1, but for data parallelism, which takes what is left over.  What does not
-come out even stays open, and the rules say so.
+The GPU identity, tp x pp x cp x dp = training GPUs, is solved for its one unknown; where it has more, cp, pp and then
+tp are assumed to be 1, so that data parallelism takes what is left over.  The axes of experts are assumed to be 1 too.
+What does not come out even stays open or 1, and the rules say so.
 """
 
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.equations import GPU_IDENTITY
 from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import AUTO, OFF, Auto
+from compiler.ir.paths import replaced
 from compiler.ir.provenance import Origin, Provenance
 
 _BY = "lay_out_gpus"
-_AXES = ("tp", "pp", "cp", "ep", "etp")
 
 
 def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
@@ -31,7 +33,11 @@ def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
         placement = _divided(placement, total, origins)
         experiment = experiment.replacing(placement=placement)
         if isinstance(parallel, Parallel):
-            experiment = experiment.replacing(parallel=_spread(parallel, placement.train_gpus, origins))
+            experiment = _solved(experiment, origins)
+            experiment = _with_other_side(experiment, total, origins)
+            parallel = experiment.parallel
+            assert isinstance(parallel, Parallel), "the identity changes sizes only"
+            experiment = experiment.replacing(parallel=_with_experts(parallel, origins))
     return experiment
 
 
@@ -52,36 +58,38 @@ def _divided(placement: GpuPlacement[Auto], total: int, origins: Provenance) -> 
     return placement.replacing(**sides)
 
 
-def _spread(parallel: Parallel[Auto], gpus: object, origins: Provenance) -> Parallel[Auto]:
-    """Data parallelism takes what is left over; one other axis may be left to follow from it."""
-    axes: dict[str, object] = {name: getattr(parallel, name) for name in _AXES}
-    if isinstance(gpus, int) and isinstance(parallel.dp, int):
-        opened = [name for name in ("tp", "pp", "cp") if axes[name] is AUTO]
-        known = parallel.dp * _product(axes, ("tp", "pp", "cp"))
-        if len(opened) == 1 and gpus % known == 0:
-            axes[opened[0]] = gpus // known
-            others = tuple(f"parallel.{n}" for n in ("dp", "tp", "pp", "cp") if n != opened[0])
-            origins.derived(f"parallel.{opened[0]}", by=_BY, inputs=("placement.train_gpus", *others))
-    for name in _AXES:
-        if axes[name] is AUTO:
-            axes[name] = 1
+def _with_other_side(experiment: Experiment[Auto], total: int, origins: Provenance) -> Experiment[Auto]:
+    """Where the axes said how many GPUs train, the others are left to the rollout."""
+    placement = experiment.placement
+    if not isinstance(placement, GpuPlacement) or placement.rollout_gpus is not AUTO:
+        return experiment
+    return experiment.replacing(placement=_divided(placement, total, origins))
+
+
+def _solved(experiment: Experiment[Auto], origins: Provenance) -> Experiment[Auto]:
+    """Solve the GPU identity; what cannot be a whole number is assumed too, but for dp and the GPUs themselves."""
+    for field in (*GPU_IDENTITY.assume, None):
+        values = GPU_IDENTITY.factors(experiment)
+        unknowns = GPU_IDENTITY.unknowns(values)
+        solution = GPU_IDENTITY.solve(unknowns[0], values).whole if len(unknowns) == 1 else None
+        if solution is not None:
+            inputs = tuple(f for f in GPU_IDENTITY.fields if f != unknowns[0])
+            origins.derived(unknowns[0], by=GPU_IDENTITY.name, inputs=inputs)
+            return replaced(experiment, unknowns[0], solution)
+        if field is not None and field in unknowns:
+            origins.record(field, Origin("assumed", by=GPU_IDENTITY.name))
+            experiment = replaced(experiment, field, 1)
+    return experiment
+
+
+def _with_experts(parallel: Parallel[Auto], origins: Provenance) -> Parallel[Auto]:
+    """The axes that the identity is not about: experts, and sequences, which follow tensor parallelism."""
+    found: dict[str, object] = {}
+    for name in ("ep", "etp"):
+        if getattr(parallel, name) is AUTO:
+            found[name] = 1
             origins.record(f"parallel.{name}", Origin("assumed", by=_BY))
-    axes["sp"], axes["dp"] = parallel.sp, parallel.dp
     if parallel.sp is AUTO:
-        tp = axes["tp"]
-        axes["sp"] = isinstance(tp, int) and tp > 1
+        found["sp"] = isinstance(parallel.tp, int) and parallel.tp > 1
         origins.derived("parallel.sp", by=_BY, inputs=("parallel.tp",))
-    model = _product(axes, ("tp", "pp", "cp"))
-    if parallel.dp is AUTO and isinstance(gpus, int) and gpus % model == 0:
-        axes["dp"] = gpus // model
-        inputs = ("placement.train_gpus", "parallel.tp", "parallel.pp", "parallel.cp")
-        origins.derived("parallel.dp", by=_BY, inputs=inputs)
-    return parallel.replacing(**axes)
-
-
-def _product(axes: dict[str, object], names: tuple[str, ...]) -> int:
-    found = 1
-    for name in names:
-        size = axes[name]
-        found *= size if isinstance(size, int) else 1
-    return found
+    return parallel.replacing(**found)

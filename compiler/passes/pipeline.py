@@ -23,7 +23,7 @@ from compiler.passes.lay_out_gpus import lay_out_gpus
 from compiler.passes.name_reference import name_reference
 from compiler.passes.place_actors import place_actors
 from compiler.passes.set_environment import set_environment
-from compiler.passes.solve_equations import Further, solve_equations
+from compiler.passes.solve_equations import Further, solve_equations, solve_known
 
 Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
 
@@ -36,11 +36,11 @@ class NamedPass(NamedTuple):
 
 
 PIPELINE: tuple[NamedPass, ...] = (
+    NamedPass("lay_out_gpus", lay_out_gpus),
     NamedPass("solve_equations", solve_equations),
     NamedPass("derive_token_limits", derive_token_limits),
     NamedPass("inherit_eval_sampling", inherit_eval_sampling),
     NamedPass("copy_clip_range", copy_clip_range),
-    NamedPass("lay_out_gpus", lay_out_gpus),
     NamedPass("choose_engines", choose_engines),
     NamedPass("budget_micro_batches", budget_micro_batches),
     NamedPass("name_reference", name_reference),
@@ -59,13 +59,17 @@ def run_pipeline(
     Args:
         further: solves what the spec itself states, as soon as a pass has made it solvable.
     """
+    if further is None:
+        for step in PIPELINE:
+            experiment = step.run(experiment, origins, catalogue)
+        return experiment
+    experiment = solve_known(experiment, origins, further)
     for step in PIPELINE:
-        if further is None:
-            experiment = step.run(experiment, origins, catalogue)
-        elif step.run is solve_equations:
+        if step.run is solve_equations:
             experiment = solve_equations(experiment, origins, catalogue, further)
-        else:
-            experiment = step.run(experiment, origins, catalogue)
-            while (solved := further(experiment, origins)) is not None:
-                experiment = solved
+            continue
+        experiment = step.run(experiment, origins, catalogue)
+        solved = further(experiment, origins)
+        if solved is not None:  # the others may follow from it
+            experiment = solve_equations(solved, origins, catalogue, further)
     return experiment

@@ -31,15 +31,21 @@ def solve_equations(
     if further is None:
         return each_stage(experiment, origins, _solve_stage, by="solve_equations")
     while True:
-        experiment = each_stage(experiment, origins, _solve_known, by="solve_equations")
-        solved = further(experiment, origins)
-        if solved is not None:
-            experiment = solved
-            continue
+        experiment = solve_known(experiment, origins, further)
         assumed = each_stage(experiment, origins, _assume_first, by="solve_equations")
         if assumed == experiment:
             return experiment
         experiment = assumed
+
+
+def solve_known(experiment: Experiment[Auto], origins: Provenance, further: Further) -> Experiment[Auto]:
+    """Solve to a fixed point, and assume nothing."""
+    while True:
+        experiment = each_stage(experiment, origins, _solve_known, by="solve_equations")
+        solved = further(experiment, origins)
+        if solved is None:
+            return experiment
+        experiment = solved
 
 
 def _solve_stage(editor: StageEditor) -> None:

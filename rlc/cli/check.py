@@ -1,9 +1,9 @@
-"""`rlc check`: every rule over many specs, for continuous integration and before a commit."""
+"""`rlc check`: every rule over many specs, and over what they use, for continuous integration and before a commit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +15,14 @@ from rlc.cli.completion import complete_setting, complete_spec
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
-    from compiler.compile import Compiled
     from compiler.diagnostics.diagnostic import Diagnostic
     from compiler.ir.catalogue import Catalogue
+    from rlc.checking import Checked
     from rlc.fixing import Mended
 
-# A library of recipes is no spec.
-_NO_EXPERIMENT = "RLC0156"
+# What is counted, in the order in which it is told; a marker is only the root of the others.
+_COUNTED = ("spec", "recipe", "model", "policy", "library")
+_PLURALS = {"policy": "policies", "library": "libraries"}
 
 
 class Shape(StrEnum):
@@ -47,7 +48,7 @@ def check(
     context: typer.Context,
     specs: list[Path] = typer.Argument(
         autocompletion=complete_spec,
-        help="Specs (.toml, .star, .star:NAME), or folders of them; a .star file there is one if it makes experiments.",
+        help="Specs (.toml, .star, .star:NAME), what they use (recipes, models, policies, libraries), or folders.",
     ),
     sets: list[str] = typer.Option(
         [],
@@ -63,11 +64,14 @@ def check(
     as_json: bool = typer.Option(False, "--json", help="The same as --format json."),
     shape: Shape = typer.Option(Shape.TEXT, "--format", help="How to print the diagnostics."),
     fix: bool = typer.Option(False, "--fix", help="Mend what can be: write the first way out of each error."),
+    data: bool = typer.Option(
+        False, "--data", help="Open the data that specs name too: rows, keys, lengths, what is held out, epochs."
+    ),
     diff: bool = typer.Option(
         False, "--diff", help="Show what --fix would write, and write nothing; exit with 1 if anything."
     ),
 ) -> int:
-    """Check specs without making anything of them."""
+    """Check specs, and recipes, models, policies and libraries as what they are, without making anything of them."""
     from compiler.frontend.choice import choose
     from rlc.catalogue import scan
 
@@ -79,35 +83,55 @@ def check(
     found: list[Diagnostic] = []
     whole: dict[Diagnostic, str] = {}  # those about a whole file, and the file
     changed: list[Path] = []
-    num_checked = num_wrong = 0
-    for file, is_named in [(file, not os.path.isdir(spec)) for spec in specs for file in _specs_of(spec)]:
-        for compiled in _compiled(file, asked, output, changed):
-            if not is_named and [d.code for d in compiled.diagnostics] == [_NO_EXPERIMENT]:
-                continue
-            num_checked += 1
-            num_wrong += any(d.severity == "error" for d in compiled.diagnostics)
-            found += compiled.diagnostics
-            whole |= {d: choose(file).path.as_posix() for d in compiled.diagnostics if not d.labels}
+    counts: dict[str, int] = {}
+    lines: list[str] = []
+    num_wrong = 0
+    for file in (file for spec in specs for file in _files_of(spec, asked.catalogue)):
+        for checked in _checked(file, asked, output, changed):
+            counts[checked.kind] = counts.get(checked.kind, 0) + 1
+            num_wrong += checked.has_errors
+            found += checked.diagnostics
+            whole |= {d: choose(file).path.as_posix() for d in checked.diagnostics if not d.labels}
+            if data and checked.compiled is not None:
+                from rlc.data_check import check_data
+
+                report = check_data(checked.compiled)
+                found += report.diagnostics
+                num_wrong += not checked.has_errors and any(d.severity == "error" for d in report.diagnostics)
+                lines += [f"{checked.name}: {line}" for line in report.lines]
     code = _print(tuple(dict.fromkeys(found)), whole, shape, output)
     if shape is Shape.TEXT:
-        wrong = "no errors" if num_wrong == 0 else f"errors in {num_wrong}"
+        for line in lines:
+            output.result(line)
+        wrong = f"errors in {num_wrong}" if num_wrong else "no errors"
         mended = f", {len(changed)} {'would be mended' if diff else 'mended'}" if changed else ""
-        output.result(f"{num_checked} spec{'' if num_checked == 1 else 's'} checked: {wrong}{mended}")
+        output.result(f"{_counted(counts)} checked: {wrong}{mended}")
     return 1 if diff and changed else code
 
 
-def _compiled(file: Path, asked: _Asked, output: Output, changed: list[Path]) -> Iterable[Compiled]:
-    """The experiments of a file, mended first if that is asked for; what is mended is added to `changed`."""
-    from compiler.compile import compile_all
+def _counted(counts: Mapping[str, int]) -> str:
+    parts = []
+    for kind in _COUNTED:
+        count = counts.get(kind, 0)
+        if count or (kind == "spec" and not any(counts.get(other) for other in _COUNTED)):
+            parts.append(f"{count} {kind if count == 1 else _PLURALS.get(kind, f'{kind}s')}")
+    return ", ".join(parts)
+
+
+def _checked(file: Path, asked: _Asked, output: Output, changed: list[Path]) -> Sequence[Checked]:
+    """A file as what it is; a spec is mended first if that is asked for, and then added to `changed`."""
+    from compiler.frontend.session import Session
+    from rlc.checking import Checked, check_file, kind_of
     from rlc.fixing import mend
 
-    if asked.fix:
-        mended = mend(file, asked.catalogue, overrides=asked.sets, shrink=asked.shrink)
+    catalogue = asked.catalogue
+    if asked.fix and kind_of(file, Session(catalogue.stdlib, catalogue.cache)) == "spec":
+        mended = mend(file, catalogue, overrides=asked.sets, shrink=asked.shrink)
         if mended is not None:
             _tell(file, mended, asked, output)
             changed += [file] * (mended.after != mended.before.text)
-            return mended.found
-    return (c for _, c in compile_all(file, asked.catalogue, overrides=asked.sets, shrink=asked.shrink))
+            return [Checked("spec", str(file), compiled.diagnostics, compiled) for compiled in mended.found]
+    return check_file(file, catalogue, overrides=asked.sets, shrink=asked.shrink)
 
 
 def _tell(file: Path, mended: Mended, asked: _Asked, output: Output) -> None:
@@ -141,9 +165,28 @@ def _print(found: Sequence[Diagnostic], whole: Mapping[Diagnostic, str], shape: 
     return 1 if any(d.severity == "error" for d in found) else 0
 
 
-def _specs_of(spec: Path) -> list[Path]:
-    if not os.path.isdir(spec):
-        return [spec]
+def _files_of(given: Path, catalogue: Catalogue) -> list[Path]:
+    """A file itself; of a folder all that is ours: other tools keep their settings in TOML too, with other keys."""
+    if not os.path.isdir(given):
+        return [given]
+    found = sorted(path for suffix in ("toml", "star") for path in given.rglob(f"*.{suffix}"))
+    shown = [p for p in found if not any(part.startswith(".") for part in p.relative_to(given).parts)]
     # A folder without specs is named as it is, so that its diagnostic says so.
-    found = [p for suffix in ("toml", "star") for p in spec.rglob(f"*.{suffix}") if p.name != "rlc.toml"]
-    return sorted(found) or [spec]
+    return [path for path in shown if _may_be_ours(path, catalogue)] or [given]
+
+
+def _may_be_ours(path: Path, catalogue: Catalogue) -> bool:
+    import tomli
+
+    from compiler.frontend.roots import MARKER
+    from compiler.ir.spec_tables import spec_tables
+
+    if path.suffix == ".star" or path.name == MARKER:
+        return True
+    try:
+        keys = tomli.loads(path.read_bytes().decode("utf-8-sig")).keys()
+    except (ValueError, OSError):
+        return path.name not in ("pyproject.toml", "Cargo.toml")
+    tables = spec_tables(catalogue, of_stage=False)
+    known = {table.partition(".")[0] for table in tables} | {key.name for key in tables[""].keys}
+    return not keys or not keys.isdisjoint(known | {"use", "stages", "require", "allow"})

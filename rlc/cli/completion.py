@@ -89,10 +89,16 @@ def _specs(incomplete: str) -> list[str]:
 
 
 def _library(kind: str, incomplete: str) -> list[str]:
-    from compiler.frontend.roots import library_names
+    from compiler.diagnostics.diagnostic import SpecError
     from rlc.catalogue import scan
+    from rlc.library import labels_of, roots_here
 
-    return _starting(library_names(kind, scan().stdlib), incomplete)
+    catalogue = scan()
+    try:
+        roots = roots_here(catalogue)
+    except SpecError:
+        roots = ()
+    return _starting((label.removeprefix(f"//{kind}:") for label in labels_of(kind, catalogue, roots)), incomplete)
 
 
 def _fields_of(spec: str) -> Sequence[str]:

@@ -106,10 +106,11 @@ class _Page:
 
     def arithmetic(self, equation: Equation) -> list[str]:
         """The equation in names, and in the numbers of this stage; a factor that the stage lacks counts as 1."""
-        stage = ".".join(self.paths[0].split(".")[:2])
-        present = {field for field in equation.fields if f"{stage}.{field}" in self.explainer.paths}
+        path = self.paths[0]
+        stage = "" if path in equation.fields else ".".join(path.split(".")[:2]) + "."
+        present = {field for field in equation.fields if f"{stage}{field}" in self.explainer.paths}
         sides = [[field for field in side if field in present] for side in (equation.left, equation.right)]
-        values = [[_value(self.explainer.facts(f"{stage}.{field}")) for field in side] for side in sides]
+        values = [[_value(self.explainer.facts(f"{stage}{field}")) for field in side] for side in sides]
         return [" = ".join(" x ".join(side) or "1" for side in written) for written in (sides, values)]
 
     def tree(self, path: str, indent: str) -> list[str]:

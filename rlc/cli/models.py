@@ -1,4 +1,4 @@
-"""`rlc models`: the models of the standard library, or every fact of one."""
+"""`rlc models`: the models of the standard library and of the further roots here, or every fact of one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ def models(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the models of the standard library.  With a name: its facts, and the file that has them."""
+    """List the models of the standard library and of the roots that rlc.toml names, or print the facts of one."""
     from compiler.ir.canonical import dump
     from rlc.catalogue import scan
     from rlc.cli.table import aligned
+    from rlc.library import roots_here
     from rlc.models import read_model, read_models
 
     output: Output = context.obj
     catalogue = scan()
-    found = read_models(catalogue) if name is None else (read_model(name, catalogue),)
+    roots = roots_here(catalogue)
+    found = read_models(catalogue, roots) if name is None else (read_model(name, catalogue, roots),)
     if as_json:
         output.result(dump([_json(model) for model in found]))
     elif name is None:
@@ -59,7 +61,7 @@ def _facts(model: LibraryModel) -> list[tuple[str, str]]:
 
     rows = [
         ("write", f'model.name = "{model.label}"'),
-        ("file", f"//models/{model.path.name}"),
+        ("file", model.file),
         ("parameters", f"{model.parameters:,}"),
         ("active parameters", f"{model.active_parameters:,}"),
     ]
@@ -78,7 +80,7 @@ def _json(model: LibraryModel) -> Json:
     fields = type(model.facts).fields()
     return {
         "label": model.label,
-        "file": f"//models/{model.path.name}",
+        "file": model.file,
         "parameters": model.parameters,
         "active_parameters": model.active_parameters,
         "facts": {name: encode(model.facts.__dict__[name]) for name in fields if name not in _DECIDED},

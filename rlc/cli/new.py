@@ -29,9 +29,9 @@ def experiment(
 ) -> int:
     """Write a small experiment, and say what has to be filled in."""
     from compiler.compile import compile_spec
-    from compiler.frontend.roots import library_names
     from rlc.catalogue import scan
-    from rlc.recipes import algorithm_of, no_such_name, read_recipe
+    from rlc.library import label_called, no_such_name, roots_here
+    from rlc.recipes import algorithm_of, read_recipe
     from rlc.templates import Choices, starlark_experiment, toml_experiment
     from rlc.text_files import create
 
@@ -40,13 +40,14 @@ def experiment(
     name = name.removesuffix(".star").removesuffix(".toml")
     _check(name, _EXPERIMENT, "letters, digits and _.-, such as grpo-small")
     catalogue = scan()
-    found = read_recipe(recipe, catalogue)
-    models = library_names("models", catalogue.stdlib)
-    for kind, chosen, known in (("model", model, models), ("target", target, list(catalogue.targets))):
-        if chosen not in known:
-            raise no_such_name(kind, chosen, known)
-    samples = catalogue.load_algorithm(algorithm_of(found.name, catalogue)).kind == "policy"
-    choices = Choices(name, found.name, model, target, gpus, samples)
+    roots = roots_here(catalogue)
+    found = read_recipe(recipe, catalogue, roots)
+    if target not in catalogue.targets:
+        raise no_such_name("target", target, catalogue.targets)
+    of_model = label_called(model, "models", catalogue, roots)
+    algorithm = algorithm_of(found.label, catalogue)
+    samples = not algorithm or catalogue.load_algorithm(algorithm).kind == "policy"
+    choices = Choices(name, found.label, of_model, target, gpus, samples)
     path = Path(f"{name}.star" if star else f"{name}.toml")
     has_function = found.path.suffix == ".star"
     create(path, starlark_experiment(choices, has_function=has_function) if star else toml_experiment(choices))

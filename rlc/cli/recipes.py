@@ -1,4 +1,4 @@
-"""`rlc recipes`: the recipes of the standard library, or the text of one."""
+"""`rlc recipes`: the recipes of the standard library and of the further roots here, or the text of one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ def recipes(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the list as JSON."),
 ) -> int:
-    """List the recipes of the standard library, or print one."""
+    """List the recipes of the standard library and of the roots that rlc.toml names, or print one."""
     from compiler.ir.canonical import dump
     from rlc.catalogue import scan
     from rlc.cli.table import aligned
+    from rlc.library import roots_here
     from rlc.recipes import read_recipe, read_recipes
 
     output: Output = context.obj
     catalogue = scan()
+    roots = roots_here(catalogue)
     if name is not None and not as_json:
-        output.result(read_recipe(name, catalogue).text)
+        output.result(read_recipe(name, catalogue, roots).text)
         return 0
-    found = read_recipes(catalogue) if name is None else (read_recipe(name, catalogue),)
+    found = read_recipes(catalogue, roots) if name is None else (read_recipe(name, catalogue, roots),)
     if as_json:
         output.result(dump([{"label": r.label, "summary": r.summary, "parameters": dict(r.parameters)} for r in found]))
         return 0

@@ -17,6 +17,7 @@ from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.explain import Explainer
+from compiler.frontend.roots import Root
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.provenance import Origin
 
@@ -39,15 +40,23 @@ class Analysis:
         source: its text, as spans count in it.
         found: its experiments.
         places: the files of all texts that were read.
+        roots: the further roots that its labels may lead to.
     """
 
     def __init__(
-        self, source: SourceFile, found: Sequence[Compiled], places: Mapping[SourceFile, Path], catalogue: Catalogue
+        self,
+        source: SourceFile,
+        found: Sequence[Compiled],
+        places: Mapping[SourceFile, Path],
+        catalogue: Catalogue,
+        *,
+        roots: tuple[Root, ...] = (),
     ) -> None:
         self.source = source
         self.found = tuple(found)
         self.places = places
         self.catalogue = catalogue
+        self.roots = roots
 
     @cached_property
     def diagnostics(self) -> tuple[Diagnostic, ...]:

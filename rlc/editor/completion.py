@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.emit._library import labels
+from compiler.frontend.roots import Root
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.spec_tables import Key, SpecTable, bounds_in_words, join, spec_tables
 from rlc.editor.context import Context
+from rlc.library import labels_of
 
 _STAGES = "stages"
 
@@ -31,13 +32,17 @@ class Vocabulary:
         self.root = spec_tables(catalogue, of_stage=False)
         self.stage = spec_tables(catalogue, of_stage=True)
 
-    def proposals(self, context: Context, *, is_starlark: bool) -> tuple[Proposal, ...]:
-        """Return what may stand there, as it is written in that syntax."""
+    def proposals(self, context: Context, *, is_starlark: bool, roots: tuple[Root, ...] = ()) -> tuple[Proposal, ...]:
+        """Return what may stand there, as it is written in that syntax.
+
+        Args:
+            roots: the further roots that labels may lead to.
+        """
         if context.what == "table":
             return tuple(self._tables())
         if context.what == "key":
             return tuple(self._keys(context, is_starlark=is_starlark))
-        return tuple(_written(p, context.typed) for p in self._values(context, is_starlark=is_starlark))
+        return tuple(_written(p, context.typed) for p in self._values(context, roots, is_starlark=is_starlark))
 
     def key(self, table: str, name: str) -> Key | None:
         """Return what the schema knows about a key."""
@@ -69,9 +74,9 @@ class Vocabulary:
             text = f"{key.name} = " if is_starlark or not is_table else f"{key.name}."
             yield Proposal(text, "table" if is_table else "key", detail, key.field.doc)
 
-    def _values(self, context: Context, *, is_starlark: bool) -> Iterator[Proposal]:
+    def _values(self, context: Context, roots: tuple[Root, ...], *, is_starlark: bool) -> Iterator[Proposal]:
         path = join(context.table.removeprefix(f"{_STAGES}.").removeprefix(_STAGES), context.key)
-        for name in self._names(path):
+        for name in self._names(path, roots):
             yield Proposal(f'"{name}"', "value")
         key = self.key(context.table, context.key)
         if key is None:
@@ -87,20 +92,16 @@ class Vocabulary:
         if kind.may_be_auto:
             yield Proposal('"auto"', "value", "let it be derived")
 
-    def _names(self, path: str) -> Iterable[str]:
+    def _names(self, path: str, roots: tuple[Root, ...]) -> Iterable[str]:
         catalogue = self.catalogue
         if path == "use":
-            return _labels(catalogue, "recipes")
+            return labels_of("recipes", catalogue, roots)
         if path == "model.name":
-            return _labels(catalogue, "models")
+            return labels_of("models", catalogue, roots)
         if path == "cluster.gpus_per_node":
             return [f"{gpu.gpus_per_node}x{name}" for name, gpu in catalogue.load_hardware().items()]
         names = {"algo.name": catalogue.algorithms, "reward.name": catalogue.rewards}
         return catalogue.targets if path == "cluster.target" else names.get(path, ())
-
-
-def _labels(catalogue: Catalogue, kind: str) -> list[str]:
-    return list(labels(catalogue.stdlib / kind))
 
 
 def _written(proposal: Proposal, typed: str) -> Proposal:

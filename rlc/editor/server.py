@@ -154,12 +154,13 @@ def _completion(server: SpecServer, params: lsp.CompletionParams) -> list[lsp.Co
     analysis = server.analyses.get(uri)
     if analysis is None:
         return []
-    text, at = analysis.source.text, server.offset(analysis, params.position)
+    text, roots = analysis.source.text, analysis.roots
+    at = server.offset(analysis, params.position)
     is_starlark = uri.endswith(".star")
     context = starlark_context(text[:at]) if is_starlark else toml_context(text[:at], text[at:])
     if context is None:
         return []
-    return [_item(p) for p in server.vocabulary.proposals(context, is_starlark=is_starlark)]
+    return [_item(p) for p in server.vocabulary.proposals(context, is_starlark=is_starlark, roots=roots)]
 
 
 def _code_actions(server: SpecServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:

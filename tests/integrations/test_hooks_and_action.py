@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiler.frontend.test_further_roots import laid_out
+from tests.rlc.test_check_kinds import FILES
 from tests.support.good_spec_texts import GOOD, STAR
 
 PROJECT = Path(__file__).parents[2]
@@ -51,6 +53,17 @@ def test_the_check_hook_passes_a_good_spec_and_fails_a_bad_one(tmp_path: Path) -
     (tmp_path / "bad.toml").write_text(GOOD.replace("= 32", "= 0"))
     assert run_hook("rlc-check", tmp_path, "good.toml").returncode == 0
     assert run_hook("rlc-check", tmp_path, "good.toml", "bad.toml").returncode == 1
+
+
+def test_the_check_hook_takes_what_specs_use_as_what_it_is(tmp_path: Path) -> None:
+    laid_out(tmp_path, FILES)
+    assert all(re.search(hooks()["rlc-check"]["files"], name) for name in FILES)
+    assert not any(re.search(hooks()["rlc-check"]["exclude"], name) for name in FILES)
+    assert run_hook("rlc-check", tmp_path, *FILES).returncode == 0
+    (tmp_path / "recipes/house.star").write_text("def hose():\n    return fragment()\n")
+    done = run_hook("rlc-check", tmp_path, "recipes/house.star")
+    assert done.returncode == 1
+    assert "RLC0155" in done.stderr
 
 
 def test_the_fmt_hook_changes_the_file_which_pre_commit_counts_as_a_failure(tmp_path: Path) -> None:

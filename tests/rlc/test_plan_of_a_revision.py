@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -158,3 +159,48 @@ def test_a_spec_that_is_a_link_in_git_is_followed(lab: Path, capsys: Captured) -
     commit(lab, real__toml=ONE_STAGE)
     Path("real.toml").write_text(ONE_STAGE.replace("max_steps = 10", "max_steps = 11"))
     assert "run.max_steps: 10 -> 11\n" in diff("HEAD", capsys)[1]
+
+
+HOUSE = ONE_STAGE.replace('"//recipes:grpo"', '"@house//recipes:base", "//recipes:grpo"')
+
+
+def house(folder: Path, decay: float) -> None:
+    (folder / "recipes").mkdir(parents=True, exist_ok=True)
+    (folder / "recipes/base.toml").write_text(BASE.replace("0.1", str(decay)))
+
+
+def test_a_further_root_in_the_repository_is_that_of_the_revision(lab: Path, capsys: Captured) -> None:
+    house(lab / "house", 0.1)
+    commit(lab, rlc__toml='[roots]\nhouse = "../house"\n', spec__toml=HOUSE)
+    house(lab / "house", 0.2)
+    code, out, err = diff("HEAD", capsys)
+    assert (code, err) == (0, "")
+    assert "old  @house//recipes/base.toml:2   weight_decay = 0.1" in out
+    assert "new  @house//recipes/base.toml:2   weight_decay = 0.2" in out
+
+
+def test_a_submodule_is_at_the_commit_that_the_revision_records(lab: Path, capsys: Captured) -> None:
+    inner = lab / "exp/house"
+    house(inner, 0.1)
+    git(inner, "init", "--quiet")
+    git(inner, "add", "--all")
+    git(inner, "commit", "--quiet", "--message", "x")
+    commit(lab, rlc__toml='[roots]\nhouse = "house"\n', spec__toml=HOUSE)
+    house(inner, 0.3)
+    code, out, err = diff("HEAD", capsys)
+    assert (code, err) == (0, "")
+    assert "weight_decay = 0.1" in out
+    assert "weight_decay = 0.3" in out
+
+
+def test_a_further_root_outside_of_the_repository_is_that_of_the_working_tree(
+    tmp_path_factory: pytest.TempPathFactory, lab: Path, capsys: Captured
+) -> None:
+    beside = tmp_path_factory.mktemp("beside")
+    house(beside, 0.1)
+    way = os.path.relpath(beside, lab / "exp")
+    commit(lab, rlc__toml=f'[roots]\nhouse = "{way}"\n', spec__toml=HOUSE)
+    house(beside, 0.4)
+    code, out, err = diff("HEAD", capsys)
+    assert (code, err) == (0, "")
+    assert out.endswith("no difference\n")

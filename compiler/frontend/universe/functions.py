@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.span import Span
 from compiler.frontend.requirements import KEY as REQUIRE
 from compiler.frontend.starlark.budget import ENTRY, Budget
@@ -31,18 +32,26 @@ class Recording:
     """What the run of a file makes: experiments, and requirements that wait for what they hold for.
 
     `loading` counts the files that are being loaded: what they make at their own top is nobody's experiment.
+    `of_calls` is an experiment of each call that made some, by the id of its frame.
     """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.experiments: list[Experiment] = []
         self.loading = 0
+        self.of_calls: dict[int, Experiment] = {}
         self._made: dict[int, list[Fragment]] = {}
         self._required: list[tuple[Frame | None, Tree]] = []
 
     def made(self, value: Fragment) -> None:
         """Keep what a call has made."""
         self._made.setdefault(id(value.frame), []).append(value)
+
+    def made_below(self, frame: Frame | None, experiment: Experiment) -> None:
+        """Keep for each call on the way to an experiment that it made one."""
+        while frame is not None and id(frame) not in self.of_calls:
+            self.of_calls[id(frame)] = experiment
+            frame = frame.parent
 
     def required(self, frame: Frame | None, tree: Tree) -> None:
         """Keep what a call requires."""
@@ -116,6 +125,7 @@ class Universe:
                 message = f"a file makes at most {MAX_EXPERIMENTS:,} experiments"
                 raise fault("RLC0158", message, (site.span, "one too many"), frame)
             self.recording.experiments.append(made)
+            self.recording.made_below(frame, made)
         return made
 
     def fragment(self, thread: Thread, args: list[object], kwargs: dict[str, object]) -> object:
@@ -235,6 +245,7 @@ class Universe:
         for item in list(items_of(value)):
             made = thread.call(item, [], {}) if isinstance(item, (Function, Builtin)) else item
             if type(made) is Fragment:
+                self.check_recipe(made, at, thread)
                 thread.budget.elements(made.size, ENTRY)
                 found.append(made.tree)
             elif type(made) is str:
@@ -245,6 +256,25 @@ class Universe:
                 message = f"`use` takes fragments, functions that return one, and texts, not {kind}"
                 raise fault("RLC0153", message, (at, said), frame)
         return found
+
+    def check_recipe(self, made: Fragment, at: Span, thread: Thread) -> None:
+        """Hold a recipe to making fragments.  Raises: SpecError RLC0159.
+
+        The recipe is the outermost call that led to the fragment and not to its use.
+        """
+        around: set[int] = set()
+        frame = thread.frame
+        while frame is not None:
+            around.add(id(frame))
+            frame = frame.parent
+        recipe = made.frame
+        if recipe is None or id(recipe) in around:
+            return
+        while recipe.parent is not None and id(recipe.parent) not in around:
+            recipe = recipe.parent
+        experiment = self.recording.of_calls.get(id(recipe))
+        if experiment is not None:
+            raise experiment_in_recipe(experiment, at)
 
     def stages(self, value: object, at: Span, thread: Thread, frame: Frame | None) -> Tree | None:
         """The list of stages, each of which may use fragments of its own."""
@@ -263,6 +293,17 @@ class Universe:
             entries.append(("use", *_within(key_at, used_at), uses))
             items.append(self.converter.node(TABLE, tuple(entries), at, frame))
         return self.converter.node(LIST, tuple(items), at, frame)
+
+
+def experiment_in_recipe(experiment: Experiment, at: Span) -> SpecError:
+    """Return RLC0159 for an experiment that a recipe makes; `at` is where the recipe is used."""
+    name = f" {experiment.name}" if experiment.name else ""
+    labels = (Label(at, "used here"), Label(experiment.span, "an experiment is made here", is_primary=True))
+    ways = (
+        Help("return fragment(...), and call experiment(...) in the file that is planned"),
+        Help("or move what the experiments share into a function that both call"),
+    )
+    return SpecError(Diagnostic("RLC0159", f"a recipe makes an experiment{name}", labels, ways))
 
 
 def _demand(value: Fragment, tree: Tree) -> None:

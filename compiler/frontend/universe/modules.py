@@ -26,7 +26,7 @@ from compiler.frontend.starlark.syntax import parse_file
 from compiler.frontend.starlark.thread import CallSite, Thread
 from compiler.frontend.trees import LIST, TABLE, Tree, TreeEntry, Trees
 from compiler.frontend.universe.conversion import calls_of, described
-from compiler.frontend.universe.functions import Recording, Universe
+from compiler.frontend.universe.functions import Recording, Universe, experiment_in_recipe
 from compiler.frontend.universe.renumbering import renumbered
 from compiler.frontend.universe.spec_values import Experiment, Fragment, Model
 from compiler.frontend.value import SPEC, Table
@@ -117,6 +117,8 @@ class Modules:
                 )
             except StarlarkError as error:
                 raise _not_bare(place, name, str(error), at) from None
+        for experiment in recording.experiments:
+            raise experiment_in_recipe(experiment, at)
         recording.settle()
         if symbol and isinstance(made, Model):
             return self._own(made.alone(), source, place)

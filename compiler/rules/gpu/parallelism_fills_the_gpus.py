@@ -49,18 +49,21 @@ def _dense(subject: Subject, axes: dict[str, int], gpus: int) -> Diagnostic:
     said = [
         (f"parallel.{n}", _WORDS[n].format(v)) for n, v in axes.items() if v > 1 or subject.written(f"parallel.{n}")
     ]
+    # What a requirement makes of data parallelism is as fixed as what is written.
+    origin = subject.origins.get("parallel.dp")
+    has_dp = origin is not None and origin.span is not None
     ways: list[Help] = []
     for name in (*_DENSE, "dp"):
         others = 1
         for other, value in axes.items():
-            others *= value if other != name and (other != "dp" or subject.written("parallel.dp")) else 1
+            others *= value if other != name and (other != "dp" or has_dp) else 1
         if subject.written(f"parallel.{name}") and gpus % others == 0:
             fitting = [n for n in divisors(gpus // others) if n != axes[name]]
-            if name == "dp" or subject.written("parallel.dp"):
+            if name == "dp" or has_dp:
                 fitting = [gpus // others]
             near = sorted(fitting, key=lambda n: abs(n - axes[name]))[:1]
             ways += [fix(f"parallel.{name}", n) for n in near]
-    product = " x ".join(f"{n} {v}" for n, v in axes.items() if n != "dp" or subject.written("parallel.dp"))
+    product = " x ".join(f"{n} {v}" for n, v in axes.items() if n != "dp" or has_dp)
     return Diagnostic(
         CODE,
         f"{product} does not fill {gpus:,} training GPUs",

@@ -208,7 +208,9 @@ def test_the_nearest_folder_with_an_rlc_toml_is_the_root(lab: Path) -> None:
     assert only(lab).code == "RLC0011"
 
 
-@pytest.mark.parametrize("text", ["x = 1", "rlc = 2", "rlc = true", "[roots]\na = 'b'"])
+@pytest.mark.parametrize(
+    "text", ["x = 1", "rlc = 2", "rlc = true", "[colours]\na = 'b'", "roots = 3", "[roots]\na = 3"]
+)
 def test_an_rlc_toml_that_says_more_is_reported(lab: Path, text: str) -> None:
     write(lab, "rlc.toml", text)
     write(lab, "exp/a.toml", "a = 1")

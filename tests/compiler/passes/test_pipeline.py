@@ -14,11 +14,11 @@ from tests.support.good_spec import GRPO
 
 # What each pass may close, with all below it.
 CLOSES = {
+    "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),
     "solve_equations": ("rollout", "train", "run.max_steps", "optim.total_steps"),
     "derive_token_limits": ("rollout.max_prompt_tokens", "rollout.max_context_tokens"),
     "inherit_eval_sampling": ("eval.sampling",),
     "copy_clip_range": ("loss.clip_high",),
-    "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),
     "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
     "name_reference": ("reference",),

@@ -1,0 +1,211 @@
+"""The data of an experiment, read before anybody waits for a run: what is wrong with it, and what there is of it.
+
+Files are read as a run would read them, with the tokenizer of the model where its files are at hand, and every fault is
+told and not only the first.  What a run would accept is looked at as well: held-out prompts that are trained on, steps
+that need more rows than there are, prompts that are given to the model in one form for training and in another for
+measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Never
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.data import DataSource, EvalSet
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.model import Model
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Generation, Rollout
+from runtime.data.byte_tokenizer import ByteTokenizer
+from runtime.data.demonstrations import load_demonstrations
+from runtime.data.jsonl import Place, RowFaults, num_rows_phrase
+from runtime.data.prompts import load_prompts
+from runtime.data.tokenizers import TextTokenizer, load_tokenizer
+
+IN_BOTH = "RLC0671"
+TOO_FEW = "RLC0672"
+TWO_FORMS = "RLC0673"
+NO_TOKENIZER = "RLC0674"
+
+_NO_FILES = "RLC0617"
+_NO_LIMIT = 1 << 62
+
+
+class Prompted(NamedTuple):
+    """One prompt as tokens, and its place, `file:line`."""
+
+    tokens: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What was found: faults, and a line for each data set.
+
+    `paths` of a diagnostic are whole, such as `stages.0.rollout.max_prompt_tokens`, or end with `data.train`.
+    """
+
+    diagnostics: tuple[Diagnostic, ...]
+    lines: tuple[str, ...]
+
+
+def audit(experiment: Experiment[Never], *, root: Path) -> Audit:
+    """Read all data of an experiment; paths are relative to `root`."""
+    found: list[Diagnostic] = []
+    lines: list[str] = []
+    tokenizer: TextTokenizer | None = None
+    try:
+        tokenizer = load_tokenizer(experiment.model, root=root)
+    except SpecError as fault:
+        found += [_without_lengths(d) if d.code == _NO_FILES else d for d in fault.diagnostics]
+    for index, stage in enumerate(experiment.stages):
+        reading = _Reading(stage=stage, model=experiment.model, tokenizer=tokenizer, root=root)
+        reading.run()
+        found += [_of_stage(diagnostic, index) for diagnostic in reading.found]
+        lines += [f"{stage.name}: {line}" for line in reading.lines]
+    return Audit(diagnostics=tuple(dict.fromkeys(found)), lines=tuple(lines))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Reading:
+    """The data of one stage; without the model's tokenizer prompts are counted in bytes, and held to no length."""
+
+    stage: Stage[Never]
+    model: Model[Never]
+    tokenizer: TextTokenizer | None
+    root: Path
+    found: list[Diagnostic] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        train = self.kept(self.train)
+        if train is not None:
+            self.lines.append(f"train: {self.rows(train)}; {self.steps(len(train))}")
+        settings, rollout = self.stage.eval, self.stage.rollout
+        if isinstance(settings, Off) or isinstance(rollout, Off):
+            return
+        for measured in settings.sets:
+            heldout = self.kept(partial(self.prompts, (measured,), rollout))
+            if heldout is None:
+                continue
+            self.lines.append(f"held-out {measured.name}: {self.rows(heldout)}")
+            self.found += _in_both(measured, train or (), heldout, self.root)
+            self.found += _two_forms(measured, self.stage.data.train)
+
+    def kept(self, read: Callable[[], list[Prompted]]) -> list[Prompted] | None:
+        """What a data set holds, or None after keeping what is wrong with it."""
+        try:
+            return read()
+        except SpecError as fault:
+            self.found += fault.diagnostics
+            return None
+
+    def train(self) -> list[Prompted]:
+        rollout, sources = self.stage.rollout, self.stage.data.train
+        if isinstance(rollout, Rollout):
+            return self.prompts(sources, rollout)
+        generates = not isinstance(rollout, Off)
+        limit = rollout.max_context_tokens if generates else self.model.max_position_tokens
+        shown = load_demonstrations(
+            sources,
+            self.tokenizer or ByteTokenizer(),
+            root=self.root,
+            max_context_tokens=_NO_LIMIT if self.tokenizer is None else limit,
+            overlong=rollout.overlong_prompts if generates else "error",
+            limit="rollout.max_context_tokens" if generates else "model.max_position_tokens",
+        )
+        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
+
+    def prompts(self, sources: Sequence[DataSource], rollout: Generation[Never]) -> list[Prompted]:
+        limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
+        loaded = load_prompts(
+            sources,
+            self.tokenizer or ByteTokenizer(),
+            root=self.root,
+            max_prompt_tokens=limit,
+            overlong=rollout.overlong_prompts,
+        )
+        if loaded.num_overlong:
+            verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
+            self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
+        return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.prompts]
+
+    def rows(self, prompts: Sequence[Prompted]) -> str:
+        longest = max((len(prompt.tokens) for prompt in prompts), default=0)
+        unit = "bytes" if self.tokenizer is None else "tokens"
+        return f"{num_rows_phrase(len(prompts))}, the longest prompt of {longest:,} {unit}"
+
+    def steps(self, num_rows: int) -> str:
+        """What the steps of a stage take of its rows; adds RLC0672 where one step takes more than there are."""
+        rollout, max_steps = self.stage.rollout, self.stage.run.max_steps
+        samples = isinstance(rollout, Rollout)
+        taken = rollout.prompts_per_step if samples else self.stage.train.global_batch
+        name = "rollout.prompts_per_step" if samples else "train.global_batch"
+        if 0 < num_rows < taken:
+            message = f"a step takes {taken:,} rows, and the training data has {num_rows:,}: an epoch has no whole step"
+            way = Help(f"set {name} = {num_rows}, or a divisor of it")
+            self.found.append(
+                Diagnostic(
+                    TOO_FEW, message, help=(way,), rule="BATCH-04", severity="warning", paths=(name, "data.train")
+                )
+            )
+        epochs = taken * max_steps / num_rows if num_rows else 0
+        return f"{max_steps:,} steps of {taken:,} are {epochs:.3g} epochs"
+
+
+def _in_both(
+    measured: EvalSet, train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
+) -> tuple[Diagnostic, ...]:
+    """Return RLC0671 if prompts that are measured on are trained on, at the first of them."""
+    known: dict[tuple[int, ...], str] = {}
+    for prompt in train:
+        known.setdefault(prompt.tokens, prompt.source)
+    both = [prompt for prompt in heldout if prompt.tokens in known]
+    if not both:
+        return ()
+    first = both[0]
+    others = f"{len(both):,} of {len(heldout):,} prompts of {measured.name} are trained on"
+    message = f"{others}: {first.source} is {known[first.tokens]}"
+    way = Help("take them out of one of the two: what is measured on them is memory")
+    faults = RowFaults()
+    diagnostic = Diagnostic(IN_BOTH, message, help=(way,), severity="warning", paths=("data.train",))
+    faults.add(_place(first.source, root), diagnostic, note=f"also {known[first.tokens]}")
+    try:
+        faults.raise_if_any()
+    except SpecError as told:
+        return told.diagnostics
+    return ()
+
+
+def _two_forms(measured: EvalSet, train: Sequence[DataSource]) -> Iterator[Diagnostic]:
+    """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
+    other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
+    if not other:
+        return
+    form = {True: "as chat messages", False: "as they are"}
+    message = (
+        f"{other[0].path} is given to the model {form[other[0].apply_chat_template]}, "
+        f"and {measured.path} of {measured.name} {form[measured.apply_chat_template]}"
+    )
+    way = Help("set apply_chat_template alike for both: the model is measured on what it was trained for")
+    yield Diagnostic(TWO_FORMS, message, help=(way,), rule="CFG-08", severity="warning", paths=("data.train",))
+
+
+def _place(source: str, root: Path) -> Place:
+    name, _, line = source.rpartition(":")
+    return Place(root / name, name, int(line))
+
+
+def _without_lengths(diagnostic: Diagnostic) -> Diagnostic:
+    message = f"the lengths of prompts are not judged: {diagnostic.message}"
+    return Diagnostic(NO_TOKENIZER, message, help=diagnostic.help, severity="note", paths=diagnostic.paths)
+
+
+def _of_stage(diagnostic: Diagnostic, index: int) -> Diagnostic:
+    """A diagnostic with whole paths, so that fields of several stages are told apart."""
+    paths = tuple(path if path.startswith("model.") else f"stages.{index}.{path}" for path in diagnostic.paths)
+    return diagnostic._replace(paths=paths)
