@@ -13,7 +13,8 @@ Importing this loads nothing; the compiler is loaded by the first name that is u
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from compiler.diagnostics.annotations import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rlc.api import Finished as Finished

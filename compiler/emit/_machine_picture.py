@@ -5,7 +5,6 @@ Devices that follow each other and hold the same actors share a box, and so do m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -17,7 +16,6 @@ from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 
 _WIDEST_CELL = 28
-_MORE = re.compile(r" and (\d+) more$")
 
 
 class _Row(NamedTuple):
@@ -71,8 +69,10 @@ def _rests(plan: Plan) -> dict[int, str]:
     each = cluster.num_gpus // cluster.nodes if cluster.nodes else 0
     found: dict[int, str] = {}
     for role in plan.experiment.placement.roles:
-        more = _MORE.search(role.device)
-        for further in range(-(-int(more[1]) // each) if more and each else 0):
+        # A device of an engine that goes on elsewhere ends with " and 8 more".
+        more = role.device.removesuffix(" more").rpartition(" and ")[2]
+        goes_on = role.device.endswith(" more") and more.isdigit()
+        for further in range(-(-int(more) // each) if goes_on and each else 0):
             found[role.node + 1 + further] = f"the rest of process {role.process}"
     return found
 

@@ -19,10 +19,10 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.read import MAX_BYTES

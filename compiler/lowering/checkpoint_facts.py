@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import posixpath
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.file_path import Path
 from compiler.frontend.value import RECIPE, Entry, Leaf, Node, Table
 from compiler.ir.openness import OFF
 from compiler.ir.record import MISSING
-from compiler.lowering.checkpoint_file import Config, read_config, report_unreadable
 from compiler.lowering.checkpoint_said import Fact, Said
 from compiler.lowering.model_library import field_of, is_library, library_model, meaning
 from compiler.lowering.reader import Reader
+
+if TYPE_CHECKING:
+    from compiler.lowering.checkpoint_file import Config
 
 # What every network has, and no default of the schema can stand for.
 FACTS = (
@@ -63,6 +66,8 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
         return value
     relative = reader.resolve_path(hf)
     if isinstance(relative, str):
+        from compiler.lowering.checkpoint_file import read_config
+
         config = read_config(root / relative, _name(folder, relative), hf, reader)
         if config is not None:
             facts = _facts(config, hf, reader, "model.hf")
@@ -99,6 +104,8 @@ def _compare_weights(table: Table, leaf: Leaf, reader: Reader, root: Path, folde
     relative = reader.resolve_path(leaf)
     if not isinstance(relative, str) or not _is_file(root / relative / "config.json"):
         return
+    from compiler.lowering.checkpoint_file import read_config
+
     config = read_config(root / relative, _name(folder, relative), leaf, reader, "model.weights")
     if config is None:
         return
@@ -260,6 +267,7 @@ def _leaf_value(fact: Fact) -> str | int | float | bool:
 
 def _facts(config: Config, leaf: Leaf, reader: Reader, named_by: str) -> dict[str, Fact]:
     from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
+    from compiler.lowering.checkpoint_file import report_unreadable
 
     named = Label(leaf.span, "named here")
     said = Said(config.said)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
 from compiler.frontend.loader import Loaded
@@ -34,7 +34,7 @@ def path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
         joined = posixpath.normpath(posixpath.join(folder.as_posix(), text))
         owner = owner_of(folder, loaded.roots) if loaded.roots else None
         root = posixpath.normpath(loaded.root.as_posix()) if owner is None else owner.folder.as_posix()
-        relative = posixpath.relpath(joined, root) if Path(joined).is_absolute() else joined
+        relative = posixpath.relpath(joined, root) if posixpath.isabs(joined) else joined
         if relative == ".." or relative.startswith("../"):
             path = Path(os.path.realpath(joined))
             return leaves_root(text, leaf.span, path=path, folder=folder, roots=loaded.roots)
