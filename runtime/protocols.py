@@ -89,6 +89,10 @@ class Trainer(Protocol):
         """Take one optimizer step on a whole global batch and return its metrics."""
         ...
 
+    def refresh_reference(self) -> None:
+        """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
+        ...
+
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the policy's weights by their Hugging Face names, fp32."""
         ...

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Never
 
@@ -79,7 +79,7 @@ class TorchTrainer:
         """
         model = self._policy if of == "policy" else self._reference
         if model is None:
-            raise SpecError(Diagnostic("RLC0643", "this trainer was built without reference weights"))
+            raise SpecError(_no_reference())
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
@@ -96,7 +96,7 @@ class TorchTrainer:
         counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
-        totals = Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(batch.lengths_N))
+        totals = _totals(wanted_T, batch.lengths_N)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
         loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
@@ -117,6 +117,14 @@ class TorchTrainer:
         metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
         metrics |= {f"train/{name}": _mean(parts, totals) for name, parts in sums.items()}
         return metrics | {"train/num_tokens": float(totals.num_tokens)}
+
+    def refresh_reference(self) -> None:
+        """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
+        if self._reference is None:
+            raise SpecError(_no_reference())
+        with torch.no_grad():
+            for kept, live in zip(self._reference.parameters(), self._policy.parameters(), strict=True):
+                kept.copy_(live)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live policy weights by their Hugging Face names, fp32; a tied head is not repeated."""
@@ -189,7 +197,9 @@ class TorchTrainer:
             mask_T=mask_M,
             sequence_T=packed.sequence_M,
             old_logprobs_T=old_M,
+            rollout_logprobs_T=batch.rollout_logprobs_T[at],
             advantages_T=batch.advantages_T[at],
+            weights_T=None if batch.weights_T is None else batch.weights_T[at],
             ref_logprobs_T=self._ref_logprobs(loss, batch, at),
             entropy_T=stats.entropy_M,
         )
@@ -217,6 +227,15 @@ def _old_logprobs(
     if source == "rollout":
         return batch.rollout_logprobs_T[at]
     raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
+
+
+def _totals(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
+    num_nonempty = sum(bool(part.any()) for part in wanted_T.split(list(lengths)))
+    return Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=num_nonempty)
+
+
+def _no_reference() -> Diagnostic:
+    return Diagnostic("RLC0643", "this trainer was built without reference weights")
 
 
 def _mean(parts: list[MetricSum], totals: Totals) -> float:
