@@ -47,6 +47,8 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     sequence_T = sequence_of_token(batch.lengths_N)
     if is_needed(loss):
         batch, metrics = _corrected(batch, loss, sequence_T)
+    if job.actors.critic is not None:
+        batch = replace(batch, values_T=job.actors.critic.values(batch))
     sizes = torch.tensor([len(group.samples) for group in groups])
     experience = Experience(
         rewards_N=torch.tensor([reward_of(sample) for sample in samples], dtype=torch.float32),
@@ -57,9 +59,10 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         baselines_N=None if baselines is None else _greedy_rewards(baselines, sizes),
         old_logprobs_T=batch.rollout_logprobs_T if batch.old_logprobs_T is None else batch.old_logprobs_T,
         ref_logprobs_T=batch.ref_logprobs_T,
+        values_T=batch.values_T,
     )
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
-    return Prepared(batch=replace(batch, advantages_T=found.advantages_T), metrics=metrics)
+    return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
 
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:

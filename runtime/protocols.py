@@ -106,6 +106,26 @@ class Trainer(Protocol):
         ...
 
 
+class Critic(Protocol):
+    """Says what a state is worth, and learns it."""
+
+    def values(self, batch: TrainBatch) -> Tensor:
+        """Return [T] float32 the value of the state before each token."""
+        ...
+
+    def step(self, batch: TrainBatch) -> Mapping[str, float]:
+        """Take one optimizer step on a global batch with values and returns, and return its metrics."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned.  Raises: SpecError RLC0644."""
+        ...
+
+
 class Reward(Protocol):
     """Judges responses, concurrently with generation."""
 

@@ -99,6 +99,7 @@ class TrainBatch:
     advantages_T: [T] float32.
     old_logprobs_T: [T] float32 denominator of the policy ratio; None until somebody fills it in.
     ref_logprobs_T: [T] float32 under the reference model; None where there is none.
+    values_T: [T] float32 that a critic gave to the state before each token; returns_T: [T] what it learns.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
     """
 
@@ -111,4 +112,6 @@ class TrainBatch:
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     weights_T: Tensor | None = None
+    values_T: Tensor | None = None
+    returns_T: Tensor | None = None
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())

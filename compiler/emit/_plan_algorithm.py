@@ -32,6 +32,8 @@ _KL_WEIGHTS = {"score": "its own ratio", "old": "the ratio to the old policy", "
 def write_algorithm(sheet: Sheet, stage: Values) -> None:
     """Add the rows of [algo] and [loss]; paths of `stage` are relative to it."""
     sheet.row("algorithm", *_advantages(stage))
+    if stage.has("critic.lr"):
+        sheet.row("critic", *_critic(stage))
     sheet.row("loss", *_loss(stage))
     sheet.row("correction", *_correction(stage))
     reference = f"reference model: {stage('reference', _reference(stage.raw('reference')))}"
@@ -58,6 +60,12 @@ def _advantages(stage: Values) -> list[str]:
         counts = stage.raw("algo.masked_tokens") == "count"
         steps = "every token after the prompt is a step" if counts else "sampled tokens are steps"
         parts.append(f"discount {stage('algo.gamma')}")
+        if stage.has("algo.lam"):
+            parts.append(f"lambda {stage('algo.lam')}")
+            if stage.is_on("algo.length_adaptive"):
+                parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
+            if stage.is_on("algo.critic_lam"):
+                parts.append(f"for the critic {stage('algo.critic_lam')}")
         parts.append(stage("algo.masked_tokens", steps))
     if stage.has("algo.whiten") and stage.raw("algo.whiten"):
         variance = stage("algo.whiten_variance")
@@ -66,6 +74,15 @@ def _advantages(stage: Values) -> list[str]:
         if stage.is_on(path):
             parts.append(f"{words} {stage(path)}")
     return [name, sentence(*parts)]
+
+
+def _critic(stage: Values) -> list[str]:
+    clip = f"values clipped within +-{stage('critic.value_clip')}" if stage.is_on("critic.value_clip") else ""
+    clip = clip or f"values not clipped{stage.mark('critic.value_clip')}"
+    warmup = f"alone for the first {stage.count('critic.warmup_rollouts', 'rollouts')}"
+    return [
+        sentence(f"learning rate {stage('critic.lr')}", f"squared error x {stage('critic.loss_scale')}", clip, warmup)
+    ]
 
 
 def _loss(stage: Values) -> list[str]:

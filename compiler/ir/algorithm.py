@@ -92,6 +92,22 @@ class ReturnsAlgo(CreditAlgo):
     )
 
 
+class AdvantageEstimationAlgo(CreditAlgo):
+    """[algo] of algorithms with a critic: generalised advantage estimation."""
+
+    whiten: bool = setting(
+        "Whether advantages are shifted to mean 0 and scaled to variance 1 over all tokens of the rollout.",
+        default=True,
+    )
+    lam: float = setting("Decay of what later tokens add to an advantage: lambda.", default=0.95, ge=0, le=1)
+    length_adaptive: float | Off = setting(
+        "The policy's lambda is 1 - 1 / (this times the tokens of the response) instead.", default=OFF, gt=0
+    )
+    critic_lam: float | Off = setting(
+        "Lambda of the returns that the critic learns, where it is not the policy's.", default=OFF, ge=0, le=1
+    )
+
+
 class GreedyBaselineAlgo(PolicyAlgo):
     """[algo] of algorithms that sample the most likely response to each prompt as well, to compare the others with."""
 
@@ -261,8 +277,33 @@ class ClippedLoss(RatioLoss[A]):
     )
 
 
+class PenalizedLoss(ClippedLoss[A]):
+    """[loss] of clipped algorithms that credit each token by itself."""
+
+    kl: PenaltyKL = setting("Distance from the reference model.")
+
+
+class Critic(Record):
+    """[critic]: the model that says what a state is worth; it begins with the policy's weights and a head of zeros."""
+
+    lr: float = setting("Peak learning rate; the rest of its update rule is that of [optim].", gt=0, le=10)
+    warmup_rollouts: int = setting(
+        "Rollouts on which the critic alone is trained, before the policy is.", default=0, unit="rollouts", ge=0
+    )
+    value_clip: float | Off = setting(
+        "A value may move by this much from what it was when the rollout began.", default=0.2, gt=0
+    )
+    loss_scale: float = setting("Factor of the squared error.", default=0.5, gt=0)
+
+
 class AlgorithmParams(Record, Generic[A]):
     """What an algorithm reads of a spec; subclasses narrow the tables and add their own."""
 
     algo: Algo = setting("Which algorithm.")
     loss: Loss = setting("How token losses become one number.")
+
+
+class ActorCriticParams(AlgorithmParams[A]):
+    """What an algorithm with a critic reads of a spec."""
+
+    critic: Critic = setting("The model that says what a state is worth.")

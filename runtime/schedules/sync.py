@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import GreedyBaselineAlgo, PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams, GreedyBaselineAlgo, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.data.demonstrations import Demonstration, supervised_batch
@@ -19,7 +19,7 @@ from runtime.protocols import DrawKey
 from runtime.rollouts import GREEDY
 from runtime.stage_job import StageJob
 from runtime.train_batches import reward_of, select
-from stdlib.samples import Group, Prompt
+from stdlib.samples import Group, Prompt, TrainBatch
 
 
 class PolicySchedule:
@@ -90,14 +90,27 @@ class SupervisedSchedule:
 
 def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:
     prepared = prepare(job, groups, baselines)
-    batch_size, trainer = job.stage.train.global_batch, job.actors.trainer
+    batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
     order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    steps = [trainer.step(select(prepared.batch, order[at : at + batch_size])) for at in range(0, count, batch_size)]
+    steps = [
+        _optimizer_step(job, select(prepared.batch, order[at : at + batch_size])) for at in range(0, count, batch_size)
+    ]
     mean = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
-    mean["train/lr"] = steps[-1]["train/lr"]
+    mean |= {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
     _refresh_reference(job)
     return {**prepared.metrics, **mean}
+
+
+def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
+    """Train the critic, where there is one, and then the policy, once the critic is warm."""
+    params, critic = job.stage.algorithm, job.actors.critic
+    if critic is None or not isinstance(params, ActorCriticParams):
+        return dict(job.actors.trainer.step(batch))
+    learnt = critic.step(batch)
+    if job.progress.step < params.critic.warmup_rollouts:
+        return dict(learnt)
+    return {**learnt, **job.actors.trainer.step(batch)}
 
 
 def _refresh_reference(job: StageJob) -> None:

@@ -25,13 +25,15 @@ class Steps(NamedTuple):
     """The tokens that are steps of an episode.
 
     tokens_S: [S] their indices among T, ascending; sequence_S, position_S: [S] sequence, and place in it.
-    last_N: [N] index into S of each sequence's last step; only sequences that have one.
+    last_K: [K] index into S of the last step of each of the K sequences that have one.
+    num_sequences: N, those without a step too.
     """
 
     tokens_S: Tensor
     sequence_S: Tensor
     position_S: Tensor
-    last_N: Tensor
+    last_K: Tensor
+    num_sequences: int
 
 
 def steps_of(experience: Experience, masked_tokens: Literal["skip", "count"]) -> Steps:
@@ -51,7 +53,7 @@ def steps_of(experience: Experience, masked_tokens: Literal["skip", "count"]) ->
         is_last_S[-1] = is_first_S[0] = True
     index_S = is_step_T.new_ones(tokens_S.shape, dtype=tokens_S.dtype).cumsum(0) - 1
     start_S = index_S.where(is_first_S, 0).cummax(0).values if index_S.numel() else index_S
-    return Steps(tokens_S, sequence_S, index_S - start_S, is_last_S.nonzero()[:, 0])
+    return Steps(tokens_S, sequence_S, index_S - start_S, is_last_S.nonzero()[:, 0], len(experience.rewards_N))
 
 
 def step_rewards(experience: Experience, steps: Steps, kl: PenaltyKL) -> Tensor:
@@ -60,7 +62,7 @@ def step_rewards(experience: Experience, steps: Steps, kl: PenaltyKL) -> Tensor:
     The penalty is kl.coef times the estimate between the policy that sampled and the reference.
     """
     rewards_S = experience.rewards_N.new_zeros(steps.tokens_S.shape)
-    rewards_S[steps.last_N] = experience.rewards_N[steps.sequence_S[steps.last_N]]
+    rewards_S[steps.last_K] = experience.rewards_N[steps.sequence_S[steps.last_K]]
     if kl.place == "loss" or kl.coef == 0.0 or isinstance(kl.estimator, Off):
         return rewards_S
     if experience.old_logprobs_T is None or experience.ref_logprobs_T is None:
@@ -102,9 +104,7 @@ def generalized_advantages(rewards_S: Tensor, values_S: Tensor, steps: Steps, *,
 
 def _by_position(x_S: Tensor, steps: Steps) -> Tensor:
     """Return [L, N] x with zeros after each sequence's end."""
-    if not x_S.numel():
-        return x_S.new_zeros((0, 0))
-    shape = (int(steps.position_S.max()) + 1, int(steps.sequence_S.max()) + 1)
-    found_LN = x_S.new_zeros(shape)
+    longest = int(steps.position_S.max()) + 1 if x_S.numel() else 0
+    found_LN = x_S.new_zeros((longest, steps.num_sequences))
     found_LN[steps.position_S, steps.sequence_S] = x_S
     return found_LN

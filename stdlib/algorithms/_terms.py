@@ -54,6 +54,21 @@ class PolicyTerms(NamedTuple):
     entropy_T: Tensor | None = None
 
 
+class ValueTerms(NamedTuple):
+    """What a critic learns from: tokens of one micro-batch.
+
+    values_T: [T] float32 of the state before each token; carries the gradient.
+    old_values_T: [T] float32 the same before the first update; returns_T: [T] float32 what they should be.
+    mask_T, sequence_T: as in SupervisedTerms.
+    """
+
+    values_T: Tensor
+    old_values_T: Tensor
+    returns_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+
+
 class Experience(NamedTuple):
     """A whole rollout, judged: what advantages are computed from.
 
@@ -115,6 +130,14 @@ class Algorithm(Protocol):
 
     def loss(self, params: Any, terms: Any, totals: Totals) -> LossOutput:
         """Return the micro-batch's share of the loss."""
+        ...
+
+
+class CriticAlgorithm(Protocol):
+    """An algorithm with a critic, as the critic sees it."""
+
+    def value_loss(self, critic: Any, terms: ValueTerms, totals: Totals) -> LossOutput:
+        """Return the micro-batch's share of the critic's loss."""
         ...
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from compiler.ir.algorithm import AlgorithmParams, ClippedLoss, PenaltyKL, ReturnsAlgo
+from compiler.ir.algorithm import AlgorithmParams, PenalizedLoss, ReturnsAlgo
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import finished, group_means, over_tokens
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KIND: Final = "policy"
-
-
-class PenalizedLoss(ClippedLoss[A]):
-    """[loss] of REINFORCE++: the KL divergence may be taken off the rewards."""
-
-    kl: PenaltyKL = setting("Distance from the reference model.")
 
 
 class Params(AlgorithmParams[A]):

@@ -54,7 +54,10 @@ JUDGE = """def reward(sample):
     return float(sample.text.startswith("7"))
 """
 # What each recipe needs to move within so few steps: clip ranges meant for large models hold a tiny one still.
-FURTHER = {"gspo": ("loss.clip_low=0.2", "loss.clip_high=0.2")}
+FURTHER = {
+    "gspo": ("loss.clip_low=0.2", "loss.clip_high=0.2"),
+    "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
+}
 POLICY_RECIPES = sorted(
     path.stem for path in (scan().stdlib / "recipes").iterdir() if path.suffix == ".star" and path.stem not in ("sft",)
 )
@@ -97,10 +100,17 @@ def test_engine_and_trainer_agree_so_their_weights_are_one(tmp_path: Path) -> No
     assert all(abs(float(row["mismatch/weight_mean"]) - 1.0) < 1e-4 for row in rows)
 
 
+def test_a_critic_is_trained_alone_until_it_is_warm(tmp_path: Path) -> None:
+    rows = run(tmp_path, "ppo", "critic.warmup_rollouts=3", 'loss.kl.estimator="k1"', "loss.kl.coef=0.01")
+    assert ["train/loss" in row for row in rows] == [step >= 3 for step in range(STEPS)]
+    assert all("critic/value_error" in row for row in rows)
+
+
 def run(folder: Path, recipe: str, *further: str) -> list[dict[str, Any]]:
     spec = write_experiment(folder, spec=SPEC.replace("RECIPE", recipe))
     (folder / "judge.py").write_text(JUDGE, encoding="utf-8")
-    compiled = compile_spec(spec, scan(), overrides=(*FURTHER.get(recipe, ()), *further))
+    given = {line.partition("=")[0]: line for line in (*FURTHER.get(recipe, ()), *further)}
+    compiled = compile_spec(spec, scan(), overrides=tuple(given.values()))
     assert compiled.plan is not None, [d.message for d in compiled.diagnostics]
     assert run_plan(compiled.plan, RunPlace(root=folder, run_dir=folder / "run", stream=io.StringIO())) == "finished"
     return [row for row in rows_of(folder / "run") if "reward/mean" in row]

@@ -6,7 +6,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.planner.forecast import moments_of
+from compiler.planner.forecast import has_critic, moments_of
 from compiler.planner.ranks import GIB, RankBytes, Spread, rank_bytes
 from compiler.rules._gpu_layout import Layout, layout_of
 
@@ -58,12 +58,13 @@ def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
 
 
 def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> RankBytes:
-    """Return what one training GPU holds for the whole of a stage, in its precision or in another one."""
+    """Return what one training GPU holds for the whole of a stage, its critic included, in one precision or another."""
     train, optim = stage.stage.train, stage.stage.optim
-    return rank_bytes(
+    held = rank_bytes(
         stage.subject.experiment.model,
         spread,
         is_bf16=(precision or train.precision) == "bf16",
         moments=moments_of(optim),
         is_sharded=train.engine.name == "fsdp2",
     )
+    return RankBytes(*(2 * part for part in held)) if has_critic(stage.stage) else held

@@ -336,12 +336,25 @@ masked_tokens = "count"
 """
 )
 
+CRITIC = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:ppo")
+    + """
+[algo]
+length_adaptive = 0.05
+critic_lam = 1.0
+
+[critic]
+warmup_rollouts = 3
+"""
+)
+
 SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
 
 SPECS = {
     "corrected": CORRECTED,
     "returns": RETURNS,
     "soft": SOFT,
+    "critic": CRITIC,
     "on_gpus": ON_GPUS,
     "uneven": UNEVEN,
     "stretched": STRETCHED,

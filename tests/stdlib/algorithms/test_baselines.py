@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import GreedyBaselineAlgo, GroupRelativeAlgo, PenaltyKL, ReturnsAlgo
+from compiler.ir.algorithm import GreedyBaselineAlgo, GroupRelativeAlgo, PenalizedLoss, PenaltyKL, ReturnsAlgo
 from stdlib.algorithms import reinforce_plus_plus, remax, rloo
 from stdlib.algorithms._advantages import finished, group_advantages, whitened
 from tests.stdlib.algorithms.terms import (
@@ -127,7 +127,7 @@ def test_remax_compares_with_the_greedy_response() -> None:
 def returns_params(*, kl: PenaltyKL | None = None, **algo: Any) -> reinforce_plus_plus.Params[Any]:
     loss = clipped_loss(kl=kl or PenaltyKL())
     return reinforce_plus_plus.Params(
-        algo=ReturnsAlgo(name="reinforce_plus_plus", **algo), loss=reinforce_plus_plus.PenalizedLoss(**vars(loss))
+        algo=ReturnsAlgo(name="reinforce_plus_plus", **algo), loss=PenalizedLoss(**vars(loss))
     )
 
 
