@@ -170,7 +170,9 @@ class PenaltyKL(KL):
     """[loss.kl] of algorithms that credit each token by itself."""
 
     place: Literal["loss", "reward"] = setting(
-        "Whether the KL divergence is a term of the loss, or taken off the reward of each token.", default="loss"
+        "Whether the KL divergence is a term of the loss, or taken off the reward of each token.",
+        default="loss",
+        read_if=_MEASURED,
     )
 
 
