@@ -101,7 +101,14 @@ def test_engine_and_trainer_agree_so_their_weights_are_one(tmp_path: Path) -> No
 
 
 def test_a_critic_is_trained_alone_until_it_is_warm(tmp_path: Path) -> None:
-    rows = run(tmp_path, "ppo", "critic.warmup_rollouts=3", 'loss.kl.estimator="k1"', "loss.kl.coef=0.01")
+    rows = run(
+        tmp_path,
+        "ppo",
+        "critic.warmup_rollouts=3",
+        'loss.kl.estimator="k1"',
+        "loss.kl.coef=0.01",
+        'loss.kl.place="reward"',
+    )
     assert ["train/loss" in row for row in rows] == [step >= 3 for step in range(STEPS)]
     assert all("critic/value_error" in row for row in rows)
 
