@@ -19,7 +19,9 @@ usage: ./do VERB [ARGS]
   test  [ARGS]     check, then every test on two cores; ARGS go to pytest
   bench [ARGS]     the benchmarks; ARGS go to `python -m benchmarks`
   docs             write the reference pages from the schema
-  fuzz  [ARGS]     the property tests with many more examples; ARGS go to pytest
+  conformance FOLDER...
+                   conformance suites of Starlark, file by file; CONTRIBUTING.md says where they are
+  fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
   help             this page
 
@@ -138,7 +140,7 @@ test_all() {
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-setup | demo | check | test | bench | docs | fuzz | chaos) setup ;;
+setup | demo | check | test | bench | docs | conformance | fuzz | chaos) setup ;;
 help | -h | --help) usage && exit 0 ;;
 *) usage >&2 && fail "no verb '$verb'" 2 ;;
 esac
@@ -149,6 +151,7 @@ check) check ;;
 test) test_all "$@" ;;
 bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
-fuzz) run_pytest -m hypothesis --hypothesis-profile=fuzz "$@" ;;
+conformance) exec "$venv/bin/python" -m checks.conformance "$@" ;;
+fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;
 esac

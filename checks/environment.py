@@ -22,6 +22,7 @@ def faults(root: Path, extras: Sequence[str]) -> Iterator[str]:
     """Yield one line for each requirement that is not installed, or not in the version that is pinned."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [*project["dependencies"], *(r for e in extras for r in project["optional-dependencies"][e])]
+    requirements = [r for r in requirements if _is_for_here(r)]
     pins = pinned((root / "constraints" / "cpu.txt").read_text(encoding="utf-8"))
     for name in [project["name"], *(_name(r) for r in requirements)]:
         try:
@@ -38,6 +39,23 @@ def pinned(constraints: str) -> dict[str, str]:
     """Return the version of each package that a constraints file pins, by its normalized name."""
     lines = (line.partition("#")[0].strip() for line in constraints.splitlines())
     return {_normal(name): pin for name, _, pin in (line.partition("==") for line in lines if line)}
+
+
+def _is_for_here(requirement: str) -> bool:
+    """Whether a requirement is one of this Python on this system: `NAME OPERATOR 'VALUE'`, or several with `and`."""
+    here = {"python_version": f"{sys.version_info.major}.{sys.version_info.minor}", "sys_platform": sys.platform}
+    for condition in filter(None, re.split(r"\band\b", requirement.partition(";")[2])):
+        match = re.fullmatch(r"\s*(\w+)\s*(==|<)\s*'([^']*)'\s*", condition)
+        assert match is not None, requirement
+        found, wanted = _parts(here[match[1]]), _parts(match[3])
+        if not (found == wanted if match[2] == "==" else found < wanted):
+            return False
+    return True
+
+
+def _parts(value: str) -> list[tuple[int, str]]:
+    """A value in pieces that compare as versions do: 3.9 before 3.10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in value.split(".")]
 
 
 def _name(requirement: str) -> str:

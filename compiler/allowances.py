@@ -15,8 +15,12 @@ from compiler.ir.subject import Subject
 from compiler.rules.catalogue import Rule, load_rules
 
 
-def without_allowed(subject: Subject, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """Yield what is left to say, and what is wrong with the allowances: RLC0330, and RLC0331 for idle ones."""
+def without_allowed(subject: Subject, found: Iterable[Diagnostic], *, is_shrunk: bool = False) -> Iterator[Diagnostic]:
+    """Yield what is left to say, and what is wrong with the allowances: RLC0330, and RLC0331 for idle ones.
+
+    Args:
+        is_shrunk: whether it is the small experiment of `--shrink`, where an allowance of the large one may be idle.
+    """
     allowances = subject.experiment.allow
     if not allowances:
         yield from found
@@ -36,7 +40,7 @@ def without_allowed(subject: Subject, found: Iterable[Diagnostic]) -> Iterator[D
         fault = _fault(subject, at, allowance)
         if fault is not None:
             yield fault
-        elif at not in waived:
+        elif at not in waived and not is_shrunk:
             yield _idle(subject, at, allowance)
 
 
@@ -55,7 +59,9 @@ def _fault(subject: Subject, at: int, allowance: Allowance) -> Diagnostic | None
     path = f"allow.{at}"
     if allowance.rule not in known:
         near = nearest_names(allowance.rule, known)
-        helps = tuple(Help(f'did you mean "{name}"?') for name in near) or (Help("rlc rules lists them"),)
+        meant = f'"{near[0]}"' if len(near) == 1 else ""
+        helps = tuple(Help(f'did you mean "{name}"?', replaced=meant) for name in near)
+        helps = helps or (Help("rlc rules lists them"),)
         labels = subject.labels((f"{path}.rule", "no rule has this code or id"))
         return Diagnostic("RLC0330", f"there is no rule {allowance.rule}", labels, helps, paths=(f"{path}.rule",))
     if not allowance.why.strip():

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from compiler.allowances import without_allowed
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.freeze import freeze
@@ -137,7 +137,7 @@ def _compile(
         subject, spoilt = constrained.resolved(reporter)
         broken |= spoilt
     judged = subject._replace(unread=()) if may_ignore else subject
-    said = without_allowed(judged, check_rules(judged))
+    said = without_allowed(judged, check_rules(judged), is_shrunk=may_ignore)
     if constrained is not None:
         said = constrained.with_faults(subject, said, is_shrunk=may_ignore)
     for diagnostic in _independent(said, broken):

@@ -13,9 +13,9 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.page import Page, read_pages, rule_page
 from compiler.diagnostics.span import Span
-from compiler.ir.canonical import Json
 from compiler.ir.equations import EQUATIONS, Equation
 from compiler.ir.experiment import Experiment
+from compiler.ir.json_text import Json
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.paths import fields_on_the_way, leaves, read
 from compiler.ir.provenance import Call, Origin

@@ -6,8 +6,7 @@ on the type checker knows it.
 
 from __future__ import annotations
 
-from typing import Never, cast
-
+from compiler.diagnostics.annotations import Never, cast
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto

@@ -5,21 +5,26 @@ Only names are read here; an algorithm's module is imported, and a target's data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import Any
 
+from compiler.diagnostics.annotations import Any
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
 from compiler.frontend.value import SPEC, plain
 from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from compiler.ir.machine import Cluster, EnvironmentVariable
+from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema, options_record
 from rlc.environ import cache_folder
 
-_PROJECT = Path(__file__).resolve().parent.parent
+Environment = Callable[[Cluster[Auto]], tuple[EnvironmentVariable, ...]]
+
+_PROJECT = Path(os.path.realpath(__file__)).parent.parent
 
 
 def scan(policies: Sequence[Path] = ()) -> Catalogue:
@@ -33,7 +38,7 @@ def scan(policies: Sequence[Path] = ()) -> Catalogue:
         stdlib=stdlib,
         algorithms=_stems(stdlib / "algorithms"),
         rewards=_stems(stdlib / "rewards"),
-        targets=tuple(sorted(p.parent.name for p in targets.glob("*/target.toml"))),
+        targets=tuple(sorted(name for name in os.listdir(targets) if (targets / name / "target.toml").is_file())),
         load_algorithm=load_algorithm,
         load_target=load_target,
         cache=cache_folder(),
@@ -55,7 +60,7 @@ def load_algorithm(name: str) -> AlgorithmEntry:
 @cache
 def load_target(name: str) -> TargetEntry:
     """Return what a target of targets/ has, and how a plan is lowered to it."""
-    data = _data(_PROJECT / "targets" / name / "target.toml")
+    data = _target_data(name)
     lowering = import_module(f"targets.{name}.lowering")
     engines, limits = data["engines"], data.get("limits", ())
     return TargetEntry(
@@ -66,10 +71,11 @@ def load_target(name: str) -> TargetEntry:
         train_engines=tuple(engines["train"]),
         families=tuple(engines["families"]),
         executors=tuple(data["executes"]["executors"]),
-        environment=lowering.environment,
+        environment=_with_shared(lowering.environment, data.get("environment", {})),
         vendor=data.get("vendor", ""),
         facts=tuple((path, tuple(values)) for path, values in data.get("facts", {}).items()),
         versions=tuple(engines.get("versions", {}).items()),
+        replays_routing=tuple(engines.get("replays_routing", ())),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 
@@ -77,7 +83,7 @@ def load_target(name: str) -> TargetEntry:
 @cache
 def load_hardware() -> dict[str, Gpu]:
     """Return the GPUs of stdlib/hardware by name; the name of a file is that of their vendor."""
-    files = sorted((_PROJECT / "stdlib" / "hardware").glob("*.toml"))
+    files = _toml_files(_PROJECT / "stdlib" / "hardware")
     return {row["name"]: Gpu(vendor=file.stem, **row) for file in files for row in _data(file)["gpu"]}
 
 
@@ -101,12 +107,41 @@ def load_engine(pinned: str) -> EngineSchema:
 @cache
 def load_advisories() -> tuple[Advisory, ...]:
     """Return the known faults of stdlib/advisories; the name of a file is that of their engine."""
-    files = sorted((_PROJECT / "stdlib" / "advisories").glob("*.toml"))
+    files = _toml_files(_PROJECT / "stdlib" / "advisories")
     return tuple(
         Advisory(file.stem, row["versions"], tuple(row["when"].items()), row["verdict"], row["why"], row["source"])
         for file in files
         for row in _data(file)["advisory"]
     )
+
+
+def extended(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return data over other data: tables key by key, lists of tables one after the other, other values replaced."""
+    found = {**base, **own}
+    for key in base.keys() & own.keys():
+        if isinstance(base[key], dict):
+            found[key] = extended(base[key], own[key])
+        elif isinstance(base[key], list) and base[key] and isinstance(base[key][0], dict):
+            found[key] = [*base[key], *own[key]]
+    return found
+
+
+def _with_shared(own: Environment, shared: Mapping[str, str]) -> Environment:
+    """A target's variables with those of its data, sorted by name."""
+
+    def environment(cluster: Cluster[Auto]) -> tuple[EnvironmentVariable, ...]:
+        values = {**shared, **{variable.name: variable.value for variable in own(cluster)}}
+        return tuple(EnvironmentVariable(name=name, value=value) for name, value in sorted(values.items()))
+
+    return environment
+
+
+def _target_data(name: str) -> dict[str, Any]:
+    """What a target.toml says, over what the folder that it extends has for several targets."""
+    targets = _PROJECT / "targets"
+    own = _data(targets / name / "target.toml")
+    base = own.pop("extends", "")
+    return extended(_data(targets / base / "base.toml"), own) if base else own
 
 
 def _data(path: Path) -> Any:
@@ -119,5 +154,10 @@ def _data(path: Path) -> Any:
     return plain(found.table(SPEC))
 
 
+def _toml_files(folder: Path) -> list[Path]:
+    return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".toml")]
+
+
 def _stems(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    files = (file for file in os.listdir(folder) if file.endswith(".py") and not file.startswith("_"))
+    return tuple(sorted(file.removesuffix(".py") for file in files))

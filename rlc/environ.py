@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
-from pathlib import Path
+
+from compiler.diagnostics.file_path import Path
 
 _FILE = "_RLC_COMPLETE_FILE"
 
@@ -37,6 +37,8 @@ def join_words_at_colons() -> None:
 
     Where the cursor stands behind such a colon, the file is kept for `file_before_colon`.
     """
+    import re
+
     words, at = os.environ.get("COMP_WORDS", ""), int(os.environ.get("COMP_CWORD", "0"))
     words, num_whole = re.subn(r"(\.star)\s+:\s+(?=\S)", r"\1:", words)
     words, num_open = re.subn(r"(\.star)\s+:(?=\s*\Z)", r"\1:", words)

@@ -124,7 +124,7 @@ class _Mending:
         if edits is None:
             return None
         text = applied(state.source.text, edits)
-        paths = {path for path, _ in way.sets}
+        paths = {*way.unsets, *(path for path, _ in way.sets)}
         overrides = tuple(o for o in state.overrides if o.partition("=")[0].strip() not in paths)
         if text in seen and overrides == state.overrides:
             return None

@@ -134,18 +134,18 @@ def _from_plan(path: Path, catalogue: Catalogue, changes: Changes, place: Place)
         message = f"a plan is executed as it is: {of_a_spec} a spec"
         raise SpecError(Diagnostic("RLC0017", message, help=(Help("run the spec instead"),)))
     plan = read_saved_plan(path, catalogue)
-    folder = path.resolve().parent
-    is_of_a_run = (folder / ORIGIN).exists()
+    folder = Path(os.path.realpath(path)).parent
+    is_of_a_run = os.path.exists(folder / ORIGIN)
     root = place.root or (_origin(folder) if is_of_a_run else folder)
     absent = [source.path for stage in plan.experiment.stages for source in stage.data.train]
-    absent = [name for name in absent if not (root / name).exists()]
+    absent = [name for name in absent if not os.path.exists(root / name)]
     if absent and place.root is None:
         message = f"{path} names {absent[0]}, which is not below {os.path.relpath(root)}"
         way = Help("give --root DIR: the folder of the spec that the plan was made of")
         raise SpecError(Diagnostic("RLC0021", message, help=(way,)))
     # The plan of a run directory continues that run.
     run_dir = place.run_dir or (path.parent if is_of_a_run else Path("runs") / plan.experiment.name)
-    return Job(plan, root.resolve(), run_dir, ""), ()
+    return Job(plan, Path(os.path.realpath(root)), run_dir, ""), ()
 
 
 def _origin(folder: Path) -> Path:
@@ -185,11 +185,11 @@ def _cannot_execute(plan: Plan, catalogue: Catalogue) -> list[Diagnostic]:
 def _changed(plan: Plan, catalogue: Catalogue, run_dir: Path) -> list[Diagnostic]:
     """Compare with the plan that the run directory was started with, if there is one."""
     saved = run_dir / "plan.json"
-    if run_dir.exists() and not run_dir.is_dir():
+    if os.path.exists(run_dir) and not os.path.isdir(run_dir):
         return [Diagnostic("RLC0018", f"{run_dir} is not a directory", help=(Help("name another --run-dir"),))]
     if not _has_begun(run_dir):
         return []
-    if not saved.exists():
+    if not os.path.exists(saved):
         ways = (Help("put plan.json back, or name another --run-dir"),)
         message = f"{run_dir} holds a run but no plan.json: nothing says which experiment it is of"
         return [Diagnostic("RLC0018", message, help=ways)]
@@ -203,12 +203,14 @@ def _changed(plan: Plan, catalogue: Catalogue, run_dir: Path) -> list[Diagnostic
 def _has_begun(run_dir: Path) -> bool:
     """Whether a run has recorded anything there, rather than having failed at its data or weights."""
     metrics = run_dir / "metrics.jsonl"
-    return any((run_dir / "checkpoints").glob("step_*")) or (metrics.exists() and metrics.stat().st_size > 0)
+    checkpoints = run_dir / "checkpoints"
+    has_checkpoints = os.path.isdir(checkpoints) and any(checkpoints.glob("step_*"))
+    return has_checkpoints or (os.path.exists(metrics) and os.path.getsize(metrics) > 0)
 
 
 def _save(job: Job) -> None:
     """Write the plan, the spec and the root into the run directory.  Raises: SpecError RLC0018 if that is refused."""
-    root = os.path.relpath(job.root.resolve(), job.run_dir.resolve())
+    root = os.path.relpath(job.root, os.path.realpath(job.run_dir))
     try:
         # The plan comes last: with it, the directory is that of this experiment.
         if job.spec_text:

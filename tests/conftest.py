@@ -14,7 +14,7 @@ from tests.golden_files import Golden, OrphanWatch
 GOLDEN_DIR = Path(__file__).parent / "golden"
 
 hypothesis.settings.register_profile("test", deadline=None, derandomize=True, max_examples=100)
-hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10_000)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=200)  # round after round: `./do fuzz`
 hypothesis.settings.load_profile("test")
 
 

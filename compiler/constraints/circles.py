@@ -70,8 +70,7 @@ def _fault(
         referred = pending.get(path)
         if referred is None:
             origin = origins.get(path)
-            by = f" (by {origin.by})" if origin is not None and origin.by else ""
-            names.append(f"{shown(path)}{by}")
+            names.append(f"{shown(path)} (derived)" if origin is not None and origin.by else shown(path))
             if origin is not None and origin.span is not None:
                 labels.append(Label(origin.span, f"{shown(path)} needs {shown(source)}"))
             continue

@@ -44,7 +44,8 @@ def written_labels(subject: Subject, around: Surroundings, paths: Iterable[str])
     for path in paths:
         origin = subject.origins.get(path)
         if origin is not None and origin.span is not None and origin.key is not None and len(found) < _MOST:
-            found.append(Label(origin.span, field_in_words(subject, around, path)))
+            words = field_in_words(subject, around, path)
+            found.append(Label(origin.span, words if words != origin.span.text else "written here"))
     return found
 
 

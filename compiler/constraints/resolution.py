@@ -154,7 +154,9 @@ class _Run:
         if isinstance(accepted, Diagnostic):
             labels = [*accepted.labels]
             places = {label.span for label in labels}
-            for use in () if referred.expression.whole else referred.uses:
+            # What a lone reference comes to is said of the whole.
+            parts = [use for use in referred.uses if use.node is not referred.expression.tree]
+            for use in () if referred.expression.whole else parts:
                 span = referred.expression.span(use.node)
                 if span not in places and isinstance(self.names(referred).value(use.path), (int, float, str)):
                     labels.append(Label(span, said(self.value_of(referred, use))))

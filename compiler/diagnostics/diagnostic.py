@@ -5,8 +5,7 @@ Text, JSON and later SARIF are functions of this record (see `text.py` and `json
 
 from __future__ import annotations
 
-from typing import Literal
-
+from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
@@ -24,14 +23,17 @@ class Label(NamedTuple):
 class Help(NamedTuple):
     """One way out, with what a tool needs to apply it.
 
-    `sets` holds the fields it would write, as (path, TOML literal).  `renamed` is the name that takes the place of the
-    key under the primary label; `removes` says that this key goes, with its value.
+    `sets` holds the fields it would write, as (path, TOML literal), `unsets` the paths of those that are written no
+    longer.  `renamed` is the name that takes the place of the key under the primary label; `removes` says that this
+    key goes, with its value; `replaced` is the text that takes the place of all that this label marks.
     """
 
     text: str
     sets: tuple[tuple[str, str], ...] = ()
     renamed: str = ""
     removes: bool = False
+    unsets: tuple[str, ...] = ()
+    replaced: str = ""
 
 
 class Diagnostic(NamedTuple):

@@ -31,7 +31,14 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def _way(way: Help) -> JsonValue:
-    return {"text": way.text, "set": dict(way.sets), "rename": way.renamed or None, "remove": way.removes}
+    return {
+        "text": way.text,
+        "set": dict(way.sets),
+        "unset": list(way.unsets),
+        "rename": way.renamed or None,
+        "remove": way.removes,
+        "replace": way.replaced or None,
+    }
 
 
 def _label(label: Label) -> JsonValue:

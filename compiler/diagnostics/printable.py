@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# The first and last of each range; `isprintable` says no to all of them, and to others that do no harm.
+_HIDDEN = ("\x00\x1f", "\x7f\x9f", "\u200b\u200f", "\u2028\u202e", "\u2060\u2069", "\ufeff\ufeff", "\ud800\udfff")
 _IN_ASCII = str.maketrans(
     {
         "\N{MULTIPLICATION SIGN}": "x",
@@ -21,12 +21,13 @@ _IN_ASCII = str.maketrans(
 
 def is_hidden(char: str) -> bool:
     """Whether a terminal would obey a character, or show nothing for it."""
-    return _HIDDEN.match(char) is not None
+    return not char.isprintable() and any(first <= char <= last for first, last in _HIDDEN)
 
 
 def printable(text: str, *, ascii_only: bool) -> str:
     """Return text of ours, or quoted from a spec, made safe for a terminal."""
-    text = _HIDDEN.sub("\ufffd", text)
+    if not text.isprintable():
+        text = "".join("\ufffd" if is_hidden(char) else char for char in text)
     if ascii_only:
         text = text.replace("\ufffd", "?").translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
     return text

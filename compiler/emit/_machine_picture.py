@@ -5,6 +5,7 @@ Devices that follow each other and hold the same actors share a box, and so do m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -17,6 +18,7 @@ from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 
 _WIDEST_CELL = 28
+_MORE = re.compile(r" and (\d+) more$")
 
 
 class _Row(NamedTuple):
@@ -40,12 +42,16 @@ def machine_picture(plan: Plan) -> list[str]:
     """Return the lines of the picture."""
     experiment = plan.experiment
     roles = experiment.placement.roles
-    nodes = range(max(experiment.cluster.nodes, *(role.node + 1 for role in roles)))
-    seats = {node: _seats([role for role in roles if role.node == node], plan) for node in nodes}
-    cells = [_cells(seat, at) for on_a_node in seats.values() for seat in on_a_node for at in range(len(seat.rows))]
+    nodes = sorted({*range(experiment.cluster.nodes), *(role.node for role in roles)})
+    on_a_node: dict[int, list[Role]] = {node: [] for node in nodes}
+    for role in roles:
+        on_a_node[role.node].append(role)
+    seats = {node: _seats(here, plan) for node, here in on_a_node.items()}
+    rests = _rests(plan)
+    cells = [_cells(seat, at) for there in seats.values() for seat in there for at in range(len(seat.rows))]
     widths = [max((text_width(cell[at]) for cell in cells), default=0) for at in range(4)]
     lines: list[str] = []
-    for _, alike in groupby(nodes, key=lambda node: _shape(seats[node])):
+    for _, alike in groupby(nodes, key=lambda node: (_shape(seats[node]), rests.get(node))):
         group = list(alike)
         first, last = group[0], group[-1]
         inside: list[str] = []
@@ -56,8 +62,20 @@ def machine_picture(plan: Plan) -> list[str]:
             rows = ["  ".join(map(padded, _cells(seat, at), widths)).rstrip() for at in range(len(seat.rows))]
             inside += boxed(cut(said(title), 2 * _WIDEST_CELL), rows)
         title = f"node {first}" if first == last else f"nodes {first} to {last}"
-        lines += boxed(title, inside or ["nobody"])
+        lines += boxed(title, inside or [rests.get(first, "nothing runs here")])
     return lines
+
+
+def _rests(plan: Plan) -> dict[int, str]:
+    """Nodes that hold nothing but the rest of an engine, which is drawn where it begins."""
+    cluster = plan.experiment.cluster
+    each = cluster.num_gpus // cluster.nodes if cluster.nodes else 0
+    found: dict[int, str] = {}
+    for role in plan.experiment.placement.roles:
+        more = _MORE.search(role.device)
+        for further in range(-(-int(more[1]) // each) if more and each else 0):
+            found[role.node + 1 + further] = f"the rest of process {role.process}"
+    return found
 
 
 def _shape(seats: Sequence[_Seat]) -> tuple[tuple[str, str, tuple[_Row, ...]], ...]:

@@ -61,8 +61,8 @@ def _write_parameters(sheet: Sheet, model: Values, forecast: Forecast) -> None:
     said_by = [model(name) for name in ("published_parameters", "published_active_parameters") if model.is_on(name)]
     published = f"published as {' and '.join(said_by)} billion" if said_by else ""
     hub = f"on the hub as {model('hf_id')}" if model.is_on("hf_id") else ""
-    more = model("num_mtp_layers") if model.raw("num_mtp_layers") else ""
-    prediction = f"{more} further layers predict more tokens" if more else ""
+    more = model.count("num_mtp_layers", "further layers") if model.raw("num_mtp_layers") else ""
+    prediction = f"{more} for the prediction of more tokens" if more else ""
     sheet.row("parameters", *(line for line in (counts, sentence(published, hub), prediction) if line))
 
 

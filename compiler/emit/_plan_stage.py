@@ -24,6 +24,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
 
 
 _STREAMS = ("data", "sampling", "evaluation", "minibatch")
+_ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for old log-probs"}
 _LEVELS = {"sample": "one sample a call", "group": "one group a call", "batch": "the whole batch in one call"}
 
 
@@ -135,8 +136,16 @@ def _batch(sheet: Sheet, stage: Values) -> None:
         "micro-batch",
         sentence(*cut) + by_tokens,
         f"{_engine(train)}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries at once",
+        _routing(train),
         _own_settings(train),
     )
+
+
+def _routing(train: Values) -> str:
+    """What becomes of the choices of routers, where a stage says it."""
+    if not train.has("routing_replay") or not train.is_on("routing_replay"):
+        return ""
+    return f"tokens visit the experts of {train('routing_replay', _named(_ROUTED, train.raw('routing_replay')))}"
 
 
 def _optimizer(sheet: Sheet, stage: Values) -> None:

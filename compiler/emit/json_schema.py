@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from compiler.emit._library import labels
-from compiler.ir.canonical import Json
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.data import Until
+from compiler.ir.json_text import Json
 from compiler.ir.kinds import Atom
 from compiler.ir.openness import OFF
 from compiler.ir.record import MISSING, Field

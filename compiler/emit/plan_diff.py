@@ -11,6 +11,7 @@ from compiler.diagnostics.printable import printable
 from compiler.emit._change_groups import ABOUT, GROUPS, Group, group_of, group_of_cause
 from compiler.emit._plan_changes import Absent, Cause, Change, Follower, find_causes
 from compiler.ir.canonical import encode
+from compiler.ir.equations import EQUATIONS
 from compiler.ir.openness import OFF
 from compiler.ir.provenance import Origin
 from compiler.ir.record import Record
@@ -139,7 +140,10 @@ class _Diff:
         if origin.span is not None:
             line = origin.span.file.line(origin.span.line).strip()
             return f"{self.clean(side.renamed(str(origin.span)))}   {_cut(self.clean(line), 60)}"
-        return "the default of the schema" if origin.kind == "default" else f"{origin.kind} ({origin.by})"
+        if origin.kind == "default":
+            return "the default of the schema"
+        is_equation = any(equation.name == origin.by for equation in EQUATIONS)
+        return f"{origin.kind} ({origin.by})" if is_equation else origin.kind
 
     def follower_lines(self, followers: Sequence[Follower], group: Group) -> Iterator[str]:
         """What follows, each marked with its own group where that weighs less than its cause's."""

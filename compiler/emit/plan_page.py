@@ -6,8 +6,7 @@ waived with a reason by the test; values carry a mark unless the spec itself say
 
 from __future__ import annotations
 
-from typing import Never
-
+from compiler.diagnostics.annotations import Never
 from compiler.emit._machine_picture import machine_picture
 from compiler.emit._plan_model import write_model
 from compiler.emit._plan_stage import write_stage

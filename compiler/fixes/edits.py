@@ -1,7 +1,8 @@
 """Which edits of a spec a way out stands for.
 
 A value that is written is replaced where it stands, a field that is not is written into its table, a misspelt key gets
-its name, and a key that has no effect goes.  Everything else on the page stays as it was.
+its name, what is misspelt is replaced by what was meant, and a key that has no effect goes.  Everything else on the
+page stays as it was.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PlaceOf = Callable[[str], Span | None]
 
 def is_applicable(way: Help) -> bool:
     """Whether a way out says what to write, so that a tool can apply it."""
-    return bool(way.sets or way.renamed or way.removes)
+    return bool(way.sets or way.unsets or way.renamed or way.removes or way.replaced)
 
 
 def edits_of(
@@ -36,22 +37,24 @@ def edits_of(
         cache: where trees of Starlark are kept.
     """
     syntax = starlark if source.name.endswith(".star") else toml
-    if way.renamed or way.removes:
-        key = next((label.span for label in found.labels if label.is_primary), None)
-        if key is None or key.file.name != source.name or key.file.text != source.text:
+    if way.renamed or way.removes or way.replaced:
+        marked = next((label.span for label in found.labels if label.is_primary), None)
+        if marked is None or not _is_of(marked, source):
             return None
-        if way.renamed:
-            return (Edit(key.start, key.end, _as_quoted(way.renamed, key.text)),)
-        edit = syntax.removal(source, key, cache)
+        if not way.removes:
+            return (Edit(marked.start, marked.end, way.replaced or _as_quoted(way.renamed, marked.text)),)
+        edit = syntax.removal(source, marked, cache)
         return None if edit is None else (edit,)
-    text = source.text
     edits: list[Edit] = []
-    for path, literal in way.sets:
-        keys = keys_of(path)
+    for path, literal in (*((path, None) for path in way.unsets), *way.sets):
         place = place_of(path)
-        if place is not None and (place.file.name != source.name or place.file.text != text):
+        if place is not None and not _is_of(place, source):
             place = None
-        edit = None if not keys else syntax.setting(source, keys, literal, place, cache)
+        keys = keys_of(path)
+        if literal is None:
+            edit = syntax.unsetting(source, keys, place, cache)
+        else:
+            edit = None if not keys else syntax.setting(source, keys, literal, place, cache)
         if edit is None:
             return None
         edits.append(edit)
@@ -77,6 +80,10 @@ def keys_of(path: str) -> tuple[str, ...]:
         found.append(key)
         node = entry.node
     return tuple(found)
+
+
+def _is_of(span: Span, source: SourceFile) -> bool:
+    return span.file.name == source.name and span.file.text == source.text
 
 
 def _as_quoted(name: str, old: str) -> str:

@@ -46,13 +46,27 @@ def setting(
     return None
 
 
+def unsetting(source: SourceFile, _: Sequence[str], place: Span | None, cache: Path | None) -> Edit | None:
+    """Return the edit that takes away the argument, or the entry of a dict, whose value stands at a place."""
+    if place is None:
+        return None
+    found = next(
+        (node for node in _pairs(source, cache) if cast("Node", node[4])[1:3] == (place.start, place.end)), None
+    )
+    return None if found is None else _without(source.text, found)
+
+
 def removal(source: SourceFile, key: Span, cache: Path | None) -> Edit | None:
     """Return the edit that takes away an argument, or an entry of a dict, by the place of its key."""
-    text = source.text
-    nodes = (node for node in _nodes(parse_file(source, cache)) if node[0] in ("keyword", "entry"))
-    found = next((node for node in nodes if cast("Node", node[3])[1] == key.start), None)
-    if found is None:
-        return None
+    found = next((node for node in _pairs(source, cache) if cast("Node", node[3])[1] == key.start), None)
+    return None if found is None else _without(source.text, found)
+
+
+def _pairs(source: SourceFile, cache: Path | None) -> Iterator[Node]:
+    return (node for node in _nodes(parse_file(source, cache)) if node[0] in ("keyword", "entry"))
+
+
+def _without(text: str, found: Node) -> Edit:
     start, end = found[1], found[2]
     after = text[end:]
     if after.lstrip().startswith(","):

@@ -51,10 +51,20 @@ def setting(source: SourceFile, keys: Sequence[str], literal: str, _: Span | Non
     return _new_section(source.text, at, header + line)
 
 
+def unsetting(source: SourceFile, keys: Sequence[str], _: Span | None, __: Path | None) -> Edit | None:
+    """Return the edit that takes away a field, or None if the text has it in no pair of its own."""
+    root = locate(source.text).root
+    found = _follow(root, tomli.loads(source.text), keys)
+    return None if found is None or found.rest else _removal(source.text, root, found.mark.key_start)
+
+
 def removal(source: SourceFile, key: Span, _: Path | None) -> Edit | None:
     """Return the edit that takes away a key with its value, or None if it is no pair of its own."""
-    text = source.text
-    holder, mark = _pair_at(locate(source.text).root, key.start)
+    return _removal(source.text, locate(source.text).root, key.start)
+
+
+def _removal(text: str, root: Mark, key_start: int) -> Edit | None:
+    holder, mark = _pair_at(root, key_start)
     if mark is None or mark.origin not in ("value", "list", "inline"):
         return None
     if holder.origin == "inline":

@@ -45,7 +45,8 @@ def _laid(parts: Sequence[Part], indent: int, before: str, after: str, *, is_ind
         return [Line(before + flat + after)]
     needed = {at for at, part in enumerate(parts) if isinstance(part, Group) and _flat_group(part) is None}
     lines = _flowing(parts, indent, before, after, broken=needed, is_index=is_index)
-    best: list[Line] | None = None
+    # Where nothing fits, what is broken already stays the only one: a second layout finds it so.
+    best = lines if needed else None
     for at in _breakable(parts, needed):
         if _fit(lines):
             return lines

@@ -108,7 +108,7 @@ class _Open:
 
     def __init__(self, kind: Kind, start: int) -> None:
         self.kind = kind
-        self.last_end = start
+        self.last_end = self.member_start = start
         self.members: list[Member] = []
         self.parts: list[Part] = []
         self.before: list[Note] = []
@@ -157,9 +157,14 @@ def read_parts(text: str, tokens: Sequence[Token], comments: Comments) -> tuple[
         group = stack[-1]
         while (place := comments.before(start)) is not None:
             note = comments.note(place, after=group.last_end)
+            ends_member = kind in _CLOSING or (kind == "," and group.is_split)
+            is_behind = ends_member if group.parts else bool(group.members)
+            if len(stack) > 1 and is_behind and _is_inside_a_line(text, group.member_start):
+                # What it is about gets a line of its own: its column says nothing.
+                note = note._replace(column=0, is_close=True)
             if note.is_alone and not group.parts and not group.before:
                 group.is_apart |= bool(group.members) and text.count("\n", group.last_end, place[0]) > 1
-            group.add_note(note, ends_member=kind in _CLOSING or (kind == "," and group.is_split))
+            group.add_note(note, ends_member=ends_member)
             group.is_broken = True
             group.last_end = place[1]
         if len(stack) > 1:
@@ -168,6 +173,8 @@ def read_parts(text: str, tokens: Sequence[Token], comments: Comments) -> tuple[
             if num_breaks > 1 and not group.parts and not group.before:
                 group.is_apart |= bool(group.members)
         group.last_end = end
+        if not group.parts and kind != "," and kind not in _CLOSING:
+            group.member_start = start
         if kind in _OPENING:
             stack.append(_Open(_kind(kind, group.parts), end))
         elif kind in _CLOSING:
@@ -184,6 +191,10 @@ def read_parts(text: str, tokens: Sequence[Token], comments: Comments) -> tuple[
             is_unary = kind in _UNARY and not _is_value(group.parts)
             group.parts.append(Word(kind, _plain(kind, text[start:end]), is_unary))
     return tuple(stack[0].parts)
+
+
+def _is_inside_a_line(text: str, offset: int) -> bool:
+    return bool(text[text.rfind("\n", 0, offset) + 1 : offset].strip())
 
 
 def _kind(bracket: str, before: Sequence[Part]) -> Kind:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 
 _MARK = ".star:"

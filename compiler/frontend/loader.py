@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TypeAlias
 
+from compiler.diagnostics.annotations import TypeAlias
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
@@ -210,7 +210,7 @@ class _Loading:
             stdlib = self.session.stdlib
             return find_label(item.value, item.span, kind="recipes", stdlib=stdlib, reporter=self.reporter)
         if not item.value.endswith((".toml", ".star")):
-            self.malformed_use(item)
+            self.malformed_use(item, is_element=True)
             return None
         named_in = self.session.places.get(item.span.file, named_in)
         return find_file(item.value, item.span, named_in=named_in, reporter=self.reporter)
@@ -268,7 +268,7 @@ class _Loading:
     def cycle(self, edges: Sequence[tuple[_Key, Span]]) -> None:
         self.has_failed = True
         # A fragment stands in the file that makes it: what it uses, that file uses.
-        edges = [edge for edge in edges if isinstance(edge[0], Path)]
+        edges = [edge for edge in edges if not isinstance(edge[0], int)]
         names = [self.documents[target].place.name for target, _ in edges]
         labels = [Label(span, f"uses {name}") for (_, span), name in zip(edges, names, strict=True)]
         labels[-1] = labels[-1]._replace(text=f"uses {names[-1]} again", is_primary=True)
@@ -281,22 +281,23 @@ class _Loading:
         message = f"`use` leads to more than {MAX_FILES} files, or more than {MAX_USE_DEPTH} levels deep"
         self.reporter.add(Diagnostic("RLC0016", message, labels))
 
-    def malformed_use(self, node: Node) -> None:
+    def malformed_use(self, node: Node, *, is_element: bool = False) -> None:
         self.has_failed = True
-        text, example = "", '["//recipes:NAME", "base.toml"]'
+        text, example, meant = "", '["//recipes:NAME", "base.toml"]', ""
         if isinstance(node, Leaf) and isinstance(node.value, str):
             text = node.value.removeprefix("//recipes:")
         recipes = self.session.stdlib / "recipes"
         if text.isidentifier() and any(os.path.isfile(recipes / f"{text}{end}") for end in (".toml", ".star")):
-            example = f'["//recipes:{text}"]'
+            example = meant = f'["//recipes:{text}"]'
         elif text.endswith((".toml", ".star")) and text.isprintable():
-            example = f'["{text}"]'
+            example = meant = f'["{text}"]'
         what = "expected a label //recipes:NAME, or a path that ends in .toml or .star"
-        advice = Help(f"write use = {example}")
-        diagnostic = Diagnostic(
-            "RLC0015", "`use` is a list of labels and paths", (Label(node.span, what, True),), (advice,)
-        )
-        self.reporter.add(diagnostic)
+        advice = Help(f"write use = {example}", replaced=meant)
+        message = "`use` is a list of labels and paths"
+        if is_element and text:
+            message = f"`{text}` is neither a label nor the path of a file"
+            advice = Help(f"write {example[1:-1]}", replaced=meant[1:-1])
+        self.reporter.add(Diagnostic("RLC0015", message, (Label(node.span, what, True),), (advice,)))
 
 
 def _key(target: _Target) -> _Key:

@@ -9,8 +9,8 @@ A `--set` table laid over a list addresses its elements, by index (`stages[0]`) 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from compiler.diagnostics.annotations import Final
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
@@ -144,19 +144,23 @@ class _Merger:
 
 
 def _disagreement(first: Node, other: Node, path: str) -> Diagnostic:
+    literals = [literal for node in (first, other) if (literal := _literal(node))]
+    says = [f"says {_literal(node) or 'this'}" for node in (first, other)]
     labels = (
-        Label(first.span, f"one {first.priority.label} says this", is_primary=True),
-        Label(other.span, f"another {other.priority.label}, just as strong, says this"),
+        Label(first.span, f"one {first.priority.label} {says[0]}", is_primary=True),
+        Label(other.span, f"another {other.priority.label}, just as strong, {says[1]}"),
     )
     if first.priority == OVERRIDE:
-        advice = Help(f"give --set {path} once")
+        advice = (Help(f"give --set {path} once"),)
+    elif len(literals) < len(says):
+        advice = (Help(f"decide in the experiment: write {path} there"),)
     else:
-        literal = _literal(first)
-        sets = ((path, literal),) if literal else ()
-        text = f"set {path} = {literal}" if sets else f"write {path} there"
-        advice = Help(f"decide in the experiment: {text}", sets)
+        ways = (Help(f"set {path} = {literal}", ((path, literal),)) for literal in literals)
+        advice = tuple(
+            w._replace(text=f"{'or' if i else 'decide in the experiment:'} {w.text}") for i, w in enumerate(ways)
+        )
     message = f"{path} is set to two values of equal priority"
-    return Diagnostic("RLC0210", message, labels, (advice,), rule="CFG-04", paths=(path,))
+    return Diagnostic("RLC0210", message, labels, advice, rule="CFG-04", paths=(path,))
 
 
 def _literal(node: Node) -> str:

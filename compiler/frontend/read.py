@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
@@ -57,7 +57,8 @@ def missing_file(path: Path, name: str, labels: tuple[Label, ...]) -> Diagnostic
     near = dict.fromkeys(same_stem + nearest_names(path.name, names))
     known = [os.path.join(os.path.dirname(name), n) for n in near]
     shown = [_as_written(n, labels) for n in known if not labels or n != labels[0].span.file.name][:3]
-    advice = (Help("did you mean " + " or ".join(shown) + "?"),) if shown else ()
+    meant = f'"{shown[0]}"' if labels and len(shown) == 1 else ""
+    advice = (Help("did you mean " + " or ".join(shown) + "?", replaced=meant),) if shown else ()
     return Diagnostic("RLC0001", f"there is no file {name}", labels, advice)
 
 
@@ -90,7 +91,8 @@ def _data(path: Path, name: str, labels: tuple[Label, ...]) -> bytes | Diagnosti
         at = data.index(b"\0")
         return Diagnostic("RLC0005", f"{name} is not text: byte {at:,} is 0", labels)
     if not data.removeprefix(_BOM).strip():
-        return Diagnostic("RLC0004", f"{name} is empty", labels)
+        ways = (Help("begin one with rlc new NAME, and copy it here"),)
+        return Diagnostic("RLC0004", f"{name} is empty", labels, ways)
     return data
 
 

@@ -7,10 +7,9 @@ may not leave the root: the nearest ancestor folder of the spec that holds an `r
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
@@ -23,7 +22,6 @@ POLICY = "policy.star"
 
 _MOST_NAMES = 8
 
-_LABEL = re.compile(r"//([a-z_]+):([A-Za-z0-9_-]+)")
 # Compiled where they are needed, which few plans come to.
 _LIBRARY_FILE = r"//(recipes|models):([A-Za-z0-9_-]+)\.star"
 _FUNCTION = r"(?m)^def ([A-Za-z][A-Za-z0-9_]*)\(\*\*"
@@ -130,14 +128,18 @@ def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter:
         if text.endswith(".star") and text.isprintable():
             return find_file(text, at, named_in=named_in, reporter=reporter)
         way = Help(f'write load("{text}.star", ...)') if text.isidentifier() else Help('write load("base.star", ...)')
+        if text.endswith(".toml"):
+            way = Help(f'a TOML file is used, not loaded: use = ["{text}"]')
         _not_loadable(text, at, way, reporter)
         return None
+    import re
+
     found = re.fullmatch(_LIBRARY_FILE, text)
     if found is None:
-        label = _LABEL.fullmatch(text)
         way = 'write load("//recipes:NAME.star", ...) or load("//models:NAME.star", ...)'
-        if label is not None and label[1] in ("recipes", "models"):
-            way = f'write load("{_file_label(label[1], label[2], stdlib)}", ...)'
+        for kind in ("recipes", "models"):
+            if (name := _name_in(text, kind)) is not None:
+                way = f'write load("{_file_label(kind, name, stdlib)}", ...)'
         _not_loadable(text, at, Help(way), reporter)
         return None
     if not os.path.isfile(stdlib / found[1] / f"{found[2]}.star"):
@@ -148,13 +150,20 @@ def find_loaded(text: str, at: Span, *, stdlib: Path, named_in: Place, reporter:
 
 def label_name(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter) -> str | None:
     """Return the name in a label of one kind, or None after reporting RLC0010."""
-    found = _LABEL.fullmatch(text)
-    if found is not None and found[1] == kind:
-        return found[2]
+    name = _name_in(text, kind)
+    if name is not None:
+        return name
     label = Label(at, f"expected //{kind}:NAME", is_primary=True)
     advice = _label_advice(text.rpartition(":")[2].rpartition("/")[2], kind, stdlib)
     reporter.add(Diagnostic("RLC0010", f"`{text}` is not the label of a {kind[:-1]}", (label,), advice))
     return None
+
+
+def _name_in(text: str, kind: str) -> str | None:
+    """The name in a text of the form `//kind:NAME`."""
+    name = text.removeprefix(f"//{kind}:")
+    is_name = name.isascii() and name.replace("-", "_").replace("_", "a").isalnum()
+    return name if name != text and is_name else None
 
 
 def no_such_label(text: str, at: Span, *, kind: str, stdlib: Path, reporter: Reporter, suffix: str = "") -> None:
@@ -170,7 +179,7 @@ def find_file(text: str, at: Span, *, named_in: Place, reporter: Reporter) -> Pl
     if os.path.isabs(text) or not path.is_relative_to(named_in.root):
         why, way_out = "leads out of it", f"an empty {MARKER} in a folder above makes that folder the root"
         if os.path.isabs(text):
-            why, way_out = "an absolute path", "write the path relative to the file that names it"
+            why, way_out = "an absolute path", "write it relative to the file that names it"
         message = f"`{text}` leaves the root of the experiment"
         reporter.add(Diagnostic("RLC0011", message, (Label(at, why, is_primary=True),), (Help(way_out),)))
         return None
@@ -218,7 +227,8 @@ def _label_advice(name: str, kind: str, stdlib: Path, *, suffix: str = "") -> tu
     names = _names(kind, stdlib, has_files_only=bool(suffix))
     near = nearest_names(name, names) or (names if len(names) <= 3 else [])
     if near:
-        return tuple(Help(f'write "//{kind}:{n}{suffix}"') for n in near)
+        meant = [f'"//{kind}:{n}{suffix}"' for n in near]
+        return tuple(Help(f"write {text}", replaced=text if len(meant) == 1 else "") for text in meant)
     if len(names) > _MOST_NAMES:
         return (Help(f"there are {len(names)} {kind}, such as {', '.join(names[:3])}: rlc {kind} lists them"),)
     return (Help(f"the {kind} are " + ", ".join(names)),) if names else ()
@@ -230,6 +240,8 @@ def _names(kind: str, stdlib: Path, *, has_files_only: bool) -> list[str]:
     if has_files_only:
         return sorted(n.removesuffix(".star") for n in files if n.endswith(".star"))
     names = {n.rpartition(".")[0] for n in files if kind != "models" or n.endswith(".toml")}
+    import re
+
     for name in files if kind == "models" else ():
         if name.endswith(".star"):
             names.update(re.findall(_FUNCTION, (stdlib / kind / name).read_text(encoding="utf-8")))

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.read import read_source

@@ -85,7 +85,7 @@ def _too_deep(span: Span) -> SpecError:
 
 def _too_big(span: Span) -> SpecError:
     label = Label(span, "an integer holds from -2^63 to 2^63 - 1", is_primary=True)
-    advice = Help("write it as a float (1e30) if the field takes one")
+    advice = Help("write it with a point or an exponent, as 1e20, if the field takes fractions")
     return SpecError(Diagnostic("RLC0104", "the integer does not fit in 64 bits", (label,), (advice,)))
 
 

@@ -51,11 +51,12 @@ def _defined_twice(source: SourceFile, clash: Clash) -> Diagnostic:
 def _not_a_value(word: Span) -> Diagnostic:
     text = word.text if word.end - word.start <= _LONGEST_WORD else word.text[:_LONGEST_WORD] + "..."
     if text in _MEANT:
-        advice = Help(f"write {_MEANT[text]}")
+        advice = Help(f"write {_MEANT[text]}", replaced=_MEANT[text])
     elif text in _NOTHING_WORDS:
         advice = Help('leave the key out, or write "off" where a recipe set it')
     else:
-        advice = Help('text stands in quotes: "' + text.replace("\\", "\\\\") + '"')
+        quoted = '"' + text.replace("\\", "\\\\") + '"'
+        advice = Help(f"text stands in quotes: {quoted}", replaced=quoted if text == word.text else "")
     label = Label(word, "no number, no true or false, and not in quotes", is_primary=True)
     return Diagnostic("RLC0101", f"`{text}` is not a TOML value", (label,), (advice,))
 

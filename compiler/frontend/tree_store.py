@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, cast
+from functools import cache
 
+from compiler.diagnostics.annotations import Any, cast
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.span import SourceFile
 from compiler.frontend.starlark import tree_cache
 from compiler.frontend.trees import Tree, Trees
@@ -87,6 +88,7 @@ def _digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+@cache
 def _interpreter() -> bytes:
     """What stands for the interpreter as it is: size and time of each of its files, as Python tells its own apart."""
     found: list[str] = []

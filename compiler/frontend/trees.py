@@ -11,8 +11,8 @@ Nodes are made anew for each use: a key is told apart by its Span, and two stage
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
 
+from compiler.diagnostics.annotations import Any, Final, TypeAlias
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import Entry, Facts, Fragment, Leaf, List, Node, Priority, Table

@@ -6,8 +6,7 @@ Nodes are cheap to create, since a plan creates one for each key of each file it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final, TypeAlias
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.ir.provenance import Call

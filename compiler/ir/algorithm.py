@@ -6,8 +6,7 @@ algorithm is inert in this one, and the message names those that read it.
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 

@@ -5,25 +5,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
 
+from compiler.diagnostics.annotations import TypeVar, cast
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import AlgorithmParams
+from compiler.ir.json_text import Json, json_text
 from compiler.ir.kinds import Atom
 from compiler.ir.openness import AUTO, OFF
 from compiler.ir.options import Options, given
 from compiler.ir.record import Field, Record
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 R = TypeVar("R", bound=Record)
 ParamsOf = Callable[[str], type[AlgorithmParams[object]]]
 
 
 def dump(data: Json) -> str:
     """Return canonical text: keys sorted, two blanks of indent, one key a line, a line break at the end."""
-    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(data) + "\n"
 
 
 def encode(value: object, *, hashed_only: bool = False) -> Json:
@@ -91,9 +90,18 @@ def _decode_value(field: Field, path: str, data: Json, params_of: ParamsOf) -> o
         return OFF
     for atom in field.kind.values:
         fits, value = _decode_atom(atom, path, data, params_of)
-        if fits:
+        if fits and _is_within_bounds(field, value):
             return value
     raise ValueError(f"{path} cannot be {data!r}")
+
+
+def _is_within_bounds(field: Field, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return True
+    return all(
+        {"ge": value >= bound, "gt": value > bound, "le": value <= bound, "lt": value < bound}[op]
+        for op, bound in field.bounds
+    )
 
 
 def _decode_atom(atom: Atom, path: str, data: Json, params_of: ParamsOf) -> tuple[bool, object]:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
+from compiler.diagnostics.annotations import Literal
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.machine import Cluster, EnvironmentVariable
@@ -75,6 +75,7 @@ class TargetEntry(NamedTuple):
 
     `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
+    `replays_routing` are the engines that return the experts of a token, or train with experts that are given.
     """
 
     name: str
@@ -89,6 +90,7 @@ class TargetEntry(NamedTuple):
     limits: tuple[Limit, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    replays_routing: tuple[str, ...] = ()
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""

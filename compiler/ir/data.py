@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import SpecPath
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Protocol
+
+from compiler.diagnostics.annotations import Protocol
 
 
 class Hash(Protocol):

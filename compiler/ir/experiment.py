@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.data import Checkpoint, Data, Eval, Until

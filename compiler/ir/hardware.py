@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from compiler.diagnostics.named_tuple import NamedTuple
 
-_COUNT = re.compile(r"([1-9]\d{0,3})x(.+)")
+_MOST_DIGITS = 4
 
 
 class GpusPerNode(NamedTuple):
@@ -18,5 +16,6 @@ class GpusPerNode(NamedTuple):
 
 def gpus_per_node(text: object) -> GpusPerNode | None:
     """Return what a text names, or None if it names nothing of the kind."""
-    found = _COUNT.fullmatch(text) if isinstance(text, str) else None
-    return None if found is None else GpusPerNode(int(found[1]), found[2])
+    count, _, name = text.partition("x") if isinstance(text, str) else ("", "", "")
+    is_count = count.isdecimal() and not count.startswith("0") and len(count) <= _MOST_DIGITS
+    return GpusPerNode(int(count), name) if is_count and name and "\n" not in name else None

@@ -8,11 +8,9 @@ plan more than all the rest of the schema.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -69,21 +67,13 @@ def parse_annotation(text: str, module: Mapping[str, object]) -> Kind:
     return Kind(tuple(_atom(part.strip(), module) for part in _split_union(text)))
 
 
-_SPLIT = re.compile(r"[\[\]|]")
-
-
 def _split_union(text: str) -> list[str]:
     parts: list[str] = []
-    depth = start = 0
-    for match in _SPLIT.finditer(text):
-        if match[0] == "[":
-            depth += 1
-        elif match[0] == "]":
-            depth -= 1
-        elif depth == 0:
-            parts.append(text[start : match.start()])
-            start = match.end()
-    parts.append(text[start:])
+    for piece in text.split("|"):
+        if parts and parts[-1].count("[") > parts[-1].count("]"):  # a bar inside brackets
+            parts[-1] += f"|{piece}"
+        else:
+            parts.append(piece)
     return parts
 
 
@@ -95,12 +85,15 @@ def _atom(text: str, module: Mapping[str, object]) -> Atom:
     if text == "Off":
         return Atom("off")
     if text.startswith("Literal["):
-        # Python keeps annotations with single quotes; a choice holds neither kind.
-        choices = tuple(json.loads("[" + text[8:-1].replace("'", '"') + "]"))
-        return Atom("literal", choices=choices)
+        return Atom("literal", choices=tuple(_choice(word.strip()) for word in text[8:-1].split(",")))
     if text.startswith("tuple["):
         return Atom("list", item=_atom(text[6:-1].removesuffix("...").rstrip(", "), module))
     return Atom("record", record=_record(text.partition("[")[0], module))
+
+
+def _choice(word: str) -> str | int:
+    # A choice is a number, or a text that holds neither a quote nor a comma.
+    return word[1:-1] if word.startswith(("'", '"')) else int(word)
 
 
 def _record(name: str, module: Mapping[str, object]) -> type[Record]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
@@ -21,7 +20,7 @@ class Cluster(Record, Generic[A]):
     """[cluster]: the machine that is asked for.  Always named, never guessed from the machine that compiles."""
 
     target: str = setting("The kind of machine: a folder of targets/.")
-    nodes: int = setting("Machines.", default=1, unit="nodes", ge=1)
+    nodes: int = setting("Machines.", default=1, unit="nodes", ge=1, le=2048)
     gpus_per_node: str | Off = setting(
         "The GPUs of one machine, how many and which: `8xH100-80-SXM`.  `rlc hardware` lists the names.",
         default=OFF,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
@@ -148,7 +147,7 @@ class Model(Record, Generic[A]):
     )
     weights: Literal["random"] | SpecPath | A = setting(
         'The weights to start from: a Hugging Face directory, or "random" for a fresh initialisation.  '
-        "Follows model.hf when that is set."
+        "Follows model.hf when that is set.  The facts are held against its config.json, if it has one."
     )
     family: Literal[
         "deepseek_v3",
@@ -213,7 +212,8 @@ class Model(Record, Generic[A]):
         in_hash=False,
     )
     overrides: tuple[Override, ...] = setting(
-        "Facts of the library that this experiment changes on purpose, each with the reason.",
+        "Facts of the library that this experiment changes on purpose, each with the reason; with random weights there "
+        "is no checkpoint to contradict, and facts may be changed without one.",
         default=(),
         in_hash=False,
     )

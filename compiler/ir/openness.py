@@ -6,7 +6,7 @@ part of a plan `Experiment[Never]`, so the type checker proves that a plan leave
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, final
+from compiler.diagnostics.annotations import Final, TypeVar, final
 
 
 @final

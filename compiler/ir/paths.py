@@ -6,8 +6,8 @@ How a person writes them, with stages by name, is `shown_path` of `subject.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
+from compiler.diagnostics.annotations import TypeVar
 from compiler.ir.record import Field, Record
 
 R = TypeVar("R", bound=Record)
@@ -78,19 +78,20 @@ def _add_leaves(record: Record, prefix: str, found: list[tuple[str, object]]) ->
 
 
 def _child(at: object, part: str) -> object:
-    if isinstance(at, tuple) and part.isdigit() and int(part) < len(at):
-        return at[int(part)]
     if isinstance(at, Record):
-        if part in at.__dict__:
-            return at.__dict__[part]
+        values = at.__dict__
+        if part in values:
+            return values[part]
         holder = _spread_holder(at, part)
         if holder:
-            return at.__dict__[holder].__dict__[part]
+            return values[holder].__dict__[part]
+    elif isinstance(at, tuple) and part.isdigit() and int(part) < len(at):
+        return at[int(part)]
     raise KeyError(part)
 
 
 def _spread_holder(record: Record, part: str) -> str:
-    for name, field in type(record).fields().items():
-        if field.spread and part in record.__dict__[name].__dict__:
+    for name in record.spread_fields:
+        if part in record.__dict__[name].__dict__:
             return name
     return ""

@@ -6,13 +6,12 @@ decides results; it leaves out rlc's version, the forecast, log settings, budget
 
 from __future__ import annotations
 
-import json
-from typing import Never
-
+from compiler.diagnostics.annotations import Never
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
-from compiler.ir.canonical import Json, ParamsOf, decode, dump, encode
+from compiler.ir.canonical import ParamsOf, decode, dump, encode
 from compiler.ir.digest import sha256
 from compiler.ir.experiment import Experiment
+from compiler.ir.json_text import Json
 from compiler.ir.record import Record, setting
 
 SCHEMA_VERSION = 1
@@ -77,6 +76,8 @@ def read_plan(text: str, *, name: str, params_of: ParamsOf) -> Plan:
 
     Raises: SpecError RLC0020 if the text is no plan of this version, or was edited by hand.
     """
+    import json
+
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as fault:

@@ -7,8 +7,8 @@ origins and nothing else, least of all the plan hash.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
+from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 

@@ -6,8 +6,6 @@ Reading is exact: fractions are carried as two integers, never as floats.  A tex
 
 from __future__ import annotations
 
-import re
-
 from compiler.diagnostics.named_tuple import NamedTuple
 
 
@@ -39,10 +37,7 @@ _SECONDS = {"d": (86400, 1), "h": (3600, 1), "m": (60, 1), "s": (1, 1), "ms": (1
 _DURATION_WORDS = {"min": "m", "mins": "m", "minutes": "m", "sec": "s", "secs": "s", "seconds": "s", "hours": "h"}
 _DURATION_WORDS |= {"hour": "h", "minute": "m", "second": "s", "hr": "h", "hrs": "h", "day": "d", "days": "d"}
 
-_NUMBER = r"([0-9]+(?:_[0-9]+)*)(?:\.([0-9]+))?"
-_QUANTITY = re.compile(_NUMBER + r"([A-Za-z]*)")
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:d|h|ms|m|s))+")
-_DURATION_PART = re.compile(r"([0-9]+)(?:\.([0-9]+))?(d|h|ms|m|s)")
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def parse_tokens(text: str) -> int | QuantityFault:
@@ -91,12 +86,13 @@ def parse_seconds(text: str) -> float | QuantityFault:
     """Return a duration in seconds: `30m`, `1h30m`, `45s`, `250ms`, `1.5h`; larger units first, each at most once."""
     if len(text) > MAX_CHARACTERS:
         return QuantityFault(f"a quantity has at most {MAX_CHARACTERS} characters")
-    if not _DURATION.fullmatch(text):
+    parts = _duration(text)
+    if not parts:
         return QuantityFault(f"`{text}` is no duration", _duration_ways(text))
     top, bottom = 0, 1
     order = list(_SECONDS)
     previous = -1
-    for whole, fraction, unit in _DURATION_PART.findall(text):
+    for whole, fraction, unit in parts:
         if order.index(unit) <= previous:
             return QuantityFault(f"the units of `{text}` do not stand in the order d, h, m, s, ms, each once")
         previous = order.index(unit)
@@ -109,10 +105,29 @@ def parse_seconds(text: str) -> float | QuantityFault:
 def _matched(text: str) -> tuple[int, int, str] | QuantityFault | None:
     if len(text) > MAX_CHARACTERS:
         return QuantityFault(f"a quantity has at most {MAX_CHARACTERS} characters")
-    found = _QUANTITY.fullmatch(text)
-    if found is None or not text.isascii():
-        return None
-    return (*_ratio(found[1], found[2] or ""), found[3])
+    found = _split(text)
+    return None if found is None else (*_ratio(found[0], found[1]), found[2])
+
+
+def _split(text: str) -> tuple[str, str, str] | None:
+    """The digits before the point, those behind it, and the unit of a text such as `1_000.5GiB`."""
+    number = text.rstrip(_LETTERS)
+    whole, point, fraction = number.partition(".")
+    is_number = all(part.isdigit() for part in whole.split("_")) and bool(point) == fraction.isdigit()
+    return (whole, fraction, text[len(number) :]) if is_number and text.isascii() else None
+
+
+def _duration(text: str) -> list[tuple[str, str, str]]:
+    """The parts of a text such as `1h30m`, or nothing."""
+    found: list[tuple[str, str, str]] = []
+    while text:
+        rest = text.lstrip("0123456789.").lstrip(_LETTERS)
+        part = _split(text[: len(text) - len(rest)])
+        if part is None or part[2] not in _SECONDS:
+            return []
+        found.append(part)
+        text = rest
+    return found
 
 
 def _ratio(whole: str, fraction: str) -> tuple[int, int]:
@@ -140,16 +155,19 @@ def _grouped(numerator: int, denominator: int) -> tuple[str, ...]:
 
 def _tidied(text: str, examples: tuple[str, ...]) -> tuple[str, ...]:
     """The text without spaces, and with `_` between digits where a comma stood, if that makes it a quantity."""
-    tidy = re.sub(r"(?<=[0-9]),(?=[0-9]{3})", "_", "".join(text.split()))
-    return (tidy,) if tidy != text and _QUANTITY.fullmatch(tidy) else examples
+    first, *groups = "".join(text.split()).split(",")
+    tidy = "_".join((first, *groups))
+    are_thousands = all(len(group) >= 3 and group[:3].isdigit() for group in groups)
+    return (tidy,) if tidy != text and are_thousands and _split(tidy) else examples
 
 
 def _duration_ways(text: str) -> tuple[str, ...]:
-    found = _QUANTITY.fullmatch("".join(text.split()))
+    found = _split("".join(text.split()))
     if found is None:
         return ("30m", "1h30m", "45s")
-    number = found[0][: len(found[0]) - len(found[3])].replace("_", "")
-    if not found[3]:
+    whole, fraction, word = found
+    number = whole.replace("_", "") + (f".{fraction}" if fraction else "")
+    if not word:
         return (f"{number}s", f"{number}m")
-    unit = _DURATION_WORDS.get(found[3].lower(), found[3].lower())
+    unit = _DURATION_WORDS.get(word.lower(), word.lower())
     return (number + unit,) if unit in _SECONDS else ("30m", "1h30m", "45s")

@@ -10,8 +10,8 @@ A hand-written base instead of dataclasses: class creation generates no code, wh
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
+from compiler.diagnostics.annotations import Any, ClassVar, Literal, Self, dataclass_transform
 from compiler.ir.kinds import Kind, parse_annotation
 
 Resume = Literal["must_match", "may_change"]
@@ -107,6 +107,7 @@ def setting(
 class Record:
     """Base of all schema records."""
 
+    spread_fields: ClassVar[tuple[str, ...]] = ()
     _declared: ClassVar[dict[str, Field]] = {}
     _parsed: ClassVar[bool] = True
 
@@ -120,6 +121,7 @@ class Record:
                 declared[name] = field
                 delattr(cls, name)
         cls._declared = declared
+        cls.spread_fields = tuple(name for name, field in declared.items() if field.spread)
         cls._parsed = False
 
     def __init__(self, **values: object) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import Seconds, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
@@ -24,7 +23,9 @@ class RolloutEngine(Record, Generic[A]):
     """[rollout.engine]: what generates."""
 
     name: str | A = setting("The engine; the target says which it has.")
-    version: str | Off | A = setting("The version that the target pins; off for an engine of rlc's own.", derived=True)
+    version: str | Off | A = setting(
+        "The version; unless it is set, the one that the target pins.  Off for an engine of rlc's own."
+    )
     sglang: Options | Off = setting("Settings that SGLang takes by its own names.", default=OFF)
     vllm: Options | Off = setting("Settings that vLLM takes by its own names.", default=OFF)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Literal
 
+from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.diagnostic import Help, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.json_text import json_string
 from compiler.ir.openness import Auto
 from compiler.ir.provenance import OriginKind, Provenance
 
@@ -122,7 +122,7 @@ def toml_literal(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         # A JSON text is a TOML text, but for one control character that JSON leaves as it is.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return json_string(value).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(toml_literal(v) for v in value) + "]"
     if isinstance(value, (int, float)):

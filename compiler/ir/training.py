@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
@@ -20,7 +19,9 @@ class TrainEngine(Record, Generic[A]):
     """[train.engine]: what computes gradients."""
 
     name: str | A = setting("The engine; the target says which it has.")
-    version: str | Off | A = setting("The version that the target pins; off for an engine of rlc's own.", derived=True)
+    version: str | Off | A = setting(
+        "The version; unless it is set, the one that the target pins.  Off for an engine of rlc's own."
+    )
     megatron: Options | Off = setting("Settings that Megatron takes by its own names.", default=OFF)
 
 
@@ -52,6 +53,11 @@ class PolicyTrain(Train[A]):
 
     steps_per_rollout: int | A = setting(
         "Optimizer steps on the samples of one rollout.", unit="optimizer steps", ge=1, assumed=1
+    )
+    routing_replay: Literal["rollout", "trainer"] | Off = setting(
+        "Which experts a token visits when it is trained on: those that it visited when it was sampled, or those of "
+        "the trainer's pass for old log-probs; off lets the router choose anew.",
+        default=OFF,
     )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-import re
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import RECIPE, Leaf
@@ -15,10 +14,11 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
 from compiler.ir.rollout import CustomCode
+from compiler.ir.subject import toml_literal
 from compiler.lowering.code_reference import Code, Fault, Parameter
 from compiler.lowering.reader import Reader
 
-_STANDARD = re.compile(r"^(?:async )?def reward\((sample|group|batch)\b", re.MULTILINE)
+_LEVELS = ("sample", "group", "batch")
 
 
 def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
@@ -38,10 +38,12 @@ def standard_level(path: Path) -> str:
 
     Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
     """
-    found = _STANDARD.search(path.read_text(encoding="utf-8"))
-    if found is None:
-        raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
-    return found[1]
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        before, _, parameters = line.partition("def reward(")
+        first = parameters.replace(":", ",").replace(")", ",").partition(",")[0]
+        if before in ("", "async ") and first in _LEVELS:
+            return first
+    raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
 
 
 def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
@@ -60,7 +62,7 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         if isinstance(found, CustomCode):
             code = found
             name = posixpath.normpath(posixpath.join(root.name, code.path))
-            found = parameter_of(Code(root.path / code.path, name), code.function)
+            found = parameter_of(Code(root.path / code.path, name), reward.name)
         if isinstance(found, Parameter):
             defined = found.function
         level = found.name if isinstance(found, Parameter) else found
@@ -68,10 +70,9 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
         level = standard_level(catalogue.stdlib / "rewards" / f"{reward.name}.py")
     else:
         near = nearest_names(reward.name, catalogue.rewards)
-        helps = tuple(f'did you mean "{n}"?' for n in near) or (
-            f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function",
-        )
-        _report(reader, path, "RLC0206", Fault("reward.name names no reward", helps))
+        known = f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function"
+        fault = Fault("reward.name names no reward", () if near else (known,), meant=tuple(near))
+        _report(reader, path, "RLC0206", fault, "no reward has this name")
         return stage
     if isinstance(level, Fault):
         _report(reader, path, "RLC0209", level)
@@ -85,11 +86,15 @@ def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, r
     return stage.replacing(reward=reward.replacing(level=level, code=code))
 
 
-def _report(reader: Reader, path: str, code: str, fault: Fault) -> None:
+def _report(reader: Reader, path: str, code: str, fault: Fault, said: str = "named here") -> None:
     origin = reader.origins.get(f"{path}.reward.name")
-    named = (Label(origin.span, "named here", fault.place is None),) if origin and origin.span else ()
+    named = (Label(origin.span, said, fault.place is None),) if origin and origin.span else ()
     labels = (*named, fault.place) if fault.place else named
     helps = tuple(Help(text) for text in fault.help)
+    if origin and origin.span:
+        shown = reader.shown(f"{path}.reward.name", origin.span)
+        sets = tuple(((shown, toml_literal(name)),) if len(fault.meant) == 1 else () for name in fault.meant)
+        helps += tuple(Help(f'did you mean "{n}"?', way) for n, way in zip(fault.meant, sets, strict=True))
     reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
     reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
 

@@ -1,27 +1,21 @@
 """`model.hf = PATH`: the facts of a Hugging Face directory's config.json, as if a recipe had written them.
 
-Only config.json is read; weights and tokenizer are left to the run.
+Only config.json is read; weights and tokenizer are left to the run.  That of `model.weights` is compared and no more.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
-import re
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.diagnostics.nearest import nearest_names
-from compiler.diagnostics.span import SourceFile, Span
+from compiler.diagnostics.file_path import Path
 from compiler.frontend.value import RECIPE, Entry, Leaf, Node, Table
 from compiler.ir.openness import OFF
 from compiler.ir.record import MISSING
+from compiler.lowering.checkpoint_file import Config, read_config, report_unreadable
 from compiler.lowering.checkpoint_said import Fact, Said
 from compiler.lowering.model_library import field_of, is_library, library_model, meaning
 from compiler.lowering.reader import Reader
-
-_LARGEST_CONFIG = 1 << 20
 
 # What every network has, and no default of the schema can stand for.
 FACTS = (
@@ -39,6 +33,9 @@ FACTS = (
     "tie_embeddings",
 )
 
+_NO_PATHS = ("off", "auto", "random")
+# Where a config.json says that its weights are codes: transformers' key, and that of compressed-tensors.
+_QUANTISED = ("quantization_config", "compression_config")
 # Checkpoints are published with and without the layers that predict further tokens.
 _MAY_DIFFER = ("num_mtp_layers",)
 
@@ -46,51 +43,107 @@ _MAY_DIFFER = ("num_mtp_layers",)
 def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str) -> Table:
     """Return the Value with [model] filled from model.hf, where that is set.
 
+    A directory of weights without a name in model.hf fills nothing, since a plan may not depend on what happens to lie
+    there; what its config.json says is held against the facts, if it has one.
+
     Args:
         folder: what messages call the root.
 
     Reports RLC0212 (no such directory, no readable config.json, a network that the schema has no words for), RLC0213
-    (a fact of the spec contradicts the checkpoint) and RLC0232 (a fact of the library does).
+    (a fact of the spec contradicts the checkpoint), RLC0232 (a fact of the library does) and RLC0236 (the weights are
+    quantised).
     """
     model = value.entries.get("model")
     if model is None or not isinstance(model.node, Table):
         return value
-    hf = model.node.entries.get("hf")
-    if hf is None or not isinstance(hf.node, Leaf) or hf.node.value == "off" or not isinstance(hf.node.value, str):
+    hf, weights = _path_at(model.node, "hf"), _path_at(model.node, "weights")
+    if weights is not None and (hf is None or weights.value != hf.value):
+        _compare_weights(model.node, weights, reader, root, folder)
+    if hf is None:
         return value
-    relative = reader.resolve_path(hf.node)
-    facts: dict[str, Fact] = {}
+    relative = reader.resolve_path(hf)
     if isinstance(relative, str):
-        name = posixpath.normpath(posixpath.join(folder, relative, "config.json"))
-        config = _read_config(root / relative, name, hf.node, reader)
+        config = read_config(root / relative, _name(folder, relative), hf, reader)
         if config is not None:
-            facts = _facts(config, hf.node, reader)
+            facts = _facts(config, hf, reader, "model.hf")
+            if _starts_from(hf, model.node.get("weights")):
+                _refuse_quantised(config, hf, reader, "model.hf")
             return value._replace(entries={**value.entries, "model": _filled(model, model.node, config, facts, reader)})
     reader.broken.update(f"model.{name}" for name in FACTS)
     return value
 
 
-def _filled(model: Entry, table: Table, config: _Config, facts: dict[str, Fact], reader: Reader) -> Entry:
+def _path_at(model: Table, key: str) -> Leaf | None:
+    """The path that a key of [model] holds, or None where it holds none."""
+    node = model.get(key)
+    is_path = isinstance(node, Leaf) and isinstance(node.value, str) and node.value not in _NO_PATHS
+    return node if is_path and isinstance(node, Leaf) else None
+
+
+def _starts_from(hf: Leaf, weights: Node | None) -> bool:
+    """Whether training starts from the weights in model.hf."""
+    return weights is None or (isinstance(weights, Leaf) and weights.value in ("auto", hf.value))
+
+
+def _name(folder: str, relative: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, relative, "config.json"))
+
+
+def _compare_weights(table: Table, leaf: Leaf, reader: Reader, root: Path, folder: str) -> None:
+    """Hold the facts against the config.json beside the weights; without one the run finds out."""
+    relative = reader.resolve_path(leaf)
+    if not isinstance(relative, str) or not _is_file(root / relative / "config.json"):
+        return
+    config = read_config(root / relative, _name(folder, relative), leaf, reader, "model.weights")
+    if config is None:
+        return
+    _refuse_quantised(config, leaf, reader, "model.weights")
+    comparing = _Comparing(config, reader, library_model(table), "model.weights")
+    for path, fact in _gaps(table, _facts(config, leaf, reader, "model.weights"), comparing):
+        if comparing.library is not None:  # its defaults are compared by now
+            return
+        name, _, key = path.partition(".")
+        if key and name not in table.entries:
+            comparing.compare_unsaid(name, Fact("a table", fact.key), leaf)
+        else:
+            comparing.compare_unsaid(path, fact, leaf)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_quantised(config: Config, leaf: Leaf, reader: Reader, path: str) -> None:
+    """Training starts from numbers that a step can change; those of a quantised checkpoint are codes with scales."""
+    key = next((key for key in _QUANTISED if isinstance(Said(config.said).get(key), dict)), "")
+    if not key:
+        return
+    said = Said(config.said).table(key) or {}
+    method = said.get("quant_method") or said.get("quant_algo")
+    how = f" by {method}" if isinstance(method, str) else ""
+    labels = (Label(leaf.span, "named here"), Label(config.span(key), "codes and scales, not weights", True))
+    helps = (
+        Help("name the checkpoint in bf16 or fp32 that it was made of, or cast it to one first"),
+        Help("a rollout engine quantises by itself: rollout.engine.sglang.quantization, or vllm's"),
+    )
+    message = f"the weights of {leaf.value} are quantised{how}, and training needs them in full precision"
+    reader.report(path, Diagnostic("RLC0236", message, labels, helps))
+
+
+def _filled(model: Entry, table: Table, config: Config, facts: dict[str, Fact], reader: Reader) -> Entry:
     """[model] with the facts that are written nowhere else; those that are, are compared."""
     if not facts:
         reader.broken.update(f"model.{name}" for name in FACTS)
         return model
-    comparing = _Comparing(config, reader, library_model(table))
+    comparing = _Comparing(config, reader, library_model(table), "model.hf")
     entries = dict(table.entries)
     inner: dict[str, dict[str, Entry]] = {}
-    for path, fact in facts.items():
-        name, _, key = path.partition(".")
-        written = table.entries.get(name)
-        if key and written is not None and not isinstance(written.node, Table):
-            comparing.compare(name, written.node, Fact("a table", fact.key))
-            continue
-        if key and written is None and not comparing.may_have_table(name, fact):
-            continue
-        if key:
-            written = written.node.entries.get(key) if written is not None and isinstance(written.node, Table) else None
-        if written is not None:
-            comparing.compare(path, written.node, fact)
-        elif comparing.compare_default(path, fact) and isinstance(fact.value, (int, float, str)):
+    for path, fact in _gaps(table, facts, comparing):
+        if isinstance(fact.value, (int, float, str)):
+            name, _, key = path.partition(".")
             span = config.span(fact.key)
             place = inner.setdefault(name, {}) if key else entries
             place[key or name] = Entry(span, Leaf(fact.value, span, RECIPE))
@@ -104,14 +157,36 @@ def _filled(model: Entry, table: Table, config: _Config, facts: dict[str, Fact],
     return Entry(model.key_span, table._replace(entries=entries))
 
 
+def _gaps(table: Table, facts: dict[str, Fact], comparing: _Comparing) -> list[tuple[str, Fact]]:
+    """Compare the facts that are written somewhere, and return the others."""
+    gaps: list[tuple[str, Fact]] = []
+    for path, fact in facts.items():
+        if "family" in comparing.told:  # the first of them: of another architecture all else differs too
+            return []
+        name, _, key = path.partition(".")
+        written = table.entries.get(name)
+        if key and written is not None and not isinstance(written.node, Table):
+            comparing.compare(name, written.node, Fact("a table", fact.key))
+            continue
+        if key and written is None and not comparing.may_have_table(name, fact):
+            continue
+        if key:
+            written = written.node.entries.get(key) if written is not None and isinstance(written.node, Table) else None
+        if written is not None:
+            comparing.compare(path, written.node, fact)
+        elif comparing.compare_default(path, fact):
+            gaps.append((path, fact))
+    return gaps
+
+
 class _Comparing:
     """What is written about a network, against its checkpoint; each fact is told once."""
 
-    def __init__(self, config: _Config, reader: Reader, library: Leaf | None) -> None:
-        self.config, self.reader, self.library = config, reader, library
+    def __init__(self, config: Config, reader: Reader, library: Leaf | None, named_by: str) -> None:
+        self.config, self.reader, self.library, self.named_by = config, reader, library, named_by
         self.told: set[str] = set()
 
-    def compare(self, path: str, written: Node, fact: Fact) -> None:
+    def compare(self, path: str, written: Node, fact: Fact, text: str = "contradicts it") -> None:
         """Report a written value that the checkpoint contradicts."""
         if fact.value is None or path in self.told or (path in _MAY_DIFFER and self._is_of_library(written)):
             return
@@ -122,7 +197,7 @@ class _Comparing:
                 return
         elif isinstance(written, Table) and fact.value is not OFF:
             return
-        self._report(path, written, fact)
+        self._report(path, written, fact, text)
 
     def may_have_table(self, name: str, fact: Fact) -> bool:
         """Report a table that a library model does not have; return whether it may have one."""
@@ -135,17 +210,25 @@ class _Comparing:
         field = field_of(path)
         if self.library is None or field.default is MISSING or fact.value is None:
             return True
-        default = "off" if field.default is OFF else field.default
-        if isinstance(default, (bool, int, float, str)):
-            before = len(self.told)
-            self.compare(path, Leaf(default, self.library.span, RECIPE), fact)
-            return len(self.told) == before
-        return True
+        before = len(self.told)
+        self.compare_unsaid(path, fact, self.library)
+        return len(self.told) == before
+
+    def compare_unsaid(self, path: str, fact: Fact, at: Leaf) -> None:
+        """Report what the schema takes for a fact that nobody writes, where the checkpoint contradicts it.
+
+        Args:
+            at: what stands for the fact: the name of the model, or of the weights.
+        """
+        default = field_of(path).default
+        said = "off" if default is OFF else default
+        if isinstance(said, (bool, int, float, str)):
+            self.compare(path, Leaf(said, at.span, RECIPE), fact, f"{path} is left at {said}")
 
     def _is_of_library(self, written: Node) -> bool:
         return self.library is not None and (is_library(written) or written.span == self.library.span)
 
-    def _report(self, path: str, written: Node, fact: Fact) -> None:
+    def _report(self, path: str, written: Node, fact: Fact, text: str) -> None:
         self.told.add(path)
         place = Label(self.config.span(fact.key), "what the checkpoint was trained with")
         value = "off" if fact.value is OFF else fact.value
@@ -153,11 +236,15 @@ class _Comparing:
         if self.library is not None and self._is_of_library(written):
             labels = (place, Label(written.span, f"{path} = {said} in the library", True))
             message = f"model.{path} is {value} in the checkpoint and {said} in {self.library.value}"
-            helps = (Help("name the model that the checkpoint is of, or leave model.name out"),)
+            rest = "" if self.named_by == "model.hf" else " and name the directory by model.hf"
+            helps = (Help(f"name the model that the checkpoint is of, or leave model.name out{rest}"),)
             self.reader.report(f"model.{path}", Diagnostic("RLC0232", message, labels, helps))
             return
-        labels = (place, Label(written.span, "contradicts it", True))
-        helps = (Help(f"delete model.{path}: it is read from config.json"),)
+        labels = (place, Label(written.span, text, True))
+        is_read = self.named_by == "model.hf"
+        unset = f"model.{path}"
+        why = "it is read from config.json" if is_read else "or name the directory by model.hf, which gives the facts"
+        helps = (Help(f"delete {unset}: {why}", unsets=(unset,)) if is_read else Help(f"write {value}, {why}"),)
         message = f"model.{path} is {value} in the checkpoint"
         self.reader.report(f"model.{path}", Diagnostic("RLC0213", message, labels, helps))
 
@@ -166,62 +253,7 @@ def _leaf_value(fact: Fact) -> str | int | float | bool:
     return fact.value if isinstance(fact.value, (str, int, float)) else "off"
 
 
-class _Config(NamedTuple):
-    """A config.json: its text, and what it says."""
-
-    source: SourceFile
-    said: dict[str, object]
-
-    def span(self, key: str) -> Span:
-        """Where the value of a key stands, or the beginning of the text; that of a part about language comes first."""
-        text, inner = self.source.text, self.said.get("text_config")
-        start = text.find('"text_config"') if isinstance(inner, dict) and key in inner else 0
-        pattern = re.compile(rf'"{re.escape(key)}"\s*:\s*([^,\n}}]+)')
-        found = pattern.search(text, max(start, 0))
-        return Span(self.source, *found.span(1)) if found else Span(self.source, 0, min(1, len(text)))
-
-
-def _read_config(directory: Path, name: str, leaf: Leaf, reader: Reader) -> _Config | None:
-    named = Label(leaf.span, "named here", True)
-    try:
-        if not directory.is_dir():
-            near = nearest_names(directory.name, _folders(directory.parent))
-            helps = tuple(Help(f"did you mean {posixpath.join(posixpath.dirname(str(leaf.value)), n)}?") for n in near)
-            return _report(reader, f"there is no model directory {leaf.value}", (named,), helps)
-        path = directory / "config.json"
-        if not path.is_file():
-            helps = (Help("a Hugging Face model directory has one"),)
-            return _report(reader, f"{leaf.value} has no config.json", (named,), helps)
-        if path.stat().st_size > _LARGEST_CONFIG:
-            return _report(reader, f"{name} is larger than 1 MiB", (named,))
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as fault:
-        why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-        return _report(reader, f"{name} cannot be read: {why.lower()}", (named,))
-    source = SourceFile(name, text)
-    named = named._replace(is_primary=False)
-    try:
-        said = json.loads(text)
-    except json.JSONDecodeError as fault:
-        at = Span(source, fault.pos, min(fault.pos + 1, len(text)))
-        return _report(reader, f"{name} is not JSON", (named, Label(at, fault.msg.lower(), True)))
-    except (ValueError, RecursionError):
-        at = Span(source, 0, min(1, len(text)))
-        return _report(reader, f"{name} is not JSON", (named, Label(at, "too deep, or a number too long", True)))
-    if not isinstance(said, dict):
-        at = Span(source, 0, min(1, len(text)))
-        return _report(reader, f"{name} is not an object", (named, Label(at, "expected {", True)))
-    return _Config(source, said)
-
-
-def _folders(directory: Path) -> list[str]:
-    try:
-        return [p.name for p in directory.iterdir() if p.is_dir()]
-    except OSError:
-        return []
-
-
-def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Fact]:
+def _facts(config: Config, leaf: Leaf, reader: Reader, named_by: str) -> dict[str, Fact]:
     from compiler.lowering.checkpoint_config import KNOWN, facts_of, family_of, unsupported
 
     named = Label(leaf.span, "named here")
@@ -230,13 +262,9 @@ def _facts(config: _Config, leaf: Leaf, reader: Reader) -> dict[str, Fact]:
     if family is None:
         message = f"the architecture of {config.source.name} is not known here"
         place = Label(config.span("model_type"), "no known architecture", True)
-        _report(reader, message, (named, place), (Help(f"these are known: {', '.join(KNOWN)}"),))
+        report_unreadable(reader, named_by, message, (named, place), (Help(f"these are known: {', '.join(KNOWN)}"),))
         return {}
     for found in unsupported(said, family):
         place = Label(config.span(found.key), f"rlc can say: {found.known}", True)
-        _report(reader, found.message, (named, place))
+        report_unreadable(reader, named_by, found.message, (named, place))
     return facts_of(said, family)
-
-
-def _report(reader: Reader, message: str, labels: tuple[Label, ...], helps: tuple[Help, ...] = ()) -> None:
-    reader.report("model.hf", Diagnostic("RLC0212", message, labels, helps))

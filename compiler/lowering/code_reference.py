@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from compiler.diagnostics.diagnostic import Label
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
 
 class Fault(NamedTuple):
-    """Why a reference leads nowhere, and ways out."""
+    """Why a reference leads nowhere, and ways out; `meant` are references that it may have been meant as."""
 
     message: str
     help: tuple[str, ...] = ()
     place: Label | None = None
+    meant: tuple[str, ...] = ()
 
 
 class Parameter(NamedTuple):

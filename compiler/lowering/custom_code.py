@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import posixpath
 import re
 import warnings
@@ -36,8 +37,10 @@ def find_function(reference: str, root: Path, *, folder: str) -> CustomCode | Fa
         relative = Path(*where.split(".")).with_suffix(".py")
     else:
         return Fault(f"{where!r} is neither a .py file nor a module", ("write file.py:function or module:function",))
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root.resolve()):
+    if "\0" in where:
+        return Fault(f"{where!r} is no path: no file has U+0000 in its name", ("write file.py:function",))
+    path = Path(os.path.realpath(root / relative))
+    if not path.is_relative_to(os.path.realpath(root)):
         return Fault(f"{where} leaves the experiment's root", ("move the file below the root",))
     try:
         if path.stat().st_size > _LARGEST:
@@ -45,7 +48,9 @@ def find_function(reference: str, root: Path, *, folder: str) -> CustomCode | Fa
         content = path.read_bytes()
     except FileNotFoundError:
         near = nearest_names(path.name, _neighbours(path))
-        return Fault(f"there is no file {relative.as_posix()}", tuple(f"did you mean {n}?" for n in near))
+        beside = posixpath.dirname(where) if where.endswith(".py") else relative.parent.as_posix()
+        meant = tuple(f"{posixpath.normpath(posixpath.join(beside, n))}:{function}" for n in near)
+        return Fault(f"there is no file {relative.as_posix()}", meant=meant)
     except (OSError, ValueError) as fault:
         why = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         return Fault(f"{relative.as_posix()} cannot be read: {why.lower()}")
@@ -59,8 +64,9 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def parameter_of(code: Code, function: str) -> Parameter | Fault:
-    """Return the first parameter of a function, which is called `sample`, `group` or `batch`."""
+def parameter_of(code: Code, reference: str) -> Parameter | Fault:
+    """Return the first parameter of the function of a reference, which is called `sample`, `group` or `batch`."""
+    where, _, function = reference.rpartition(":")
     try:
         text = code.path.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
@@ -77,13 +83,15 @@ def parameter_of(code: Code, function: str) -> Parameter | Fault:
     found = functions.get(function)
     if found is None:
         near = nearest_names(function, functions)
-        helps = tuple(f"did you mean {code.path.name}:{n}?" for n in near)
-        return Fault(f"{code.name} has no function {function}", helps)
+        return Fault(f"{code.name} has no function {function}", meant=tuple(f"{where}:{n}" for n in near))
     given = found.args
     positional = [*given.posonlyargs, *given.args]
     required = len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
     if not positional or required > 1:
-        place = _place(code, text, found.lineno, 0, f"takes {required}" if positional else "takes none by its place")
+        column = len("async def " if isinstance(found, ast.AsyncFunctionDef) else "def ")
+        place = _place(
+            code, text, found.lineno, column, f"takes {required}" if positional else "takes none by its place"
+        )
         helps = tuple(f"def {function}({level}): ..." for level in _LEVELS)
         taken = f"{required} arguments" if positional else "no argument by its place"
         return Fault(f"{function} takes {taken}, and a reward is given one", helps, place)

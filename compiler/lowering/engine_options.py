@@ -6,8 +6,8 @@ Read after everything else: which engine a stage has decides which of these tabl
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.frontend.value import Entry, Leaf, Node, Table, node_at
 from compiler.ir.experiment import Stage
@@ -68,7 +68,9 @@ class EngineOptions:
                 continue  # said as every unknown key is
             reader.consume(entry)
             if field.is_derived:
-                reader.report(f"{path}.{key}", _decided(schema, key, entry))
+                reader.report(
+                    f"{path}.{key}", _decided(schema, key, entry, reader.shown(f"{path}.{key}", entry.key_span))
+                )
                 reader.pass_over(entry.node)
                 continue
             value = reader.value(field, entry, f"{path}.{key}")
@@ -97,14 +99,17 @@ def _engine(stage: Stage[Auto], role: str, target: TargetEntry) -> object:
     return name if isinstance(name, str) else engines[0]
 
 
-def _decided(schema: EngineSchema, key: str, entry: Entry) -> Diagnostic:
+def _decided(schema: EngineSchema, key: str, entry: Entry, shown: str) -> Diagnostic:
     field = schema.decided[key]
     value = entry.node.value if isinstance(entry.node, Leaf) else None
     is_count = type(value) is int and field.partition(".")[0] in _COUNTS
+    way = Help(f"leave it out, and see {field}", removes=True)
+    if is_count:
+        way = Help(f"write {field} = {value} instead", ((field, str(value)),), unsets=(shown,))
     return Diagnostic(
         "RLC0519",
         f"{key} of {schema.name} follows from {field}",
         (Label(entry.key_span, "the plan decides it", is_primary=True),),
-        (Help(f"write {field} = {value} instead" if is_count else f"leave it out, and see {field}"),),
+        (way,),
         rule="CFG-04",
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
@@ -17,7 +16,7 @@ from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
-from compiler.ir.machine import GpuPlacement, Parallel, Placement
+from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
 from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, Provenance
@@ -32,8 +31,8 @@ from compiler.lowering.engine_options import EngineOptions
 from compiler.lowering.model_library import check_overrides
 from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
-from compiler.lowering.reader import Reader, key_id, origin_of
-from compiler.lowering.unread import find_unread
+from compiler.lowering.reader import Reader, has_misspelt, key_id, origin_of
+from compiler.lowering.unread import find_unread, misspelt_fields
 from compiler.lowering.until import read_until
 
 if TYPE_CHECKING:
@@ -112,6 +111,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
             _consume_all(reader, loser)
     has_list = "stages" in root.entries
     found = find_unread(root, [t.own for t in tables if t.own is not None], reader, catalogue)
+    reader.broken |= misspelt_fields(found, origins) if found else set()
     # Without its algorithm nobody knows what a stage would have read.
     unread = tuple(
         key
@@ -224,7 +224,8 @@ def _consume_all(reader: Reader, entry: Entry) -> None:
 
 def _report_twice(reader: Reader, first: Entry, second: Entry, index: int, name: str) -> None:
     labels = (Label(first.node.span, "the first"), Label(second.node.span, "the same name again", True))
-    reader.report(f"stages.{index}.name", Diagnostic("RLC0211", f"two stages are called {name}", labels))
+    helps = (Help(f'give it a name of its own, such as "{name}_{index + 1}"'),)
+    reader.report(f"stages.{index}.name", Diagnostic("RLC0211", f"two stages are called {name}", labels, helps))
 
 
 def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reader) -> AlgorithmEntry | None:
@@ -232,8 +233,11 @@ def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reade
     known = ", ".join(catalogue.algorithms)
     algo = table.whole.get("algo")
     if algo is not None and not isinstance(algo, Table):
-        label = Label(algo.span, "no table", True)
+        label = Label(algo.span, "this is no table", True)
         helps = (Help(f"write [algo] name = one of {known}"),)
+        if isinstance(algo, Leaf) and algo.value in catalogue.algorithms:
+            literal = f"{{ name = {toml_literal(algo.value)} }}"
+            helps = (Help(f"write {literal}", ((reader.shown(f"{path}.algo", algo.span), literal),)),)
         reader.report(f"{path}.algo.name", Diagnostic("RLC0203", "algo takes a table", (label,), helps))
         return None
     if node is None:
@@ -248,11 +252,17 @@ def _algorithm(table: StageTable, path: str, catalogue: Catalogue, reader: Reade
         return catalogue.load_algorithm(node.value)
     wanted = node.value if isinstance(node, Leaf) else ""
     near = nearest_names(str(wanted), catalogue.algorithms)
-    helps = tuple(Help(f'did you mean "{n}"?') for n in near) or (Help(f"there are: {known}"),)
-    label = Label(node.span, "not an algorithm of stdlib/algorithms", True)
     shown = reader.shown(f"{path}.algo.name", node.span)
+    helps = tuple(_meant(n, shown, near) for n in near) or (Help(f"there are: {known}"),)
+    label = Label(node.span, "no algorithm has this name", True)
     reader.report(f"{path}.algo.name", Diagnostic("RLC0206", f"{shown} names no algorithm", (label,), helps))
     return None
+
+
+def _meant(name: str, path: str, near: Sequence[str]) -> Help:
+    """A name that was probably meant; a tool may write it if there is no other."""
+    literal = toml_literal(name)
+    return Help(f"did you mean {literal}?", ((path, literal),) if len(near) == 1 else ())
 
 
 def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
@@ -262,15 +272,16 @@ def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     elif not isinstance(node, Leaf) or not isinstance(node.value, str) or node.value not in catalogue.targets:
         wanted = str(node.value) if isinstance(node, Leaf) else ""
         near = nearest_names(wanted, catalogue.targets)
-        label = Label(node.span, "not a folder of targets/", True)
+        label = Label(node.span, "no target has this name", True)
         helps = tuple(_naming_target(n, catalogue, is_meant=bool(near)) for n in near or catalogue.targets)
         reader.report("cluster.target", Diagnostic("RLC0206", "cluster.target names no target", (label,), helps))
 
 
 def _no_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
     cluster = root.get("cluster")
-    if cluster is not None and not isinstance(cluster, Table):
-        reader.broken.add("cluster.target")  # what stands there instead is said when the table is read
+    is_said = cluster is not None and not isinstance(cluster, Table)  # what stands there instead, as the table is read
+    if is_said or (isinstance(cluster, Table) and has_misspelt(cluster, "target", Cluster.fields())):
+        reader.broken.add("cluster.target")
         return
     span = root.span if cluster is None else cluster.span
     helps = tuple(_naming_target(n, catalogue, is_meant=False) for n in catalogue.targets)
@@ -347,7 +358,7 @@ def _path_resolver(loaded: Loaded) -> Callable[[Leaf], str | Diagnostic]:
         source: SourceFile = leaf.span.file
         joined = posixpath.normpath(posixpath.join(loaded.folder_of(source).as_posix(), text))
         root = posixpath.normpath(loaded.root.as_posix())
-        relative = posixpath.relpath(joined, root) if Path(joined).is_absolute() else joined
+        relative = posixpath.relpath(joined, root) if posixpath.isabs(joined) else joined
         if relative == ".." or relative.startswith("../"):
             label = Label(leaf.span, "leads out of it", True)
             helps = (Help("move it below, or put an rlc.toml into a folder above both: that is then the root"),)

@@ -5,7 +5,6 @@ So `../other` would leave the folder of runs, and two evaluations of one name wo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
@@ -15,8 +14,6 @@ from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import toml_literal
 from compiler.lowering.reader import Reader
 
-_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\0]+")
-
 
 def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
     """Report names that no file can have (RLC0204), and sets of one evaluation with the same name (RLC0211)."""
@@ -25,7 +22,7 @@ def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
         origin = reader.origins.get(path)
         if path in reader.broken or origin is None or origin.span is None or origin.span in reported:
             continue
-        if not _NAME.fullmatch(name):
+        if not _is_usable(name):
             reported.add(origin.span)
             reader.report(path, _unusable(name, origin.span, reader.shown(path, origin.span)))
     for index, stage in enumerate(experiment.stages):
@@ -39,7 +36,8 @@ def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
             if first != origin.span and origin.span not in reported:
                 reported.add(origin.span)
                 labels = (Label(first, "the first"), Label(origin.span, "the same name again", True))
-                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels))
+                helps = (Help(f'give it a name of its own, such as "{measured.name}_{i + 1}"'),)
+                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels, helps))
 
 
 def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:
@@ -50,9 +48,14 @@ def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:
             yield f"stages.{index}.eval.sets.{i}.name", measured.name
 
 
+def _is_usable(name: str) -> bool:
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def _unusable(name: str, span: Span, shown: str) -> Diagnostic:
     label = Label(span, "becomes the name of files and metrics", True)
-    better = re.sub(r"[/\0]+", "_", name).lstrip("._")
+    parts = name.replace("\0", "/").split("/")
+    better = "_".join(part for part in parts if part).lstrip("._")
     advice = Help("a name is not empty, and holds no /")
     if better:
         literal = toml_literal(better)

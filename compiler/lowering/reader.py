@@ -6,11 +6,11 @@ checked; statements of rules about such fields are dropped (`broken`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
+from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.reporter import Reporter
 from compiler.diagnostics.span import Span
 from compiler.frontend.value import OVERRIDE, RECIPE, SHRUNK, Entry, Leaf, List, Node, Table
@@ -19,7 +19,7 @@ from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.provenance import Origin, OriginKind, Provenance
 from compiler.ir.record import MISSING, Field, Record
 from compiler.ir.subject import WrittenValue, shown_path
-from compiler.lowering.scalars import Unreadable, describe, out_of_bounds, read_scalar, stand_in
+from compiler.lowering.scalars import Unreadable, describe, in_a_sentence, out_of_bounds, read_scalar, stand_in
 
 if TYPE_CHECKING:
     from compiler.lowering.references import Reference
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 Choice = Mapping[str, "type[Record] | None"]
 PathResolver = Callable[[Leaf], "str | Diagnostic"]
 KeyId = int
-
-_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 def key_id(span: Span) -> KeyId:
@@ -90,7 +88,8 @@ class Reader:
         names, has_list = self.stage_names or ("",), self.stage_names is not None
         if has_list and path.startswith("stages.") and key_id(at) not in self.own:
             path = path.split(".", 2)[2]
-        return _INDEX.sub(r"[\1]", shown_path(path, names, has_stage_list=has_list))
+        first, *parts = shown_path(path, names, has_stage_list=has_list).split(".")
+        return first + "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in parts)
 
     def enter_stage(self, own: Table) -> None:
         """Count what stands in a stage's own table as its own; other values are shared."""
@@ -142,7 +141,7 @@ class Reader:
         value = self.value(field, entry, path)
         if value is OFF and field.name in choice and isinstance(entry.node, Leaf) and path not in self.broken:
             # The stage's algorithm needs the table.
-            self.report(path, _not_open(field, entry.node, "off"))
+            self.report(path, self._not_open(field, entry.node, path, "off"))
         if records and path in self.broken:
             return self._hollow(choice.get(field.name) or records[0], entry.node.span, path)
         return value
@@ -156,9 +155,11 @@ class Reader:
             return self.record(cls, entry.node, path, {})
         self.consume(entry)
         self.pass_over(entry.node)
-        label = Label(entry.node.span, "a list stands here", True)
-        shown = self.shown(path, entry.node.span)
-        helps = (Help(f"write [{shown}], in single brackets"),)
+        node = entry.node
+        label = Label(node.span, "a list stands here", True)
+        shown = self.shown(path, node.span)
+        is_one = isinstance(node, List) and len(node.items) == 1 and node.span.text == f"[[{shown}]]"
+        helps = (Help(f"write [{shown}], in single brackets", replaced=f"[{shown}]" if is_one else ""),)
         self.report(path, Diagnostic("RLC0203", f"{shown} is a table", (label,), helps))
         return self._hollow(cls, entry.node.span, path)
 
@@ -176,7 +177,9 @@ class Reader:
             return field.default
         if field.kind.may_be_auto:
             return AUTO
-        if path not in self.broken:
+        if has_misspelt(table, field.name, field.owner.fields()):
+            self.broken.add(path)  # what is said of that key is enough
+        elif path not in self.broken:
             self.report(path, missing(field, table, self.shown(path, table.span)))
         return stand_in(field)
 
@@ -196,7 +199,7 @@ class Reader:
             if field.kind.may_be_auto:
                 self._keep_origin(path, entry)
                 return AUTO
-            self.report(path, _not_open(field, node, "auto"))
+            self.report(path, self._not_open(field, node, path, "auto"))
             return self.fallback(field)
         if isinstance(node, Leaf) and node.value == "off" and not _takes_text(field, "off"):
             self._keep_origin(path, entry)
@@ -205,11 +208,11 @@ class Reader:
                 return OFF
             if field.default is not MISSING:
                 return field.default
-            self.report(path, _not_open(field, node, "off"))
+            self.report(path, self._not_open(field, node, path, "off"))
             return self.fallback(field)
         value = self.typed(field, node, path)
         if isinstance(value, Unreadable):
-            self.report(path, value.diagnostic)
+            self.report(path, value.at(self.shown(path, node.span)))
             self.pass_over(node)
             return self.fallback(field)
         bound = out_of_bounds(field, value)
@@ -249,7 +252,7 @@ class Reader:
             inner = f"{path}.{index}"
             if item.record is not None:
                 if not isinstance(element, Table):
-                    return describe(field, element)
+                    return describe(field, element, item)
                 values.append(self.record(item.record, element, inner, {}))
             elif isinstance(element, Leaf):
                 if isinstance(element.value, str) and "${" in element.value:
@@ -261,15 +264,23 @@ class Reader:
                     element = plain
                 value = read_scalar(field, item, element)
                 if isinstance(value, Unreadable):
-                    return value
+                    return value._replace(meant=()) if value.is_closer else describe(field, element, item)
                 values.append(value)
             else:
-                return describe(field, element)
+                return describe(field, element, item)
         if item.record is not None and not values:
-            label = Label(node.span, "at least one", True)
+            label = Label(node.span, "must hold at least one table", True)
             fault = Diagnostic("RLC0204", f"{self.shown(path, node.span)} is empty", (label,))
             return Unreadable(fault, is_closer=True)
         return tuple(values)
+
+    def _not_open(self, field: Field, node: Leaf, path: str, word: str) -> Diagnostic:
+        shown = self.shown(path, node.span)
+        label = Label(node.span, f"cannot be {'derived' if word == 'auto' else 'switched off'}", True)
+        unit = f", in {field.unit}" if field.unit else ""
+        wanted = f"the table [{shown}]" if field.kind.records else f"a value{unit}"
+        advice = Help(f"write {wanted}: {in_a_sentence(field.doc)}")
+        return Diagnostic("RLC0207", f'{shown} cannot be "{word}"', (label,), (advice,))
 
     def fallback(self, field: Field) -> object:
         """Return what a field holds that could not be read."""
@@ -310,25 +321,24 @@ def losers(node: Node) -> tuple[Origin, ...]:
     )
 
 
+def has_misspelt(table: Table, name: str, names: Collection[str]) -> bool:
+    """Whether a table has a key that is none of its names, and probably means this one."""
+    return name not in table.entries and any(
+        key not in names and nearest_names(key, names, most=1) == [name] for key in table.entries
+    )
+
+
 def missing(field: Field, table: Table, path: str) -> Diagnostic:
     """Return the fault of a required field that nobody sets, by its path as a person writes it."""
     is_whole_spec = table.span.end == 0
     said = f"nothing here says {path}" if is_whole_spec else f"{field.name} is missing here"
     labels = (Label(table.span, said, True),) if table.span.file.text else ()
     unit = f", in {field.unit}" if field.unit else ""
-    return Diagnostic("RLC0205", f"{path} is required", labels, (Help(f"write {field.name}{unit}: {field.doc}"),))
+    advice = Help(f"write {path}{unit}: {in_a_sentence(field.doc)}")
+    return Diagnostic("RLC0205", f"{path} is required", labels, (advice,))
 
 
 def _takes_text(field: Field, word: str) -> bool:
     """Whether a field may hold "auto" or "off" as a text of its own, which then does not leave it open or unset it."""
     plain = any(a.name == "str" or word in a.choices for a in field.kind.values)
     return plain and not field.kind.may_be_auto and not field.kind.may_be_off
-
-
-def _not_open(field: Field, node: Leaf, word: str) -> Diagnostic:
-    meaning = "derived" if word == "auto" else "switched off"
-    label = Label(node.span, f"cannot be {meaning}", True)
-    unit = f", in {field.unit}" if field.unit else ""
-    wanted = f"the table [{field.name}]" if field.kind.records else f"a value{unit}"
-    advice = Help(f"write {wanted}: {field.doc[:1].lower()}{field.doc[1:]}")
-    return Diagnostic("RLC0207", f'{field.name} cannot be "{word}"', (label,), (advice,))

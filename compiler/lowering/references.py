@@ -146,9 +146,9 @@ def _accepted(reader: Reader, field: Field, node: Leaf | List, *, path: str, sai
         return value  # a field holds it relative to the root already
     found = reader.typed(field, node, path)
     if isinstance(found, Unreadable):
-        fault = found.diagnostic
+        fault = found.at(shown)
         label = Label(node.span, f"is {said}", is_primary=True)
-        return fault._replace(message=f"{fault.message}, and this is {said}", labels=(label,))
+        return fault._replace(message=f"{fault.message}, and this is {said}", labels=(label,), help=())
     bound = out_of_bounds(field, found)
     if bound is None:
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -32,10 +32,24 @@ _WORDS = (
 
 
 class Unreadable(NamedTuple):
-    """Why a value does not fit.  `is_closer` marks a fault that says more than "another type is wanted"."""
+    """Why a value does not fit, as a diagnostic that does not know yet which field it is about.
+
+    `is_closer` marks a fault that says more than "another type is wanted".  `said` goes behind the path of the field;
+    without it the message stands as it is.  `meant` holds for each help the TOML literal that a tool may write.
+    """
 
     diagnostic: Diagnostic
     is_closer: bool = False
+    said: str = ""
+    meant: tuple[str, ...] = ()
+
+    def at(self, shown: str) -> Diagnostic:
+        """Return the diagnostic of a field, by its path as a person writes it."""
+        message = f"{shown} {self.said}" if self.said else self.diagnostic.message
+        ways = self.diagnostic.help
+        if self.meant:
+            ways = tuple(way._replace(sets=((shown, text),)) for way, text in zip(ways, self.meant, strict=True))
+        return self.diagnostic._replace(message=message, help=ways)
 
 
 class OutOfBounds(NamedTuple):
@@ -103,21 +117,24 @@ def out_of_bounds(field: Field, value: object) -> OutOfBounds | None:
     return None
 
 
-def describe(field: Field, node: Node) -> Unreadable:
-    """Return the fault of a value of the wrong type."""
-    wanted = " or ".join(_wanted(field))
-    found = _found(node)
-    helps: tuple[Help, ...] = ()
-    if isinstance(node, Leaf) and isinstance(node.value, str) and _is_number(node.value) and "number" in wanted:
-        helps = (Help(f"write it without quotes: {node.value.strip()}"),)
-    elif isinstance(node, Leaf) and isinstance(node.value, float) and _is_whole(node.value):
-        helps = (Help(f"write {int(node.value)}"),)
-    elif isinstance(node, Table) and "a list of tables" in wanted and node.span.text.startswith("["):
-        helps = (Help(f"write [{node.span.text}], in double brackets"),)
-    elif isinstance(node, Leaf) and "list" in wanted:
-        helps = (Help(f"write [{toml_literal(node.value)}]"),)
-    label = Label(node.span, f"{found} stands here", True)
-    return Unreadable(Diagnostic("RLC0203", f"{field.name} takes {wanted}", (label,), helps))
+def describe(field: Field, node: Node, item: Atom | None = None) -> Unreadable:
+    """Return the fault of a value of the wrong type.
+
+    Args:
+        item: the type of an element, where the value is one of a list.
+    """
+    atoms = field.kind.values if item is None else (item,)
+    wanted = " or ".join(_wanted(field) if item is None else _kinds(atoms))
+    said = f"takes {wanted}" if item is None else f"is a list, each of {wanted}"
+    label = Label(node.span, f"{_found(node)} stands here", True)
+    helps, meant = _meant(field, atoms, node)
+    return Unreadable(Diagnostic("RLC0203", "", (label,), helps), said=said, meant=() if item else meant)
+
+
+def in_a_sentence(doc: str) -> str:
+    """Return what the schema says of a field, as it goes on behind a colon."""
+    is_word = doc[:1].isupper() and doc[1:2].islower()
+    return (doc[:1].lower() + doc[1:] if is_word else doc).rstrip(".")
 
 
 def stand_in(field: Field) -> object:
@@ -142,9 +159,12 @@ def _quantity(field: Field, atom: Atom, leaf: Leaf, text: str) -> object:
     value = parse(text)
     if not isinstance(value, QuantityFault):
         return value
-    helps = alternatives(*(Help(f"write {s if _is_number(s) else toml_literal(s)}") for s in value.suggestions))
+    texts = [s if _is_number(s) else toml_literal(s) for s in value.suggestions]
+    helps = alternatives(*(Help(f"write {text}") for text in texts))
+    # Where a text could mean two numbers, no tool may choose.
+    meant = tuple(texts) if len(texts) == 1 else ()
     label = Label(leaf.span, f"takes {dict(_WORDS)[atom.name]}", True)
-    return Unreadable(Diagnostic("RLC0401", value.message, (label,), helps), is_closer=True)
+    return Unreadable(Diagnostic("RLC0401", value.message, (label,), helps), is_closer=True, meant=meant)
 
 
 def _no_choice(field: Field, atom: Atom, leaf: Leaf) -> Unreadable:
@@ -156,14 +176,53 @@ def _no_choice(field: Field, atom: Atom, leaf: Leaf) -> Unreadable:
         Help("choose one of " + ", ".join(f'"{c}"' for c in known)),
     )
     label = Label(leaf.span, "not one of " + ", ".join(known), True)
-    fault = Diagnostic("RLC0215", f"{field.name} cannot be {toml_literal(leaf.value)}", (label,), helps)
-    return Unreadable(fault, is_closer=True)
+    meant = tuple(toml_literal(n) for n in near) if len(near) == 1 else ()
+    said = f"cannot be {toml_literal(leaf.value)}"
+    return Unreadable(Diagnostic("RLC0215", "", (label,), helps), is_closer=True, said=said, meant=meant)
+
+
+def _meant(field: Field, atoms: Sequence[Atom], node: Node) -> tuple[tuple[Help, ...], tuple[str, ...]]:
+    """What could stand there instead, as ways out and as the literals that they would write."""
+    types = {atom.name for atom in atoms}
+    if isinstance(node, Table):
+        if any(atom.item is not None and atom.item.record for atom in atoms) and node.span.text.startswith("["):
+            return (Help(f"write [{node.span.text}], in double brackets", replaced=f"[{node.span.text}]"),), ()
+        return (), ()
+    if isinstance(node, List):
+        return (), ()
+    value, literal = node.value, ""
+    said = "write {}"
+    if isinstance(value, str):
+        count = parse_tokens(value) if "int" in types else None
+        if _is_number(value) and not types.isdisjoint(("int", "float", "Tokens", "Seconds")):
+            said, literal = "write it without quotes: {}", value.strip()
+        elif isinstance(count, int):
+            literal = str(count)
+        elif any("name" in record.fields() for record in field.kind.records) and "record" in types:
+            literal = f"{{ name = {toml_literal(value)} }}"
+    elif isinstance(value, float) and _is_whole(value) and not types.isdisjoint(("int", "Tokens", "Bytes")):
+        literal = str(int(value))
+    elif "str" in types and not isinstance(value, bool):
+        said = "write it in quotes: {}"
+        literal = toml_literal(str(value) if node.span.file.name.endswith(".star") else node.span.text)
+    if "list" in types and not literal:
+        literal = f"[{toml_literal(value)}]"
+    if not literal:
+        doc = f": {in_a_sentence(field.doc)}" if field.doc else ""
+        return ((Help(f"write it as a table{doc}"),) if "record" in types else ()), ()
+    return (Help(said.format(literal)),), (literal,)
 
 
 def _wanted(field: Field) -> list[str]:
+    opened = ['"auto"'] if field.kind.may_be_auto else []
+    unset = ['"off"'] if field.kind.may_be_off else []
+    return [*_kinds(field.kind.values), *opened, *unset]
+
+
+def _kinds(atoms: Sequence[Atom]) -> list[str]:
     words = dict(_WORDS)
     wanted = []
-    for atom in field.kind.values:
+    for atom in atoms:
         if atom.name == "literal":
             wanted.append(" or ".join(f'"{c}"' for c in atom.choices))
         elif atom.name == "list":
@@ -172,10 +231,6 @@ def _wanted(field: Field) -> list[str]:
             wanted.append("a table")
         else:
             wanted.append(words[atom.name])
-    if field.kind.may_be_auto:
-        wanted.append('"auto"')
-    if field.kind.may_be_off:
-        wanted.append('"off"')
     return list(dict.fromkeys(wanted))
 
 

@@ -133,7 +133,8 @@ def _lengths(ledger: Ledger, at: str) -> None:
     ledger.cap(f"{at}.rollout.max_prompt_tokens", PROMPT_TOKENS)
     ledger.cap(f"{at}.rollout.max_response_tokens", RESPONSE_TOKENS)
     ledger.derive(f"{at}.rollout.max_context_tokens", "prompt and response")
-    ledger.derive(f"{at}.rollout.engine.name", "what the target has")
+    for field in ("name", "version"):
+        ledger.derive(f"{at}.rollout.engine.{field}", "what the target has")
 
 
 def _batch_identity(ledger: Ledger, at: str) -> None:
@@ -152,9 +153,11 @@ def _batch_identity(ledger: Ledger, at: str) -> None:
 
 
 def _training(ledger: Ledger, at: str) -> None:
+    ledger.put(f"{at}.train.routing_replay", "off", "the oracle's engines choose experts alike")
     ledger.put(f"{at}.train.precision", "fp32", "the number format of the oracle")
     ledger.put(f"{at}.schedule.mode", "sync", "one process: nothing runs beside anything")
-    ledger.derive(f"{at}.train.engine.name", "what the target has")
+    for field in ("name", "version"):
+        ledger.derive(f"{at}.train.engine.{field}", "what the target has")
     ledger.derive(f"{at}.train.vocab_chunk", "follows the vocabulary")
     ledger.derive(f"{at}.optim.total_steps", "follows the steps")
     ledger.cap(f"{at}.train.micro_batch", ledger.number(f"{at}.train.global_batch") or 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.diagnostics.nearest import nearest_names
 from compiler.frontend.value import Entry, List, Table
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.provenance import Provenance
 from compiler.ir.subject import UnreadKey
 from compiler.lowering.reader import Reader, key_id, origin_kind
 
@@ -35,6 +37,25 @@ def find_unread(
     known = spec_keys(catalogue)
     loose = [found for table in tables for found in _unread(table, "", reader, known)]
     return tuple(_classified(path, entry, known, reader) for path, entry in loose)
+
+
+def misspelt_fields(unread: Sequence[UnreadKey], origins: Provenance) -> set[str]:
+    """Return the paths of fields that nobody wrote, and whose names are probably misspelt: what they hold is not meant.
+
+    In a list of stages a key of a shared table may be meant for each.
+    """
+    unknown = [key for key in unread if key.why == "unknown"]
+    found: set[str] = set()
+    for key in unknown:
+        table, _, name = key.path.rpartition(".")
+        for near in nearest_names(name, key.siblings, most=1):
+            path = f"{table}.{near}".lstrip(".")
+            found.update(
+                p
+                for p, origin in origins.items()
+                if (p == path or (p.startswith("stages.") and p.split(".", 2)[2:] == [path])) and origin.span is None
+            )
+    return found
 
 
 def _unread(table: Table, prefix: str, reader: Reader, known: Known | None) -> list[tuple[str, Entry]]:

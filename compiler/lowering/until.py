@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.frontend.value import Leaf, Node
@@ -12,32 +10,47 @@ from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.lowering.reader import Reader
 
-_OPS: dict[str, Comparison] = {">=": ">=", ">": ">", "<=": "<=", "<": "<"}
-_SHAPE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(>=|<=|>|<)\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+_OPS: tuple[Comparison, ...] = (">=", "<=", ">", "<")  # the longer first
 
 
 def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Until | Off:
     """Return the bound that a text describes, or OFF after reporting RLC0208."""
     if isinstance(node, Leaf) and node.value == "off":
         return OFF
-    found = _SHAPE.fullmatch(node.value) if isinstance(node, Leaf) and isinstance(node.value, str) else None
+    found = _parts(node.value) if isinstance(node, Leaf) and isinstance(node.value, str) else None
     if found is None:
         helps = (Help('write until = "eval.heldout.accuracy >= 0.33"'),)
-        label = Label(node.span, "a metric, a comparison and a number", True)
+        label = Label(node.span, "expected a metric, a comparison and a number", True)
         reader.pass_over(node)
         reader.report(path, Diagnostic("RLC0208", "this bound cannot be read", (label,), helps))
         return OFF
-    metric, op, threshold = found.groups()
+    metric, op, threshold = found
     known = _metrics(stage)
     if metric not in known:
         near = nearest_names(metric, known) or list(known)[:3]
-        helps = tuple(Help(f"did you mean {name}?") for name in near) or (
+        meant = f'"{near[0]} {op} {threshold}"' if len(near) == 1 else ""
+        helps = tuple(Help(f"did you mean {name}?", replaced=meant) for name in near) or (
             Help("give the stage an [eval] with [[eval.sets]]: a bound is checked when it is evaluated"),
         )
         label = Label(node.span, "measured by nothing in this stage", True)
         reader.report(path, Diagnostic("RLC0208", f"there is no metric {metric}", (label,), helps))
         return OFF
-    return Until(metric=known[metric], op=_OPS[op], threshold=float(threshold.replace("_", "")))
+    return Until(metric=known[metric], op=op, threshold=threshold)
+
+
+def _parts(text: str) -> tuple[str, Comparison, float] | None:
+    """The metric, the comparison and the number of a bound."""
+    op = next((op for op in _OPS if op in text), None)
+    if op is None:
+        return None
+    metric, number = (side.strip() for side in text.split(op, 1))
+    is_metric = metric.replace(".", "_").replace("-", "_").isidentifier() and metric[0] not in ".-"
+    if not is_metric or number.lstrip("+-")[:1] not in tuple("0123456789."):  # no infinity
+        return None
+    try:
+        return metric, op, float(number)
+    except ValueError:
+        return None
 
 
 def _metrics(stage: Stage[Auto]) -> dict[str, str]:

@@ -1,25 +1,28 @@
 """Sets the sizes that only bound memory: micro-batches, vocabulary chunks, and sequences decoded at once.
 
 Without a memory model of the device these are plain bounds: enough work for a forward pass to be efficient, never less
-than one longest sample, never more than a step has.  The engine takes memory for every sequence at its longest, so a
-long context leaves room for fewer at once.
+than one longest sample as padding makes it, never more than a step has.  The engine takes memory for every sequence at
+its longest, so a long context leaves room for fewer at once.
 """
 
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.machine import Parallel
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.rollout import Rollout
 from compiler.passes._each_stage import StageEditor, each_stage
 from compiler.planner.memory import kv_bytes_per_token
+from compiler.planner.padding import padded, padding_unit
 
 MICRO_BATCH_TOKENS = 16384
 VOCAB_CHUNK = 16384
 CONCURRENT_SEQUENCES = 512
 KV_CACHE_BYTES = 4 << 30
 
+_PADDING = ("/parallel.tp", "/parallel.sp", "/parallel.cp")
 _KV_FACTS = ("/model.num_layers", "/model.num_kv_heads", "/model.head_dim")
 
 
@@ -27,6 +30,7 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
     """Fill train.packing.tokens, train.vocab_chunk and rollout.concurrency."""
     vocab, longest = experiment.model.vocab_size, experiment.model.max_position_tokens
     # An engine on a GPU admits what its own cache has room for; this one takes memory for all at once.
+    unit = padding_unit(experiment.parallel) if isinstance(experiment.parallel, Parallel) else 1
     is_bounded = not catalogue.load_target(experiment.cluster.target).vendor
 
     def edit(editor: StageEditor) -> None:
@@ -36,6 +40,8 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
                 editor.derive("train.packing.tokens", OFF, inputs=("train.micro_batch",))
             else:
                 tokens, of = _longest_sample(stage, longest)
+                if unit > 1 and tokens > MICRO_BATCH_TOKENS and tokens % unit:
+                    tokens, of = padded(tokens, unit), (*of, *_PADDING)
                 editor.derive("train.packing.tokens", max(MICRO_BATCH_TOKENS, tokens), inputs=of)
         if editor.is_open("train.vocab_chunk"):
             editor.derive("train.vocab_chunk", min(vocab, VOCAB_CHUNK), inputs=("/model.vocab_size",))

@@ -71,9 +71,11 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
         return {"trainer": one, "reference": one, "critic": one, "rollout": one, "reward": one}
 
     on_a_node = named.count
+    there_are = on_a_node * experiment.cluster.nodes
 
     def gpus(first: int, number: object, each: int, process: int) -> tuple[_Seat, ...]:
-        count = number if isinstance(number, int) else 0
+        # Nobody sits on more than there are; that a side asks for more is said by a rule.
+        count = min(number, there_are) if isinstance(number, int) else 0
         starts = range(first, first + count - each + 1, each)
         found = [(divmod(start, on_a_node), at) for at, start in enumerate(starts, process)]
         return tuple(_Seat(node, _devices(device, local, each, on_a_node), at) for (node, local), at in found)

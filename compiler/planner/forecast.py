@@ -6,15 +6,16 @@ trains, and of one that generates.  Activations and the working memory of kernel
 
 from __future__ import annotations
 
-from typing import Any, Never
-
+from compiler.diagnostics.annotations import Any, Never
 from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.model import Model
 from compiler.ir.openness import Off
+from compiler.ir.options import Options
 from compiler.ir.plan import Forecast, StageForecast
 from compiler.ir.rollout import Rollout
-from compiler.ir.training import Optim
+from compiler.ir.training import Optim, Train
 from compiler.planner.memory import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import parameters_of
 from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, engine_weight_bytes, rank_bytes
@@ -58,6 +59,23 @@ def has_critic(stage: Stage[Any]) -> bool:
     return isinstance(stage.algorithm, ActorCriticParams)
 
 
+def trained_bytes(
+    model: Model[object], spread: Spread, train: Train[object], optim: Optim[object], *, is_bf16: bool
+) -> RankBytes:
+    """Return the static bytes of a training GPU; optimizer state that its engine keeps on the host is not among them.
+
+    Where the engine is not told how much of it, that is all.
+    """
+    engine = train.engine
+    held = rank_bytes(model, spread, is_bf16=is_bf16, moments=moments_of(optim), is_sharded=engine.name == "fsdp2")
+    given = engine.megatron.__dict__ if isinstance(engine.megatron, Options) else {}
+    if given.get("optimizer_cpu_offload") is not True:
+        return held
+    share = given.get("optimizer_offload_fraction", 1.0)
+    kept = 1.0 - min(max(float(share), 0.0), 1.0)
+    return held._replace(optimizer=int(held.optimizer * kept))
+
+
 def _measures(stage: Stage[Never]) -> bool:
     return not isinstance(stage.reference, Off)
 
@@ -65,13 +83,9 @@ def _measures(stage: Stage[Never]) -> bool:
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     parallel = experiment.parallel
     has_gpus = isinstance(parallel, Parallel)
-    return rank_bytes(
-        experiment.model,
-        Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE,
-        is_bf16=has_gpus and stage.train.precision == "bf16",
-        moments=moments_of(stage.optim),
-        is_sharded=stage.train.engine.name == "fsdp2",
-    )
+    spread = Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE
+    is_bf16 = has_gpus and stage.train.precision == "bf16"
+    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
 
 
 def _engine_bytes(experiment: Experiment[Never]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
-from compiler.planner.parameters import is_full_attention, picks_tokens
+from compiler.planner.parameters import full_attention_layers, picking_layers
 
 FP32_BYTES = 4
 
@@ -14,11 +14,10 @@ def kv_bytes_per_token(model: Model[object], bytes_per_number: int = FP32_BYTES)
 
     Keys and values, or the latent vector that they come from, and the key of each indexer.
     """
-    layers = sum(is_full_attention(model, at) for at in range(model.num_layers))
+    layers = full_attention_layers(model)
     if not isinstance(model.mla, Off):
         numbers = layers * (model.mla.kv_lora_rank + model.mla.qk_rope_dim)
         if not isinstance(model.indexer, Off):
-            picking = sum(picks_tokens(model.indexer, at) for at in range(model.num_layers))
-            numbers += picking * model.indexer.head_dim
+            numbers += picking_layers(model, model.indexer) * model.indexer.head_dim
         return numbers * bytes_per_number
     return 2 * layers * model.num_kv_heads * model.head_dim * bytes_per_number

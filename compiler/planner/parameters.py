@@ -1,10 +1,14 @@
-"""Parameters of a model, counted layer by layer from its facts: all of them, and those that one token passes through.
+"""Parameters of a model, counted from its facts: all of them, and those that one token passes through.
 
-Layers that predict further tokens are left out, as publishers leave them out.  Checked against the networks that
-transformers builds of small configurations, and against the published counts of every model of the library.
+Layers of a kind are counted at once, so that a number of layers that nobody could build costs no more than any other.
+Layers that predict further tokens are left out, as most publishers leave them out.  Checked, number by number, against
+the networks that transformers builds of small configurations and of every model of the library at its full size, and
+against what is published.
 """
 
 from __future__ import annotations
+
+from math import gcd
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.model import LatentAttention, LinearAttention, Model, Moe, SparseIndexer
@@ -20,7 +24,7 @@ class Parameters(NamedTuple):
 
 def parameters_of(model: Model[object]) -> Parameters:
     """Return the parameters of a model, embeddings included."""
-    mixing = sum(_mixer(model, at) for at in range(model.num_layers))
+    mixing = _mixers(model)
     norms = model.num_layers * (4 if model.post_norms else 2) * model.hidden_size
     total, active = _feed_forward(model)
     embeddings = model.vocab_size * model.hidden_size * (1 if model.tie_embeddings else 2)
@@ -33,26 +37,45 @@ def count_parameters(model: Model[object]) -> int:
     return parameters_of(model).total
 
 
-def is_full_attention(model: Model[object], layer: int) -> bool:
-    """Whether a layer, counted from 0, keeps keys and values of every token."""
+def full_attention_layers(model: Model[object]) -> int:
+    """Return how many layers keep keys and values of every token: all, or the last one of each interval."""
+    return model.num_layers // _interval(model)
+
+
+def picking_layers(model: Model[object], indexer: SparseIndexer) -> int:
+    """Return how many layers with full attention have an indexer of their own, and so a cached key of every token.
+
+    Counted from 1, those are the leading ones, and behind them the last one of each interval.
+    """
+    layers, every = model.num_layers, _interval(model)
+    leading = min(indexer.leading_layers, layers)
+    behind = _meetings((every, 0), (indexer.pick_interval, leading), last=layers)
+    return leading // every + behind - _meetings((every, 0), (indexer.pick_interval, leading), last=leading)
+
+
+def _interval(model: Model[object]) -> int:
     linear = model.linear_attention
-    return isinstance(linear, Off) or (layer + 1) % linear.full_attention_interval == 0
+    return 1 if isinstance(linear, Off) else linear.full_attention_interval
 
 
-def picks_tokens(indexer: SparseIndexer, layer: int) -> bool:
-    """Whether a layer, counted from 0, has an indexer of its own, and so a cached key of it for every token."""
-    behind = layer - indexer.leading_layers + 1
-    return behind <= 0 or behind % indexer.pick_interval == 0
+def _meetings(one: tuple[int, int], other: tuple[int, int], *, last: int) -> int:
+    """How many numbers from 1 to the last one leave a remainder each, of (modulus, remainder)."""
+    (a, rest), (b, wanted) = one, other
+    common = gcd(a, b)
+    if (wanted - rest) % common:
+        return 0
+    first = rest + a * ((wanted - rest) // common * pow(a // common, -1, b // common) % (b // common))
+    every = a * b // common
+    return (last - first) // every - (0 - first) // every
 
 
-def _mixer(model: Model[object], layer: int) -> int:
-    """What mixes the tokens of one layer."""
-    linear = model.linear_attention
-    if not isinstance(linear, Off) and not is_full_attention(model, layer):
-        return _delta_net(model.hidden_size, linear)
-    if not isinstance(model.mla, Off):
-        return _latent_attention(model, model.mla, layer)
-    return _grouped_attention(model)
+def _mixers(model: Model[object]) -> int:
+    """What mixes the tokens, in all layers."""
+    linear, full = model.linear_attention, full_attention_layers(model)
+    others = 0 if isinstance(linear, Off) else (model.num_layers - full) * _delta_net(model.hidden_size, linear)
+    if isinstance(model.mla, Off):
+        return others + full * _grouped_attention(model)
+    return others + full * _latent_attention(model, model.mla) + _indexers(model, model.mla)
 
 
 def _grouped_attention(model: Model[object]) -> int:
@@ -63,22 +86,24 @@ def _grouped_attention(model: Model[object]) -> int:
     return count + {"none": 0, "head": 2 * model.head_dim, "whole": query + shared}[model.qk_norm]
 
 
-def _latent_attention(model: Model[object], mla: LatentAttention, layer: int) -> int:
+def _latent_attention(model: Model[object], mla: LatentAttention) -> int:
     hidden, heads = model.hidden_size, model.num_heads
     query = heads * (mla.qk_nope_dim + mla.qk_rope_dim)
     rank = mla.q_lora_rank
     count = hidden * query if isinstance(rank, Off) else hidden * rank + rank + rank * query
     count += hidden * (mla.kv_lora_rank + mla.qk_rope_dim) + mla.kv_lora_rank
-    count += mla.kv_lora_rank * heads * (mla.qk_nope_dim + mla.v_head_dim) + heads * mla.v_head_dim * hidden
-    if not isinstance(model.indexer, Off) and picks_tokens(model.indexer, layer):
-        count += _indexer(hidden, hidden if isinstance(rank, Off) else rank, model.indexer)
-    return count
+    return count + mla.kv_lora_rank * heads * (mla.qk_nope_dim + mla.v_head_dim) + heads * mla.v_head_dim * hidden
 
 
-def _indexer(hidden: int, query_width: int, indexer: SparseIndexer) -> int:
+def _indexers(model: Model[object], mla: LatentAttention) -> int:
     """Queries from the compressed ones, one shared key with a layer norm, and a weight for each head."""
+    indexer, hidden, rank = model.indexer, model.hidden_size, mla.q_lora_rank
+    if isinstance(indexer, Off):
+        return 0
     heads, width = indexer.num_heads, indexer.head_dim
-    return query_width * heads * width + hidden * width + 2 * width + hidden * heads
+    query_width = hidden if isinstance(rank, Off) else rank
+    one = query_width * heads * width + hidden * width + 2 * width + hidden * heads
+    return picking_layers(model, indexer) * one
 
 
 def _delta_net(hidden: int, linear: LinearAttention) -> int:

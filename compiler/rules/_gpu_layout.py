@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 from compiler.diagnostics.diagnostic import Help
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Auto
 from compiler.ir.subject import Subject, toml_literal
+
+_MOST_TRIED = 2**16
 
 
 class Layout(NamedTuple):
@@ -38,8 +42,13 @@ def fix(path: str, value: object, note: str = "") -> Help:
 
 
 def divisors(number: int) -> list[int]:
-    """Return the divisors of a number in order."""
-    return [n for n in range(1, number + 1) if number % n == 0]
+    """Return the divisors of a number in order.
+
+    All of them up to 2**32; of a larger number, which counts nothing that there is, those below 2**16 and their
+    cofactors.
+    """
+    few = [n for n in range(1, min(isqrt(number), _MOST_TRIED) + 1) if number % n == 0]
+    return sorted({*few, *(number // n for n in few)})
 
 
 def near_divisors(number: int, wanted: int, *, most: int = 3) -> list[int]:

@@ -9,6 +9,7 @@ from compiler.ir.record import Record
 from compiler.ir.subject import StageSubject
 
 _REACH = 4096
+_NOTE = "keeps every other field"
 _RANK = {"default": 0, "assumed": 0, "derived": 0, "inherited": 0, "recipe": 1, "spec": 2, "shrunk": 3, "override": 4}
 
 
@@ -42,6 +43,8 @@ def solved_fixes(stage: StageSubject, equation: Equation, values: Factors) -> tu
         found = _moves(stage, equation, values, fields, free=unknowns[0])
     else:
         found = _solutions(stage, equation, values, fields) or _pairs(stage, equation, values, fields)
+        if all(way.text.endswith(_NOTE) for way in found[:3]):  # then it tells nothing apart
+            found = [way._replace(text=way.text.removesuffix(_NOTE).rstrip()) for way in found]
     return alternatives(*found)
 
 
@@ -55,8 +58,8 @@ def _solutions(stage: StageSubject, equation: Equation, values: Factors, fields:
         is_free = field in equation.assume and stage.written(field)
         if is_free:
             shown = stage.shown(field)
-            found.append(Help(f"leave {shown} out: it is then derived as {solution}"))
-        note = "keeps every other field" if _rank(stage, field) > 1 and not is_free else ""
+            found.append(Help(f"leave {shown} out: it is then derived as {solution}", unsets=(shown,)))
+        note = _NOTE if _rank(stage, field) > 1 and not is_free else ""
         found.append(stage.fix(field, solution, note))
     return found
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -33,7 +33,8 @@ def load_rules(*, has_gpus: bool = True) -> tuple[Rule, ...]:
 
 def _rules_in(*folder: str) -> Iterator[Rule]:
     package = ".".join(("compiler", "rules", *folder))
-    for path in Path(__file__).parent.joinpath(*folder).glob("*.py"):
-        if path.stem not in _NOT_RULES and not path.stem.startswith("_"):
-            module = import_module(f"{package}.{path.stem}")
-            yield Rule(module.CODE, module.ID, path.stem, module.__doc__ or "", module.check)
+    for file in os.listdir(os.path.join(os.path.dirname(__file__), *folder)):
+        name = file.removesuffix(".py")
+        if name != file and name not in _NOT_RULES and not name.startswith("_"):
+            module = import_module(f"{package}.{name}")
+            yield Rule(module.CODE, module.ID, name, module.__doc__ or "", module.check)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.catalogue import TargetEntry
 from compiler.ir.openness import Off
 from compiler.ir.paths import read
@@ -37,7 +37,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     CODE,
                     f"target {target.name} has no engine {name}",
                     subject.labels(("cluster.target", "this target"), (stage.path(field), "not on it")),
-                    (*(stage.fix(field, engine) for engine in has[:2]), Help("or leave it out")),
+                    alternatives(
+                        *(stage.fix(field, e) for e in has[:2]), Help("leave it out", unsets=(stage.shown(field),))
+                    ),
                     rule=ID,
                     paths=(stage.path(field), "cluster.target"),
                 )
@@ -69,7 +71,7 @@ def _facts(subject: Subject, target: TargetEntry) -> Iterator[Diagnostic]:
         yield Diagnostic(
             CODE,
             f"the engines of target {target.name} do not compute {has}",
-            subject.labels(("cluster.target", "this target"), (f"model.{path}", f"it computes {computed}")),
+            subject.labels(("cluster.target", "this target"), (f"model.{path}", f"only {computed} is computed there")),
             (Help("choose another target, or another model: rlc models lists those of the library"),),
             rule=ID,
             paths=(f"model.{path}", "cluster.target"),

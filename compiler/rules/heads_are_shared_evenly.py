@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.subject import Subject, toml_literal
+from compiler.rules._gpu_layout import near_divisors
 
 CODE = "RLC0316"
 ID = "PAR-02"
@@ -25,8 +26,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     model = subject.experiment.model
     query, shared, width = model.num_heads, model.num_kv_heads, model.head_dim
     if query % shared:
-        divisors = [n for n in range(1, query + 1) if query % n == 0]
-        near = sorted(sorted(divisors, key=lambda n: (abs(n - shared), n))[:_MOST])
+        near = near_divisors(query, shared, most=_MOST)
         yield Diagnostic(
             CODE,
             f"{query:,} query heads cannot share {shared:,} key and value heads evenly",

@@ -43,11 +43,12 @@ def _is_penalty(kl: KL) -> bool:
 
 
 def _never_measured(stage: StageSubject, coef: float) -> Diagnostic:
+    shown = stage.shown("loss.kl.coef")
     return Diagnostic(
         CODE,
         f"the KL divergence is weighted with {coef:g} and never measured",
         stage.labels(("loss.kl.estimator", "no estimator"), ("loss.kl.coef", "weighs nothing")),
-        (stage.fix("loss.kl.estimator", "k3"), Help(f"or delete {stage.shown('loss.kl.coef')}")),
+        alternatives(stage.fix("loss.kl.estimator", "k3"), Help(f"delete {shown}", unsets=(shown,))),
         rule=ID,
         paths=(stage.path("loss.kl.coef"),),
     )

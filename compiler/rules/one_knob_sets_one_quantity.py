@@ -32,7 +32,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     ("train.packing.tokens", f"{tokens:,} tokens"), ("train.micro_batch", f"or {samples:,} samples?")
                 ),
                 alternatives(
-                    Help(f"delete {stage.shown('train.micro_batch')}: micro-batches then hold up to {tokens:,} tokens"),
+                    Help(
+                        f"delete {stage.shown('train.micro_batch')}: micro-batches then hold up to {tokens:,} tokens",
+                        unsets=(stage.shown("train.micro_batch"),),
+                    ),
                     stage.fix("train.packing.tokens", "off"),
                 ),
                 rule=ID,

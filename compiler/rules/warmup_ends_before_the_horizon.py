@@ -61,7 +61,8 @@ def _horizon(stage: StageSubject) -> Iterator[Diagnostic]:
     helps = solved_fixes(stage, OPTIMIZER_HORIZON, values)
     updates = 0 if unknowns else OPTIMIZER_HORIZON.sides(values)[0]
     if updates and stage.written("optim.total_steps"):
-        way = Help(f"leave {stage.shown('optim.total_steps')} out: it is then derived as {updates}")
+        shown = stage.shown("optim.total_steps")
+        way = Help(f"leave {shown} out: it is then derived as {updates}", unsets=(shown,))
         helps = alternatives(way, *(h._replace(text=h.text.removeprefix("or ")) for h in helps))
     labels = stage.labels(*said_values(stage, values))
     yield Diagnostic(CODE, message, labels, helps, rule=ID, paths=tuple(stage.path(f) for f in values))

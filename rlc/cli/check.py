@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -62,7 +63,9 @@ def check(
     as_json: bool = typer.Option(False, "--json", help="The same as --format json."),
     shape: Shape = typer.Option(Shape.TEXT, "--format", help="How to print the diagnostics."),
     fix: bool = typer.Option(False, "--fix", help="Mend what can be: write the first way out of each error."),
-    diff: bool = typer.Option(False, "--diff", help="Show what --fix would write, and write nothing."),
+    diff: bool = typer.Option(
+        False, "--diff", help="Show what --fix would write, and write nothing; exit with 1 if anything."
+    ),
 ) -> int:
     """Check specs without making anything of them."""
     from rlc.catalogue import scan
@@ -73,9 +76,10 @@ def check(
     shape = Shape.JSON if as_json else shape
     asked = _Asked(scan(policies), tuple(sets), shrink=shrink, fix=fix or diff, writes=not diff)
     found: list[Diagnostic] = []
+    changed: list[Path] = []
     num_checked = num_wrong = 0
-    for file, is_named in [(file, not spec.is_dir()) for spec in specs for file in _specs_of(spec)]:
-        for compiled in _compiled(file, asked, output):
+    for file, is_named in [(file, not os.path.isdir(spec)) for spec in specs for file in _specs_of(spec)]:
+        for compiled in _compiled(file, asked, output, changed):
             if not is_named and [d.code for d in compiled.diagnostics] == [_NO_EXPERIMENT]:
                 continue
             num_checked += 1
@@ -84,12 +88,13 @@ def check(
     code = _print(tuple(dict.fromkeys(found)), shape, output)
     if shape is Shape.TEXT:
         wrong = "no errors" if num_wrong == 0 else f"errors in {num_wrong}"
-        output.result(f"{num_checked} spec{'' if num_checked == 1 else 's'} checked: {wrong}")
-    return code
+        mended = f", {len(changed)} {'would be mended' if diff else 'mended'}" if changed else ""
+        output.result(f"{num_checked} spec{'' if num_checked == 1 else 's'} checked: {wrong}{mended}")
+    return 1 if diff and changed else code
 
 
-def _compiled(file: Path, asked: _Asked, output: Output) -> Iterable[Compiled]:
-    """The experiments of a file, mended first if that is asked for."""
+def _compiled(file: Path, asked: _Asked, output: Output, changed: list[Path]) -> Iterable[Compiled]:
+    """The experiments of a file, mended first if that is asked for; what is mended is added to `changed`."""
     from compiler.compile import compile_all
     from rlc.fixing import mend
 
@@ -97,6 +102,7 @@ def _compiled(file: Path, asked: _Asked, output: Output) -> Iterable[Compiled]:
         mended = mend(file, asked.catalogue, overrides=asked.sets, shrink=asked.shrink)
         if mended is not None:
             _tell(file, mended, asked, output)
+            changed += [file] * (mended.after != mended.before.text)
             return mended.found
     return (c for _, c in compile_all(file, asked.catalogue, overrides=asked.sets, shrink=asked.shrink))
 
@@ -133,7 +139,7 @@ def _print(found: Sequence[Diagnostic], shape: Shape, output: Output) -> int:
 
 
 def _specs_of(spec: Path) -> list[Path]:
-    if not spec.is_dir():
+    if not os.path.isdir(spec):
         return [spec]
     # A folder without specs is named as it is, so that its diagnostic says so.
     found = [p for suffix in ("toml", "star") for p in spec.rglob(f"*.{suffix}") if p.name != "rlc.toml"]

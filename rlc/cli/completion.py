@@ -64,6 +64,13 @@ def complete_model(incomplete: str) -> list[str]:
     return _library("models", incomplete)
 
 
+def complete_gpu(incomplete: str) -> list[str]:
+    """Return names of GPUs."""
+    from rlc.catalogue import load_hardware
+
+    return _starting(load_hardware(), incomplete)
+
+
 def complete_target(incomplete: str) -> list[str]:
     """Return names of targets."""
     from rlc.catalogue import scan

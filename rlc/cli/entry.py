@@ -7,12 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rlc.cli.border import guarded
-from rlc.cli.output import ColorChoice, choose_output
-from rlc.cli.plan_line import read_plan_line
-from rlc.cli.planning import make_plan
-
 _LONG_LIVED = frozenset({"run", "lsp"})
+_PACKAGES = ("rlc", "compiler", "stdlib", "targets")
+_TYPER_LINE = "rlc.cli.main"
 
 
 def entry() -> None:
@@ -24,9 +21,9 @@ def entry() -> None:
     words = sys.argv[1:]
     _open_closed_streams()
     if not _LONG_LIVED.isdisjoint(words):
-        sys.exit(_line(words))
+        sys.exit(run_line(words))
     gc.disable()
-    code = _line(words)
+    code = _plan(words) if words[:1] == ["plan"] else run_line(words)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -42,11 +39,29 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
-def _line(words: Sequence[str]) -> int:
+def _plan(words: Sequence[str]) -> int:
+    """Run `rlc plan` with the bytecode that the last one kept."""
+    from rlc.bytecode import KeptBytecode
+
+    kept = KeptBytecode(f"{__cached__}.plan", _PACKAGES)
+    sys.meta_path.insert(0, kept)
+    code = run_line(words)
+    if code == 0 and _TYPER_LINE not in sys.modules:
+        kept.keep()
+    return code
+
+
+def run_line(words: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    from rlc.cli.border import guarded
+    from rlc.cli.output import choose_output
+    from rlc.cli.plan_line import read_plan_line
+    from rlc.cli.planning import make_plan
+
     request = read_plan_line(words)
     if request is None:
         from rlc.cli.main import main
 
         return main(words)
-    output = choose_output(ColorChoice.AUTO, ascii_only=False)
+    output = choose_output("auto", ascii_only=False)
     return guarded(lambda: make_plan(request, output), output)

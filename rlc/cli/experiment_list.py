@@ -10,7 +10,8 @@ from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.printable import printable
 from compiler.explain import literal
-from compiler.ir.canonical import Json, dump
+from compiler.ir.canonical import dump
+from compiler.ir.json_text import Json
 from compiler.ir.paths import leaves
 from compiler.ir.subject import Subject
 from rlc.cli.output import Output

@@ -30,7 +30,7 @@ def explain(
     shrink: bool = typer.Option(False, "--shrink", help="Explain the spec as --shrink changes it."),
     as_json: bool = typer.Option(False, "--json", help="Print the derivation as JSON."),
 ) -> int:
-    """Explain a code, or a value of a spec: where it came from and what depends on it."""
+    """Explain a code, or a value of a spec.  Of a value: where it came from, and what depends on it."""
     output: Output = context.obj
     if field is None and "." not in subject and "/" not in subject:
         if sets or as_json or shrink:
@@ -50,9 +50,7 @@ def _page(name: str, output: Output) -> int:
     if pages:
         output.result("\n".join(page.text for page in pages))
         return 0
-    helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (
-        Help("docs/reference/diagnostics.md lists all codes"),
-    )
+    helps = tuple(Help(f"did you mean {code}?") for code in nearest_codes(name)) or (Help("rlc rules lists all codes"),)
     return output.diagnostics([Diagnostic("RLC0019", f"there is no code or rule {name}", help=helps)])
 
 

@@ -102,7 +102,7 @@ class _Page:
         summary = summary_of_pass(origin.by)
         if not summary:
             return ["derived while the spec was read"]
-        return [f"{origin.kind} by the pass {origin.by}", summary]
+        return [f"{origin.kind} by the compiler", summary]
 
     def arithmetic(self, equation: Equation) -> list[str]:
         """The equation in names, and in the numbers of this stage; a factor that the stage lacks counts as 1."""
@@ -190,7 +190,8 @@ def _origin_in_short(facts: FieldFacts) -> str:
         return "open"
     if origin.span is not None:
         return place(origin.span)
-    return f"{origin.kind}: {origin.by}" if origin.by else origin.kind
+    # An equation has a name among people, a pass among developers alone; explaining the field says what it does.
+    return origin.kind if equation_called(origin.by) is None else f"{origin.kind}: {origin.by}"
 
 
 def _row(facts: FieldFacts) -> _Row:

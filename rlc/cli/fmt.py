@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def fmt(
     check: bool = typer.Option(False, "--check", help="Write nothing; exit with 1 if a file would change."),
     diff: bool = typer.Option(False, "--diff", help="Write nothing, and print what would change; exits like --check."),
 ) -> int:
-    """Lay specs out: spaces, quotes, line breaks; comments and values stay."""
+    """Lay specs out.  Spaces, quotes and line breaks change; comments and values stay."""
     from compiler.diagnostics.diagnostic import SpecError
     from rlc.catalogue import scan
     from rlc.text_files import rewrite
@@ -37,7 +38,7 @@ def fmt(
     for path in _files(paths or [Path()], catalogue):
         num_files += 1
         try:
-            before = path.read_bytes() if path.is_file() else b""
+            before = path.read_bytes() if os.path.isfile(path) else b""
             after = _laid_out(path, before, catalogue)
             if after == before:
                 continue
@@ -87,10 +88,10 @@ def _laid_out(path: Path, before: bytes, catalogue: Catalogue) -> bytes:
 def _files(paths: Sequence[Path], catalogue: Catalogue) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             found[path] = None
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix in (".toml", ".star") and p.is_file())
+        inside = sorted(p for p in path.rglob("*") if p.suffix in (".toml", ".star") and os.path.isfile(p))
         shown = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         found.update(dict.fromkeys(p for p in shown if _is_spec(p, catalogue)))
     return list(found)

@@ -6,29 +6,34 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rlc.cli.completion import complete_gpu
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
-    from compiler.ir.canonical import Json
     from compiler.ir.catalogue import Gpu
+    from compiler.ir.json_text import Json
 
 
 def hardware(
     context: typer.Context,
-    name: str | None = typer.Argument(None, help="A GPU, such as H100-80-SXM: prints all that is known of it."),
+    name: str | None = typer.Argument(
+        None,
+        autocompletion=complete_gpu,
+        help="A GPU, such as H100-80-SXM: prints all that is known of it; or how several begin, such as h100.",
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the GPUs that cluster.gpus_per_node takes, or print the figures of one and where they come from."""
+    """List the GPUs that cluster.gpus_per_node takes, those whose names begin alike, or all figures of one."""
     from compiler.ir.canonical import dump
     from rlc.catalogue import load_hardware
     from rlc.cli.table import aligned
 
     output: Output = context.obj
     known = load_hardware()
-    found = list(known.values()) if name is None else [_one(name, known)]
+    found = list(known.values()) if name is None else _named(name, known)
     if as_json:
         output.result(dump([_json(gpu) for gpu in found]))
-    elif name is None:
+    elif name is None or len(found) > 1:
         output.result(aligned([_HEAD, *map(_row, sorted(found, key=lambda gpu: (gpu.vendor, gpu.name)))]))
     else:
         output.result(aligned(_facts(found[0])))
@@ -38,17 +43,21 @@ def hardware(
 _HEAD = ("name", "vendor", "GiB", "TB/s", "bf16", "fp8", "fp4", "links")
 
 
-def _one(name: str, known: dict[str, Gpu]) -> Gpu:
-    """Return one GPU.  Raises: SpecError, RLC0031, if there is none of that name."""
+def _named(name: str, known: dict[str, Gpu]) -> list[Gpu]:
+    """Return the GPU of a name, or those whose names begin with it; case makes no difference.
+
+    Raises: SpecError, RLC0031, if no name begins so.
+    """
     from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
     from compiler.diagnostics.nearest import nearest_names
 
-    gpu = known.get(name)
-    if gpu is None:
-        begun = [n for n in known if n.startswith(name)]
-        way = Help(f"did you mean {' or '.join(begun or nearest_names(name, known) or known)}?")
+    wanted = name.lower()
+    begun = [gpu for gpu in known.values() if gpu.name.lower().startswith(wanted)]
+    exact = [gpu for gpu in begun if gpu.name.lower() == wanted]
+    if not begun:
+        way = Help(f"did you mean {' or '.join(nearest_names(name, known) or known)}?")
         raise SpecError(Diagnostic("RLC0031", f"there is no GPU {name}", help=(way,)))
-    return gpu
+    return exact or begun
 
 
 def _row(gpu: Gpu) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import typer
 
 
 def lsp(context: typer.Context) -> int:
-    """Serve an editor: faults as one types, hover, completion, go to origin, fixes."""
+    """Serve an editor (Language Server Protocol).  Faults as one types, hover, completion, go to origin, fixes."""
     del context
     from importlib.metadata import version
     from importlib.util import find_spec

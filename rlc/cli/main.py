@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, Literal, ParamSpec
 
 import typer
 
@@ -21,7 +21,7 @@ from rlc.cli.hardware import hardware
 from rlc.cli.lsp import lsp
 from rlc.cli.models import models
 from rlc.cli.new import experiment, reward, rule
-from rlc.cli.output import ColorChoice, Output, choose_output
+from rlc.cli.output import Output, choose_output
 from rlc.cli.plan import plan
 from rlc.cli.recipes import recipes
 from rlc.cli.rules import rules
@@ -48,11 +48,23 @@ app = typer.Typer(
 )
 
 
+def tell_version(asked: bool) -> None:
+    """Print which rlc this is, for reports, and end."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"rlc {version('rlc')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
-    color: ColorChoice = typer.Option(ColorChoice.AUTO, help="Colours: auto, always or never; NO_COLOR counts too."),
+    color: Literal["auto", "always", "never"] = typer.Option(
+        "auto", help="Colours: auto, always or never; NO_COLOR counts too."
+    ),
     ascii_only: bool = typer.Option(False, "--ascii", help="Draw with ASCII characters only."),
+    _: bool = typer.Option(False, "--version", help="Say which rlc this is.", is_eager=True, callback=tell_version),
 ) -> None:
     """Compile reinforcement-learning experiments into plans, and run the plans."""
     context.obj = choose_output(color, ascii_only=ascii_only)
@@ -97,4 +109,4 @@ def main(argv: Sequence[str] | None = None) -> int:
             return end.code if isinstance(end.code, int) else 0
         raise AssertionError("a command line ends by leaving")
 
-    return guarded(run_line, choose_output(ColorChoice.AUTO, ascii_only=False))
+    return guarded(run_line, choose_output("auto", ascii_only=False))

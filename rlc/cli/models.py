@@ -10,7 +10,7 @@ from rlc.cli.completion import complete_model
 from rlc.cli.output import Output
 
 if TYPE_CHECKING:
-    from compiler.ir.canonical import Json
+    from compiler.ir.json_text import Json
     from rlc.models import LibraryModel
 
 
@@ -21,7 +21,7 @@ def models(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the models of the standard library, or print the facts of one and the file that has them."""
+    """List the models of the standard library.  With a name: its facts, and the file that has them."""
     from compiler.ir.canonical import dump
     from rlc.catalogue import scan
     from rlc.cli.table import aligned

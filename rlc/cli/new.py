@@ -58,7 +58,7 @@ def experiment(
 
 
 def rule(context: typer.Context, name: str = typer.Argument(help="What must hold: tp_divides_heads.")) -> int:
-    """Write a rule, a spec that breaks it and a test, in a checkout of rlc."""
+    """Write a rule, in a checkout of rlc.  A spec that breaks it and a test come with it."""
     from rlc.templates import next_free_code, rule_case, rule_file, rule_test
     from rlc.text_files import create
 
@@ -80,7 +80,7 @@ def rule(context: typer.Context, name: str = typer.Argument(help="What must hold
 
 
 def reward(context: typer.Context, name: str = typer.Argument(help="The stem of the file: my_reward.")) -> int:
-    """Write a reward of your own, as a Python file that a spec can name."""
+    """Write a reward of your own.  It is a Python file that a spec can name."""
     from rlc.templates import reward_file
     from rlc.text_files import create
 

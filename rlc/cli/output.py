@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TextIO
 
+from compiler.diagnostics.annotations import Literal, TextIO, TypeAlias
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from rlc.environ import no_color
 
-
-class ColorChoice(StrEnum):
-    """When to colour."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
+ColorChoice: TypeAlias = Literal["auto", "always", "never"]
 
 
 class ReaderGoneError(Exception):
@@ -61,8 +53,8 @@ class Output(NamedTuple):
         elif found:
             from compiler.diagnostics.text import render
 
-            for diagnostic in found:
-                self.error(render(diagnostic, color=self.color, ascii_only=self.ascii_only) + "\n")
+            for at, diagnostic in enumerate(found):
+                self.error("\n" * (at > 0) + render(diagnostic, color=self.color, ascii_only=self.ascii_only) + "\n")
         return 1 if any(d.severity == "error" for d in found) else 0
 
 
@@ -78,11 +70,13 @@ def choose_output(color: ColorChoice, *, ascii_only: bool) -> Output:
 
 def _in_ascii(text: str) -> str:
     """Characters that the stream does not have as escapes, so that JSON stays JSON."""
+    import json
+
     return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
 
 
 def _is_colored(stream: TextIO, color: ColorChoice) -> bool:
-    return color is ColorChoice.ALWAYS or (color is ColorChoice.AUTO and stream.isatty() and not no_color())
+    return color == "always" or (color == "auto" and stream.isatty() and not no_color())
 
 
 def _takes_unicode(stream: TextIO) -> bool:

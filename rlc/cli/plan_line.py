@@ -8,8 +8,8 @@ a test holds that both read the same from every line that is accepted here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from compiler.diagnostics.file_path import Path
 from rlc.cli.planning import PlanRequest
 
 

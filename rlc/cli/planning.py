@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from rlc.cli.output import Output
 
@@ -91,7 +92,7 @@ def _save(found: SourcedPlan, request: PlanRequest, path: Path, output: Output) 
     from compiler.frontend.choice import choose
 
     spec = choose(request.spec).path
-    if path.exists() and path.samefile(spec):
+    if os.path.exists(path) and path.samefile(spec):
         way = Help(f"name another file, such as {spec.stem}.json")
         raise SpecError(Diagnostic("RLC0022", f"the plan would take the place of {spec}", help=(way,)))
     _write(path, found.plan.to_text())

@@ -16,7 +16,7 @@ def rules(
     context: typer.Context,
     as_json: bool = typer.Option(False, "--json", help="Print the list as JSON."),
 ) -> int:
-    """List all codes: rules with their ids in the catalogue, and other diagnostics; `rlc explain CODE` says more."""
+    """List all codes that a spec may raise.  Rules have ids in the catalogue; `rlc explain CODE` says more."""
     from compiler.explain import all_pages
     from compiler.ir.canonical import dump
     from rlc.cli.table import aligned
@@ -38,5 +38,7 @@ def rules(
 
 
 def _severity(page: Page) -> str:
-    """What its page says first; a rule that only sometimes warns is one that raises errors."""
-    return "warning" if "## What\n\nA warning" in page.text else "error"
+    """What its page says; that of a rule which raises either speaks of both."""
+    if "## What\n\nA warning" in page.text:
+        return "warning"
+    return "either" if page.rule and " warning" in page.text.partition("## Source")[0].replace("\n", " ") else "error"

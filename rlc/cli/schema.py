@@ -22,7 +22,7 @@ def schema(
         None, "--dir", help=f"The folder of the reference pages [default: {REFERENCE}]."
     ),
 ) -> int:
-    """Print the JSON Schema of a spec, or keep the reference pages in step with it."""
+    """Print the JSON Schema of a spec, for editors.  In a checkout: keep the reference pages in step with it."""
     output: Output = context.obj
     if write and check:
         raise typer.BadParameter("--write and --check exclude each other")

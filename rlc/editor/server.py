@@ -84,10 +84,9 @@ class SpecServer(LanguageServer):
             return None
         return lsp.DiagnosticRelatedInformation(location=_location(path, label.span, self.units), message=label.text)
 
-    def offset(self, uri: str, position: lsp.Position) -> int:
+    def offset(self, analysis: Analysis, position: lsp.Position) -> int:
         """Return the offset that a place has in the text that spans count in."""
-        place = Position(position.line, position.character)
-        return offset_of(self.analyses[uri].source, place, self.units)
+        return offset_of(analysis.source, Position(position.line, position.character), self.units)
 
 
 def make_server(catalogue: Catalogue, *, version: str) -> SpecServer:
@@ -127,9 +126,10 @@ def _did_close(server: SpecServer, params: lsp.DidCloseTextDocumentParams) -> No
     server.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri=uri, diagnostics=[]))
 
 
+# An editor may ask about a document that it has closed: there is nothing to say then.
 def _hover(server: SpecServer, params: lsp.HoverParams) -> lsp.Hover | None:
-    uri = params.text_document.uri
-    found = server.analyses[uri].field_at(server.offset(uri, params.position))
+    analysis = server.analyses.get(params.text_document.uri)
+    found = None if analysis is None else analysis.field_at(server.offset(analysis, params.position))
     if found is None:
         return None
     text = fields_text(found.explainer, found.paths, ascii_only=False)
@@ -138,10 +138,9 @@ def _hover(server: SpecServer, params: lsp.HoverParams) -> lsp.Hover | None:
 
 
 def _definition(server: SpecServer, params: lsp.DefinitionParams) -> list[lsp.Location]:
-    uri = params.text_document.uri
-    analysis = server.analyses[uri]
-    found = analysis.field_at(server.offset(uri, params.position))
-    if found is None:
+    analysis = server.analyses.get(params.text_document.uri)
+    found = None if analysis is None else analysis.field_at(server.offset(analysis, params.position))
+    if analysis is None or found is None:
         return []
     places = ((path_of_source(span.file, analysis), span) for span in analysis.origins_of(found))
     return [_location(path, span, server.units) for path, span in places if path is not None]
@@ -149,8 +148,10 @@ def _definition(server: SpecServer, params: lsp.DefinitionParams) -> list[lsp.Lo
 
 def _completion(server: SpecServer, params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
     uri = params.text_document.uri
-    text = server.analyses[uri].source.text
-    at = server.offset(uri, params.position)
+    analysis = server.analyses.get(uri)
+    if analysis is None:
+        return []
+    text, at = analysis.source.text, server.offset(analysis, params.position)
     is_starlark = uri.endswith(".star")
     context = starlark_context(text[:at]) if is_starlark else toml_context(text[:at], text[at:])
     if context is None:
@@ -160,8 +161,10 @@ def _completion(server: SpecServer, params: lsp.CompletionParams) -> list[lsp.Co
 
 def _code_actions(server: SpecServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
     uri = params.text_document.uri
-    analysis = server.analyses[uri]
+    analysis = server.analyses.get(uri)
     actions: list[lsp.CodeAction] = []
+    if analysis is None:
+        return actions
     for found in analysis.diagnostics:
         shown = server.diagnostic(analysis, found)
         if not _touch(shown.range, params.range):

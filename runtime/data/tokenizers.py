@@ -8,6 +8,7 @@ Text is never given special tokens that the caller did not write.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Never, Protocol
@@ -228,7 +229,7 @@ def _directory(model: Model[Never], root: Path) -> Path:
     named = model.hf if isinstance(model.hf, str) else model.weights
     path = root / named
     if isinstance(model.hf, str) or named != "random":
-        if path.is_dir():
+        if os.path.isdir(path):
             return path
         message = f"{named} is not a directory, so no tokenizer can be read from it"
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Never
@@ -75,7 +76,7 @@ def _all_tensors(file: Any) -> dict[str, Tensor]:
 
 
 def _weight_files(directory: Path) -> list[Path]:
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise _unreadable(f"{directory} is not a directory, so no weights can be read from it")
     index = directory / "model.safetensors.index.json"
     if index.is_file():

@@ -7,8 +7,7 @@ one out); REINFORCE++, arXiv:2501.03262 (normalised over the batch).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
 from compiler.ir.openness import Off
 
 if TYPE_CHECKING:

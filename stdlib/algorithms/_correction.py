@@ -11,8 +11,7 @@ Shape letters: T tokens of a whole rollout, N sequences.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
 from stdlib.algorithms._ops import kept, masked_sum, sequence_means, sequence_sums

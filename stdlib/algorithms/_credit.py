@@ -7,8 +7,7 @@ lambda by length: VAPO, arXiv:2504.05118, section 4.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off

@@ -8,8 +8,7 @@ sequence masking.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import PenaltyKL, PolicyLoss

@@ -11,8 +11,8 @@ Shape letters: T tokens, N sequences: of one micro-batch in `loss`, of a whole r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from compiler.diagnostics.annotations import TYPE_CHECKING, Any, Literal, Protocol
 from compiler.diagnostics.named_tuple import NamedTuple
 
 if TYPE_CHECKING:

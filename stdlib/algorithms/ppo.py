@@ -8,8 +8,7 @@ Shape letters: T tokens, N samples, S steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ActorCriticParams, AdvantageEstimationAlgo, PenalizedLoss
 from compiler.ir.openness import A, Off

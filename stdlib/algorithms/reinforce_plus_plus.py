@@ -10,8 +10,7 @@ Shape letters: T tokens, N samples, S steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import AlgorithmParams, PenalizedLoss, ReturnsAlgo
 from compiler.ir.openness import A
 from compiler.ir.record import setting

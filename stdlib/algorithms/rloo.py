@@ -9,8 +9,7 @@ Shape letters: T tokens, N samples.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final, Literal
 from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo, PolicyLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting

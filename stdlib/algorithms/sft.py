@@ -5,8 +5,7 @@ Shape letter: T tokens of one micro-batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
+from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import Algo, AlgorithmParams, LikelihoodLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -163,6 +165,15 @@ def test_a_missing_package_and_another_version_are_named(tmp_path: Path) -> None
     _tree(tmp_path, {"pyproject.toml": f"{core}\n{extra}\n", "constraints/cpu.txt": "# pins\nPyTest==0.1\n"})
     faults = [f for f in environment.faults(tmp_path, ["cpu"]) if not f.startswith("rlc ")]
     assert faults == [f"pytest is {pytest.__version__}, not 0.1", "no-such-x is not installed"]
+
+
+def test_a_package_for_other_systems_and_other_pythons_is_not_missed(tmp_path: Path) -> None:
+    others = ["no-such-x>=1; python_version < '3.9' and sys_platform == 'linux'", "no-such-y; sys_platform == 'none'"]
+    mine = f"no-such-z; python_version < '9.10' and sys_platform == '{sys.platform}'"
+    core = '[project]\nname = "rlc"\ndependencies = []\noptional-dependencies.cpu = '
+    _tree(tmp_path, {"pyproject.toml": core + json.dumps([*others, mine]), "constraints/cpu.txt": ""})
+    faults = [f for f in environment.faults(tmp_path, ["cpu"]) if not f.startswith("rlc ")]
+    assert faults == ["no-such-z is not installed"]
 
 
 def _tree(root: Path, files: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,6 +34,48 @@ print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stder
 """
 
 QUICKSTART = "experiments/quickstart.toml"
+SPECS = (QUICKSTART, *(f"experiments/grpo_{name}.toml" for name in ("qwen3_4b", "llama3_8b", "glm_z1_9b")))
+
+# Of the standard library, what costs a warm plan as much as a phase of the compiler.
+SLOW = (
+    "ast",
+    "contextlib",
+    "dataclasses",
+    "decimal",
+    "enum",
+    "fractions",
+    "hashlib",
+    "inspect",
+    "ipaddress",
+    "json",
+    "pathlib",
+    "re",
+    "tempfile",
+    "tomllib",
+    "tomli",
+    "traceback",
+    "typer",
+    "typing",
+    "urllib",
+)
+
+WARM_PLAN = """
+import sys
+before = set(sys.modules)
+from rlc.cli.entry import run_line
+code = run_line(["plan", *sys.argv[1:]])
+print(code, *(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache in which all specs have been planned before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        for spec in SPECS:
+            subprocess.run([sys.executable, "-c", WARM_PLAN, spec], cwd=ROOT, check=True, capture_output=True)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -55,3 +98,15 @@ def test_a_verb_that_only_compiles_loads_nothing_heavy(arguments: tuple[str, ...
     assert report["code"] == 0, done.stderr
     assert [name for name in HEAVY if name in report["modules"]] == []
     assert "compiler" in report["modules"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_a_warm_plan_loads_little_of_the_standard_library(spec: str, option: str) -> None:
+    # Without `site`: what an environment loads by itself is not the plan's.
+    command = [sys.executable, "-S", "-c", WARM_PLAN, spec, *option.split()]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    code, *modules = done.stderr.split()
+    assert code == "0", done.stderr
+    assert [name for name in SLOW if name in modules] == []
+    assert "compiler.compile" in modules

@@ -101,6 +101,7 @@ def test_all_faults_of_a_file_come_at_once() -> None:
         ("RLC0212_no_such_model_directory", "RLC0205: each fact of that model; RLC0307: whether samples fit it"),
         ("RLC0301_no_whole_number", "RLC0313: the horizon that those steps would give"),
         ("RLC0205_no_target", "RLC0205: the same, as a field that is missing"),
+        ("RLC0201_misspelt_part_of_a_batch", "RLC0301: what the field would be if nobody had meant it"),
     ],
 )
 def test_what_only_follows_from_another_fault_is_dropped(name: str, follows: str) -> None:
@@ -116,7 +117,7 @@ def _fixes() -> Iterator[object]:
     for case in CASES:
         for nth, found in enumerate(diagnostics_of(case)):
             for way in found.help:
-                if way.sets:
+                if way.sets and not way.unsets:  # --set cannot unset
                     label = f"{case.name}-{nth}-{','.join(f'{path}={value}' for path, value in way.sets)}"
                     yield pytest.param(case, found, way, id=label)
 

@@ -117,6 +117,14 @@ def test_a_sweep_is_reported_experiment_by_experiment(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert "**`sweep.star:lr_3`** is new." in done.stdout
     assert "sweep.star:lr_2" not in done.stdout
+    assert "**`sweep.star:lr_1`** is deleted." in done.stdout
+
+
+def test_a_base_that_is_not_fetched_is_said_in_a_line(repository: Path) -> None:
+    done = called(repository, sys.executable, str(ACTION / "report.py"), "--base", "main~99")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "Is main~99 fetched (fetch-depth: 0)?"
+    assert "Traceback" not in done.stderr
 
 
 def test_a_report_without_differences_says_so(repository: Path) -> None:

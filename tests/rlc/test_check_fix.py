@@ -115,8 +115,10 @@ def test_a_value_of_a_recipe_is_set_in_the_file() -> None:
 def test_diff_shows_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = GOOD.replace("global_batch = 32", "global_batch = 0")
     Path("spec.toml").write_text(before)
-    assert main(["check", "--diff", "spec.toml"]) == 0
-    assert "-global_batch = 0  # 4 x 8\n+global_batch = 1  # 4 x 8\n" in capsys.readouterr().err
+    assert main(["check", "--diff", "spec.toml"]) == 1
+    told = capsys.readouterr()
+    assert "-global_batch = 0  # 4 x 8\n+global_batch = 1  # 4 x 8\n" in told.err
+    assert told.out == "1 spec checked: no errors, 1 would be mended\n"
     assert Path("spec.toml").read_text() == before
 
 
@@ -148,20 +150,21 @@ def test_a_value_that_a_function_computes_is_replaced_where_it_is_computed() -> 
 @pytest.mark.parametrize("case", read_cases(), ids=lambda case: case.name)
 def test_no_case_gets_worse_and_a_second_time_changes_nothing(case: Case, folder: Path) -> None:
     spec = shutil.copytree(CASES, folder / "cases", ignore=_all_but(case)) / case.spec
-    num_errors = _errors(spec, case.overrides)
+    before = _badness(spec, case.overrides)
     once = mend(spec, scan(), overrides=case.overrides)
     if once is None:
         return
     spec.write_text(once.after)
-    assert _errors(spec, once.overrides) <= num_errors
+    assert _badness(spec, once.overrides) <= before
     twice = mend(spec, scan(), overrides=once.overrides)
     assert twice is not None
     assert twice.after == once.after
 
 
-def _errors(spec: Path, overrides: tuple[str, ...]) -> int:
-    found = compile_spec(spec, scan(), overrides=overrides).diagnostics
-    return sum(d.severity == "error" for d in found)
+def _badness(spec: Path, overrides: tuple[str, ...]) -> tuple[bool, int]:
+    """A spec that cannot be read hides what else is wrong with it."""
+    compiled = compile_spec(spec, scan(), overrides=overrides)
+    return compiled.subject is None, sum(d.severity == "error" for d in compiled.diagnostics)
 
 
 def _all_but(case: Case) -> Callable[[str, list[str]], set[str]]:
@@ -178,8 +181,10 @@ def test_json_says_what_a_tool_could_apply(capsys: pytest.CaptureFixture[str]) -
     assert {
         "text": "did you mean `rollout.samples_per_prompt`?",
         "set": {},
+        "unset": [],
         "rename": "samples_per_prompt",
         "remove": False,
+        "replace": None,
     } in ways
 
 

@@ -85,6 +85,7 @@ def test_bash_is_offered_verbs_specs_experiments_fields_and_names(shell: Shell) 
     assert shell.bash("rlc explain RLC0309") == ["RLC0309"]
     assert shell.bash("rlc plan spec.toml --set train.global") == ["train.global_batch="]
     assert shell.bash("rlc recipes dr") == ["dr_grpo"]
+    assert shell.bash("rlc hardware H100-80-S") == ["H100-80-SXM"]
     assert "cpu" in shell.bash("rlc new experiment x --target c")
     assert shell.bash("rlc plan many.star:") == ["one", "other"]
     assert shell.bash("rlc check spec.toml many.star:ot") == ["other"]

@@ -138,7 +138,7 @@ def test_a_field_of_a_list_is_found_as_set_writes_it(explain: Explain) -> None:
 
 def test_a_field_that_the_compiler_sets_says_that_a_spec_cannot(explain: Explain) -> None:
     page = explain(SPEC, "seeds.data")
-    assert "  origin     derived by the pass derive_seeds\n" in page
+    assert "  origin     derived by the compiler\n" in page
     assert "run.seed = 0   default\n" in page
     assert "  takes      nothing: only the compiler sets it\n" in page
 

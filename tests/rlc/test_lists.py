@@ -49,7 +49,9 @@ def test_every_code_is_listed_once(capsys: Captured) -> None:
     assert main(["rules", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(r["code"], r["id"], r["title"]) for r in listed] == [(p.code, p.id, p.title) for p in all_pages()]
-    assert {r["severity"] for r in listed} == {"error", "warning"}
+    severities = {r["code"]: r["severity"] for r in listed}
+    assert set(severities.values()) == {"error", "warning", "either"}
+    assert [severities[code] for code in ("RLC0301", "RLC0534", "RLC0512")] == ["error", "warning", "either"]
     assert main(["rules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [p.code for p in all_pages()]
@@ -76,8 +78,16 @@ def test_one_gpu_says_where_its_figures_are_from_and_how_to_write_it(capsys: Cap
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["GB200-192"]
 
 
-def test_a_gpu_that_is_none_offers_those_that_begin_like_it(capsys: Captured) -> None:
-    assert main(["hardware", "A100"]) == 1
+def test_a_gpu_that_is_none_offers_the_nearest(capsys: Captured) -> None:
+    assert main(["hardware", "H100-80-SXN"]) == 1
     shown = capsys.readouterr().err
-    assert "there is no GPU A100" in shown
-    assert "A100-40-SXM or A100-80-SXM" in shown
+    assert "there is no GPU H100-80-SXN" in shown
+    assert "did you mean H100-80-SXM" in shown
+
+
+def test_the_beginning_of_a_name_lists_the_gpus_that_begin_so(capsys: Captured) -> None:
+    assert main(["hardware", "a100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *sorted(n for n in load_hardware() if n.startswith("A100"))]
+    assert main(["hardware", "gb200"]) == 0
+    assert 'cluster.gpus_per_node = "4xGB200-192"' in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.experiment import Stage
 from compiler.ir.machine import GPU_TARGETS
 from compiler.ir.model import Model
-from rlc.catalogue import load_target, scan
+from rlc.catalogue import extended, load_target, scan
 from tests.compiler.rules.good_spec import GPU, Changes, compiled
 
 AMD: Changes = {"cluster.target": '"rocm"', "cluster.gpus_per_node": '"8xMI300X-192"'}
@@ -65,3 +65,26 @@ def test_the_same_experiment_on_the_other_vendor_is_another_plan(tmp_path: Path)
     assert first is not None
     assert second is not None
     assert first.hash != second.hash
+
+
+def test_what_both_share_stands_once_and_each_adds_its_own(tmp_path: Path) -> None:
+    cuda, rocm = load_target("cuda"), load_target("rocm")
+    assert rocm.limits[: len(cuda.limits)] == cuda.limits
+    assert len(rocm.limits) > len(cuda.limits)
+    assert (cuda.versions, cuda.families, cuda.executors) == (rocm.versions, rocm.families, rocm.executors)
+    assert set(environment(tmp_path, {})) & set(environment(tmp_path, AMD)) == {
+        "CUDA_DEVICE_MAX_CONNECTIONS",
+        "HF_HUB_OFFLINE",
+        "TOKENIZERS_PARALLELISM",
+        "TRANSFORMERS_OFFLINE",
+    }
+
+
+def test_a_target_that_extends_says_more_of_a_table_and_of_a_list_of_tables() -> None:
+    base = {"engines": {"train": ["a"], "versions": {"x": "1"}}, "limits": [{"why": "first"}], "device": "one"}
+    own = {"engines": {"train": ["b"], "versions": {"y": "2"}}, "limits": [{"why": "second"}], "device": "two"}
+    assert extended(base, own) == {
+        "engines": {"train": ["b"], "versions": {"x": "1", "y": "2"}},
+        "limits": [{"why": "first"}, {"why": "second"}],
+        "device": "two",
+    }

@@ -15,6 +15,7 @@ from pathlib import Path
 from compiler.compile import experiments_of
 from compiler.frontend.session import Session
 from rlc.catalogue import scan
+from rlc.revision import unpacked
 
 MARKER = "<!-- rlc plan diff -->"
 LONGEST = 60_000  # characters; a comment holds 65,536
@@ -26,18 +27,18 @@ NO_SUCH_EXPERIMENT = "error[RLC0024]"
 def report(base: str, folders: Sequence[str]) -> str:
     """Return the comment, in Markdown."""
     # What a branch changes is counted from where it left the base, which may have gone on.
-    base = _git("merge-base", base, "HEAD").strip()
+    base = _git("rev-parse", "--short=12", _git("merge-base", base, "HEAD").strip()).strip()
     changed = _changed(base)
     status = dict(changed)
     paths = [path for path, _ in changed]
     if folders:
         listed = _git("ls-files", "-z", "--", *(f":(top){folder}" for folder in folders)).split("\0")
         paths = list(dict.fromkeys([*paths, *(path for path in listed if _is_spec(path))]))
-    specs = [(one, status.get(path, "M")) for path in paths for one in _experiments(path)]
+    specs = [found for path in paths for found in _experiments(path, status.get(path, "M"), base)]
     parts = [part for spec, how in specs if (part := _section(spec, how, base)) is not None]
     if not parts:
-        parts = [f"No plan differs from `{base[:12]}`."]
-    text = "\n\n".join([MARKER, f"### What changes in the plans since `{base[:12]}`", *parts])
+        parts = [f"No plan differs from `{base}`."]
+    text = "\n\n".join([MARKER, f"### What changes in the plans since `{base}`", *parts])
     if len(text) > LONGEST:
         text = text[:LONGEST].rpartition("\n")[0] + "\n```\n\nThe rest is cut: a comment holds no more."
     return text + "\n"
@@ -54,11 +55,18 @@ def _is_spec(path: str) -> bool:
     return path.endswith((".toml", ".star")) and Path(path).name not in FOREIGN
 
 
-def _experiments(path: str) -> list[str]:
-    """A file of several experiments as each of them, `FILE:NAME`; a deleted one, or any other, as itself."""
-    top = Path(_git("rev-parse", "--show-toplevel").strip())
-    names = experiments_of(top / path, Session(scan().stdlib)) if (top / path).is_file() else ("",)
-    return [f"{path}:{name}" if name else path for name in names]
+def _experiments(path: str, how: str, base: str) -> list[tuple[str, str]]:
+    """A file of several experiments as each of them, `FILE:NAME`, with those that the base alone has as deleted."""
+    spec = Path(_git("rev-parse", "--show-toplevel").strip()) / path
+    if not spec.is_file():
+        return [(path, how)]
+    names = experiments_of(spec, Session(scan().stdlib))
+    found = [(f"{path}:{name}" if name else path, how) for name in names]
+    if how == "M" and path.endswith(".star"):
+        with unpacked(spec, base) as before:
+            gone = [name for name in experiments_of(before.spec, Session(scan().stdlib)) if name and name not in names]
+        found += [(f"{path}:{name}", "D") for name in gone]
+    return found
 
 
 def _section(path: str, status: str, base: str) -> str | None:
@@ -110,7 +118,12 @@ def main() -> int:
     parser.add_argument("--base", required=True, help="the revision to compare with")
     parser.add_argument("folders", nargs="*", help="folders whose specs are all compared")
     given = parser.parse_args()
-    sys.stdout.write(report(given.base, given.folders))
+    try:
+        sys.stdout.write(report(given.base, given.folders))
+    except subprocess.CalledProcessError as fault:
+        why = str(fault.stderr).strip()
+        sys.stderr.write(f"git {' '.join(fault.cmd[1:])}: {why}\nIs {given.base} fetched (fetch-depth: 0)?\n")
+        return 1
     return 0
 
 

@@ -23,7 +23,8 @@ MISSING: Final = _Missing()
 class Signature:
     """The parameters of a built-in, as `Signature("find", "sub", "start?", "end?")`.
 
-    A `?` ends the name of one that may be left out; those before `/` are given by position only.
+    A `?` ends the name of one that may be left out; those before `/` are given by position only, as the language has
+    it for all but a few, whose names are no more than documentation.
     """
 
     __slots__ = ("name", "names", "num_positional_only", "num_required")
@@ -63,6 +64,8 @@ class Signature:
     def _unexpected(self, key: str) -> str:
         near = nearest_names(key, self.names[self.num_positional_only :])
         advice = f" (did you mean {near[0]}?)" if near else ""
+        if key in self.names[: self.num_positional_only]:
+            advice = f" (give {key} by its position, without its name)"
         return f"{self.name}: got an unexpected keyword argument `{key}`: unexpected keyword arguments{advice}"
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from compiler.frontend.starlark.errors import DEPTH, INTEGER, MEMORY, STEPS, BudgetError
 
-MAX_STEPS = 500_000
-MAX_BYTES = 2**26
+# Chosen so that whatever a program does ends within half a second of CPU and far below 500 MB.
+MAX_STEPS = 250_000
+MAX_BYTES = 2**25
 MAX_CALLS = 60
 MAX_INTEGER_BITS = 2**13
 MAX_NESTING = 100
 
 # What one value costs at least, and one element of a list, a dict or a set.
-VALUE, ELEMENT, ENTRY = 64, 8, 120
+VALUE, ELEMENT, ENTRY = 128, 8, 128
 
 # A step stands for about a microsecond; so many bytes of elements are made or looked through in one.
 _BYTES_A_STEP = 128
@@ -49,7 +50,7 @@ class Budget:
     def elements(self, number: int, size: int = ELEMENT) -> None:
         """Spend what it takes to make or to look through so many elements.  Raises: BudgetError."""
         self.bytes -= number * size + VALUE
-        self.steps -= number * size // _BYTES_A_STEP
+        self.steps -= (number * size + VALUE) // _BYTES_A_STEP
         if self.bytes < 0:
             raise BudgetError(
                 MEMORY,

@@ -94,7 +94,7 @@ def _dir(thread: Thread, args: list[object], kwargs: Keywords) -> object:
 
 
 def _enumerate(thread: Thread, args: list[object], kwargs: Keywords) -> object:
-    items, start = signature("enumerate", "iterable", "start?").bind(args, kwargs)
+    items, start = signature("enumerate", "iterable", "/", "start?").bind(args, kwargs)
     first = 0 if start is MISSING else wants_int("enumerate", "start", start)
     found = elements_of(items, thread.budget, "enumerate: for parameter iterable: ")
     thread.budget.elements(len(found), VALUE)
@@ -167,7 +167,7 @@ def _hash(thread: Thread, args: list[object], kwargs: Keywords) -> object:
 
 
 def _int(thread: Thread, args: list[object], kwargs: Keywords) -> object:
-    x, base = signature("int", "x", "base?").bind(args, kwargs)
+    x, base = signature("int", "x", "/", "base?").bind(args, kwargs)
     if isinstance(x, str):
         if base is not MISSING and type(base) is not int:
             raise StarlarkError(f"int: base must be an integer: got {type_name(base)}, want int: {shown(base)}")
@@ -317,7 +317,7 @@ def _set(thread: Thread, args: list[object], kwargs: Keywords) -> object:
 def _sorted(thread: Thread, args: list[object], kwargs: Keywords) -> object:
     if len(args) > 1:
         raise StarlarkError(f"sorted: got {len(args)} positional arguments, want 1: key and reverse are given by name")
-    x, key, reverse = signature("sorted", "iterable", "key?", "reverse?").bind(args, kwargs)
+    x, key, reverse = signature("sorted", "iterable", "/", "key?", "reverse?").bind(args, kwargs)
     items = elements_of(x, thread.budget, "sorted: for parameter iterable: ")
     thread.budget.step(len(items) * max(1, len(items).bit_length()) // 4)
     with_key = key is not MISSING and key is not None

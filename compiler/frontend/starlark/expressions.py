@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 
 from compiler.frontend.starlark import operators
-from compiler.frontend.starlark.budget import ENTRY
+from compiler.frontend.starlark.budget import ELEMENT, ENTRY
 from compiler.frontend.starlark.errors import StarlarkError
 from compiler.frontend.starlark.formatting import shown
 from compiler.frontend.starlark.function import Variables
@@ -53,7 +53,7 @@ def _tuple(scope: Scope, node: Node) -> Expression:
     items = [scope.expression(item) for item in node[3:]]
 
     def run(variables: Variables) -> object:
-        thread_of(variables).budget.elements(len(items))
+        _charge(scope, variables, node, len(items))
         return tuple([item(variables) for item in items])
 
     return run
@@ -63,10 +63,18 @@ def _list(scope: Scope, node: Node) -> Expression:
     items = [scope.expression(item) for item in node[3:]]
 
     def run(variables: Variables) -> object:
-        thread_of(variables).budget.elements(len(items))
+        _charge(scope, variables, node, len(items))
         return StarlarkList([item(variables) for item in items])
 
     return run
+
+
+def _charge(scope: Scope, variables: Variables, node: Node, number: int, size: int = ELEMENT) -> None:
+    """Spend what it takes to make a literal of so many elements."""
+    try:
+        thread_of(variables).budget.elements(number, size)
+    except StarlarkError as error:
+        raise scope.failure(variables, error, node) from None
 
 
 def _unary(scope: Scope, node: Node) -> Expression:
@@ -215,7 +223,7 @@ def _dict(scope: Scope, node: Node) -> Expression:
     def run(variables: Variables) -> object:
         made = StarlarkDict()
         thread = thread_of(variables)
-        thread.budget.elements(len(entries), ENTRY)
+        _charge(scope, variables, node, len(entries), ENTRY)
         for place, key, value, writer in entries:
             name, held = key(variables), value(variables)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, KeysView
 from typing import TYPE_CHECKING, Any, Final
 
 from compiler.diagnostics.nearest import nearest_names
@@ -58,7 +58,7 @@ def _find(value: object, name: str) -> Builtin | None:
 
 
 def _append(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("append", "x").bind(args, kwargs)
+    (item,) = signature("append", "x", "/").bind(args, kwargs)
     held.check("append to")
     thread.budget.elements(1)
     held.items.append(item)
@@ -71,13 +71,13 @@ def _list_clear(_: Thread, held: StarlarkList, args: list[object], kwargs: dict[
 
 
 def _extend(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (items,) = signature("extend", "items").bind(args, kwargs)
+    (items,) = signature("extend", "items", "/").bind(args, kwargs)
     held.check("extend")
     held.items += elements_of(items, thread.budget, "extend: for parameter items: ")
 
 
 def _list_index(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> object:
-    wanted, start, end = signature("index", "x", "start?", "end?").bind(args, kwargs)
+    wanted, start, end = signature("index", "x", "start?", "end?", "/").bind(args, kwargs)
     bounds = [None if b is MISSING or b is None else wants_int("index", "start", b) for b in (start, end)]
     thread.budget.step(1 + len(held.items) // 2)
     for at in range(*slice(*bounds).indices(len(held.items))):
@@ -87,7 +87,7 @@ def _list_index(thread: Thread, held: StarlarkList, args: list[object], kwargs: 
 
 
 def _insert(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    at, item = signature("insert", "i", "x").bind(args, kwargs)
+    at, item = signature("insert", "i", "x", "/").bind(args, kwargs)
     held.check("insert into")
     thread.budget.elements(1)
     thread.budget.step(len(held.items) // 1000)
@@ -96,14 +96,14 @@ def _insert(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict
 
 
 def _list_pop(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> object:
-    (at,) = signature("pop", "i?").bind(args, kwargs)
+    (at,) = signature("pop", "i?", "/").bind(args, kwargs)
     held.check("pop from")
     thread.budget.step(1 + len(held.items) // 1000)
     return held.items.pop(place_of(held, len(held.items), -1 if at is MISSING else at))
 
 
 def _list_remove(thread: Thread, held: StarlarkList, args: list[object], kwargs: dict[str, object]) -> None:
-    (wanted,) = signature("remove", "x").bind(args, kwargs)
+    (wanted,) = signature("remove", "x", "/").bind(args, kwargs)
     held.check("remove from")
     thread.budget.step(1 + len(held.items) // 2)
     for at, item in enumerate(held.items):
@@ -122,7 +122,7 @@ def _dict_clear(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[
 
 
 def _get(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("get", "key", "default?").bind(args, kwargs)
+    key, default = signature("get", "key", "default?", "/").bind(args, kwargs)
     return held.entries.get(hash_key(key), None if default is MISSING else default)
 
 
@@ -145,7 +145,7 @@ def _values(thread: Thread, held: StarlarkDict, args: list[object], kwargs: dict
 
 
 def _dict_pop(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("pop", "key", "default?").bind(args, kwargs)
+    key, default = signature("pop", "key", "default?", "/").bind(args, kwargs)
     held.check("delete from")
     at = hash_key(key)
     if at in held.entries:
@@ -166,7 +166,7 @@ def _popitem(_: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str
 
 
 def _setdefault(thread: Thread, held: StarlarkDict, args: list[object], kwargs: dict[str, object]) -> object:
-    key, default = signature("setdefault", "key", "default?").bind(args, kwargs)
+    key, default = signature("setdefault", "key", "default?", "/").bind(args, kwargs)
     held.check("insert into")
     at = hash_key(key)
     if at in held.entries:
@@ -217,7 +217,7 @@ def _pair(thread: Thread, function: str, at: int, pair: object) -> tuple[object,
 
 
 def _set_add(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("add", "x").bind(args, kwargs)
+    (item,) = signature("add", "x", "/").bind(args, kwargs)
     held.check("insert into")
     thread.budget.elements(1, ENTRY)
     held.add(item)
@@ -231,13 +231,13 @@ def _set_clear(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[st
 
 
 def _discard(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("discard", "x").bind(args, kwargs)
+    (item,) = signature("discard", "x", "/").bind(args, kwargs)
     held.check("delete from")
     _take(held, item)
 
 
 def _set_remove(_: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    (item,) = signature("remove", "x").bind(args, kwargs)
+    (item,) = signature("remove", "x", "/").bind(args, kwargs)
     held.check("delete from")
     if not _take(held, item):
         raise StarlarkError(f"remove: element {shown(item)} not found in set: missing key")
@@ -258,34 +258,32 @@ def _take(held: StarlarkSet, item: object) -> bool:
     at = hash_key(item)
     if at not in held.entries:
         return False
-    del held.entries[at]
-    held.originals.pop(at, None)
+    held.remove(at)
     return True
 
 
 def _set_update(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> None:
-    signature("update", *(f"s{i}" for i in range(len(args)))).bind(args, kwargs)
+    signature("update", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
     held.check("insert into")
     for other in args:
-        for item in _elements(thread, "update", other):
-            held.add(item)
+        held.absorb(_as_set(thread, "update", other))
 
 
 def _union(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-    signature("union", *(f"s{i}" for i in range(len(args)))).bind(args, kwargs)
-    made = StarlarkSet(_elements(thread, "union", held))
+    signature("union", *(f"s{i}" for i in range(len(args))), "/").bind(args, kwargs)
+    thread.budget.elements(len(held.entries), ENTRY)
+    made = held.joined(StarlarkSet())
     for other in args:
-        for item in _elements(thread, "union", other):
-            made.add(item)
+        made.absorb(_as_set(thread, "union", other))
     return made
 
 
 def _combining(name: str, op: str, *, many: bool) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-        signature(name, *(f"s{i}" for i in range(len(args) if many else 1))).bind(args, kwargs)
-        made: object = StarlarkSet(_elements(thread, name, held))
+        signature(name, *(f"s{i}" for i in range(len(args) if many else 1)), "/").bind(args, kwargs)
+        made: object = binary("|", held, StarlarkSet(), thread.budget)
         for other in args:
-            made = binary(op, made, StarlarkSet(_elements(thread, name, other)), thread.budget)
+            made = binary(op, made, _as_set(thread, name, other), thread.budget)
         return made
 
     return method
@@ -298,23 +296,28 @@ def _combining_in_place(name: str, op: str) -> Method:
         held.check("change")
         made = combine(thread, held, args, kwargs)
         assert isinstance(made, StarlarkSet)
-        held.entries, held.originals = made.entries, made.originals
+        held.entries, held.originals, held.holes = made.entries, made.originals, 0
 
     return method
 
 
-def _judging(name: str, judge: Callable[[Iterable[object], Iterable[object]], bool]) -> Method:
+def _judging(name: str, judge: Callable[[KeysView[object], KeysView[object]], bool]) -> Method:
     def method(thread: Thread, held: StarlarkSet, args: list[object], kwargs: dict[str, object]) -> object:
-        (other,) = signature(name, "s").bind(args, kwargs)
-        return judge(held.entries, StarlarkSet(_elements(thread, name, other)).entries)
+        (other,) = signature(name, "s", "/").bind(args, kwargs)
+        thread.budget.elements(len(held.entries))
+        return judge(held.entries.keys(), _as_set(thread, name, other).entries.keys())
 
     return method
 
 
-def _elements(thread: Thread, function: str, value: object) -> list[object]:
+def _as_set(thread: Thread, function: str, value: object) -> StarlarkSet:
+    """The elements of a value; a set is given as it is, to be read only."""
+    if isinstance(value, StarlarkSet):
+        thread.budget.elements(len(value.entries), ENTRY)
+        return value
     found = elements_of(value, thread.budget, f"{function}: for parameter s: ")
     thread.budget.elements(len(found), ENTRY)
-    return found
+    return StarlarkSet(found)
 
 
 _LIST: Final[dict[str, Method]] = {
@@ -345,9 +348,9 @@ _SET: Final[dict[str, Method]] = {
     "discard": _discard,
     "intersection": _combining("intersection", "&", many=True),
     "intersection_update": _combining_in_place("intersection_update", "&"),
-    "isdisjoint": _judging("isdisjoint", lambda a, b: not set(a) & set(b)),
-    "issubset": _judging("issubset", lambda a, b: set(a) <= set(b)),
-    "issuperset": _judging("issuperset", lambda a, b: set(a) >= set(b)),
+    "isdisjoint": _judging("isdisjoint", lambda a, b: a.isdisjoint(b)),
+    "issubset": _judging("issubset", lambda a, b: a <= b),
+    "issuperset": _judging("issuperset", lambda a, b: a >= b),
     "pop": _set_pop,
     "remove": _set_remove,
     "symmetric_difference": _combining("symmetric_difference", "^", many=False),

@@ -80,7 +80,7 @@ class _Place(NamedTuple):
     def span(self, offset: int = 0, to: int | None = None) -> Span:
         """The place of a token, or from one to another."""
         start, end = self.tokens[self.at + offset][1], self.tokens[self.at + (offset if to is None else to)][2]
-        return Span(self.source, start, max(end, start + 1))
+        return Span(self.source, start, min(max(end, start + 1), len(self.source.text)))
 
     def touches_previous(self) -> bool:
         """Whether nothing stands between the token and the one before."""
@@ -136,7 +136,7 @@ def _single_equals(place: _Place) -> Diagnostic | None:
     if not any(token[0] in condition for token in place.statement()):
         return None
     label = Label(place.span(), "assigns", is_primary=True)
-    return Diagnostic("RLC0121", "`=` in a condition", (label,), (Help("write == to compare"),))
+    return Diagnostic("RLC0121", "`=` in a condition", (label,), (Help("write == to compare", replaced="=="),))
 
 
 def _no_colon(place: _Place) -> Diagnostic | None:
@@ -149,7 +149,9 @@ def _no_colon(place: _Place) -> Diagnostic | None:
     if place.kind() not in ("NEWLINE", "$END", *_OPERANDS, "return", "pass"):
         return None
     end = statement[-1][2]
-    label = Label(Span(place.source, end, end + 1), "a colon belongs here", is_primary=True)
+    label = Label(
+        Span(place.source, end, min(end + 1, len(place.source.text))), "a colon belongs here", is_primary=True
+    )
     line = " ".join(place.source.text[statement[0][1] : end].split())
     advice = (Help(f"{line}:"),) if len(line) <= _LONGEST_QUOTE else ()
     return Diagnostic("RLC0122", f"a colon is missing after `{word}`", (label,), advice)
@@ -237,7 +239,13 @@ def _no_comma(place: _Place) -> Diagnostic | None:
             "RLC0138", message, both, "a number with letters", f'text and quantities stand in quotes: "{both.text}"'
         )
     if before == kind == "STRING":
-        return _one("RLC0138", "syntax error: two strings side by side", both, "not joined", "join them with +")
+        return _one(
+            "RLC0138",
+            "syntax error: two strings side by side",
+            both,
+            "nothing stands between them",
+            "join them with +, or put a comma between them",
+        )
     labels = (
         Label(place.span(-1), "one value"),
         Label(place.span(), "and another", is_primary=True),

@@ -51,13 +51,14 @@ _ARGUMENT_WORDS = ("positional argument", "keyword argument", "`*` argument", "`
 def undefined(name: str, at: Span, known: Iterable[str]) -> Diagnostic:
     """Return RLC0131: a name that nothing defines."""
     if name in _CONSTANTS:
-        advice = (Help(f"write {_CONSTANTS[name]}"),)
+        advice = (Help(f"write {_CONSTANTS[name]}", replaced=_CONSTANTS[name]),)
     elif name in _PYTHON_ONLY:
         advice = (Help(_PYTHON_ONLY[name]),)
     else:
         # A short name is near to all other short names.
         near = nearest_names(name, known) if len(name) > _SHORTEST_MISSPELT else []
-        advice = (Help("did you mean " + " or ".join(near) + "?"),) if near else ()
+        meant = near[0] if len(near) == 1 else ""
+        advice = (Help("did you mean " + " or ".join(near) + "?", replaced=meant),) if near else ()
     return _found("RLC0131", f"undefined name `{name}`", at, "not defined here", advice)
 
 

@@ -20,12 +20,15 @@ TextMethod = Callable[["Thread", str, list[object], dict[str, object]], object]
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 # Characters that a search passes in a microsecond where it keeps finding beginnings.
 _SEARCHED_A_STEP = 200
+_NOT_TITLE = "\u01c4\u01c7\u01ca\u01f1"
 # White space as Unicode defines it; Python also counts the separators U+001C to U+001F.
 _SPACE = " \t\n\r\v\f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _BREAK = re.compile(f"[{_SPACE}]+")
 _SLOW_CHARACTERS_A_STEP = 8
 _COMPARED_A_STEP = 2**13
 _CHANGED_A_STEP = 40
+# Characters to be cut off among which one is found as soon as one is changed.
+_CUT_AT_ONCE = 512
 _JOINED_A_STEP = 8
 
 
@@ -38,7 +41,7 @@ def _bounds(function: str, start: object, end: object) -> tuple[int | None, int 
 
 
 def _searching(name: str, *, backwards: bool, must_be_there: bool) -> TextMethod:
-    takes = signature(name, "sub", "start?", "end?")
+    takes = signature(name, "sub", "start?", "end?", "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         sub, start, end = takes.bind(args, kwargs)
@@ -54,14 +57,14 @@ def _searching(name: str, *, backwards: bool, must_be_there: bool) -> TextMethod
 
 
 def _count(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
-    sub, start, end = signature("count", "sub", "start?", "end?").bind(args, kwargs)
+    sub, start, end = signature("count", "sub", "start?", "end?", "/").bind(args, kwargs)
     low, high = _bounds("count", start, end)
     thread.budget.step(1 + len(text) // _SEARCHED_A_STEP)
     return text.count(wants_text("count", "sub", sub), low, high)
 
 
 def _affix(name: str, parameter: str) -> TextMethod:
-    takes = signature(name, parameter, "start?", "end?")
+    takes = signature(name, parameter, "start?", "end?", "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         affix, start, end = takes.bind(args, kwargs)
@@ -102,14 +105,19 @@ def _isalnum(thread: Thread, text: str, args: list[object], kwargs: dict[str, ob
     return text.isalnum() and (text.isascii() or all(char.isalpha() or char.isdecimal() for char in text))
 
 
+def _is_title(text: str) -> bool:
+    """Whether each word begins in title case, which four letters have beside their upper case."""
+    return text.istitle() and not any(letter in text for letter in _NOT_TITLE)
+
+
 def _stripping(name: str) -> TextMethod:
-    takes = signature(name, "chars?")
+    takes = signature(name, "chars?", "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         (chars,) = takes.bind(args, kwargs)
         cut = _SPACE if chars is MISSING or chars is None or chars == "" else wants_text(name, "chars", chars)
         thread.budget.allocate(len(text))
-        thread.budget.step(len(text) // _CHANGED_A_STEP)
+        thread.budget.step(len(text) * (1 + len(cut) // _CUT_AT_ONCE) // _CHANGED_A_STEP)
         if name == "lstrip":
             return text.lstrip(cut)
         return text.rstrip(cut) if name == "rstrip" else text.strip(cut)
@@ -118,7 +126,7 @@ def _stripping(name: str) -> TextMethod:
 
 
 def _splitting(name: str) -> TextMethod:
-    takes = signature(name, "sep?", "maxsplit?")
+    takes = signature(name, "sep?", "maxsplit?", "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         sep, most = takes.bind(args, kwargs)
@@ -147,7 +155,7 @@ def _last_words(text: str, limit: int) -> list[str]:
 
 
 def _splitlines(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
-    (keep,) = signature("splitlines", "keepends?").bind(args, kwargs)
+    (keep,) = signature("splitlines", "keepends?", "/").bind(args, kwargs)
     keeps_ends = keep is not MISSING and wants_bool("splitlines", "keepends", keep)
     thread.budget.elements(text.count("\n") + text.count("\r") + 1, VALUE)
     thread.budget.allocate(len(text))
@@ -156,7 +164,7 @@ def _splitlines(thread: Thread, text: str, args: list[object], kwargs: dict[str,
 
 
 def _partitioning(name: str) -> TextMethod:
-    takes = signature(name, "sep")
+    takes = signature(name, "sep", "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         sep = wants_text(name, "sep", takes.bind(args, kwargs)[0])
@@ -169,7 +177,7 @@ def _partitioning(name: str) -> TextMethod:
 
 
 def _removing(name: str, parameter: str) -> TextMethod:
-    takes = signature(name, parameter)
+    takes = signature(name, parameter, "/")
 
     def method(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
         affix = wants_text(name, parameter, takes.bind(args, kwargs)[0])
@@ -180,7 +188,7 @@ def _removing(name: str, parameter: str) -> TextMethod:
 
 
 def _replace(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
-    old, new, count = signature("replace", "old", "new", "count?").bind(args, kwargs)
+    old, new, count = signature("replace", "old", "new", "count?", "/").bind(args, kwargs)
     before, after = wants_text("replace", "old", old), wants_text("replace", "new", new)
     limit = -1 if count is MISSING or count is None else wants_int("replace", "count", count)
     limit = max(-1, min(limit, len(text) + 1))
@@ -191,7 +199,7 @@ def _replace(thread: Thread, text: str, args: list[object], kwargs: dict[str, ob
 
 
 def _join(thread: Thread, text: str, args: list[object], kwargs: dict[str, object]) -> object:
-    (items,) = signature("join", "elements").bind(args, kwargs)
+    (items,) = signature("join", "elements", "/").bind(args, kwargs)
     parts: list[str] = []
     found = elements_of(items, thread.budget, "join: for parameter elements: ")
     thread.budget.step(len(found) // _JOINED_A_STEP)
@@ -225,7 +233,7 @@ STRING_METHODS: Final[dict[str, TextMethod]] = {
     "isdigit": _plain("isdigit", str.isdecimal),
     "islower": _plain("islower", str.islower),
     "isspace": _plain("isspace", lambda text: bool(text) and not text.strip(_SPACE)),
-    "istitle": _plain("istitle", str.istitle),
+    "istitle": _plain("istitle", _is_title),
     "isupper": _plain("isupper", str.isupper),
     "join": _join,
     "lower": _plain("lower", str.lower),

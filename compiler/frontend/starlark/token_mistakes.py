@@ -154,7 +154,8 @@ def _long(source: SourceFile, error: TokenError) -> Diagnostic:
 
 
 def _one(source: SourceFile, at: TokenError, code: str, message: str, said: str, advice: str) -> Diagnostic:
-    label = Label(Span(source, at.start, max(at.end, at.start + 1)), said, is_primary=True)
+    end = min(max(at.end, at.start + 1), len(source.text))
+    label = Label(Span(source, at.start, end), said, is_primary=True)
     return Diagnostic(code, message, (label,), (Help(advice),))
 
 

@@ -11,9 +11,9 @@ import marshal
 import os
 import sys
 from functools import cache
-from pathlib import Path
-from typing import Any
 
+from compiler.diagnostics.annotations import Any
+from compiler.diagnostics.file_path import Path
 from compiler.ir.digest import sha256
 
 _DIGEST_BYTES = 32

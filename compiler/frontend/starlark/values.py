@@ -8,6 +8,7 @@ iterates over them, and frozen when their file is loaded.  A dict remembers wher
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import is_
 from typing import TYPE_CHECKING, Final, cast
 
 from compiler.frontend.starlark.budget import VALUE, Budget
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from compiler.frontend.starlark.origins import Written
     from compiler.frontend.starlark.thread import Thread
 
-# Python walks through all parts of a tuple whenever it looks one up.
-_LARGEST_KEY = 100
+# Python walks through all parts of a tuple whenever it looks one up, and through all characters of a text.
+_LARGEST_KEY, _LONGEST_KEY = 100, 4096
+# Larger integers do not stand for themselves: those that differ by a multiple of 2^61 - 1 have one hash.
+_SMALL_INT = 2**31
+_INFINITY = float("inf")
+# A table is made anew when it has so many more holes than entries: Python goes through all of them.
+_MOST_HOLES = 16
 
 Implementation = Callable[["Thread", list[object], dict[str, object]], object]
 
@@ -33,7 +39,7 @@ class _Key:
 
 
 _TRUE, _FALSE, _NAN = _Key("True"), _Key("False"), _Key("nan")
-_LIST, _DICT, _SET = _Key("list"), _Key("dict"), _Key("set")
+_INT, _LIST, _DICT, _SET = _Key("int"), _Key("list"), _Key("dict"), _Key("set")
 
 
 class Mutable:
@@ -74,15 +80,17 @@ class StarlarkDict(Mutable):
     """A dict in the order of insertion.
 
     `entries` maps what stands for a key to its value; `originals` holds the keys that something else stands for.
-    `origins` are the places of string keys whose place is known.
+    `origins` are the places of string keys whose place is known; `holes` counts what was removed since `entries` was
+    made.
     """
 
-    __slots__ = ("entries", "originals", "origins")
+    __slots__ = ("entries", "holes", "originals", "origins")
 
     kind = "dict"
 
     def __init__(self) -> None:
         super().__init__()
+        self.holes = 0
         self.entries: dict[object, object] = {}
         self.originals: dict[object, object] = {}
         self.origins: dict[str, Written] | None = None
@@ -90,6 +98,8 @@ class StarlarkDict(Mutable):
     def write(self, key: object, value: object, written: Written | None = None) -> None:
         """Set an entry, without a look at locks.  Raises: StarlarkError for a key that cannot be one."""
         if type(key) is str:
+            if len(key) > _LONGEST_KEY:
+                raise _too_large(key)
             self.entries[key] = value
             if written is not None:
                 if self.origins is None:
@@ -108,7 +118,11 @@ class StarlarkDict(Mutable):
         self.originals.pop(at, None)
         if self.origins is not None and type(at) is str:
             self.origins.pop(at, None)
-        return self.entries.pop(at)
+        value = self.entries.pop(at)
+        self.holes += 1
+        if self.holes > len(self.entries) + _MOST_HOLES:
+            self.entries, self.holes = dict(self.entries), 0
+        return value
 
     def keys(self) -> list[object]:
         """Return the keys in order."""
@@ -139,14 +153,15 @@ class StarlarkDict(Mutable):
 
 
 class StarlarkSet(Mutable):
-    """A set in the order of insertion."""
+    """A set in the order of insertion; `entries`, `originals` and `holes` are as in a dict."""
 
-    __slots__ = ("entries", "originals")
+    __slots__ = ("entries", "holes", "originals")
 
     kind = "set"
 
     def __init__(self, items: Iterable[object] = ()) -> None:
         super().__init__()
+        self.holes = 0
         self.entries: dict[object, None] = {}
         self.originals: dict[object, object] = {}
         for item in items:
@@ -159,6 +174,34 @@ class StarlarkSet(Mutable):
             if at is not item:
                 self.originals[at] = item
             self.entries[at] = None
+
+    def remove(self, at: object) -> None:
+        """Remove what stands for an element."""
+        self.originals.pop(at, None)
+        del self.entries[at]
+        self.holes += 1
+        if self.holes > len(self.entries) + _MOST_HOLES:
+            self.entries, self.holes = dict(self.entries), 0
+
+    def absorb(self, other: StarlarkSet) -> None:
+        """Add the elements of another set that are not here yet."""
+        if other.originals:
+            self.originals.update((at, item) for at, item in other.originals.items() if at not in self.entries)
+        self.entries.update(other.entries)
+
+    def joined(self, other: StarlarkSet) -> StarlarkSet:
+        """Return the elements of both, those of this one first."""
+        made = StarlarkSet()
+        made.absorb(self)
+        made.absorb(other)
+        return made
+
+    def common(self, other: StarlarkSet, *, is_in: bool) -> StarlarkSet:
+        """Return the elements that are in another set too, or those that are not."""
+        made = StarlarkSet()
+        made.entries = {at: None for at in self.entries if (at in other.entries) is is_in}
+        made.originals = {at: item for at, item in self.originals.items() if at in made.entries}
+        return made
 
     def elements(self) -> list[object]:
         """Return the elements in order."""
@@ -218,22 +261,28 @@ def type_name(value: object) -> str:
 
 
 def hash_key(value: object, depth: int = 0) -> object:
-    """Return what stands for a value in a dict or a set.  Raises: StarlarkError if it is unhashable."""
+    """Return what stands for a value in a dict or a set.  Raises: StarlarkError if it is unhashable, BudgetError."""
     kind = type(value)
-    if kind is str or kind is int or value is None or kind is bytes:
+    if kind is str or kind is bytes:
+        if len(cast("str | bytes", value)) > _LONGEST_KEY:
+            raise _too_large(value)
+        return value
+    if kind is int:
+        return value if -_SMALL_INT < cast("int", value) < _SMALL_INT else _large(cast("int", value))
+    if value is None:
         return value
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is float:
-        return _NAN if value != value else value
+        return _float_key(cast("float", value))
     if kind is tuple and _is_plain(cast("tuple[object, ...]", value)):
         return value
     if depth == 0 and _size(value, 0) > _LARGEST_KEY:
-        raise BudgetError(STEPS, f"a {type_name(value)} of more than {_LARGEST_KEY:,} parts is no key")
+        raise _too_large(value)
     if isinstance(value, tuple):
-        inner = tuple(hash_key(item, depth + 1) for item in value)
+        inner = tuple([hash_key(item, depth + 1) for item in value])
         # Only a tuple that holds what something else stands for needs a stand-in itself.
-        return value if all(a is b for a, b in zip(inner, value, strict=True)) else inner
+        return value if all(map(is_, inner, value)) else inner
     if isinstance(value, Mutable) and value.frozen:
         return _frozen_key(value, depth + 1)
     if isinstance(value, (Mutable, range, Elements)):
@@ -241,9 +290,42 @@ def hash_key(value: object, depth: int = 0) -> object:
     return value
 
 
+def _large(value: int) -> object:
+    """What stands for a large integer: a text, whose hash nobody can foresee."""
+    return _INT, hex(value)
+
+
+def _float_key(value: float) -> object:
+    if value != value:
+        return _NAN
+    is_large = abs(value) >= _SMALL_INT and value not in (_INFINITY, -_INFINITY)
+    return _large(int(value)) if is_large and value.is_integer() else value
+
+
 def _is_plain(value: tuple[object, ...]) -> bool:
-    """Whether a tuple holds only what stands for itself."""
-    return len(value) <= _LARGEST_KEY and all(type(item) is str or type(item) is int for item in value)
+    """Whether a tuple holds only what stands for itself: None, small integers and short texts."""
+    if len(value) > _LARGEST_KEY:
+        return False
+    for item in value:
+        kind = type(item)
+        if kind is int:
+            if not -_SMALL_INT < cast("int", item) < _SMALL_INT:
+                return False
+        elif kind is str:
+            if len(cast("str", item)) > _LONGEST_KEY:
+                return False
+        elif item is not None:
+            return False
+    return True
+
+
+def _too_large(value: object) -> BudgetError:
+    """The error for what would take long to be looked up."""
+    if isinstance(value, (str, bytes)):
+        return BudgetError(
+            STEPS, f"a {type_name(value)} of {len(value):,} elements is no key: at most {_LONGEST_KEY:,}"
+        )
+    return BudgetError(STEPS, f"a {type_name(value)} of more than {_LARGEST_KEY:,} parts is no key")
 
 
 def _frozen_key(value: Mutable, depth: int) -> object:
@@ -262,7 +344,8 @@ def _size(value: object, found: int) -> int:
         found += 1
         if found > _LARGEST_KEY:
             break
-        found = _size(item, found)
+        if isinstance(item, (tuple, Mutable)):
+            found = _size(item, found)
     return found
 
 

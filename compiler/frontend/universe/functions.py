@@ -99,7 +99,13 @@ class Universe:
         name, name_at = kwargs.get("name"), _written(site, "name", frame)[1]
         if name is not None and type(name) is not str:
             kind = described(name)
-            raise fault("RLC0153", f"the name of an experiment is a text, not {kind}", (name_at, kind), frame)
+            raise fault(
+                "RLC0153",
+                f"the name of an experiment is a text, not {kind}",
+                (name_at, kind),
+                frame,
+                ("write it in quotes, or str(...)",),
+            )
         entries = self.entries("experiment", thread, args, kwargs)
         tree = self.converter.node(TABLE, entries, site.span, frame)
         label = name if isinstance(name, str) else ""
@@ -150,7 +156,13 @@ class Universe:
     def sweep(self, thread: Thread, args: list[object], kwargs: dict[str, object]) -> object:
         site, frame = _site(thread), thread.frame
         if len(args) != 1 or kwargs or type(args[0]) not in (StarlarkList, tuple):
-            raise fault("RLC0153", "sweep() takes a list of experiments", (site.span, "sweep([...])"), frame)
+            raise fault(
+                "RLC0153",
+                "sweep() takes a list of experiments",
+                (site.span, "no list"),
+                frame,
+                ("write sweep([...]), with brackets",),
+            )
         for item in items_of(args[0]):
             if type(item) is not Experiment:
                 kind = described(item)

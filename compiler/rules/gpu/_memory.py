@@ -6,9 +6,11 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.planner.forecast import has_critic, moments_of
-from compiler.planner.ranks import GIB, RankBytes, Spread, rank_bytes
+from compiler.planner.forecast import has_critic, trained_bytes
+from compiler.planner.ranks import GIB, RankBytes, Spread, engine_weight_bytes
 from compiler.rules._gpu_layout import Layout, layout_of
+from compiler.rules._splits import heads_split
+from compiler.rules.gpu._engine_settings import number_of
 
 
 class Machine(NamedTuple):
@@ -45,10 +47,8 @@ def machine_of(subject: Subject) -> Machine | None:
 
 def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
     """Whether axes come out even: over the GPUs, over the model, and over every batch."""
-    model = subject.experiment.model
-    tp, kv = spread.tp, model.num_kv_heads
-    shares = kv % tp == 0 or tp % kv == 0 or not isinstance(model.mla, Off)
-    if spread.dp < 1 or tp * spread.pp * spread.cp * spread.dp != gpus or model.num_heads % tp or not shares:
+    model, tp = subject.experiment.model, spread.tp
+    if spread.dp < 1 or tp * spread.pp * spread.cp * spread.dp != gpus or not heads_split(model, tp):
         return False
     experts = 1 if isinstance(model.moe, Off) else model.moe.num_experts
     if experts % spread.ep or gpus // spread.pp % (spread.ep * spread.etp):
@@ -60,11 +60,20 @@ def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
 def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> RankBytes:
     """Return what one training GPU holds for the whole of a stage, its critic included, in one precision or another."""
     train, optim = stage.stage.train, stage.stage.optim
-    held = rank_bytes(
-        stage.subject.experiment.model,
-        spread,
-        is_bf16=(precision or train.precision) == "bf16",
-        moments=moments_of(optim),
-        is_sharded=train.engine.name == "fsdp2",
-    )
+    model, is_bf16 = stage.subject.experiment.model, (precision or train.precision) == "bf16"
+    held = trained_bytes(model, spread, train, optim, is_bf16=is_bf16)
     return RankBytes(*(2 * part for part in held)) if has_critic(stage.stage) else held
+
+
+def handover_fits(stage: StageSubject, machine: Machine, spread: Spread, each: int) -> bool:
+    """Whether one GPU holds the trainer's weights and, where both sides share it, an engine's over so many GPUs."""
+    if machine.layout.placement.mode != "colocate":
+        return True
+    engine = engine_weight_bytes(stage.subject.experiment.model, each)
+    return held_bytes(stage, spread).weights + engine <= machine.room
+
+
+def engine_room(stage: StageSubject, machine: Machine) -> int:
+    """Return the bytes that a rollout engine may take of one GPU: all, unless the stage says which share."""
+    share = number_of(stage, "rollout", "mem_fraction_static") or number_of(stage, "rollout", "gpu_memory_utilization")
+    return machine.room if share is None else int(machine.room * min(share, 1.0))

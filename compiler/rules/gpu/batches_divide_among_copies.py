@@ -1,11 +1,13 @@
 """Batches divide among the copies of the model.
 
-What: the optimizer batch is a multiple of dp; with a fixed micro_batch, a copy's share is a multiple of that as well.
+What: the optimizer batch is a multiple of dp; with a fixed micro_batch, a copy's share is a multiple of that as well,
+and where pipeline stages interleave groups of layers the number of micro-batches is a multiple of pp.
 Why it matters: a share that is no whole number is cut short or padded, on some ranks only, and the gradient is then
 that of another batch; with micro-batches it is an assertion after the first rollout.
 Example: `global_batch = 100` over 8 copies.
 Fix: a multiple of dp, or another dp.
-Source: BATCH-03; slime's V-rules on global batch size, NeMo-RL's dtensor policy checks.
+Source: BATCH-03; slime's V-rules on global batch size, NeMo-RL's dtensor policy checks; Megatron-core's interleaved
+schedule.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._gpu_layout import layout_of
+from compiler.rules._gpu_layout import divisors, layout_of, size
 
 CODE = "RLC0508"
 ID = "BATCH-03"
@@ -43,11 +45,19 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 copies * micro,
                 batch,
             )
+        elif not isinstance(micro, Off) and layout.parallel.vpp > 1 and (share // micro) % size(layout.parallel.pp):
+            pp = size(layout.parallel.pp)
+            text = f"{share // micro:,} micro-batches of a copy do not go through {pp:,} interleaved stages in rounds"
+            yield _diagnostic(stage, text, copies * micro * pp, batch)
 
 
 def _diagnostic(stage: StageSubject, message: str, unit: int, batch: int) -> Diagnostic:
     ways: list[Help] = [stage.fix(_BATCH, n) for n in _fitting(stage, unit, batch)]
-    shown = (("parallel.dp", "copies"), ("parallel.tp", "leaves fewer or more copies"))
+    shown = (
+        ("parallel.dp", "copies"),
+        ("parallel.tp", "leaves fewer or more copies"),
+        ("parallel.vpp", "groups of layers in turn"),
+    )
     labels = (*stage.subject.labels(*shown), *stage.labels((_MICRO, "samples at a time"), (_BATCH, "samples a step")))
     last = len(labels) - 1
     labels = tuple(label._replace(is_primary=i == last) for i, label in enumerate(labels))
@@ -64,5 +74,5 @@ def _fitting(stage: StageSubject, unit: int, batch: int) -> list[int]:
     if not isinstance(prompts, int) or not isinstance(group, int) or stage.written("train.steps_per_rollout"):
         return []
     samples = prompts * group
-    dividing = [n for n in range(unit, samples + 1, unit) if samples % n == 0]
+    dividing = [unit * n for n in divisors(samples // unit)] if samples % unit == 0 else []
     return sorted(sorted(dividing, key=lambda n: (abs(n - batch), n))[:2])

@@ -46,8 +46,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         yield _diagnostic(f"`{name}` is no number of GPUs", labels, ways)
     elif named.name not in known:
         other = subject.catalogue.load_hardware().get(named.name)
-        text = "no GPU of stdlib/hardware" if other is None else f"made by {other.vendor}, for another target"
-        begun = [name for name in known if name.startswith(named.name)]
+        text = "no GPU has this name" if other is None else f"made by {other.vendor}, for another target"
+        begun = [name for name in known if name.lower().startswith(named.name.lower())]
         near = begun or nearest_names(named.name, known) or list(known)[:3]
         labels = subject.labels(("cluster.target", f"GPUs of {target.vendor}"), (_FIELD, text))
         # One name that begins like it is what was meant; any other is a choice, which no tool makes.

@@ -18,6 +18,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
 from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
+from compiler.rules._splits import heads_split
 
 CODE = "RLC0507"
 ID = "PAR-02"
@@ -46,28 +47,26 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _heads(subject: Subject, model: Model[Auto], path: str, ways: int) -> Iterator[Diagnostic]:
+    if heads_split(model, ways):
+        return
+    fitting = [n for n in near_divisors(model.num_heads, ways, most=model.num_heads) if heads_split(model, n)]
+    near = sorted(sorted(fitting, key=lambda n: (abs(n - ways), n))[:3])
     if model.num_heads % ways:
-        fitting = near_divisors(model.num_heads, ways)
         yield _diagnostic(
             subject,
             f"{model.num_heads:,} query heads cannot be split over {ways:,} GPUs",
             ("model.num_heads", f"{model.num_heads:,} query heads"),
             (path, "not a divisor"),
-            tuple(fix(path, n) for n in fitting),
+            tuple(fix(path, n) for n in near),
         )
-    elif model.num_kv_heads % ways and ways % model.num_kv_heads and isinstance(model.mla, Off):
-        fitting = [n for n in near_divisors(model.num_heads, ways, most=8) if _shares(model.num_kv_heads, n)][:3]
+    else:
         yield _diagnostic(
             subject,
             f"{model.num_kv_heads:,} key and value heads can neither be split over {ways:,} GPUs nor be copied evenly",
             ("model.num_kv_heads", f"{model.num_kv_heads:,} heads"),
             (path, "neither a divisor nor a multiple"),
-            tuple(fix(path, n) for n in fitting),
+            tuple(fix(path, n) for n in near),
         )
-
-
-def _shares(heads: int, ways: int) -> bool:
-    return heads % ways == 0 or ways % heads == 0
 
 
 def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Diagnostic]:

@@ -21,6 +21,14 @@ from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_di
 CODE = "RLC0506"
 ID = "PAR-01"
 _DENSE = ("tp", "pp", "cp")
+_WORDS = {
+    "tp": "every layer over {} GPUs",
+    "pp": "layers in {} stages",
+    "cp": "every sequence over {} GPUs",
+    "dp": "{} copies",
+    "ep": "experts over {} GPUs",
+    "etp": "every expert over {} GPUs",
+}
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -38,7 +46,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _dense(subject: Subject, axes: dict[str, int], gpus: int) -> Diagnostic:
-    said = [(f"parallel.{n}", f"{n} = {v}") for n, v in axes.items() if v > 1 or subject.written(f"parallel.{n}")]
+    said = [
+        (f"parallel.{n}", _WORDS[n].format(v)) for n, v in axes.items() if v > 1 or subject.written(f"parallel.{n}")
+    ]
     ways: list[Help] = []
     for name in (*_DENSE, "dp"):
         others = 1
@@ -50,7 +60,7 @@ def _dense(subject: Subject, axes: dict[str, int], gpus: int) -> Diagnostic:
                 fitting = [gpus // others]
             near = sorted(fitting, key=lambda n: abs(n - axes[name]))[:1]
             ways += [fix(f"parallel.{name}", n) for n in near]
-    product = " x ".join(str(v) for n, v in axes.items() if n != "dp" or subject.written("parallel.dp"))
+    product = " x ".join(f"{n} {v}" for n, v in axes.items() if n != "dp" or subject.written("parallel.dp"))
     return Diagnostic(
         CODE,
         f"{product} does not fill {gpus:,} training GPUs",
@@ -77,7 +87,7 @@ def _experts(subject: Subject, layout: Layout, in_a_stage: int) -> Iterator[Diag
     yield Diagnostic(
         CODE,
         f"experts over ep x etp = {ep} x {etp} GPUs do not fill the {in_a_stage:,} of one pipeline stage",
-        subject.labels(("parallel.etp", f"etp = {etp}"), ("parallel.ep", f"ep = {ep}")),
+        subject.labels(("parallel.etp", _WORDS["etp"].format(etp)), ("parallel.ep", _WORDS["ep"].format(ep))),
         alternatives(*ways),
         rule=ID,
         paths=("parallel.ep", "parallel.etp", "parallel.pp"),

@@ -2,7 +2,7 @@
 
 What: what a training GPU holds all the time, counted from below, is less than its memory: weights and gradients over
 tp x pp (experts over ep x etp x pp), optimizer state over the copies of the model as well; with fsdp2 everything over
-the copies.
+the copies.  What Megatron's `optimizer_cpu_offload` keeps on the host is not counted.
 Why it matters: it runs out of memory before the first step, once the weights have been read on every rank.
 Example: a model of 70 billion parameters with `tp = 2` on GPUs of 80 GB.
 Fix: split the model over more GPUs; the message says how far. Activations come on top, so what just fits may still be

@@ -183,7 +183,9 @@ def test_json_holds_lines_columns_and_what_a_fix_would_set() -> None:
         "labels": [
             {"path": "a.toml", "line": 1, "column": 5, "end_line": 2, "end_column": 4, "text": "t", "primary": True}
         ],
-        "help": [{"text": "h", "set": {"a.b": "1"}, "rename": None, "remove": False}],
+        "help": [
+            {"text": "h", "set": {"a.b": "1"}, "unset": [], "rename": None, "remove": False, "replace": None},
+        ],
     }
     assert json.loads(render_json([found, found])) == [record(found)] * 2
 

@@ -215,7 +215,7 @@ use = ["//recipes:grpo"]
 
 [model]
 name = "//models:glm5_744b_a40b"
-weights = "checkpoint"
+weights = "weights"
 num_layers = 6
 overrides = [{ fact = "num_layers", why = "a cut for tests" }]
 

@@ -136,6 +136,37 @@ def test_an_argument_goes(before: str, after: str) -> None:
     assert mended(before, Help("", removes=True), key="key", name="s.star") == after
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[a]\nb = 1\nc = 2  # two\n", "[a]\nc = 2  # two\n"),
+        ("a = { b = 1, c = 2 }\n", "a = { c = 2 }\n"),
+        ("a.b = 1\na.c = 2\n", "a.c = 2\n"),
+        ("[a.b]\nc = 1\n", None),
+        ("[a]\nc = 1\n", None),
+    ],
+)
+def test_a_field_is_no_longer_written(before: str, after: str | None) -> None:
+    assert mended(before, Help("", unsets=("a.b",))) == after
+
+
+def test_an_argument_is_no_longer_written_where_its_value_stands() -> None:
+    way = Help("", unsets=("a.b",))
+    assert mended("experiment(a = dict(b = 1, c = 2))", way, name="s.star", place="1") == "experiment(a = dict(c = 2))"
+    assert mended("n = 1\nexperiment(a = dict(b = n))", way, name="s.star", place="1") is None
+    assert mended("experiment(a = f())", way, name="s.star") is None
+
+
+def test_one_field_goes_as_another_comes() -> None:
+    way = Help("", (("c.d", "2"),), unsets=("a.b",))
+    assert mended("[a]\nb = 1\n\n[c]\n", way) == "[a]\n\n[c]\nd = 2\n"
+
+
+def test_what_is_marked_is_replaced() -> None:
+    assert mended("a = True\n", Help("", replaced="true"), key="True") == "a = true\n"
+    assert mended("f(truth)", Help("", replaced="True"), key="truth", name="s.star") == "f(True)"
+
+
 def test_keys_of_a_path_are_those_that_set_takes() -> None:
     assert keys_of('stages."a b".data.train[0].path') == ("stages", "a b", "data", "train", "[0]", "path")
     assert keys_of("a b") == ()

@@ -88,6 +88,18 @@ def test_an_expression_in_brackets_is_broken_before_its_weakest_operators() -> N
     assert laid_out(wide) == f"x = (\n    {'a' * 40} + {'b' * 40}\n    or {'c' * 40}\n)\n"
 
 
+def test_a_comment_whose_line_is_broken_loses_its_column() -> None:
+    one = f"f({', '.join(f'argument_{i} = {i}' for i in range(5))},   # of the last\n)\n"
+    assert laid_out(one).splitlines()[5] == "    argument_4 = 4,  # of the last"
+
+
+@pytest.mark.parametrize("width", [49, 50, 51, 60])
+def test_what_fits_in_no_way_is_laid_out_alike_a_second_time(width: int) -> None:
+    once = laid_out("(" * width + ")" * width + "(2)")
+    assert once.endswith(")(\n    2,\n)\n")
+    assert laid_out(once) == once
+
+
 def test_comments_stay_beside_what_they_are_about() -> None:
     written = "f( # open\n a, # one\n # alone\n b # two\n ,\n # end\n)\ndef g():\n  x # in\n  # deep\n# out\ny\n"
     wanted = (

@@ -165,6 +165,12 @@ def test_half_a_surrogate_pair_is_no_fault_of_ours() -> None:
     assert refusal(quickstart().to_text().replace('"name": "quickstart"', '"name": "\\ud800"'))
 
 
+def test_a_number_outside_of_its_bounds_is_refused() -> None:
+    said = document()
+    said["experiment"]["cluster"]["nodes"] = 2**62
+    assert refusal(said) == f"nodes cannot be {2**62}"
+
+
 def test_a_missing_and_an_unknown_field_are_named() -> None:
     said = document()
     said["experiment"]["run"]["sede"] = said["experiment"]["run"].pop("seed")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal
-
 import pytest
 
+from compiler.diagnostics.annotations import Any, Generic, Literal
 from compiler.ir.experiment import Experiment
 from compiler.ir.kinds import Tokens, parse_annotation
 from compiler.ir.openness import AUTO, OFF, A, Off

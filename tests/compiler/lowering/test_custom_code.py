@@ -167,3 +167,14 @@ def test_the_level_of_a_standard_reward_is_what_its_syntax_tree_says() -> None:
         parsed = parameter_of(Code(path, path.name), "reward")
         assert isinstance(parsed, Parameter)
         assert standard_level(path) == parsed.name
+
+
+def test_a_name_that_no_file_can_have_is_a_diagnostic(tmp_path: Path) -> None:
+    (found,) = told(tmp_path, "a\\u0000.py:score")
+    assert found == ("RLC0209", "'a\\x00.py' is no path: no file has U+0000 in its name")
+
+
+def test_code_behind_links_that_lead_in_a_circle_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "judge.py").symlink_to("judge.py")
+    ((code, message),) = told(tmp_path, "judge.py:score")
+    assert (code, message[:25]) == ("RLC0209", "judge.py cannot be read: ")

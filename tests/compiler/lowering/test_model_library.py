@@ -89,3 +89,34 @@ def test_a_reason_stays_with_its_change_when_the_model_is_shrunk(tmp_path: Path)
     compiled(tmp_path, {**TRAINED, **changes})
     found = compile_spec(tmp_path / "spec.toml", scan(), shrink=True)
     assert [d.code for d in found.diagnostics] == []
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("rope_fraction", "0.5"), ("qkv_bias", "true"), ("num_mtp_layers", "1"), ("chat_template", '"chatml"')],
+)
+def test_a_fact_that_the_library_leaves_at_its_default_needs_a_reason_too(
+    tmp_path: Path, fact: str, value: str
+) -> None:
+    assert told(tmp_path, {f"model.{fact}": value}) == [("RLC0230", (f"model.{fact}",))]
+    assert told(tmp_path, {}, (f"model.{fact}={value}",)) == [("RLC0230", (f"model.{fact}",))]
+    why = f'[{{ fact = "{fact}", why = "grown by hand" }}]'
+    assert told(tmp_path, {f"model.{fact}": value, "model.overrides": why}) == []
+    assert told(tmp_path, {f"model.{fact}": value, "model.weights": '"random"'}) == []
+
+
+@pytest.mark.parametrize("same", [{"model.rope_fraction": "1.0"}, {"model.moe": '"off"'}, {"model.qkv_bias": "false"}])
+def test_a_default_that_is_written_down_is_no_change(tmp_path: Path, same: Changes) -> None:
+    assert told(tmp_path, same) == []
+
+
+def test_a_table_that_the_library_leaves_out_is_one_change(tmp_path: Path) -> None:
+    stretched: Changes = {"model.rope_scaling": '{ kind = "yarn", factor = 4.0, original_max_position_tokens = 40960 }'}
+    assert told(tmp_path, stretched) == [("RLC0230", ("model.rope_scaling",))]
+    why = '[{ fact = "rope_scaling", why = "continued at longer contexts" }]'
+    assert told(tmp_path, {**stretched, "model.overrides": why}) == []
+
+
+def test_a_fact_of_a_table_that_the_library_leaves_at_its_default(tmp_path: Path) -> None:
+    routed: Changes = {"model.name": '"//models:qwen3_30b_a3b"', "model.moe.num_groups": "8"}
+    assert told(tmp_path, routed) == [("RLC0230", ("model.moe.num_groups",))]

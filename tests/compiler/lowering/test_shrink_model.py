@@ -16,7 +16,7 @@ from compiler.ir.paths import replaced
 from compiler.ir.subject import Subject
 from compiler.lowering.shrink_ledger import Ledger
 from compiler.lowering.shrink_model import shrunk_model
-from compiler.planner.parameters import is_full_attention, parameters_of, picks_tokens
+from compiler.planner.parameters import parameters_of
 from compiler.rules import (
     attention_holds_together,
     experts_can_be_routed,
@@ -26,6 +26,7 @@ from compiler.rules import (
     tokens_fit_the_vocabulary,
 )
 from rlc.catalogue import scan
+from tests.compiler.planner.layer_by_layer import is_full_attention, picks_tokens
 from tests.compiler.rules.good_spec import SFT, Changes, compiled
 
 NAMES = library_names("models", scan().stdlib)

@@ -42,3 +42,11 @@ def test_an_allowance_does_not_change_the_plan_hash(tmp_path: Path) -> None:
     assert allowed is not None
     assert plain.hash == allowed.hash
     assert allowed.experiment.allow[0].why == "kept for later"
+
+
+def test_an_allowance_that_the_small_experiment_does_not_need_is_no_fault_of_the_large_one(tmp_path: Path) -> None:
+    text = FILTERED.replace("top_p = 0.9", "top_p = 1.0")
+    spec = tmp_path / "spec.toml"
+    spec.write_text('allow = [{ rule = "ALGO-01", why = "kept for later" }]\n' + text)
+    assert [d.code for d in compile_spec(spec, scan()).diagnostics] == ["RLC0331"]
+    assert [d.code for d in compile_spec(spec, scan(), shrink=True).diagnostics] == []

@@ -36,3 +36,12 @@ def test_every_way_out_fits_the_copies_and_uses_up_the_rollout(tmp_path: Path) -
     assert ways
     for sets in ways:
         assert not {"RLC0508", "RLC0301"} & set(codes(tmp_path, {**changes, **dict(sets)}, base=GPU))
+
+
+@pytest.mark.parametrize(("samples", "fits"), [(32, True), (48, False), (16, False)])
+def test_interleaved_stages_take_micro_batches_in_rounds(tmp_path: Path, samples: int, fits: bool) -> None:
+    interleaved: Changes = {"parallel.vpp": "2", "train.micro_batch": "4"}
+    # Two copies of four stages each: 32 samples are four micro-batches of a copy, 48 are six, 16 are two.
+    changes = {**batch(samples, pp=4), **interleaved, "model.num_layers": "32", "model.weights": '"random"'}
+    assert ("RLC0508" not in codes(tmp_path, changes, base=GPU)) == fits
+    assert "RLC0508" not in codes(tmp_path, {**changes, "parallel.vpp": None}, base=GPU)

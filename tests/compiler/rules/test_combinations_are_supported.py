@@ -54,3 +54,14 @@ def test_every_limit_says_why_and_where_from(target: str) -> None:
         assert len(limit.when) >= 2
         assert limit.why
         assert limit.source
+
+
+def test_copies_within_one_engine_need_what_shares_its_gpus(tmp_path: Path) -> None:
+    copies: Changes = {"rollout.engine.sglang.dp_size": "2", "placement.gpus_per_engine": "2"}
+    shared: Changes = {"rollout.engine.sglang.enable_dp_attention": "true"}
+    assert codes(tmp_path, copies, base=GPU) == ["RLC0512"]
+    assert codes(tmp_path, {**copies, **shared}, base=GPU) == []
+    assert (
+        "rollout.engine.sglang.enable_dp_attention not set"
+        in compiled(tmp_path, copies, base=GPU).diagnostics[0].message
+    )

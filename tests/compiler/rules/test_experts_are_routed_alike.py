@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.compiler.rules.good_spec import GPU, MOE, SFT, Changes, codes, compiled
 
 FITS: Changes = {"parallel.ep": "8"}
@@ -19,6 +21,23 @@ def test_a_dense_model_and_demonstrations_are_not(tmp_path: Path) -> None:
     assert "RLC0536" not in codes(tmp_path, {}, base=GPU)
     gpu: Changes = {field: MOE[field] for field in MOE if field.startswith(("model.", "cluster."))}
     assert "RLC0536" not in codes(tmp_path, {**gpu, **FITS}, base=SFT)
+
+
+@pytest.mark.parametrize(
+    "replay",
+    [{"train.routing_replay": '"rollout"'}, {"train.routing_replay": '"trainer"', "loss.old_logprobs": '"recompute"'}],
+)
+def test_a_replay_of_routing_is_what_it_asks_for(tmp_path: Path, replay: Changes) -> None:
+    assert codes(tmp_path, {**FITS, **replay}, base=MOE) == []
+
+
+def test_its_way_out_is_one_that_the_engines_can_go(tmp_path: Path) -> None:
+    def way(changes: Changes) -> str:
+        found = compiled(tmp_path, changes, base=MOE).diagnostics
+        return next(d.help[0].text for d in found if d.code == "RLC0536")
+
+    assert way(FITS) == 'set train.routing_replay = "rollout"'
+    assert way({"train.engine.name": '"fsdp2"'}).startswith("fsdp2 cannot replay")
 
 
 def test_a_reason_lets_it_through(tmp_path: Path) -> None:

@@ -50,3 +50,8 @@ def test_a_name_that_only_one_begins_like_is_completed(tmp_path: Path) -> None:
 
 def test_a_processor_needs_no_gpu(tmp_path: Path) -> None:
     assert codes(tmp_path, {}, base=GRPO) == []
+
+
+def test_case_makes_no_difference_to_what_is_offered(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"cluster.gpus_per_node": '"8xh100"'}, base=GPU).diagnostics
+    assert [way.sets for way in found[0].help] == [(("cluster.gpus_per_node", '"8xH100-80-SXM"'),)]

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.span import SourceFile
 from compiler.frontend.starlark.budget import MAX_INTEGER_BITS, Budget
+from compiler.frontend.starlark.builtins import universe
 from compiler.frontend.starlark.errors import BudgetError
+from compiler.frontend.starlark.evaluate import evaluate_expression
 from compiler.frontend.starlark.operators import binary
+from compiler.frontend.starlark.syntax import parse_expression
+from compiler.frontend.starlark.thread import Thread
+from compiler.frontend.starlark.values import hash_key
 from tests.compiler.frontend.starlark.programs import failure, value
 
 ROOT = Path(__file__).parents[4]
@@ -42,7 +49,19 @@ STEPS = {
     "an order of two such lists": doubling("[1]", "x, y = [x, x], [y, y]", "sorted([x, y])"),
     "such a tuple as a key": doubling("(1,)", "x = (x, x)", "{x: 1}"),
     "a failure with such a list": doubling("[1]", "x = [x, x]", "fail(x)"),
-    "sorting with a key": "x = sorted(range(500000), key = lambda i: -i)\n",
+    "sorting with a key": "x = sorted(range(200000), key = lambda i: -i)\n",
+    "stripping many characters": looping('"a" * 100000', 'x.strip("bcdefghij" * 1000 + "a")'),
+    "a text of many characters as a key": looping('"a" * 5000', "{x: 1}"),
+    "bytes as a key": looping('b"a" * 5000', "set([x])"),
+    "such a text in a tuple": looping('"a" * 5000', "{(x, 1): 1}"),
+    "taking the first of a dict": looping("{j: j for j in range(20000)}", "x[i] = x.popitem()"),
+    "going through a dict that was full": (
+        "def f():\n    x = {i: i for i in range(20000)}\n    for i in range(19999):\n        x.pop(i)\n"
+        "    for i in range(1000000):\n        for k in x:\n            pass\nf()\n"
+    ),
+    "tuples as keys": looping("{}", "x[(i, 0.5, True)] = i"),
+    "lists in lists in lists": looping("[]", "x = [x]"),
+    "a difference of sets": looping("set([(j, 0.5) for j in range(1000)])", "x.difference(x)"),
     "looking through a list": looping("list(range(50000))", "-1 in x"),
     "comparing long strings": comparing('"a" * 1000000'),
     "hashing a long string": looping('"a" * 1000000', "hash(x)"),
@@ -51,12 +70,13 @@ STEPS = {
     "writing the largest integers": looping("(1 << 500) * (1 << 500) * (1 << 500)", "str(x * x * x)"),
     "reading the largest integers": looping('"9" * 2400', "int(x)"),
     "comparing sets": comparing("set(range(10000))"),
-    "splitting": 'x = ("a," * 1000000).split(",")\n',
+    "splitting": looping('"a," * 1000', 'x.split(",")'),
     "a union of sets": looping("set(range(1000))", "x = x | set(range(i, i + 1000))"),
     "taking from the front of a list": looping("[0] * 1000000", "x.pop(0)"),
     "adding to the front of a list": looping("[0] * 1000000", "x.insert(0, 1)"),
 }
 MEMORY = {
+    "one long text split": 'x = ("a," * 1000000).split(",")\n',
     "a string repeated": 'x = "a" * 1000000000\n',
     "bytes repeated": 'x = 1000000000 * b"a"\n',
     "a list repeated": "x = [0] * 1000000000\n",
@@ -137,6 +157,31 @@ def test_the_largest_integer_has_the_bits_that_the_limit_says() -> None:
     assert caught.value.code == "RLC0143"
 
 
+def test_large_integers_as_keys_do_not_share_one_hash() -> None:
+    """Python's hash of an integer is its remainder by 2^61 - 1; a table of one hash takes a time that is quadratic."""
+    multiples = [i * (2**61 - 1) for i in range(1, 1001)]
+    assert len({hash(number) for number in multiples}) == 1
+    for keys in (multiples, [float(number) for number in multiples], [(number, 1) for number in multiples]):
+        assert len({hash(hash_key(key)) for key in keys}) > 990
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("{1 << 70: 1}[1 << 70]", "1"),
+        ("{1 << 70: 1}", "{1180591620717411303424: 1}"),
+        ("{float(1 << 70): 1}[1 << 70]", "1"),
+        ("{-(1 << 31): 1}[-2147483648.0]", "1"),
+        ("{2147483648.5: 1}.get(2147483648)", "None"),
+        ("{float('inf'): 1}[float('+inf')]", "1"),
+        ("(1 << 40, 2.0) in {(float(1 << 40), 2): 1}", "True"),
+        ("'1' in {1 << 70: 1}", "False"),
+    ],
+)
+def test_a_large_integer_is_the_key_that_it_is(expression: str, result: str) -> None:
+    assert value(expression) == result
+
+
 def test_a_smaller_budget_ends_sooner() -> None:
     with pytest.raises(BudgetError) as caught:
         Budget(steps=10).step(11)
@@ -149,3 +194,13 @@ def test_a_smaller_budget_ends_sooner() -> None:
 def test_what_was_spent_in_one_run_is_not_missing_in_the_next() -> None:
     program = "x = [i for i in range(50000)]\n"
     assert [value("len(x)", program) for _ in range(2)] == ["50000", "50000"]
+
+
+@pytest.mark.parametrize("literal", ["[1, 2]", "(1, 2)", '{"a": 1}'])
+def test_a_literal_that_exceeds_the_budget_ends_in_a_diagnostic_at_its_place(literal: str) -> None:
+    source = SourceFile("test.star", f"len({literal})")
+    tree = parse_expression(source, 0, len(source.text), None)
+    with pytest.raises(SpecError) as caught:
+        evaluate_expression(tree, source, universe(), Thread(Budget(allocated=70)))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.labels[0].span.text) == ("RLC0141", literal)

@@ -152,7 +152,7 @@ def test_two_functions_of_one_text_may_follow_each_other() -> None:
         ("x = [i for i in range(10000) for j in range(10000)]", "RLC0140"),
         ("def f():\n  for i in range(500000):\n" + "    i\n" * 100 + "f()", "RLC0140"),
         ("def g():\n" + "  1\n" * 1000 + "x = [g() for i in range(500000)]", "RLC0140"),
-        ("x = {i: i for i in range(10000000)}", "RLC0141"),
+        ("x = {i: i for i in range(10000000)}", "RLC0140"),
         ("".join(f"def f{i}(): return f{i + 1}()\n" for i in range(80)) + "def f80(): pass\nf0()", "RLC0142"),
         (
             "def f0(): return 1\n"

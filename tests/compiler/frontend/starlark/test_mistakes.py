@@ -109,6 +109,11 @@ def test_a_block_that_is_not_indented_shows_what_began_it() -> None:
     assert [label.span.text for label in found.labels] == ["for", "z"]
 
 
+@pytest.mark.parametrize("text", ["def f():", "if x", "def f()", "x = [y for y in z if y", "f(a,", "x = 1\nif x:", "("])
+def test_a_text_that_ends_without_a_line_break_has_its_mistake_inside_it(text: str) -> None:
+    assert all(label.span.end <= len(text) for label in mistake(text).labels)
+
+
 def test_anything_else_is_told_by_what_would_do() -> None:
     assert mistake("x = 1 +\n").labels[0].text == "expected an expression"
     assert mistake("load(1)\n").labels[0].text == "expected a string"

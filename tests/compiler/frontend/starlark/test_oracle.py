@@ -11,6 +11,7 @@ import starlark
 from hypothesis import assume, given
 
 from compiler.diagnostics.diagnostic import SpecError
+from tests.compiler.frontend.starlark.oracle_functions import PROGRAMS_OF_FUNCTIONS
 from tests.compiler.frontend.starlark.oracle_programs import EXPRESSIONS, PROGRAMS
 from tests.compiler.frontend.starlark.programs import run
 
@@ -53,6 +54,13 @@ def test_both_give_the_same_value_to_an_expression_or_refuse_it(expression: str)
 @given(PROGRAMS)
 def test_both_run_a_function_to_the_same_result_or_refuse_it(definition: str) -> None:
     program = f"{definition}\nresult = repr(main(1))"
+    ours = here(program)
+    assert ours == there(program)
+
+
+@given(PROGRAMS_OF_FUNCTIONS)
+def test_both_call_and_change_values_to_the_same_result_or_refuse_it(definition: str) -> None:
+    program = f"{definition}\nresult = repr(main())"
     ours = here(program)
     assert ours == there(program)
 

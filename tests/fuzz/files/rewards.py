@@ -1,0 +1,3 @@
+def near(sample: object) -> float:
+    del sample
+    return 0.0
