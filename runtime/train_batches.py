@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import accumulate, chain
+from typing import Any
 
 import torch
 
@@ -47,13 +48,13 @@ def select(batch: TrainBatch, sequences: Sequence[int]) -> TrainBatch:
     at_T = torch.tensor(
         list(chain.from_iterable(range(starts[i], starts[i + 1]) for i in sequences)), dtype=torch.int64
     )
-    tensors = {
+    changed: dict[str, Any] = {
         field.name: value[at_T]
         for field in fields(batch)
         if isinstance(value := batch.__dict__[field.name], torch.Tensor)
     }
     experts = tuple(batch.expert_ids[i] for i in sequences) if batch.expert_ids else ()
-    return replace(batch, **tensors, lengths_N=tuple(batch.lengths_N[i] for i in sequences), expert_ids=experts)
+    return replace(batch, **changed, lengths_N=tuple(batch.lengths_N[i] for i in sequences), expert_ids=experts)
 
 
 def sequence_of_token(lengths: Sequence[int]) -> torch.Tensor:

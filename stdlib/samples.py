@@ -93,6 +93,7 @@ class TrainBatch:
 
     tokens_T: [T] int64.
     lengths_N: tokens of each sequence; sums to T.
+    row_size: sequences of one row, which stand together and are trained on together: 2 for pairs of answers.
     mask_T: [T] float32, 1 where the token counts in the loss, as the thing predicted.
     rollout_logprobs_T: [T] float32, 0 where the token was not sampled.
     versions_T: [T] int64 version of the weights that sampled the token, -1 where it was not sampled.
@@ -113,5 +114,6 @@ class TrainBatch:
     ref_logprobs_T: Tensor | None = None
     weights_T: Tensor | None = None
     values_T: Tensor | None = None
+    row_size: int = 1
     returns_T: Tensor | None = None
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())

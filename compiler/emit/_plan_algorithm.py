@@ -86,6 +86,8 @@ def _critic(stage: Values) -> list[str]:
 
 
 def _loss(stage: Values) -> list[str]:
+    if stage.has("loss.beta"):
+        return _preference(stage)
     if not stage.has("loss.reduction"):
         return []
     reduction = str(stage.raw("loss.reduction"))
@@ -110,6 +112,18 @@ def _loss(stage: Values) -> list[str]:
         parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
         parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
     return [sentence(*parts)]
+
+
+def _preference(stage: Values) -> list[str]:
+    parts = [f"{stage('loss.kind')} of margins x {stage('loss.beta')}"]
+    if stage.raw("loss.kind") == "sigmoid":
+        parts.append(f"label smoothing {stage('loss.label_smoothing')}")
+    size = "mean" if stage.raw("loss.average_logprobs") else "sum"
+    parts.append(f"log-prob of an answer: {size}{stage.mark('loss.average_logprobs')} over its tokens")
+    parts.append(f"weight {stage('loss.preference_coef')}")
+    likelihood = "mean" if stage.raw("loss.sft_average") else "sum"
+    better = f"likelihood of the better answer ({likelihood}{stage.mark('loss.sft_average')})"
+    return [sentence(*parts, f"{better} x {stage('loss.sft_coef')}")]
 
 
 def _correction(stage: Values) -> list[str]:

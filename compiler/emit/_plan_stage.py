@@ -53,7 +53,10 @@ def _data(sheet: Sheet, stage: Values) -> None:
 
 
 def _source(source: Values) -> str:
-    keys = f"{source('input_key')} -> {source('label_key')}"
+    if source.has("chosen_key"):
+        keys = f"{source('input_key')} -> {source('chosen_key')} rather than {source('rejected_key')}"
+    else:
+        keys = f"{source('input_key')} -> {source('label_key')}"
     metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""
     wraps = source.raw("apply_chat_template")
     template = source("apply_chat_template", "chat template for texts too" if wraps else "texts as they are")

@@ -133,6 +133,28 @@ class LikelihoodLoss(TokenLoss):
     )
 
 
+class PreferenceLoss(Loss):
+    """[loss] of direct preference optimisation."""
+
+    beta: float = setting(
+        "How much a difference of log-probs is worth: the inverse of the KL penalty.", default=0.1, gt=0
+    )
+    kind: Literal["sigmoid", "hinge", "ipo"] = setting(
+        "The loss of a margin m: -log sigmoid(beta m), max(0, 1 - beta m), or (m - 1 / (2 beta))^2.", default="sigmoid"
+    )
+    label_smoothing: float = setting(
+        "Probability that a pair is the wrong way round.", default=0.0, ge=0, lt=0.5, read_if=("kind", ("sigmoid",))
+    )
+    average_logprobs: bool = setting(
+        "Whether the log-prob of an answer is the mean over its tokens instead of their sum.", default=False
+    )
+    preference_coef: float = setting("Weight of the preference loss.", default=1.0, ge=0)
+    sft_coef: float = setting("Weight of the negative log-likelihood of the better answer.", default=0.0, ge=0)
+    sft_average: bool = setting(
+        "Whether that likelihood is the mean over the answer's tokens instead of their sum.", default=True
+    )
+
+
 class KL(Record):
     """[loss.kl]: distance from the reference model."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ActorCriticParams, GreedyBaselineAlgo, PolicyLoss
@@ -14,6 +15,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
+from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
 from runtime.protocols import DrawKey
 from runtime.rollouts import GREEDY
@@ -84,6 +86,24 @@ class SupervisedSchedule:
         rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
         job.progress.data_position += count
         metrics = job.actors.trainer.step(supervised_batch(rows))
+        seconds = time.perf_counter() - started
+        return {**metrics, "time/train_s": seconds}
+
+
+class PreferenceSchedule:
+    """Steps of a stage that learns which of two answers is better."""
+
+    def __init__(self, rows: Sequence[Preference]) -> None:
+        self._rows = rows
+
+    async def step(self, job: StageJob) -> Mapping[str, float]:
+        """Take one optimizer step on the next pairs."""
+        started, trainer = time.perf_counter(), job.actors.trainer
+        count = job.stage.train.global_batch
+        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
+        job.progress.data_position += count
+        batch = preference_batch(rows)
+        metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
         seconds = time.perf_counter() - started
         return {**metrics, "time/train_s": seconds}
 

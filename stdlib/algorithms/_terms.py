@@ -54,6 +54,18 @@ class PolicyTerms(NamedTuple):
     entropy_T: Tensor | None = None
 
 
+class PreferenceTerms(NamedTuple):
+    """What is known of pairs of answers: as SupervisedTerms, better and worse answers in turn, and further
+
+    ref_logprobs_T: [T] float32 under the reference model; no gradient.
+    """
+
+    logprobs_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+    ref_logprobs_T: Tensor
+
+
 class ValueTerms(NamedTuple):
     """What a critic learns from: tokens of one micro-batch.
 
@@ -115,7 +127,7 @@ class MetricSum(NamedTuple):
     """One micro-batch's sum of a metric, and which total the sum over all micro-batches is divided by."""
 
     value: Tensor
-    over: Literal["tokens", "sequences"]
+    over: Literal["tokens", "sequences", "pairs"]
 
 
 class LossOutput(NamedTuple):

@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 
 def cut(batch: TrainBatch, train: Train[Never]) -> MicroBatches:
     """Return the micro-batches of a batch, as [train] says.  Raises: SpecError RLC0642 if a sequence fits in none."""
-    count = len(batch.lengths_N)
+    size = batch.row_size
+    lengths = [sum(batch.lengths_N[at : at + size]) for at in range(0, len(batch.lengths_N), size)]
+    rows = _cut(lengths, train)
+    return rows if size == 1 else tuple(tuple(i * size + k for i in row for k in range(size)) for row in rows)
+
+
+def _cut(lengths: Sequence[int], train: Train[Never]) -> MicroBatches:
+    count = len(lengths)
     if not isinstance(train.micro_batch, Off):
         return pack_by_count(count, micro_batch=train.micro_batch)
     budget = train.packing.tokens
     if isinstance(budget, Off):
         return pack_by_count(count, micro_batch=max(count, 1))
-    return pack_by_tokens(batch.lengths_N, max_tokens=budget)
+    return pack_by_tokens(lengths, max_tokens=budget)
 
 
 def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) -> Tensor:
@@ -55,5 +62,6 @@ def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
 
 def mean_of(parts: Sequence[MetricSum], totals: Totals) -> float:
     """Return a metric of the global batch from the sums of its micro-batches."""
-    total = totals.num_tokens if parts[0].over == "tokens" else totals.num_sequences
+    over = parts[0].over
+    total = totals.num_tokens if over == "tokens" else totals.num_sequences / (2 if over == "pairs" else 1)
     return sum(float(part.value) for part in parts) / total

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.algorithm import AlgorithmParams, PolicyLoss
+from compiler.ir.algorithm import AlgorithmParams, PolicyLoss, PreferenceLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.training import Optim, Train
@@ -30,7 +30,15 @@ from runtime.engines.train.hf_model import build_model, check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
-from stdlib.algorithms._terms import Algorithm, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.algorithms._terms import (
+    Algorithm,
+    LossOutput,
+    MetricSum,
+    PolicyTerms,
+    PreferenceTerms,
+    SupervisedTerms,
+    Totals,
+)
 from stdlib.samples import TrainBatch
 
 if TYPE_CHECKING:
@@ -171,6 +179,11 @@ class TorchTrainer:
         stats, at = self._forward(self._policy, packed), packed.tokens_M
         mask_M = torch.ones_like(stats.logprobs_M)
         params, loss = self._spec.params, self._spec.params.loss
+        if isinstance(loss, PreferenceLoss):
+            if batch.ref_logprobs_T is None:
+                raise SpecError(_lacks("reference", "a preference loss"))
+            pairs = PreferenceTerms(stats.logprobs_M, mask_M, packed.sequence_M, batch.ref_logprobs_T[at])
+            return self._algorithm.loss(params, pairs, totals)
         if not isinstance(loss, PolicyLoss):
             terms = SupervisedTerms(logprobs_T=stats.logprobs_M, mask_T=mask_M, sequence_T=packed.sequence_M)
             return self._algorithm.loss(params, terms, totals)
