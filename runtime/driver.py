@@ -149,7 +149,7 @@ class _Run:
             actors = build_actors(self.experiment, stage, weights, root=self.place.root)
             try:
                 if state is not None:
-                    actors.trainer.load_state(state)
+                    actors.load_state(state)
                 job = self._job(stage, actors, progress, data[progress.stage], sinks)
                 self._announce(stage, progress, sinks)
                 asyncio.run(job.run(data[progress.stage].take_step))

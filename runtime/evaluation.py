@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Never
 
 from compiler.ir.data import Eval
-from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.protocols import DrawKey
-from runtime.rollouts import RolloutWorker
+from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.train_batches import reward_of
 from stdlib.samples import Group, Prompt
-
-_GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=OFF)
 
 
 class Evaluator:
@@ -61,7 +58,7 @@ class Evaluator:
             found[f"eval/{name}/num_prompts"] = len(groups)
             if settings.greedy:
                 groups = await self._worker.groups(
-                    prompts, first_key=key, num_samples=1, max_new_tokens=self._max_new_tokens, sampling=_GREEDY
+                    prompts, first_key=key, num_samples=1, max_new_tokens=self._max_new_tokens, sampling=GREEDY
                 )
                 found[f"eval/{name}/greedy"] = self._accuracy(groups)
         return found

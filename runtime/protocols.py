@@ -89,6 +89,10 @@ class Trainer(Protocol):
         """Take one optimizer step on a whole global batch and return its metrics."""
         ...
 
+    def refresh_reference(self) -> None:
+        """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
+        ...
+
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the policy's weights by their Hugging Face names, fp32."""
         ...
@@ -99,6 +103,26 @@ class Trainer(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned, and go on bit by bit as it would have.  Raises: SpecError RLC0644."""
+        ...
+
+
+class Critic(Protocol):
+    """Says what a state is worth, and learns it."""
+
+    def values(self, batch: TrainBatch) -> Tensor:
+        """Return [T] float32 the value of the state before each token."""
+        ...
+
+    def step(self, batch: TrainBatch) -> Mapping[str, float]:
+        """Take one optimizer step on a global batch with values and returns, and return its metrics."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned.  Raises: SpecError RLC0644."""
         ...
 
 

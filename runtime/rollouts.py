@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.data.tokenizers import TextTokenizer
 from runtime.protocols import Completion, DrawKey, GenerationRequest, Reward, RolloutEngine
 from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=OFF)
 
 
 class RolloutWorker:

@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Never
 
+from compiler.ir.data import PreferenceData
 from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
+from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer
-from runtime.schedules.sync import PolicySchedule, SupervisedSchedule
+from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
 
@@ -40,10 +43,12 @@ class StageData(NamedTuple):
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
     heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
-    rollout, sources = stage.rollout, stage.data.train
-    if isinstance(rollout, Rollout):
+    rollout, data = stage.rollout, stage.data
+    if isinstance(data, PreferenceData):
+        step, rows, num_overlong = _preferences(data, stage, model, tokenizer, root)
+    elif isinstance(rollout, Rollout):
         prompts = load_prompts(
-            sources,
+            data.train,
             tokenizer,
             root=root,
             max_prompt_tokens=rollout.max_prompt_tokens,
@@ -51,18 +56,23 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         )
         step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
     else:
-        generates = not isinstance(rollout, Off)
+        limit = context_limit(stage, model)
         shown = load_demonstrations(
-            sources,
-            tokenizer,
-            root=root,
-            max_context_tokens=rollout.max_context_tokens if generates else model.max_position_tokens,
-            overlong=rollout.overlong_prompts if generates else "error",
-            limit="rollout.max_context_tokens" if generates else "model.max_position_tokens",
+            data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
         )
         step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
-    digest = _digest([root / source.path for source in sources])
+    digest = _digest([root / source.path for source in data.train])
     return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong)
+
+
+def _preferences(
+    data: PreferenceData, stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path
+) -> tuple[Step, int, int]:
+    limit = context_limit(stage, model)
+    pairs = load_preferences(
+        data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
+    )
+    return PreferenceSchedule(pairs.rows).step, len(pairs.rows), pairs.num_overlong
 
 
 def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:

@@ -92,7 +92,7 @@ class StageJob:
     def save(self) -> Path:
         """Write a checkpoint of this moment."""
         self.progress.metrics_offset = self.sinks.metrics_offset
-        state = self.actors.trainer.state()
+        state = self.actors.state()
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
 

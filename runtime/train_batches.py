@@ -6,27 +6,24 @@ Shape letters: N sequences, T tokens of all sequences end to end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import accumulate, chain
+from typing import Any
 
 import torch
 
 from compiler.diagnostics.diagnostic import InternalError
-from stdlib.samples import Group, Sample, TrainBatch
+from stdlib.samples import Sample, TrainBatch
 
 
-def rewards_of(groups: Sequence[Group]) -> torch.Tensor:
-    """Return rewards_BG: [B, G] float32.  Every sample has been judged."""
-    return torch.tensor([[reward_of(sample) for sample in group.samples] for group in groups], dtype=torch.float32)
-
-
-def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> TrainBatch:
-    """Return samples as one batch; each sampled token carries its sample's advantage."""
+def policy_batch(samples: Sequence[Sample]) -> TrainBatch:
+    """Return samples as one batch, end to end in their order; nobody has said yet what they are worth."""
     tokens: list[int] = []
     mask: list[float] = []
     logprobs: list[float] = []
     versions: list[int] = []
-    advantages: list[float] = []
     lengths: list[int] = []
-    for sample, advantage in zip(samples, advantages_N, strict=True):
+    for sample in samples:
         before = len(tokens)
         for segment in sample.segments:
             count = len(segment.tokens)
@@ -34,7 +31,6 @@ def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> Tr
             mask += [1.0 if segment.is_sampled else 0.0] * count
             logprobs += segment.logprobs if segment.is_sampled else [0.0] * count
             versions += segment.versions if segment.is_sampled else [-1] * count
-            advantages += [advantage if segment.is_sampled else 0.0] * count
         lengths.append(len(tokens) - before)
     return TrainBatch(
         tokens_T=torch.tensor(tokens, dtype=torch.int64),
@@ -42,8 +38,28 @@ def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> Tr
         mask_T=torch.tensor(mask, dtype=torch.float32),
         rollout_logprobs_T=torch.tensor(logprobs, dtype=torch.float32),
         versions_T=torch.tensor(versions, dtype=torch.int64),
-        advantages_T=torch.tensor(advantages, dtype=torch.float32),
+        advantages_T=torch.zeros(len(tokens)),
     )
+
+
+def select(batch: TrainBatch, sequences: Sequence[int]) -> TrainBatch:
+    """Return some sequences of a batch as a batch, in the order that they are asked for."""
+    starts = list(accumulate(batch.lengths_N, initial=0))
+    at_T = torch.tensor(
+        list(chain.from_iterable(range(starts[i], starts[i + 1]) for i in sequences)), dtype=torch.int64
+    )
+    changed: dict[str, Any] = {
+        field.name: value[at_T]
+        for field in fields(batch)
+        if isinstance(value := batch.__dict__[field.name], torch.Tensor)
+    }
+    experts = tuple(batch.expert_ids[i] for i in sequences) if batch.expert_ids else ()
+    return replace(batch, **changed, lengths_N=tuple(batch.lengths_N[i] for i in sequences), expert_ids=experts)
+
+
+def sequence_of_token(lengths: Sequence[int]) -> torch.Tensor:
+    """Return [T] int64 index of each token's sequence."""
+    return torch.repeat_interleave(torch.tensor(lengths, dtype=torch.int64))
 
 
 def reward_of(sample: Sample) -> float:

@@ -93,12 +93,15 @@ class TrainBatch:
 
     tokens_T: [T] int64.
     lengths_N: tokens of each sequence; sums to T.
+    row_size: sequences of one row, which stand together and are trained on together: 2 for pairs of answers.
     mask_T: [T] float32, 1 where the token counts in the loss, as the thing predicted.
     rollout_logprobs_T: [T] float32, 0 where the token was not sampled.
     versions_T: [T] int64 version of the weights that sampled the token, -1 where it was not sampled.
     advantages_T: [T] float32.
     old_logprobs_T: [T] float32 denominator of the policy ratio; None until somebody fills it in.
     ref_logprobs_T: [T] float32 under the reference model; None where there is none.
+    values_T: [T] float32 that a critic gave to the state before each token; returns_T: [T] what it learns.
+    weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
     """
 
     tokens_T: Tensor
@@ -109,4 +112,8 @@ class TrainBatch:
     advantages_T: Tensor
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
+    weights_T: Tensor | None = None
+    values_T: Tensor | None = None
+    row_size: int = 1
+    returns_T: Tensor | None = None
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())

@@ -33,13 +33,19 @@ def recipes_page(catalogue: Catalogue) -> str:
     return "\n".join(lines)
 
 
+_KINDS = {
+    "policy": "samples its data",
+    "supervised": "imitates its data",
+    "preference": "compares the answers of its data",
+}
+
+
 def names_page(catalogue: Catalogue) -> str:
     """Return the page of all algorithms, rewards, models, recipes and targets."""
     lines = ["# Names", "", "## Algorithms", "", "`algo.name`", ""]
     for name in catalogue.algorithms:
         entry = catalogue.load_algorithm(name)
-        samples = "samples its data" if entry.kind == "policy" else "imitates its data"
-        lines.append(f"- `{name}`: {entry.summary} It {samples}.")
+        lines.append(f"- `{name}`: {entry.summary} It {_KINDS[entry.kind]}.")
     lines += ["", "## Rewards", "", "`reward.name`", ""]
     lines += [
         f"- `{name}`: {_module_summary(catalogue.stdlib / 'rewards' / f'{name}.py')}" for name in catalogue.rewards

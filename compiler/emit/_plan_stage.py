@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from compiler.emit._plan_algorithm import write_algorithm
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
-from compiler.ir.openness import Off
 from compiler.ir.options import Options
 
 
 def write_stage(sheet: Sheet, stage: Values) -> None:
     """Add the rows of a stage; paths of `stage` are relative to it."""
-    _algorithm(sheet, stage)
+    write_algorithm(sheet, stage)
     _length(sheet, stage)
     _data(sheet, stage)
     _rollout(sheet, stage)
@@ -24,52 +24,12 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
 
 
 _STREAMS = ("data", "sampling", "evaluation", "minibatch")
-_OLD_LOGPROBS = {
-    "rollout": "old log-probs as the rollout engine sampled",
-    "recompute": "old log-probs recomputed by the trainer",
-    "current": "old log-probs of the current policy (the ratio is always 1)",
-}
 _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for old log-probs"}
-_REDUCTIONS = {"token": "mean over tokens", "sequence": "mean over sequences of their means"}
 _LEVELS = {"sample": "one sample a call", "group": "one group a call", "batch": "the whole batch in one call"}
 
 
 def _every(table: Values, path: str) -> str:
     return f"every {table.count(path, 'steps')}" if table.is_on(path) else f"at no interval{table.mark(path)}"
-
-
-def _algorithm(sheet: Sheet, stage: Values) -> None:
-    name = stage("algo.name")
-    if stage.has("algo.normalize_std"):
-        if stage.raw("algo.normalize_std"):
-            divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
-            name += f": advantages divided{stage.mark('algo.normalize_std')} by {divisor}"
-        else:
-            name += f": advantages not divided{stage.mark('algo.normalize_std')} by the group's standard deviation"
-    sheet.row("algorithm", name)
-    reduction = stage("loss.reduction", _named(_REDUCTIONS, stage.raw("loss.reduction")))
-    parts = [reduction]
-    if stage.has("loss.clip_low"):
-        parts.append(f"ratio clipped to [1 - {stage('loss.clip_low')}, 1 + {stage('loss.clip_high')}]")
-        parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
-        parts.append(stage("loss.old_logprobs", _named(_OLD_LOGPROBS, stage.raw("loss.old_logprobs"))))
-    sheet.row("loss", sentence(*parts))
-    reference = f"reference model: {stage('reference', _reference(stage.raw('reference')))}"
-    if stage.has("loss.kl.coef"):
-        weight = f"x {stage('loss.kl.coef')}" + (" (monitored only)" if stage.raw("loss.kl.coef") == 0 else "")
-        estimator = f"estimator {stage('loss.kl.estimator')} {weight}"
-        sheet.row("KL", sentence(estimator if stage.is_on("loss.kl.estimator") else _no_kl(stage), reference))
-    elif stage.is_on("reference"):
-        sheet.row("reference", reference)
-
-
-def _no_kl(stage: Values) -> str:
-    coefficient = f" x {stage('loss.kl.coef')}" if stage.raw("loss.kl.coef") else ""
-    return stage("loss.kl.estimator") + coefficient
-
-
-def _reference(value: object) -> str:
-    return "none" if isinstance(value, Off) else "the weights at the start of this stage"
 
 
 def _length(sheet: Sheet, stage: Values) -> None:
@@ -93,7 +53,10 @@ def _data(sheet: Sheet, stage: Values) -> None:
 
 
 def _source(source: Values) -> str:
-    keys = f"{source('input_key')} -> {source('label_key')}"
+    if source.has("chosen_key"):
+        keys = f"{source('input_key')} -> {source('chosen_key')} rather than {source('rejected_key')}"
+    else:
+        keys = f"{source('input_key')} -> {source('label_key')}"
     metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""
     wraps = source.raw("apply_chat_template")
     template = source("apply_chat_template", "chat template for texts too" if wraps else "texts as they are")

@@ -109,6 +109,7 @@ def _memory(sheet: Sheet, plan: Plan) -> None:
         ("gradients", forecast.gradient_bytes),
         ("optimizer state", forecast.optimizer_bytes),
         ("reference model", forecast.reference_bytes),
+        ("critic", forecast.critic_bytes),
         ("rollout engine's weights", forecast.engine_weight_bytes),
     )
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)

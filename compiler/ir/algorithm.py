@@ -11,9 +11,14 @@ from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
 Estimator = Literal["k1", "k2", "k3"]
-
+Reduction = Literal["token", "sequence", "constant"]
+Level = Literal["token", "sequence", "geometric"]
 
 _RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
+_BOUNDED = ("bound", ("truncate", "clip", "mask"))
+_MEASURED = ("estimator", ("k1", "k2", "k3"))
+_REJECTED = ("level", ("token", "sequence", "geometric"))
+_CORRECTED = ("bound", ("none", "truncate", "clip", "mask"))
 
 
 class Algo(Record):
@@ -22,9 +27,30 @@ class Algo(Record):
     name: str = setting("The algorithm: a file of stdlib/algorithms/.")
 
 
-class GroupRelativeAlgo(Algo):
+class PolicyAlgo(Algo):
+    """[algo] of algorithms that train on what the policy samples."""
+
+    whiten: bool = setting(
+        "Whether advantages are shifted to mean 0 and scaled to variance 1 over all tokens of the rollout.",
+        default=False,
+    )
+    whiten_variance: Literal["unbiased", "population"] = setting(
+        "Variance over n - 1 tokens with 1e-8 added, or over n tokens and at least 1e-8.",
+        default="unbiased",
+        read_if=("whiten", (True,)),
+    )
+    advantage_low: float | Off = setting("Advantages below this are raised to it.", default=OFF)
+    advantage_high: float | Off = setting("Advantages above this are lowered to it.", default=OFF)
+
+
+class GroupRelativeAlgo(PolicyAlgo):
     """[algo] of algorithms that compare the responses to one prompt with each other."""
 
+    baseline: Literal["mean", "leave_one_out"] = setting(
+        "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
+        "taken over the same samples.",
+        default="mean",
+    )
     normalize_std: bool = setting(
         "Whether advantages are divided by the standard deviation of their group.", default=True
     )
@@ -33,11 +59,99 @@ class GroupRelativeAlgo(Algo):
     )
 
 
+class CreditAlgo(PolicyAlgo):
+    """[algo] of algorithms that give each token a share of what followed it."""
+
+    gamma: float = setting("Discount of what the next token gets.", default=1.0, gt=0, le=1)
+    masked_tokens: Literal["skip", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
+        "then they discount as well, and the reward stands on the last token of all.",
+        default="skip",
+    )
+
+
+class ReturnsAlgo(CreditAlgo):
+    """[algo] of algorithms that take each token's return, without a critic."""
+
+    whiten: bool = setting(
+        "Whether advantages are shifted to mean 0 and scaled to variance 1 over all tokens of the rollout.",
+        default=True,
+    )
+    group_baseline: bool = setting(
+        "Whether the reward above the mean of its group stands for the return of each token.", default=False
+    )
+    gamma: float = setting(
+        "Discount of what the next token gets.", default=1.0, gt=0, le=1, read_if=("group_baseline", (False,))
+    )
+    masked_tokens: Literal["skip", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
+        "then they discount as well, and the reward stands on the last token of all.",
+        default="skip",
+        read_if=("group_baseline", (False,)),
+    )
+
+
+class AdvantageEstimationAlgo(CreditAlgo):
+    """[algo] of algorithms with a critic: generalised advantage estimation."""
+
+    whiten: bool = setting(
+        "Whether advantages are shifted to mean 0 and scaled to variance 1 over all tokens of the rollout.",
+        default=True,
+    )
+    lam: float = setting("Decay of what later tokens add to an advantage: lambda.", default=0.95, ge=0, le=1)
+    length_adaptive: float | Off = setting(
+        "The policy's lambda is 1 - 1 / (this times the tokens of the response) instead.", default=OFF, gt=0
+    )
+    critic_lam: float | Off = setting(
+        "Lambda of the returns that the critic learns, where it is not the policy's.", default=OFF, ge=0, le=1
+    )
+
+
+class GreedyBaselineAlgo(PolicyAlgo):
+    """[algo] of algorithms that sample the most likely response to each prompt as well, to compare the others with."""
+
+
 class Loss(Record):
-    """[loss]: how token losses become one number."""
+    """[loss]: how what is known of tokens becomes one number."""
+
+
+class TokenLoss(Loss):
+    """[loss] of algorithms that take a mean over tokens."""
+
+    empty_sequences: Literal["count", "skip"] = setting(
+        "Whether a sequence of which no token counts is a zero in the mean over sequences, or is not in it.",
+        default="count",
+        read_if=("reduction", ("sequence", "constant")),
+    )
+
+
+class LikelihoodLoss(TokenLoss):
+    """[loss] of supervised algorithms."""
 
     reduction: Literal["token", "sequence"] = setting(
         "Mean over all tokens of the global batch, or mean over sequences of each sequence's mean.", default="token"
+    )
+
+
+class PreferenceLoss(Loss):
+    """[loss] of direct preference optimisation."""
+
+    beta: float = setting(
+        "How much a difference of log-probs is worth: the inverse of the KL penalty.", default=0.1, gt=0
+    )
+    kind: Literal["sigmoid", "hinge", "ipo"] = setting(
+        "The loss of a margin m: -log sigmoid(beta m), max(0, 1 - beta m), or (m - 1 / (2 beta))^2.", default="sigmoid"
+    )
+    label_smoothing: float = setting(
+        "Probability that a pair is the wrong way round.", default=0.0, ge=0, lt=0.5, read_if=("kind", ("sigmoid",))
+    )
+    average_logprobs: bool = setting(
+        "Whether the log-prob of an answer is the mean over its tokens instead of their sum.", default=False
+    )
+    preference_coef: float = setting("Weight of the preference loss.", default=1.0, ge=0)
+    sft_coef: float = setting("Weight of the negative log-likelihood of the better answer.", default=0.0, ge=0)
+    sft_average: bool = setting(
+        "Whether that likelihood is the mean over the answer's tokens instead of their sum.", default=True
     )
 
 
@@ -47,15 +161,96 @@ class KL(Record):
     estimator: Literal["k1", "k2", "k3"] | Off = setting(
         "The estimator of the KL divergence, measured even where its coefficient is 0.", default=OFF
     )
-    coef: float = setting("Weight of the KL divergence in the loss; 0 only monitors it.", default=0.0, ge=0)
+    coef: float = setting("Weight of the KL divergence; 0 only monitors it.", default=0.0, ge=0)
+    input_clamp: float | Off = setting(
+        "The difference of log-probs is clamped to plus and minus this before it is estimated from.",
+        default=OFF,
+        unit="nats",
+        gt=0,
+        read_if=_MEASURED,
+    )
+    output_clamp: float | Off = setting(
+        "The estimate is clamped to plus and minus this.", default=OFF, unit="nats", gt=0, read_if=_MEASURED
+    )
+    weight: Literal["none", "score", "old", "rollout"] = setting(
+        "What multiplies the estimate of a token as a term of the loss: nothing; the ratio of the policy to itself, 1 "
+        "with the gradient of the log-prob; the ratio to the old policy; or to the engine that sampled.",
+        default="none",
+        read_if=_MEASURED,
+    )
+    refresh_steps: int | Off = setting(
+        "Steps after which the reference takes over the policy's weights, again and again.",
+        default=OFF,
+        unit="steps",
+        ge=1,
+        read_if=_MEASURED,
+    )
 
 
-class PolicyLoss(Loss, Generic[A]):
-    """[loss] of clipped policy-gradient algorithms."""
+class PenaltyKL(KL):
+    """[loss.kl] of algorithms that credit each token by itself."""
 
-    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=_RATIO_MOVES)
-    clip_high: float | A = setting(
-        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=_RATIO_MOVES
+    place: Literal["loss", "reward"] = setting(
+        "Whether the KL divergence is a term of the loss, or taken off the reward of each token.",
+        default="loss",
+        read_if=_MEASURED,
+    )
+
+
+class Mismatch(Record):
+    """[loss.mismatch]: importance weights between the engine that sampled and the trainer before its first update."""
+
+    bound: Literal["none", "truncate", "clip", "mask"] | Off = setting(
+        "What happens to weights out of bounds: nothing; those above are lowered; those below are raised as well; or "
+        "the tokens are left out of the loss.",
+        default=OFF,
+    )
+    level: Literal["token", "sequence", "geometric"] = setting(
+        "The weight of each token; or one for a sequence: the product of its tokens' weights, or their geometric mean.",
+        default="token",
+        read_if=_CORRECTED,
+    )
+    low: float = setting("Lowest weight.", default=0.0, ge=0, read_if=("bound", ("clip", "mask")))
+    high: float = setting("Highest weight.", default=2.0, gt=0, read_if=_BOUNDED)
+    normalize: bool = setting(
+        "Whether weights are divided by their mean over all tokens of the rollout.", default=False, read_if=_CORRECTED
+    )
+
+
+class Rejection(Record):
+    """[loss.rejection]: tokens or whole sequences left out because engine and trainer disagree too much on them."""
+
+    level: Literal["token", "sequence", "geometric"] | Off = setting(
+        "What is judged by its weight and left out: a token; a sequence by the product of its tokens' weights; or by "
+        "their geometric mean.",
+        default=OFF,
+    )
+    low: float = setting("Lowest weight that is kept.", default=0.5, ge=0, read_if=_REJECTED)
+    high: float = setting("Highest weight that is kept.", default=2.0, gt=0, read_if=_REJECTED)
+    veto_below: float | Off = setting(
+        "A sequence with a token of a smaller weight is left out altogether.", default=OFF, gt=0, lt=1
+    )
+    max_error: float | Off = setting(
+        "A sequence is dropped, and not counted, if its mean of exp(|engine log-prob - trainer log-prob|) is above "
+        "this.",
+        default=OFF,
+        ge=1,
+    )
+
+
+class PolicyLoss(TokenLoss, Generic[A]):
+    """[loss] of algorithms that train on what the policy samples."""
+
+    reduction: Literal["token", "sequence", "constant"] = setting(
+        "Mean over all tokens of the global batch; mean over sequences of each sequence's mean; or mean over sequences "
+        "of each sequence's sum divided by a constant.",
+        default="token",
+    )
+    constant_tokens: int | A = setting(
+        "What the sum of a sequence is divided by; the longest response unless set.",
+        unit="tokens",
+        ge=1,
+        read_if=("reduction", ("constant",)),
     )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
     old_logprobs: Literal["rollout", "recompute", "current"] = setting(
@@ -64,6 +259,64 @@ class PolicyLoss(Loss, Generic[A]):
         default="rollout",
     )
     kl: KL = setting("Distance from the reference model.")
+    mismatch: Mismatch = setting("Importance weights between engine and trainer.")
+    rejection: Rejection = setting("What is left out because engine and trainer disagree.")
+    opsm_delta: float | Off = setting(
+        "A sequence with a negative advantage is left out once its mean log-prob has fallen by more than this since "
+        "it was sampled.",
+        default=OFF,
+        unit="nats",
+        gt=0,
+    )
+
+
+class RatioLoss(PolicyLoss[A]):
+    """[loss] of algorithms that bound the ratio of the policy to the one that sampled."""
+
+    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=_RATIO_MOVES)
+    clip_high: float | A = setting(
+        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=_RATIO_MOVES
+    )
+    log_ratio_clamp: float | Off = setting(
+        "The log of the ratio is clamped to plus and minus this before anything else.",
+        default=OFF,
+        unit="nats",
+        gt=0,
+        read_if=_RATIO_MOVES,
+    )
+
+
+class ClippedLoss(RatioLoss[A]):
+    """[loss] of algorithms with PPO's clipped surrogate."""
+
+    dual_clip: float | Off = setting(
+        "With a negative advantage A the loss of a token is at most this times -A.",
+        default=OFF,
+        gt=1,
+        read_if=_RATIO_MOVES,
+    )
+    max_ratio: float | Off = setting(
+        "The ratio is at most this where it is not clipped.", default=OFF, gt=1, read_if=_RATIO_MOVES
+    )
+
+
+class PenalizedLoss(ClippedLoss[A]):
+    """[loss] of clipped algorithms that credit each token by itself."""
+
+    kl: PenaltyKL = setting("Distance from the reference model.")
+
+
+class Critic(Record):
+    """[critic]: the model that says what a state is worth; it begins with the policy's weights and a head of zeros."""
+
+    lr: float = setting("Peak learning rate; the rest of its update rule is that of [optim].", gt=0, le=10)
+    warmup_rollouts: int = setting(
+        "Rollouts on which the critic alone is trained, before the policy is.", default=0, unit="rollouts", ge=0
+    )
+    value_clip: float | Off = setting(
+        "A value may move by this much from what it was when the rollout began.", default=0.2, gt=0
+    )
+    loss_scale: float = setting("Factor of the squared error.", default=0.5, gt=0)
 
 
 class AlgorithmParams(Record, Generic[A]):
@@ -71,3 +324,9 @@ class AlgorithmParams(Record, Generic[A]):
 
     algo: Algo = setting("Which algorithm.")
     loss: Loss = setting("How token losses become one number.")
+
+
+class ActorCriticParams(AlgorithmParams[A]):
+    """What an algorithm with a critic reads of a spec."""
+
+    critic: Critic = setting("The model that says what a state is worth.")

@@ -8,24 +8,47 @@ from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
 
-class DataSource(Record):
-    """[[data.train]]: one JSON-lines file."""
+class TextSource(Record):
+    """One JSON-lines file of prompts."""
 
     path: SpecPath = setting("The file, relative to the spec that names it.")
     input_key: str = setting("The key of the prompt: a text, or a list of chat messages.", default="input")
-    label_key: str = setting("The key of the label: the right answer, or the text to imitate.", default="label")
-    metadata_key: str | Off = setting("The key of further facts that a reward may read.", default=OFF)
     apply_chat_template: bool = setting(
         "Whether a text prompt is wrapped as a user message; chat messages always go through the template.",
         default=False,
     )
 
 
-class Data(Record):
+class DataSource(TextSource):
+    """[[data.train]]: one JSON-lines file."""
+
+    label_key: str = setting("The key of the label: the right answer, or the text to imitate.", default="label")
+    metadata_key: str | Off = setting("The key of further facts that a reward may read.", default=OFF)
+
+
+class PreferenceSource(TextSource):
+    """[[data.train]] of a stage that learns preferences: one JSON-lines file of pairs."""
+
+    chosen_key: str = setting("The key of the better answer, a text.", default="chosen")
+    rejected_key: str = setting("The key of the worse answer, a text.", default="rejected")
+
+
+class ReadingOrder(Record):
+    """[data]: the training data of a stage."""
+
+    shuffle: bool = setting("Whether each epoch has its own order.", default=True)
+
+
+class Data(ReadingOrder):
     """[data]: the training data of a stage."""
 
     train: tuple[DataSource, ...] = setting("The files, one after another.")
-    shuffle: bool = setting("Whether each epoch has its own order.", default=True)
+
+
+class PreferenceData(ReadingOrder):
+    """[data] of a stage that learns preferences."""
+
+    train: tuple[PreferenceSource, ...] = setting("The files, one after another.")
 
 
 class EvalSampling(Record, Generic[A]):

@@ -33,6 +33,9 @@ class Forecast(Record):
     weight_bytes: int = setting("The trainer's weights.", unit="bytes")
     gradient_bytes: int = setting("Gradients.", unit="bytes")
     optimizer_bytes: int = setting("Optimizer state of the most demanding stage.", unit="bytes")
+    critic_bytes: int = setting(
+        "Weights, gradients and optimizer state of a critic, where a stage has one.", unit="bytes"
+    )
     reference_bytes: int = setting("Weights of the reference model, where a stage needs one.", unit="bytes")
     engine_weight_bytes: int = setting("The rollout engine's copy of the weights.", unit="bytes")
     stages: tuple[StageForecast, ...] = setting("Stage by stage.")

@@ -14,6 +14,7 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
+from compiler.ir.data import Data, PreferenceData
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -145,9 +146,11 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
 def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Record] | None]:
     """Return which record each table of a stage is read into, given what its algorithm does."""
     if entry.kind == "policy":
-        return {"algorithm": entry.params, "rollout": Rollout, "reward": Reward, "train": PolicyTrain}
+        return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": Reward, "train": PolicyTrain}
     sampled = Generation if evaluates else None
-    return {"algorithm": entry.params, "rollout": sampled, "reward": Reward if evaluates else None, "train": Train}
+    data = PreferenceData if entry.kind == "preference" else Data
+    reward = Reward if evaluates else None
+    return {"algorithm": entry.params, "data": data, "rollout": sampled, "reward": reward, "train": Train}
 
 
 def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) -> Record:

@@ -96,7 +96,19 @@ def _classified(path: str, entry: Entry, known: Known, reader: Reader) -> Unread
     if key.is_derived:
         return UnreadKey(path, entry.key_span, "derived", origin)
     idle = reader.idle.get(key_id(entry.key_span))
-    readers = (idle,) if idle else tuple(f"by {by}" for by in key.readers)
+    readers = (idle,) if idle else _said(key.readers)
     # Every file may say which version it is written in, and a stage may use any file.
     why = "inert" if readers or path == _VERSION else "misplaced"
     return UnreadKey(path, entry.key_span, why, origin, readers or _AT_THE_TOP)
+
+
+def _said(readers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return who reads a key, those of one kind together: `by the algorithms cispo, grpo`."""
+    kinds: dict[str, list[str]] = {}
+    for reader in readers:
+        kind, _, name = reader.partition(" ")
+        kinds.setdefault(kind, []).append(name)
+    return tuple(
+        f"by the {kind}s {', '.join(names)}" if len(names) > 1 else f"by {kind} {names[0]}".rstrip()
+        for kind, names in kinds.items()
+    )

@@ -8,6 +8,7 @@ its longest, so a long context leaves room for fewer at once.
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.data import Data, PreferenceData
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import Parallel
 from compiler.ir.openness import OFF, Auto, Off
@@ -47,7 +48,7 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
             editor.derive("train.vocab_chunk", min(vocab, VOCAB_CHUNK), inputs=("/model.vocab_size",))
         if editor.is_open("rollout.concurrency"):
             wanted, of = _wanted_sequences(stage)
-            context, of_context = _longest_sample(stage, longest)
+            context, of_context = _longest_sample(stage.replacing(data=Data(train=())), longest)
             # Without a layer of full attention nothing grows with the context; another rule says so.
             each = max(1, context * kv_bytes_per_token(experiment.model))
             room = max(1, KV_CACHE_BYTES // each)
@@ -59,9 +60,11 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
 
 
 def _longest_sample(stage: Stage[Auto], model_limit: int) -> tuple[int, tuple[str, ...]]:
+    """Of one row: a pair of answers is two samples."""
+    answers = 2 if isinstance(stage.data, PreferenceData) else 1
     if not isinstance(stage.rollout, Off) and isinstance(stage.rollout.max_context_tokens, int):
-        return stage.rollout.max_context_tokens, ("rollout.max_context_tokens",)
-    return model_limit, ("/model.max_position_tokens",)
+        return answers * stage.rollout.max_context_tokens, ("rollout.max_context_tokens",)
+    return answers * model_limit, ("/model.max_position_tokens",)
 
 
 def _wanted_sequences(stage: Stage[Auto]) -> tuple[int, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.algorithm import PolicyLoss, PreferenceLoss
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Auto, Off
@@ -17,6 +17,8 @@ def name_reference(experiment: Experiment[Auto], origins: Provenance, _: Catalog
         loss = editor.stage.algorithm.loss
         if isinstance(loss, PolicyLoss) and not isinstance(loss.kl.estimator, Off):
             editor.derive("reference", "stage_start", inputs=("loss.kl.estimator",))
+        elif isinstance(loss, PreferenceLoss):
+            editor.derive("reference", "stage_start", inputs=("algo.name",))
         else:
             inputs = ("loss.kl.estimator",) if isinstance(loss, PolicyLoss) else ("algo.name",)
             editor.derive("reference", OFF, inputs=inputs)

@@ -23,6 +23,7 @@ from compiler.passes.lay_out_gpus import lay_out_gpus
 from compiler.passes.name_reference import name_reference
 from compiler.passes.place_actors import place_actors
 from compiler.passes.set_environment import set_environment
+from compiler.passes.set_loss_constant import set_loss_constant
 from compiler.passes.solve_equations import Further, solve_equations, solve_known
 
 Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
@@ -41,6 +42,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("derive_token_limits", derive_token_limits),
     NamedPass("inherit_eval_sampling", inherit_eval_sampling),
     NamedPass("copy_clip_range", copy_clip_range),
+    NamedPass("set_loss_constant", set_loss_constant),
     NamedPass("choose_engines", choose_engines),
     NamedPass("budget_micro_batches", budget_micro_batches),
     NamedPass("name_reference", name_reference),

@@ -6,7 +6,8 @@ trains, and of one that generates.  Activations and the working memory of kernel
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import Never
+from compiler.diagnostics.annotations import Any, Never
+from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -35,6 +36,7 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
         gradient_bytes=max(one.gradients for one in held),
         optimizer_bytes=max(one.optimizer for one in held),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
+        critic_bytes=max((h.total for h, s in zip(held, stages, strict=True) if has_critic(s)), default=0),
         engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
         stages=tuple(
             StageForecast(
@@ -50,6 +52,11 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
 def moments_of(optim: Optim[object]) -> int:
     """Return how many numbers the update rule keeps of each parameter."""
     return 2 if optim.name == "adamw" else int(optim.momentum > 0)
+
+
+def has_critic(stage: Stage[Any]) -> bool:
+    """Whether a stage trains a second network of the model's shape."""
+    return isinstance(stage.algorithm, ActorCriticParams)
 
 
 def trained_bytes(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -28,7 +28,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report groups of one."""
     for stage in subject.stages():
         rollout = stage.stage.rollout
-        if not isinstance(stage.stage.algorithm.algo, GroupRelativeAlgo) or not isinstance(rollout, Rollout):
+        if not _compares(stage.stage.algorithm.algo) or not isinstance(rollout, Rollout):
             continue
         if rollout.samples_per_prompt == 1:
             name = stage.stage.algorithm.algo.name
@@ -40,6 +40,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 rule=ID,
                 paths=(stage.path("rollout.samples_per_prompt"),),
             )
+
+
+def _compares(algo: Algo) -> bool:
+    return isinstance(algo, GroupRelativeAlgo) or (isinstance(algo, ReturnsAlgo) and algo.group_baseline)
 
 
 def _labels(stage: StageSubject, name: str) -> tuple[Label, ...]:

@@ -1,7 +1,7 @@
 """A KL penalty says how it is measured.
 
 What: a coefficient in [loss.kl] comes with an estimator; the estimator without a coefficient only monitors.  A
-coefficient of k1 is a warning.
+coefficient of k1 as a term of the loss, without a weight that has a gradient, is a warning.
 Why it matters: a coefficient without its switch is inert in other frameworks, and the policy drifts without the
 penalty that the spec seems to have.  So it does with k1: as a number it is unbiased, but on samples of the policy
 itself its gradient is zero on average.
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.algorithm import KL, PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 
@@ -34,8 +34,12 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(kl.estimator, Off):
             if kl.coef > 0 or stage.written("loss.kl.coef"):
                 yield _never_measured(stage, kl.coef)
-        elif kl.estimator == "k1" and kl.coef > 0:
+        elif kl.estimator == "k1" and kl.coef > 0 and kl.weight == "none" and not _is_penalty(kl):
             yield _weighs_noise(stage)
+
+
+def _is_penalty(kl: KL) -> bool:
+    return isinstance(kl, PenaltyKL) and kl.place == "reward"
 
 
 def _never_measured(stage: StageSubject, coef: float) -> Diagnostic:
@@ -57,7 +61,7 @@ def _weighs_noise(stage: StageSubject) -> Diagnostic:
         stage.labels(("loss.kl.coef", "the weight of the noise"), ("loss.kl.estimator", "unbiased as a number only")),
         alternatives(
             stage.fix("loss.kl.estimator", "k3"),
-            stage.fix("loss.kl.estimator", "k2"),
+            stage.fix("loss.kl.weight", "score", "its gradient is then that of the divergence"),
             stage.fix("loss.kl.coef", 0.0, "k1 then monitors"),
         ),
         rule=ID,

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.data import DataSource, EvalSet
+from compiler.ir.data import DataSource, EvalSet, PreferenceData, TextSource
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
+from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Place, RowFaults, num_rows_phrase
+from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 
@@ -105,18 +107,29 @@ class _Reading:
             return None
 
     def train(self) -> list[Prompted]:
-        rollout, sources = self.stage.rollout, self.stage.data.train
+        rollout, data = self.stage.rollout, self.stage.data
+        limit = context_limit(self.stage, self.model)
+        longest = _NO_LIMIT if self.tokenizer is None else limit.tokens
+        if isinstance(data, PreferenceData):
+            pairs = load_preferences(
+                data.train,
+                self.tokenizer or ByteTokenizer(),
+                root=self.root,
+                max_context_tokens=longest,
+                overlong=limit.policy,
+                limit=limit.field,
+            )
+            better = [pair.chosen for pair in pairs.rows]
+            return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
         if isinstance(rollout, Rollout):
-            return self.prompts(sources, rollout)
-        generates = not isinstance(rollout, Off)
-        limit = rollout.max_context_tokens if generates else self.model.max_position_tokens
+            return self.prompts(data.train, rollout)
         shown = load_demonstrations(
-            sources,
+            data.train,
             self.tokenizer or ByteTokenizer(),
             root=self.root,
-            max_context_tokens=_NO_LIMIT if self.tokenizer is None else limit,
-            overlong=rollout.overlong_prompts if generates else "error",
-            limit="rollout.max_context_tokens" if generates else "model.max_position_tokens",
+            max_context_tokens=longest,
+            overlong=limit.policy,
+            limit=limit.field,
         )
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
 
@@ -181,7 +194,7 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: EvalSet, train: Sequence[DataSource]) -> Iterator[Diagnostic]:
+def _two_forms(measured: EvalSet, train: Sequence[TextSource]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:

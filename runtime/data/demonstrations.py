@@ -58,7 +58,7 @@ def load_demonstrations(
     for source in sources:
         for row in read_rows(root / source.path, name=source.path, faults=faults):
             num_rows += 1
-            read = _demonstration(row, source, tokenizer, faults)
+            read = demonstration(row, source, tokenizer, faults)
             tokens = None if read is None else lengths.fitted(row.place, read.tokens)
             if read is not None and tokens is not None:
                 num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
@@ -86,7 +86,8 @@ def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:
     )
 
 
-def _demonstration(row: Row, source: DataSource, tokenizer: TextTokenizer, faults: RowFaults) -> Demonstration | None:
+def demonstration(row: Row, source: DataSource, tokenizer: TextTokenizer, faults: RowFaults) -> Demonstration | None:
+    """Return a row with its answer, or None after adding what is wrong with it."""
     given = read_input(row, source, faults)
     if given is None:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.data import DataSource
+from compiler.ir.data import DataSource, TextSource
 from compiler.ir.openness import Off
 from runtime.data.jsonl import (
     Missing,
@@ -125,7 +125,7 @@ def read_messages(value: JsonValue) -> tuple[Message, ...] | None:
     return tuple(found)
 
 
-def read_input(row: Row, source: DataSource, faults: RowFaults) -> tuple[str, tuple[Message, ...]] | None:
+def read_input(row: Row, source: TextSource, faults: RowFaults) -> tuple[str, tuple[Message, ...]] | None:
     """Return a row's input as (text, messages), one of which is empty, or None after adding a fault."""
     value = value_at(row, source.input_key, faults)
     if isinstance(value, Missing):

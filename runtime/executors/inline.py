@@ -12,17 +12,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
+from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from runtime.rewards.runner import RewardRunner
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runtime.protocols import RolloutEngine, Trainer
+    from runtime.protocols import Critic, RolloutEngine, Trainer
 
 _ROLLOUT_ENGINES = {"native": NativeEngine}
 _TRAINERS = {"torch": TorchTrainer}
@@ -30,15 +32,29 @@ _TRAINERS = {"torch": TorchTrainer}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actors:
-    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward.
+    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, an algorithm
+    without a critic none either.
 
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with.
     """
 
     trainer: Trainer
+    critic: Critic | None
     engine: RolloutEngine | None
     reward: RewardRunner | None
     algorithm: Any
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs, by flat names."""
+        return self.trainer.state() | (self.critic.state() if self.critic is not None else {})
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned.  Raises: SpecError RLC0644 if it is not that of these actors."""
+        if self.critic is None:
+            self.trainer.load_state(state)
+            return
+        self.trainer.load_state({name: t for name, t in state.items() if not name.startswith("critic")})
+        self.critic.load_state({name: t for name, t in state.items() if name.startswith("critic")})
 
 
 def build_actors(
@@ -64,4 +80,7 @@ def build_actors(
             max_context_tokens=stage.rollout.max_context_tokens,
         )
     reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
-    return Actors(trainer=trainer, engine=engine, reward=reward, algorithm=algorithm)
+    params, critic = stage.algorithm, None
+    if isinstance(params, ActorCriticParams):
+        critic = TorchCritic(spec, params.critic, algorithm, weights)
+    return Actors(trainer=trainer, critic=critic, engine=engine, reward=reward, algorithm=algorithm)

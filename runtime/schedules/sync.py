@@ -8,21 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams, GreedyBaselineAlgo, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
+from runtime.data.preferences import Preference, preference_batch
+from runtime.experience import prepare
 from runtime.protocols import DrawKey
+from runtime.rollouts import GREEDY
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, reward_of, rewards_of
+from runtime.train_batches import reward_of, select
 from stdlib.samples import Group, Prompt, TrainBatch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class PolicySchedule:
@@ -34,11 +33,10 @@ class PolicySchedule:
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
-        groups = await self._sample(job)
+        groups, baselines = await self._sample(job)
         sampled = time.perf_counter()
         metrics = rollout_metrics(groups)
-        advantages_BG = job.actors.algorithm.advantages(job.stage.algorithm, rewards_of(groups))
-        metrics.update(_train(job, groups, advantages_BG))
+        metrics.update(_train(job, groups, baselines))
         trained = time.perf_counter()
         samples = [sample for group in groups for sample in group.samples]
         job.sinks.transcripts(job.progress.step + 1, samples)
@@ -51,20 +49,28 @@ class PolicySchedule:
             "time/tokens_per_s": metrics["rollout/tokens"] / max(sampled - started, 1e-9),
         }
 
-    async def _sample(self, job: StageJob) -> list[Group]:
+    async def _sample(self, job: StageJob) -> tuple[list[Group], list[Group] | None]:
+        """Return the groups of one rollout and, where the algorithm compares with them, the greedy responses."""
         rollout, progress = job.stage.rollout, job.progress
         if not isinstance(rollout, Rollout) or job.worker is None:
             raise InternalError("a policy stage without a rollout")
         rows = job.order.take(progress.data_position, rollout.prompts_per_step)
+        prompts = [self._prompts[row] for row in rows]
+        key = DrawKey(seed=job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=0)
         groups = await job.worker.groups(
-            [self._prompts[row] for row in rows],
-            first_key=DrawKey(seed=job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=0),
+            prompts,
+            first_key=key,
             num_samples=rollout.samples_per_prompt,
             max_new_tokens=rollout.max_response_tokens,
             sampling=rollout.sampling,
         )
+        baselines = None
+        if isinstance(job.stage.algorithm.algo, GreedyBaselineAlgo):
+            baselines = await job.worker.groups(
+                prompts, first_key=key, num_samples=1, max_new_tokens=rollout.max_response_tokens, sampling=GREEDY
+            )
         progress.data_position += rollout.prompts_per_step
-        return groups
+        return groups, baselines
 
 
 class SupervisedSchedule:
@@ -84,29 +90,55 @@ class SupervisedSchedule:
         return {**metrics, "time/train_s": seconds}
 
 
-def _train(job: StageJob, groups: Sequence[Group], advantages_BG: Tensor) -> dict[str, float]:
-    samples = [sample for group in groups for sample in group.samples]
-    batch_size, trainer = job.stage.train.global_batch, job.actors.trainer
-    advantages: list[float] = advantages_BG.reshape(-1).tolist()
-    order = permutation(len(samples), seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    batches = [
-        _with_logprobs(job, policy_batch([samples[i] for i in part], [advantages[i] for i in part]))
-        for part in (order[at : at + batch_size] for at in range(0, len(order), batch_size))
+class PreferenceSchedule:
+    """Steps of a stage that learns which of two answers is better."""
+
+    def __init__(self, rows: Sequence[Preference]) -> None:
+        self._rows = rows
+
+    async def step(self, job: StageJob) -> Mapping[str, float]:
+        """Take one optimizer step on the next pairs."""
+        started, trainer = time.perf_counter(), job.actors.trainer
+        count = job.stage.train.global_batch
+        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
+        job.progress.data_position += count
+        batch = preference_batch(rows)
+        metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
+        seconds = time.perf_counter() - started
+        return {**metrics, "time/train_s": seconds}
+
+
+def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:
+    prepared = prepare(job, groups, baselines)
+    batch_size = job.stage.train.global_batch
+    count = len(prepared.batch.lengths_N)
+    order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
+    steps = [
+        _optimizer_step(job, select(prepared.batch, order[at : at + batch_size])) for at in range(0, count, batch_size)
     ]
-    steps = [trainer.step(batch) for batch in batches]
     mean = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
-    mean["train/lr"] = steps[-1]["train/lr"]
-    return mean
+    mean |= {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
+    _refresh_reference(job)
+    return {**prepared.metrics, **mean}
 
 
-def _with_logprobs(job: StageJob, batch: TrainBatch) -> TrainBatch:
-    """Fill in log-probs of the policy before its first update, and of the reference, where the loss asks for them."""
-    loss, trainer = job.stage.algorithm.loss, job.actors.trainer
-    if isinstance(loss, PolicyLoss) and loss.old_logprobs == "recompute":
-        batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
-    if not isinstance(job.stage.reference, Off):
-        batch = replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference"))
-    return batch
+def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
+    """Train the critic, where there is one, and then the policy, once the critic is warm."""
+    params, critic = job.stage.algorithm, job.actors.critic
+    if critic is None or not isinstance(params, ActorCriticParams):
+        return dict(job.actors.trainer.step(batch))
+    learnt = critic.step(batch)
+    if job.progress.step < params.critic.warmup_rollouts:
+        return dict(learnt)
+    return {**learnt, **job.actors.trainer.step(batch)}
+
+
+def _refresh_reference(job: StageJob) -> None:
+    loss = job.stage.algorithm.loss
+    if isinstance(loss, PolicyLoss) and not isinstance(job.stage.reference, Off):
+        every = loss.kl.refresh_steps
+        if not isinstance(every, Off) and (job.progress.step + 1) % every == 0:
+            job.actors.trainer.refresh_reference()
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:

@@ -1,50 +1,26 @@
 """Maths that several algorithms share, on tensor methods only.
 
-Shape letters: T tokens of one micro-batch, B prompts, G samples of one prompt.
-Sources: PPO, arXiv:1707.06347 (clipped surrogate); GRPO, arXiv:2402.03300 (group baseline, k3 as a loss term);
-Schulman, "Approximating KL divergence", 2020 (k1, k2, k3).
+Shape letters: T tokens of one micro-batch or of a whole rollout, N sequences of the same.
+Sources: PPO, arXiv:1707.06347 (clipped surrogate); dual clip, arXiv:1912.09729, eq. 5; Schulman, "Approximating KL
+divergence", 2020 (k1, k2, k3); Tang and Munos, arXiv:2506.09477 (gradients of KL estimates); OPSM: slime's off-policy
+sequence masking.
 """
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
+from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.algorithm import PenaltyKL, PolicyLoss
+from compiler.ir.openness import Off
+from stdlib.algorithms._terms import LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 
 if TYPE_CHECKING:
+    from typing import Never
+
     from torch import Tensor
 
-    from compiler.ir.algorithm import Estimator
-    from stdlib.algorithms._terms import PolicyTerms, SupervisedTerms, Totals
-
-
-def group_advantages(rewards_BG: Tensor, *, std_eps: float | None) -> Tensor:
-    """Return how much better each sample did than its group: [B, G], reward minus group mean.
-
-    With `std_eps` the difference is divided by (unbiased standard deviation + std_eps).  A group of one, and a group
-    whose rewards are all equal, gets exact zeros: rounding of the mean must not be blown up by the division.
-    """
-    if rewards_BG.shape[1] == 1:
-        return rewards_BG.new_zeros(rewards_BG.shape)
-    centred_BG = rewards_BG - rewards_BG.mean(dim=1, keepdim=True)
-    if std_eps is not None:
-        centred_BG = centred_BG / (rewards_BG.std(dim=1, keepdim=True, unbiased=True) + std_eps)
-    is_flat_B1 = rewards_BG.amax(dim=1, keepdim=True) == rewards_BG.amin(dim=1, keepdim=True)
-    return centred_BG.masked_fill(is_flat_B1, 0.0)
-
-
-def token_weights(
-    terms: SupervisedTerms | PolicyTerms, totals: Totals, *, reduction: Literal["token", "sequence"]
-) -> Tensor:
-    """Return [T] weights w such that the sum of w * x over all micro-batches is the mean of x.
-
-    "token": mean over unmasked tokens of the global batch.  "sequence": mean over its sequences of each sequence's mean
-    over unmasked tokens; a fully masked sequence counts as zero.
-    """
-    if reduction == "token":
-        return terms.mask_T / max(totals.num_tokens, 1)
-    num_local = int(terms.sequence_T.max()) + 1 if terms.sequence_T.numel() else 0
-    counts_N = terms.mask_T.new_zeros(num_local).index_add(0, terms.sequence_T, terms.mask_T).clamp(min=1.0)
-    return terms.mask_T / (counts_N[terms.sequence_T] * max(totals.num_sequences, 1))
+    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, RatioLoss
 
 
 def kept(x_T: Tensor, mask_T: Tensor) -> Tensor:
@@ -57,23 +33,75 @@ def masked_sum(x_T: Tensor, mask_T: Tensor) -> Tensor:
     return (kept(x_T.detach(), mask_T) * mask_T).sum()
 
 
+def sequence_sums(x_T: Tensor, sequence_T: Tensor) -> Tensor:
+    """Return [N] the sum of x over the tokens of each sequence; the gradient flows through."""
+    num_sequences = int(sequence_T.max()) + 1 if sequence_T.numel() else 0
+    return x_T.new_zeros(num_sequences).index_add(0, sequence_T, x_T)
+
+
+def sequence_means(x_T: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:
+    """Return [N] the mean of x over the unmasked tokens of each sequence; 0 where there are none."""
+    counts_N = sequence_sums(mask_T, sequence_T).clamp(min=1.0)
+    return sequence_sums(kept(x_T, mask_T) * mask_T, sequence_T) / counts_N
+
+
+def token_weights(
+    terms: SupervisedTerms | PolicyTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
+) -> Tensor:
+    """Return [T] weights w such that the sum of w * x over all micro-batches is what `loss.reduction` makes of x.
+
+    "token": mean over unmasked tokens of the global batch.  "sequence": mean over its sequences of each sequence's mean
+    over unmasked tokens.  "constant": mean over its sequences of each sequence's sum divided by
+    `loss.constant_tokens` (Dr. GRPO, arXiv:2503.20783, section 3.2).  A sequence without unmasked tokens counts as
+    zero, or is not counted, as `loss.empty_sequences` says.
+    """
+    if loss.reduction == "token":
+        return terms.mask_T / max(totals.num_tokens, 1)
+    num_sequences = max(totals.num_nonempty if loss.empty_sequences == "skip" else totals.num_sequences, 1)
+    if isinstance(loss, PolicyLoss) and loss.reduction == "constant":
+        return terms.mask_T / (loss.constant_tokens * num_sequences)
+    counts_N = sequence_sums(terms.mask_T, terms.sequence_T).clamp(min=1.0)
+    return terms.mask_T / (counts_N[terms.sequence_T] * num_sequences)
+
+
 class Surrogate(NamedTuple):
-    """Clipped policy-gradient loss of each token, with what it was made of."""
+    """Policy-gradient loss of each token, with what it was made of; `is_clipped_T` where a bound stops the gradient."""
 
     loss_T: Tensor
     ratio_T: Tensor
     is_clipped_T: Tensor
 
 
-def clipped_surrogate(log_ratio_T: Tensor, advantages_T: Tensor, *, clip_low: float, clip_high: float) -> Surrogate:
+def log_ratios(terms: PolicyTerms, loss: RatioLoss[Never]) -> Tensor:
+    """Return [T] log(policy / old policy), 0 where masked, clamped to plus and minus loss.log_ratio_clamp."""
+    log_ratio_T = kept(terms.logprobs_T - terms.old_logprobs_T, terms.mask_T)
+    if isinstance(loss.log_ratio_clamp, Off):
+        return log_ratio_T
+    return log_ratio_T.clamp(-loss.log_ratio_clamp, loss.log_ratio_clamp)
+
+
+def clipped_surrogate(log_ratio_T: Tensor, advantages_T: Tensor, loss: ClippedLoss[Never]) -> Surrogate:
     """Return max(-r A, -clip(r, 1 - clip_low, 1 + clip_high) A) with r = exp(log_ratio), all [T].
 
-    `is_clipped_T` is true where the clipped branch is the larger one, which stops the gradient.
+    `dual_clip` bounds it by -dual_clip * A where A < 0; `max_ratio` bounds the r of the first branch.  `is_clipped_T`
+    is true where the clipped branch is the larger one.
     """
     ratio_T = log_ratio_T.exp()
-    plain_T = -advantages_T * ratio_T
-    clipped_T = -advantages_T * ratio_T.clamp(1.0 - clip_low, 1.0 + clip_high)
-    return Surrogate(plain_T.maximum(clipped_T), ratio_T, clipped_T > plain_T)
+    free_T = ratio_T if isinstance(loss.max_ratio, Off) else ratio_T.clamp(max=loss.max_ratio)
+    plain_T = -advantages_T * free_T
+    clipped_T = -advantages_T * ratio_T.clamp(1.0 - loss.clip_low, 1.0 + loss.clip_high)
+    found_T = plain_T.maximum(clipped_T)
+    if not isinstance(loss.dual_clip, Off):
+        bounded_T = found_T.minimum(-advantages_T * loss.dual_clip)
+        found_T = bounded_T.where(advantages_T < 0, found_T)
+    return Surrogate(found_T, ratio_T, clipped_T > plain_T)
+
+
+def reinforce_surrogate(terms: PolicyTerms, advantages_T: Tensor) -> Surrogate:
+    """Return -A * logp, all [T]: the plain policy gradient, which clips nothing; the ratio is only reported."""
+    logprobs_T = kept(terms.logprobs_T, terms.mask_T)
+    ratio_T = (logprobs_T.detach() - kept(terms.old_logprobs_T, terms.mask_T)).exp()
+    return Surrogate(-advantages_T * logprobs_T, ratio_T, ratio_T != ratio_T)
 
 
 def kl_estimate(logprobs_T: Tensor, ref_logprobs_T: Tensor, *, estimator: Estimator) -> Tensor:
@@ -82,9 +110,86 @@ def kl_estimate(logprobs_T: Tensor, ref_logprobs_T: Tensor, *, estimator: Estima
     With d = logp - ref: k1 = d (unbiased, may be negative; its gradient has mean zero, so it regularises nothing as a
     loss term), k2 = d^2 / 2, k3 = exp(-d) - 1 + d (unbiased, never negative).
     """
-    d_T = logprobs_T - ref_logprobs_T
+    return _estimate(logprobs_T - ref_logprobs_T, estimator)
+
+
+def kl_penalty(kl: KL, terms: PolicyTerms) -> Tensor | None:
+    """Return [T] what [loss.kl] says of each token, or None where nothing is estimated.
+
+    The difference is clamped first, the weight multiplies the estimate, and the product is clamped last.  A token that
+    the first clamp reached has no gradient, the weight's included.
+    """
+    if isinstance(kl.estimator, Off):
+        if kl.coef != 0.0:
+            raise InternalError("loss.kl.coef is set without loss.kl.estimator")
+        return None
+    if terms.ref_logprobs_T is None:
+        raise InternalError("loss.kl.estimator is set, but the terms hold no reference log-probs")
+    logprobs_T = kept(terms.logprobs_T, terms.mask_T)
+    d_T = logprobs_T - kept(terms.ref_logprobs_T, terms.mask_T)
+    weight_T = _kl_weight(kl, logprobs_T, terms)
+    if not isinstance(kl.input_clamp, Off):
+        if weight_T is not None:
+            weight_T = weight_T.detach().where(d_T.abs() > kl.input_clamp, weight_T)
+        d_T = d_T.clamp(-kl.input_clamp, kl.input_clamp)
+    found_T = _estimate(d_T, kl.estimator)
+    if weight_T is not None:
+        found_T = weight_T * found_T
+    return found_T if isinstance(kl.output_clamp, Off) else found_T.clamp(-kl.output_clamp, kl.output_clamp)
+
+
+def _estimate(d_T: Tensor, estimator: Estimator) -> Tensor:
     if estimator == "k1":
         return d_T
     if estimator == "k2":
         return d_T * d_T / 2.0
     return (-d_T).expm1() + d_T
+
+
+def _kl_weight(kl: KL, logprobs_T: Tensor, terms: PolicyTerms) -> Tensor | None:
+    if kl.weight == "none":
+        return None
+    against_T = {
+        "score": logprobs_T.detach(),
+        "old": terms.old_logprobs_T,
+        "rollout": terms.rollout_logprobs_T,
+    }[kl.weight]
+    return (logprobs_T - kept(against_T, terms.mask_T)).exp()
+
+
+def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, surrogate: Surrogate) -> LossOutput:
+    """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL, and what is reported.
+
+    Tokens of the surrogate are weighted as terms.weights_T says and by [loss] opsm_delta.  Entropy and KL have a
+    gradient only where their coefficient is not 0; otherwise they are metrics.
+    """
+    mask_T, weight_T = terms.mask_T, token_weights(terms, totals, loss)
+    pg_T = surrogate.loss_T if terms.weights_T is None else surrogate.loss_T * kept(terms.weights_T, mask_T)
+    sums = {
+        "ratio_mean": surrogate.ratio_T,
+        "clip_frac": surrogate.is_clipped_T.to(mask_T.dtype),
+        "approx_kl": kl_estimate(kept(terms.logprobs_T, mask_T), kept(terms.old_logprobs_T, mask_T), estimator="k3"),
+    }
+    if not isinstance(loss.opsm_delta, Off):
+        keeps_T = _moved_little(terms, loss.opsm_delta)
+        pg_T = pg_T * keeps_T
+        sums["opsm_frac"] = 1.0 - keeps_T
+    total = (weight_T * pg_T).sum()
+    sums["pg_loss"] = pg_T
+    if terms.entropy_T is not None:
+        sums["entropy"] = terms.entropy_T
+        if loss.entropy_coef != 0.0:
+            total = total - loss.entropy_coef * (weight_T * kept(terms.entropy_T, mask_T)).sum()
+    kl_T = kl_penalty(loss.kl, terms)
+    if kl_T is not None:
+        sums["kl"] = kl_T
+        if loss.kl.coef != 0.0 and not (isinstance(loss.kl, PenaltyKL) and loss.kl.place == "reward"):
+            total = total + loss.kl.coef * (weight_T * kl_T).sum()
+    return LossOutput(total, {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()})
+
+
+def _moved_little(terms: PolicyTerms, delta: float) -> Tensor:
+    """Return [T] 0 in sequences of negative advantage whose mean of old - current log-probs is above delta, else 1."""
+    fallen_T = (terms.old_logprobs_T - terms.logprobs_T).detach()
+    fallen_N = sequence_means(fallen_T, terms.mask_T, terms.sequence_T)
+    return ((terms.advantages_T >= 0) | (fallen_N[terms.sequence_T] <= delta)).to(terms.mask_T.dtype)

@@ -1,11 +1,11 @@
 """The records that pass between a trainer and an algorithm.
 
-An algorithm is a module: `KIND` says whether it has rewards ("policy") or labels ("supervised"), `Params` what it
-reads of a spec, `loss` maps the terms of one micro-batch to its share of the loss of the global batch.  Shares are sums
-divided by the totals of the *global* batch, so the shares of all micro-batches, on all devices, add up to the loss; an
-algorithm calls no collective.
+An algorithm is a module: `KIND` says what it learns from, `Params` what it reads of a spec, `loss` maps the terms of
+one micro-batch to its share of the loss of the global batch; one of kind "policy" has `advantages` as well.  Shares are
+sums divided by the totals of the *global* batch, so the shares of all micro-batches, on all devices, add up to the
+loss; an algorithm calls no collective.
 
-Shape letters: T tokens of one micro-batch, B prompts, G samples of one prompt.
+Shape letters: T tokens, N sequences: of one micro-batch in `loss`, of a whole rollout in `advantages`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class PolicyTerms(NamedTuple):
     """What is known of sampled tokens: as SupervisedTerms, and further
 
     old_logprobs_T: [T] float32 denominator of the policy ratio; no gradient.
+    rollout_logprobs_T: [T] float32 under the engine that sampled, as it sampled.
     advantages_T: [T] float32.
+    weights_T: [T] float32 importance weight of each token's loss, without gradient; None where all are 1.
     ref_logprobs_T: [T] float32 under the reference model, or None where there is none.
     entropy_T: [T] float32 of the current policy's distribution at the token; carries the gradient.
     """
@@ -45,26 +47,87 @@ class PolicyTerms(NamedTuple):
     mask_T: Tensor
     sequence_T: Tensor
     old_logprobs_T: Tensor
+    rollout_logprobs_T: Tensor
     advantages_T: Tensor
+    weights_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     entropy_T: Tensor | None = None
+
+
+class PreferenceTerms(NamedTuple):
+    """What is known of pairs of answers: as SupervisedTerms, better and worse answers in turn, and further
+
+    ref_logprobs_T: [T] float32 under the reference model; no gradient.
+    """
+
+    logprobs_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+    ref_logprobs_T: Tensor
+
+
+class ValueTerms(NamedTuple):
+    """What a critic learns from: tokens of one micro-batch.
+
+    values_T: [T] float32 of the state before each token; carries the gradient.
+    old_values_T: [T] float32 the same before the first update; returns_T: [T] float32 what they should be.
+    mask_T, sequence_T: as in SupervisedTerms.
+    """
+
+    values_T: Tensor
+    old_values_T: Tensor
+    returns_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+
+
+class Experience(NamedTuple):
+    """A whole rollout, judged: what advantages are computed from.
+
+    rewards_N: [N] float32.
+    group_N: [N] int64 index of each sample's prompt.
+    mask_T: [T] float32, 1 where the policy sampled the token and it counts in the loss.
+    sequence_T: [T] int64 index of the token's sample, ascending.
+    reward_terms: [N] float32 of each reward by name, before they are weighted and added up.
+    baselines_N: [N] float32 reward of the most likely response to the same prompt; None where nobody samples it.
+    old_logprobs_T, ref_logprobs_T: [T] float32 of the policy that sampled and of the reference; None where nobody asks.
+    values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
+    """
+
+    rewards_N: Tensor
+    group_N: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+    reward_terms: Mapping[str, Tensor]
+    baselines_N: Tensor | None = None
+    old_logprobs_T: Tensor | None = None
+    ref_logprobs_T: Tensor | None = None
+    values_T: Tensor | None = None
+
+
+class Advantages(NamedTuple):
+    """advantages_T: [T] float32, 0 where masked; returns_T: [T] what a critic learns, where there is one."""
+
+    advantages_T: Tensor
+    returns_T: Tensor | None = None
 
 
 class Totals(NamedTuple):
     """Counts over the whole global batch: all micro-batches, all devices.
 
-    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, fully masked ones too.
+    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, `num_nonempty` those with an unmasked token.
     """
 
     num_tokens: int
     num_sequences: int
+    num_nonempty: int
 
 
 class MetricSum(NamedTuple):
     """One micro-batch's sum of a metric, and which total the sum over all micro-batches is divided by."""
 
     value: Tensor
-    over: Literal["tokens", "sequences"]
+    over: Literal["tokens", "sequences", "pairs"]
 
 
 class LossOutput(NamedTuple):
@@ -79,4 +142,20 @@ class Algorithm(Protocol):
 
     def loss(self, params: Any, terms: Any, totals: Totals) -> LossOutput:
         """Return the micro-batch's share of the loss."""
+        ...
+
+
+class CriticAlgorithm(Protocol):
+    """An algorithm with a critic, as the critic sees it."""
+
+    def value_loss(self, critic: Any, terms: ValueTerms, totals: Totals) -> LossOutput:
+        """Return the micro-batch's share of the critic's loss."""
+        ...
+
+
+class PolicyAlgorithm(Algorithm, Protocol):
+    """An algorithm of kind "policy", as a schedule sees it."""
+
+    def advantages(self, params: Any, experience: Experience) -> Advantages:
+        """Return what each token of a rollout is worth."""
         ...

@@ -117,7 +117,8 @@ def test_dr_grpo_divides_neither_by_a_deviation_nor_by_a_length(tmp_path: Path) 
     assert found.subject is not None
     values = dict(leaves(found.subject.experiment))
     assert values["stages.0.algo.normalize_std"] is False
-    assert values["stages.0.loss.reduction"] == "token"
+    assert values["stages.0.loss.reduction"] == "constant"
+    assert values["stages.0.loss.constant_tokens"] == values["stages.0.rollout.max_response_tokens"]
     assert values["stages.0.loss.clip_low"] == values["stages.0.loss.clip_high"] == 0.2
 
 

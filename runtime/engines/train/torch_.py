@@ -20,17 +20,25 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.algorithm import AlgorithmParams, PolicyLoss
+from compiler.ir.algorithm import AlgorithmParams, PolicyLoss, PreferenceLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.training import Optim, Train
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
+from runtime.engines.train.forward import cut, hidden_states, mean_of, totals_of
 from runtime.engines.train.hf_model import build_model, check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
-from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
-from stdlib.algorithms._terms import Algorithm, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.algorithms._terms import (
+    Algorithm,
+    LossOutput,
+    MetricSum,
+    PolicyTerms,
+    PreferenceTerms,
+    SupervisedTerms,
+    Totals,
+)
 from stdlib.samples import TrainBatch
 
 if TYPE_CHECKING:
@@ -79,11 +87,11 @@ class TorchTrainer:
         """
         model = self._policy if of == "policy" else self._reference
         if model is None:
-            raise SpecError(Diagnostic("RLC0643", "this trainer was built without reference weights"))
+            raise SpecError(_no_reference())
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
-            for sequences in self._cut(batch):
+            for sequences in cut(batch, self._spec.train):
                 packed = pack(batch, sequences, wanted_T, heads=self._heads)
                 if packed is not None:
                     found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
@@ -96,11 +104,11 @@ class TorchTrainer:
         counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
-        totals = Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(batch.lengths_N))
+        totals = totals_of(wanted_T, batch.lengths_N)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
         loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
-        for sequences in self._cut(batch):
+        for sequences in cut(batch, self._spec.train):
             packed = pack(batch, sequences, wanted_T, heads=self._heads)
             if packed is None:
                 continue
@@ -115,8 +123,16 @@ class TorchTrainer:
             raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
         rate = self._optimizer.step()
         metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
-        metrics |= {f"train/{name}": _mean(parts, totals) for name, parts in sums.items()}
+        metrics |= {f"train/{name}": mean_of(parts, totals) for name, parts in sums.items()}
         return metrics | {"train/num_tokens": float(totals.num_tokens)}
+
+    def refresh_reference(self) -> None:
+        """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
+        if self._reference is None:
+            raise SpecError(_no_reference())
+        with torch.no_grad():
+            for kept, live in zip(self._reference.parameters(), self._policy.parameters(), strict=True):
+                kept.copy_(live)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live policy weights by their Hugging Face names, fp32; a tied head is not repeated."""
@@ -155,31 +171,19 @@ class TorchTrainer:
     def _heads(self) -> Heads:
         return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
 
-    def _cut(self, batch: TrainBatch) -> MicroBatches:
-        train, count = self._spec.train, len(batch.lengths_N)
-        if not isinstance(train.micro_batch, Off):
-            return pack_by_count(count, micro_batch=train.micro_batch)
-        budget = train.packing.tokens
-        if isinstance(budget, Off):
-            return pack_by_count(count, micro_batch=max(count, 1))
-        return pack_by_tokens(batch.lengths_N, max_tokens=budget)
-
     def _forward(self, model: CausalModel, packed: PackedBatch) -> TokenStats:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._spec.train.precision == "bf16"):
-            output = model.model(
-                input_ids=packed.tokens_1U,
-                position_ids=packed.positions_1U,
-                use_cache=False,
-                layout=packed.layout,
-            )
-            hidden_UD = output.last_hidden_state[0]
-        hidden_MD = hidden_UD.index_select(0, packed.sources_M)
+        hidden_MD = hidden_states(model, packed, self._spec.train)
         return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
         stats, at = self._forward(self._policy, packed), packed.tokens_M
         mask_M = torch.ones_like(stats.logprobs_M)
         params, loss = self._spec.params, self._spec.params.loss
+        if isinstance(loss, PreferenceLoss):
+            if batch.ref_logprobs_T is None:
+                raise SpecError(_lacks("reference", "a preference loss"))
+            pairs = PreferenceTerms(stats.logprobs_M, mask_M, packed.sequence_M, batch.ref_logprobs_T[at])
+            return self._algorithm.loss(params, pairs, totals)
         if not isinstance(loss, PolicyLoss):
             terms = SupervisedTerms(logprobs_T=stats.logprobs_M, mask_T=mask_M, sequence_T=packed.sequence_M)
             return self._algorithm.loss(params, terms, totals)
@@ -189,7 +193,9 @@ class TorchTrainer:
             mask_T=mask_M,
             sequence_T=packed.sequence_M,
             old_logprobs_T=old_M,
+            rollout_logprobs_T=batch.rollout_logprobs_T[at],
             advantages_T=batch.advantages_T[at],
+            weights_T=None if batch.weights_T is None else batch.weights_T[at],
             ref_logprobs_T=self._ref_logprobs(loss, batch, at),
             entropy_T=stats.entropy_M,
         )
@@ -219,9 +225,8 @@ def _old_logprobs(
     raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
 
 
-def _mean(parts: list[MetricSum], totals: Totals) -> float:
-    total = totals.num_tokens if parts[0].over == "tokens" else totals.num_sequences
-    return sum(float(part.value) for part in parts) / total
+def _no_reference() -> Diagnostic:
+    return Diagnostic("RLC0643", "this trainer was built without reference weights")
 
 
 def _lacks(what: str, setting: str) -> Diagnostic:

@@ -285,7 +285,76 @@ cuda_graph_bs_decode = [1, 8]
 recompute_granularity = "full"
 """
 
+CORRECTED = (
+    ONE_STAGE
+    + """
+[algo]
+baseline = "leave_one_out"
+whiten = true
+advantage_low = -2.0
+advantage_high = 2.0
+
+[loss]
+reduction = "constant"
+empty_sequences = "skip"
+old_logprobs = "recompute"
+dual_clip = 3.0
+max_ratio = 10.0
+log_ratio_clamp = 20.0
+opsm_delta = 0.1
+
+[loss.mismatch]
+bound = "mask"
+low = 0.5
+high = 5.0
+level = "geometric"
+normalize = true
+
+[loss.rejection]
+level = "geometric"
+low = 0.99
+high = 1.01
+veto_below = 1e-4
+max_error = 2.0
+
+[loss.kl]
+estimator = "k3"
+coef = 0.001
+input_clamp = 20.0
+output_clamp = 10.0
+weight = "old"
+refresh_steps = 5
+"""
+)
+
+RETURNS = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:reinforce_plus_plus")
+    + """
+[algo]
+gamma = 0.99
+masked_tokens = "count"
+"""
+)
+
+CRITIC = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:ppo")
+    + """
+[algo]
+length_adaptive = 0.05
+critic_lam = 1.0
+
+[critic]
+warmup_rollouts = 3
+"""
+)
+
+SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
+
 SPECS = {
+    "corrected": CORRECTED,
+    "returns": RETURNS,
+    "soft": SOFT,
+    "critic": CRITIC,
     "on_gpus": ON_GPUS,
     "uneven": UNEVEN,
     "stretched": STRETCHED,

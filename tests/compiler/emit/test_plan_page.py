@@ -102,7 +102,8 @@ def _other(field: Field, value: object) -> object:
         return value * 2 + 1
     if isinstance(value, Off):
         kinds = {atom.name for atom in field.kind.values}
-        return 3 if kinds & {"int", "Tokens"} else 0.5 if "float" in kinds else "k1" if "literal" in kinds else "other"
+        choices = [choice for atom in field.kind.values for choice in atom.choices]
+        return 3 if kinds & {"int", "Tokens"} else 0.5 if "float" in kinds else choices[0] if choices else "other"
     if isinstance(value, tuple):
         return (*value, 7)
     choices = [choice for atom in field.kind.values for choice in atom.choices if choice != value]

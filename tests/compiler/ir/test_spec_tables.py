@@ -8,8 +8,9 @@ from rlc.catalogue import scan
 
 def test_a_key_that_one_algorithm_reads_names_it() -> None:
     keys = spec_keys(scan())
-    assert keys["loss.clip_low"].readers == ("algorithm grpo",)
-    assert keys["loss.kl"].readers == ("algorithm grpo",)
+    assert keys["loss.gate_positive"].readers == ("algorithm sapo",)
+    assert "algorithm grpo" in keys["loss.clip_low"].readers
+    assert "algorithm sft" not in keys["loss.kl"].readers
 
 
 def test_a_key_that_everything_reads_names_nobody() -> None:

@@ -19,6 +19,7 @@ CLOSES = {
     "derive_token_limits": ("rollout.max_prompt_tokens", "rollout.max_context_tokens"),
     "inherit_eval_sampling": ("eval.sampling",),
     "copy_clip_range": ("loss.clip_high",),
+    "set_loss_constant": ("loss.constant_tokens",),
     "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
     "name_reference": ("reference",),

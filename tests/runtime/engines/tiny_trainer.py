@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from compiler.ir.algorithm import KL, Algo, GroupRelativeAlgo, Loss, PolicyLoss
+from compiler.ir.algorithm import KL, Algo, ClippedLoss, GroupRelativeAlgo, LikelihoodLoss, Mismatch, Rejection
 from compiler.ir.model import Model, Moe, RopeScaling
 from compiler.ir.openness import OFF
 from compiler.ir.training import Optim, Packing, Train, TrainEngine
@@ -65,12 +65,19 @@ def tiny_optim(**changes: Any) -> Optim[Never]:
 
 
 def policy_params(**changes: Any) -> grpo.Params[Never]:
-    loss: dict[str, Any] = {"clip_high": 0.2, "kl": KL(), **changes}
-    return grpo.Params(algo=GroupRelativeAlgo(name="grpo"), loss=PolicyLoss(**loss))
+    loss: dict[str, Any] = {
+        "clip_high": 0.2,
+        "constant_tokens": 8,
+        "kl": KL(),
+        "mismatch": Mismatch(),
+        "rejection": Rejection(),
+        **changes,
+    }
+    return grpo.Params(algo=GroupRelativeAlgo(name="grpo"), loss=ClippedLoss(**loss))
 
 
 def supervised_params(**changes: Any) -> sft.Params[Never]:
-    return sft.Params(algo=Algo(name="sft"), loss=Loss(**changes))
+    return sft.Params(algo=Algo(name="sft"), loss=LikelihoodLoss(**changes))
 
 
 def hf_model(model: Model[Never], seed: int = 0, *, facts: Architecture | None = None) -> CausalModel:

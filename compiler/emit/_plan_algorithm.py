@@ -1,0 +1,171 @@
+"""The rows of a plan page that say what is optimised: advantages, loss, corrections, distance from the reference."""
+
+from __future__ import annotations
+
+from compiler.emit._plan_text import Sheet, Values, sentence
+from compiler.ir.openness import Off
+
+_OLD_LOGPROBS = {
+    "rollout": "old log-probs as the rollout engine sampled",
+    "recompute": "old log-probs recomputed by the trainer",
+    "current": "old log-probs of the current policy (the ratio is always 1)",
+}
+_REDUCTIONS = {
+    "token": "mean over tokens",
+    "sequence": "mean over sequences of their means",
+    "constant": "mean over sequences of their sums",
+}
+_BOUNDS = {
+    "none": "weights not bounded",
+    "truncate": "weights of at most {high}",
+    "clip": "weights raised to {low} and lowered to {high}",
+    "mask": "tokens left out whose weight is not in [{low}, {high}]",
+}
+_LEVELS = {
+    "token": "of each token",
+    "sequence": "of each sequence (product)",
+    "geometric": "of each sequence (geometric mean)",
+}
+_KL_WEIGHTS = {"score": "its own ratio", "old": "the ratio to the old policy", "rollout": "the ratio to the engine"}
+
+
+def write_algorithm(sheet: Sheet, stage: Values) -> None:
+    """Add the rows of [algo] and [loss]; paths of `stage` are relative to it."""
+    sheet.row("algorithm", *_advantages(stage))
+    if stage.has("critic.lr"):
+        sheet.row("critic", *_critic(stage))
+    sheet.row("loss", *_loss(stage))
+    sheet.row("correction", *_correction(stage))
+    reference = f"reference model: {stage('reference', _reference(stage.raw('reference')))}"
+    if stage.has("loss.kl.coef"):
+        sheet.row("KL", sentence(*_kl(stage), reference))
+    elif stage.is_on("reference"):
+        sheet.row("reference", reference)
+
+
+def _advantages(stage: Values) -> list[str]:
+    name = stage("algo.name")
+    if stage.has("algo.normalize_std"):
+        if stage.raw("algo.normalize_std"):
+            divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
+            name += f": advantages divided{stage.mark('algo.normalize_std')} by {divisor}"
+        else:
+            name += f": advantages not divided{stage.mark('algo.normalize_std')} by the group's standard deviation"
+    parts: list[str] = []
+    if stage.has("algo.baseline") and stage.raw("algo.baseline") != "mean":
+        parts.append(f"against the others of its group{stage.mark('algo.baseline')}")
+    if stage.has("algo.group_baseline") and stage.raw("algo.group_baseline"):
+        parts.append(f"against the mean of its group{stage.mark('algo.group_baseline')}")
+    elif stage.has("algo.gamma"):
+        counts = stage.raw("algo.masked_tokens") == "count"
+        steps = "every token after the prompt is a step" if counts else "sampled tokens are steps"
+        parts.append(f"discount {stage('algo.gamma')}")
+        if stage.has("algo.lam"):
+            parts.append(f"lambda {stage('algo.lam')}")
+            if stage.is_on("algo.length_adaptive"):
+                parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
+            if stage.is_on("algo.critic_lam"):
+                parts.append(f"for the critic {stage('algo.critic_lam')}")
+        parts.append(stage("algo.masked_tokens", steps))
+    if stage.has("algo.whiten") and stage.raw("algo.whiten"):
+        variance = stage("algo.whiten_variance")
+        parts.append(f"whitened{stage.mark('algo.whiten')} over the rollout ({variance} variance)")
+    for path, words in (("algo.advantage_low", "at least"), ("algo.advantage_high", "at most")):
+        if stage.is_on(path):
+            parts.append(f"{words} {stage(path)}")
+    return [name, sentence(*parts)]
+
+
+def _critic(stage: Values) -> list[str]:
+    clip = f"values clipped within +-{stage('critic.value_clip')}" if stage.is_on("critic.value_clip") else ""
+    clip = clip or f"values not clipped{stage.mark('critic.value_clip')}"
+    warmup = f"alone for the first {stage.count('critic.warmup_rollouts', 'rollouts')}"
+    return [
+        sentence(f"learning rate {stage('critic.lr')}", f"squared error x {stage('critic.loss_scale')}", clip, warmup)
+    ]
+
+
+def _loss(stage: Values) -> list[str]:
+    if stage.has("loss.beta"):
+        return _preference(stage)
+    if not stage.has("loss.reduction"):
+        return []
+    reduction = str(stage.raw("loss.reduction"))
+    parts = [stage("loss.reduction", _REDUCTIONS[reduction])]
+    if reduction == "constant":
+        parts.append(f"divided by {stage.count('loss.constant_tokens', 'tokens')}")
+    if reduction != "token" and stage.raw("loss.empty_sequences") == "skip":
+        parts.append(f"empty ones not counted{stage.mark('loss.empty_sequences')}")
+    if stage.has("loss.clip_low"):
+        parts.append(f"ratio clipped to [1 - {stage('loss.clip_low')}, 1 + {stage('loss.clip_high')}]")
+    if stage.has("loss.gate_positive"):
+        parts.append(f"gates of temperature {stage('loss.gate_positive')} and {stage('loss.gate_negative')}")
+    for path, words in (
+        ("loss.dual_clip", "dual clip"),
+        ("loss.max_ratio", "ratio at most"),
+        ("loss.log_ratio_clamp", "log-ratio within +-"),
+        ("loss.opsm_delta", "off-policy sequences masked beyond"),
+    ):
+        if stage.is_on(path):
+            parts.append(f"{words} {stage(path)}".replace("+- ", "+-"))
+    if stage.has("loss.entropy_coef"):
+        parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
+        parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
+    return [sentence(*parts)]
+
+
+def _preference(stage: Values) -> list[str]:
+    parts = [f"{stage('loss.kind')} of margins x {stage('loss.beta')}"]
+    if stage.raw("loss.kind") == "sigmoid":
+        parts.append(f"label smoothing {stage('loss.label_smoothing')}")
+    size = "mean" if stage.raw("loss.average_logprobs") else "sum"
+    parts.append(f"log-prob of an answer: {size}{stage.mark('loss.average_logprobs')} over its tokens")
+    parts.append(f"weight {stage('loss.preference_coef')}")
+    likelihood = "mean" if stage.raw("loss.sft_average") else "sum"
+    better = f"likelihood of the better answer ({likelihood}{stage.mark('loss.sft_average')})"
+    return [sentence(*parts, f"{better} x {stage('loss.sft_coef')}")]
+
+
+def _correction(stage: Values) -> list[str]:
+    lines: list[str] = []
+    if stage.is_on("loss.mismatch.bound"):
+        bound, low, high = stage.raw("loss.mismatch.bound"), stage("loss.mismatch.low"), stage("loss.mismatch.high")
+        level = stage("loss.mismatch.level", _LEVELS[str(stage.raw("loss.mismatch.level"))])
+        text = _BOUNDS[str(bound)].format(low=low, high=high)
+        mean = f"divided by their mean{stage.mark('loss.mismatch.normalize')}"
+        lines.append(
+            sentence(
+                f"{text}{stage.mark('loss.mismatch.bound')}", level, mean * bool(stage.raw("loss.mismatch.normalize"))
+            )
+        )
+    parts: list[str] = []
+    if stage.is_on("loss.rejection.level"):
+        level = stage("loss.rejection.level", _LEVELS[str(stage.raw("loss.rejection.level"))])
+        parts.append(f"kept with a weight {level} in [{stage('loss.rejection.low')}, {stage('loss.rejection.high')}]")
+    if stage.is_on("loss.rejection.veto_below"):
+        parts.append(f"no token below {stage('loss.rejection.veto_below')}")
+    if stage.is_on("loss.rejection.max_error"):
+        parts.append(f"mean error of at most {stage('loss.rejection.max_error')}")
+    return [*lines, sentence(*parts)]
+
+
+def _kl(stage: Values) -> list[str]:
+    if not stage.is_on("loss.kl.estimator"):
+        coefficient = f" x {stage('loss.kl.coef')}" if stage.raw("loss.kl.coef") else ""
+        return [stage("loss.kl.estimator") + coefficient]
+    weight = f"x {stage('loss.kl.coef')}" + (" (monitored only)" if stage.raw("loss.kl.coef") == 0 else "")
+    parts = [f"estimator {stage('loss.kl.estimator')} {weight}"]
+    if stage.has("loss.kl.place") and stage.raw("loss.kl.place") == "reward":
+        parts.append(f"taken off the reward of each token{stage.mark('loss.kl.place')}")
+    if stage.raw("loss.kl.weight") != "none":
+        parts.append(f"times {stage('loss.kl.weight', _KL_WEIGHTS[str(stage.raw('loss.kl.weight'))])}")
+    for path, words in (("loss.kl.input_clamp", "difference"), ("loss.kl.output_clamp", "estimate")):
+        if stage.is_on(path):
+            parts.append(f"{words} within +-{stage(path)}")
+    if stage.is_on("loss.kl.refresh_steps"):
+        parts.append(f"reference refreshed every {stage.count('loss.kl.refresh_steps', 'steps')}")
+    return parts
+
+
+def _reference(value: object) -> str:
+    return "none" if isinstance(value, Off) else "the weights at the start of this stage"

@@ -1,0 +1,85 @@
+"""Preferences: prompts with a better and a worse answer.
+
+Shape letters: N sequences, T tokens of all sequences end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compiler.ir.data import DataSource, PreferenceSource
+from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
+from runtime.data.jsonl import RowFaults, read_rows
+from runtime.data.prompts import LengthLimit, OverlongPolicy
+from runtime.data.tokenizers import TextTokenizer
+from stdlib.samples import TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preference:
+    """Two answers to one prompt."""
+
+    chosen: Demonstration
+    rejected: Demonstration
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreferenceSet:
+    """The pairs of a data set, in the order of its files; answers that were too long, and left out or cut."""
+
+    rows: tuple[Preference, ...]
+    num_overlong: int
+
+
+def load_preferences(
+    sources: Sequence[PreferenceSource],
+    tokenizer: TextTokenizer,
+    *,
+    root: Path,
+    max_context_tokens: int,
+    overlong: OverlongPolicy,
+    limit: str,
+) -> PreferenceSet:
+    """Return the pairs of all files; paths are relative to `root`, and `limit` is the field of the length.
+
+    Both answers of a row are read as demonstrations are.  A pair with an answer that is left out is left out.
+    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
+    """
+    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
+    found: list[Preference] = []
+    num_rows = 0
+    for source in sources:
+        sides = [_side(source, key) for key in (source.chosen_key, source.rejected_key)]
+        for row in read_rows(root / source.path, name=source.path, faults=faults):
+            num_rows += 2
+            read = [demonstration(row, side, tokenizer, faults) for side in sides]
+            chosen, rejected = (_fitted(one, lengths.fitted(row.place, one.tokens)) if one else None for one in read)
+            if chosen is not None and rejected is not None:
+                found.append(Preference(chosen=chosen, rejected=rejected))
+    lengths.report(faults, num_rows=num_rows)
+    faults.raise_if_any()
+    return PreferenceSet(rows=tuple(found), num_overlong=lengths.num_over)
+
+
+def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
+    """Return pairs as one batch: better and worse answers in turn, two sequences a row."""
+    answers = [answer for row in rows for answer in (row.chosen, row.rejected)]
+    return replace(supervised_batch(answers), row_size=2)
+
+
+def _side(source: PreferenceSource, key: str) -> DataSource:
+    return DataSource(
+        path=source.path,
+        input_key=source.input_key,
+        label_key=key,
+        apply_chat_template=source.apply_chat_template,
+    )
+
+
+def _fitted(read: Demonstration, tokens: tuple[int, ...] | None) -> Demonstration | None:
+    if tokens is None:
+        return None
+    num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
+    return replace(read, tokens=tokens, num_prompt_tokens=num_prompt)

@@ -1,0 +1,141 @@
+"""A critic on PyTorch: the policy's network with a head of one number, and an optimizer of its own.
+
+The value of a token is that of the state before it, computed from the hidden state that predicts it.
+
+Shape letters: T tokens of the batch, M wanted tokens of one micro-batch, D model width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.ir.algorithm import Critic
+from runtime.engines.train.forward import cut, hidden_states, mean_of, totals_of
+from runtime.engines.train.hf_model import HEAD, build_model, check_names_and_shapes
+from runtime.engines.train.optimizer import Optimizer
+from runtime.engines.train.packed_attention import Heads
+from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.torch_ import TrainerSpec
+from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, MetricSum, Totals, ValueTerms
+from stdlib.samples import TrainBatch
+
+VALUE_HEAD = "value_head.weight"
+
+
+class TorchCritic:
+    """Implements runtime.protocols.Critic.
+
+    Args:
+        algorithm: a module of stdlib/algorithms/ with a `value_loss`.
+        weights: initial weights of the policy by Hugging Face name; copied.  The value head begins with zeros.
+
+    Raises: SpecError RLC0640 if the weights do not fit the model.
+    """
+
+    def __init__(
+        self, spec: TrainerSpec, critic: Critic, algorithm: CriticAlgorithm, weights: Mapping[str, Tensor]
+    ) -> None:
+        self._spec = spec
+        self._critic = critic
+        self._algorithm = algorithm
+        self._model = build_model(spec.model, weights)
+        self._head_1D = nn.Parameter(torch.zeros(1, spec.model.hidden_size))
+        self._optimizer = Optimizer(spec.optim.replacing(lr=critic.lr), self._parameters())
+
+    def values(self, batch: TrainBatch) -> Tensor:
+        """Return [T] float32 the value of the state before each token; 0 at the first token of each sequence."""
+        wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
+        found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
+        with torch.no_grad():
+            for sequences in cut(batch, self._spec.train):
+                packed = pack(batch, sequences, wanted_T, heads=self._heads)
+                if packed is not None:
+                    found_T[packed.tokens_M] = self._values(packed)
+        return found_T
+
+    def step(self, batch: TrainBatch) -> Mapping[str, float]:
+        """Take one optimizer step on a global batch with values and returns, and return its metrics, `critic/...`.
+
+        Raises: SpecError RLC0641 if loss or gradient is not finite, before any weight has changed.
+        """
+        wanted_T = predictable(batch.mask_T, batch.lengths_N)
+        totals = totals_of(wanted_T, batch.lengths_N)
+        loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
+        for sequences in cut(batch, self._spec.train):
+            packed = pack(batch, sequences, wanted_T, heads=self._heads)
+            if packed is None:
+                continue
+            output = self._loss(batch, packed, totals)
+            output.loss.backward()
+            loss += float(output.loss.detach())
+            for name, metric in output.metrics.items():
+                sums[name].append(metric)
+        grad_norm = self._optimizer.clip_gradients()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            self._optimizer.forget_gradients()
+            raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
+        rate = self._optimizer.step()
+        metrics = {"critic/loss": loss, "critic/grad_norm": grad_norm, "critic/lr": rate}
+        return metrics | {f"critic/{name}": mean_of(parts, totals) for name, parts in sums.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""
+        return {name: live.detach().clone() for name, live in self._live_state().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what state() returned.  Raises: SpecError RLC0644 if names or shapes differ."""
+        live = self._live_state()
+        shapes = {name: tensor.shape for name, tensor in live.items()}
+        check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the critic")
+        with torch.no_grad():
+            for name, tensor in live.items():
+                if name.startswith("critic."):
+                    tensor.copy_(state[name])
+        own = {n.removeprefix("critic_optim."): t for n, t in state.items() if n.startswith("critic_optim.")}
+        self._optimizer.load_state(own)
+
+    def _parameters(self) -> dict[str, Tensor]:
+        """The network without its head over the vocabulary, which nothing here reads, and the value head."""
+        network = {name: p for name, p in self._model.named_parameters() if name != HEAD}
+        return {**network, VALUE_HEAD: self._head_1D}
+
+    def _live_state(self) -> dict[str, Tensor]:
+        found = {f"critic.{name}": parameter for name, parameter in self._parameters().items()}
+        return found | {f"critic_optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
+
+    @property
+    def _heads(self) -> Heads:
+        return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
+
+    def _values(self, packed: PackedBatch) -> Tensor:
+        hidden_MD = hidden_states(self._model, packed, self._spec.train)
+        return (hidden_MD.float() @ self._head_1D.t())[:, 0]
+
+    def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
+        if batch.values_T is None or batch.returns_T is None:
+            raise InternalError("a critic was given a batch without values and returns")
+        values_M, at = self._values(packed), packed.tokens_M
+        terms = ValueTerms(
+            values_T=values_M,
+            old_values_T=batch.values_T[at],
+            returns_T=batch.returns_T[at],
+            mask_T=torch.ones_like(values_M),
+            sequence_T=packed.sequence_M,
+        )
+        return self._algorithm.value_loss(self._critic, terms, totals)
+
+
+def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+    return Diagnostic(
+        "RLC0641",
+        f"the critic's optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; "
+        "its weights are unchanged",
+        help=(Help("lower critic.lr or set optim.clip_grad_norm, and look at the rewards of this step"),),
+        paths=("critic.lr", "optim.clip_grad_norm"),
+    )

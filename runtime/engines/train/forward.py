@@ -1,0 +1,67 @@
+"""What every training model does with a batch: cut it, and compute the hidden state before each wanted token.
+
+Shape letters: M wanted tokens of one micro-batch, D model width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Never
+
+import torch
+from torch import Tensor
+
+from compiler.ir.openness import Off
+from compiler.ir.training import Train
+from runtime.engines.train.packed_batch import PackedBatch
+from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
+from stdlib.algorithms._terms import MetricSum, Totals
+from stdlib.samples import TrainBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.engines.train.hf_families import CausalModel
+
+
+def cut(batch: TrainBatch, train: Train[Never]) -> MicroBatches:
+    """Return the micro-batches of a batch, as [train] says.  Raises: SpecError RLC0642 if a sequence fits in none."""
+    size = batch.row_size
+    lengths = [sum(batch.lengths_N[at : at + size]) for at in range(0, len(batch.lengths_N), size)]
+    rows = _cut(lengths, train)
+    return rows if size == 1 else tuple(tuple(i * size + k for i in row for k in range(size)) for row in rows)
+
+
+def _cut(lengths: Sequence[int], train: Train[Never]) -> MicroBatches:
+    count = len(lengths)
+    if not isinstance(train.micro_batch, Off):
+        return pack_by_count(count, micro_batch=train.micro_batch)
+    budget = train.packing.tokens
+    if isinstance(budget, Off):
+        return pack_by_count(count, micro_batch=max(count, 1))
+    return pack_by_tokens(lengths, max_tokens=budget)
+
+
+def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) -> Tensor:
+    """Return hidden_MD: [M, D], the last hidden state before each wanted token."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
+        output = model.model(
+            input_ids=packed.tokens_1U,
+            position_ids=packed.positions_1U,
+            use_cache=False,
+            layout=packed.layout,
+        )
+        hidden_UD = output.last_hidden_state[0]
+    return hidden_UD.index_select(0, packed.sources_M)
+
+
+def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
+    """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count."""
+    num_nonempty = sum(bool(part.any()) for part in wanted_T.split(list(lengths)))
+    return Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=num_nonempty)
+
+
+def mean_of(parts: Sequence[MetricSum], totals: Totals) -> float:
+    """Return a metric of the global batch from the sums of its micro-batches."""
+    over = parts[0].over
+    total = totals.num_tokens if over == "tokens" else totals.num_sequences / (2 if over == "pairs" else 1)
+    return sum(float(part.value) for part in parts) / total

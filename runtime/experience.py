@@ -1,0 +1,91 @@
+"""From a judged rollout to a batch that says what each token is worth.
+
+Log-probs that somebody asks for are computed once for the whole rollout, before the first update; then what engine and
+trainer disagree on is corrected for, and the algorithm says the advantages.
+
+Shape letters: N samples, T tokens of all samples end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Never
+
+import torch
+
+from compiler.diagnostics.diagnostic import InternalError
+from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.openness import Off
+from runtime.stage_job import StageJob
+from runtime.train_batches import policy_batch, reward_of, sequence_of_token
+from stdlib.algorithms._correction import Gap, correction, is_needed
+from stdlib.algorithms._terms import Experience
+from stdlib.samples import Group, TrainBatch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A whole rollout, in the order of its groups, ready to be cut into optimizer batches."""
+
+    batch: TrainBatch
+    metrics: dict[str, float]
+
+
+def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> Prepared:
+    """Return the rollout with log-probs, weights and advantages.
+
+    Args:
+        baselines: of each group the greedy response, where the algorithm compares with it.
+    """
+    loss = job.stage.algorithm.loss
+    if not isinstance(loss, PolicyLoss):
+        raise InternalError("a rollout for an algorithm that does not sample")
+    samples = [sample for group in groups for sample in group.samples]
+    batch = _with_logprobs(job, policy_batch(samples), loss.old_logprobs)
+    metrics: dict[str, float] = {}
+    sequence_T = sequence_of_token(batch.lengths_N)
+    if is_needed(loss):
+        batch, metrics = _corrected(batch, loss, sequence_T)
+    if job.actors.critic is not None:
+        batch = replace(batch, values_T=job.actors.critic.values(batch))
+    sizes = torch.tensor([len(group.samples) for group in groups])
+    experience = Experience(
+        rewards_N=torch.tensor([reward_of(sample) for sample in samples], dtype=torch.float32),
+        group_N=torch.repeat_interleave(sizes),
+        mask_T=batch.mask_T,
+        sequence_T=sequence_T,
+        reward_terms={},
+        baselines_N=None if baselines is None else _greedy_rewards(baselines, sizes),
+        old_logprobs_T=batch.rollout_logprobs_T if batch.old_logprobs_T is None else batch.old_logprobs_T,
+        ref_logprobs_T=batch.ref_logprobs_T,
+        values_T=batch.values_T,
+    )
+    found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
+    return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
+
+
+def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:
+    """Fill in log-probs of the policy before its first update, and of the reference, where somebody asks for them."""
+    trainer = job.actors.trainer
+    if old_logprobs == "recompute":
+        batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
+    if not isinstance(job.stage.reference, Off):
+        batch = replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference"))
+    return batch
+
+
+def _corrected(
+    batch: TrainBatch, loss: PolicyLoss[Never], sequence_T: torch.Tensor
+) -> tuple[TrainBatch, dict[str, float]]:
+    if batch.old_logprobs_T is None:
+        raise InternalError("an off-policy correction without the trainer's log-probs")
+    gap = Gap(batch.old_logprobs_T, batch.rollout_logprobs_T, batch.mask_T, sequence_T)
+    found = correction(loss, gap)
+    return replace(batch, mask_T=found.mask_T, weights_T=found.weights_T), found.metrics
+
+
+def _greedy_rewards(baselines: Sequence[Group], sizes: torch.Tensor) -> torch.Tensor:
+    """Return [N] the reward of the greedy response to each sample's prompt."""
+    rewards_G = torch.tensor([reward_of(group.samples[0]) for group in baselines], dtype=torch.float32)
+    return torch.repeat_interleave(rewards_G, sizes)

@@ -1,0 +1,108 @@
+"""How much better a response or a token did than expected: the parts that algorithms share.
+
+Shape letters: T tokens and N samples of a whole rollout, G prompts.
+Sources: GRPO, arXiv:2402.03300, section 4.1.2 (mean and deviation of the group); RLOO, arXiv:2402.14740, eq. 10 (leave
+one out); REINFORCE++, arXiv:2501.03262 (normalised over the batch).
+"""
+
+from __future__ import annotations
+
+from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
+from compiler.ir.openness import Off
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from compiler.ir.algorithm import GroupRelativeAlgo, PolicyAlgo
+
+
+def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo) -> Tensor:
+    """Return [N] how much better each sample did than its group, as [algo] baseline and normalize_std say.
+
+    Deviations are unbiased.  A sample alone in its group, one of a group whose rewards are all equal, and one whose
+    deviation is 0 get no division; the first two get exact zeros, so that rounding of the mean is not blown up.  With
+    leave_one_out the mean and the deviation are those of the other samples (of two samples that deviation is 0).
+    """
+    index_N, size_N = _groups(group_N)
+    total_N = _spread(rewards_N, index_N)
+    others_N = (size_N - 1).clamp(min=1.0)
+    if algo.baseline == "mean":
+        baseline_N = total_N / size_N
+        square_N = _spread((rewards_N - baseline_N) ** 2, index_N)
+        variance_N = square_N / others_N
+    else:
+        baseline_N = (total_N - rewards_N) / others_N
+        variance_N = _others_variance(rewards_N, baseline_N, index_N, size_N)
+    found_N = rewards_N - baseline_N
+    if algo.normalize_std:
+        std_N = variance_N.clamp(min=0.0).sqrt()
+        scale_N = std_N + algo.std_eps
+        found_N = (found_N / scale_N).where(std_N > 0, found_N)
+    return found_N.masked_fill(_is_flat(rewards_N, index_N) | (size_N == 1), 0.0)
+
+
+def group_means(rewards_N: Tensor, group_N: Tensor) -> Tensor:
+    """Return [N] the mean reward of each sample's group."""
+    index_N, size_N = _groups(group_N)
+    return _spread(rewards_N, index_N) / size_N
+
+
+def over_tokens(advantages_N: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:
+    """Return [T] each sample's advantage at each of its unmasked tokens, 0 elsewhere."""
+    return advantages_N[sequence_T].masked_fill(mask_T == 0, 0.0)
+
+
+def finished(advantages_T: Tensor, mask_T: Tensor, algo: PolicyAlgo) -> Tensor:
+    """Return [T] advantages after whitening and clamping, as [algo] says; 0 where masked."""
+    if algo.whiten:
+        advantages_T = whitened(advantages_T, mask_T, variance=algo.whiten_variance)
+    low = None if isinstance(algo.advantage_low, Off) else algo.advantage_low
+    high = None if isinstance(algo.advantage_high, Off) else algo.advantage_high
+    if low is not None or high is not None:
+        advantages_T = advantages_T.clamp(low, high)
+    return advantages_T.masked_fill(mask_T == 0, 0.0)
+
+
+def whitened(x_T: Tensor, mask_T: Tensor, *, variance: Literal["unbiased", "population"]) -> Tensor:
+    """Return [T] x shifted and scaled to mean 0 and variance 1 over unmasked tokens; 0 elsewhere.
+
+    "unbiased": variance over n - 1, plus 1e-8.  "population": variance over n, at least 1e-8.  One token alone is 0.
+    """
+    count = mask_T.sum().clamp(min=1.0)
+    masked_T = x_T.masked_fill(mask_T == 0, 0.0)
+    centred_T = ((masked_T - (masked_T * mask_T).sum() / count) * mask_T).masked_fill(mask_T == 0, 0.0)
+    square = (centred_T * centred_T).sum()
+    if variance == "unbiased":
+        return centred_T * (square / (count - 1.0).clamp(min=1.0) + 1e-8).rsqrt()
+    return centred_T * (square / count).clamp(min=1e-8).rsqrt()
+
+
+def _groups(group_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return [N] each sample's group counted from 0, and [N] how many samples it has, as a float."""
+    _, index_N, size_G = group_N.unique(return_inverse=True, return_counts=True)
+    return index_N, size_G.float()[index_N]
+
+
+def _spread(x_N: Tensor, index_N: Tensor) -> Tensor:
+    """Return [N] the sum of x over each sample's group."""
+    num_groups = int(index_N.max()) + 1 if index_N.numel() else 0
+    return x_N.new_zeros(num_groups).index_add(0, index_N, x_N)[index_N]
+
+
+def _is_flat(x_N: Tensor, index_N: Tensor) -> Tensor:
+    """Return [N] whether all samples of a group have the same x."""
+    num_groups = int(index_N.max()) + 1 if index_N.numel() else 0
+    low_G = x_N.new_full((num_groups,), float("inf")).scatter_reduce(0, index_N, x_N, "amin")
+    high_G = x_N.new_full((num_groups,), float("-inf")).scatter_reduce(0, index_N, x_N, "amax")
+    return (low_G == high_G)[index_N]
+
+
+def _others_variance(x_N: Tensor, others_mean_N: Tensor, index_N: Tensor, size_N: Tensor) -> Tensor:
+    """Return [N] the unbiased variance of the other samples of each group; 0 where there is at most one other."""
+    others_N = size_N - 1
+    # About the group's mean, so that large rewards of small spread do not cancel.
+    centre_N = _spread(x_N, index_N) / size_N
+    d_N = x_N - centre_N
+    mean_square_N = (_spread(d_N * d_N, index_N) - d_N * d_N) / others_N.clamp(min=1.0)
+    variance_N = (mean_square_N - (others_mean_N - centre_N) ** 2) * others_N / (others_N - 1).clamp(min=1.0)
+    return variance_N.masked_fill(others_N <= 1, 0.0)
