@@ -26,7 +26,7 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted.
+    are too long, and were dropped or cut, are counted.  `rewarded` are all prompts whose responses are judged.
     """
 
     take_step: Step
@@ -35,11 +35,13 @@ class StageData(NamedTuple):
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
     num_heldout_overlong: int
+    rewarded: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
     heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
+    rewarded = [prompt for prompts in heldout.values() for prompt in prompts]
     rollout, sources = stage.rollout, stage.data.train
     if isinstance(rollout, Rollout):
         prompts = load_prompts(
@@ -49,6 +51,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
+        rewarded += prompts.prompts
         step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
     else:
         generates = not isinstance(rollout, Off)
@@ -62,7 +65,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         )
         step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
     digest = _digest([root / source.path for source in sources])
-    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong)
+    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong, rewarded)
 
 
 def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:

@@ -46,6 +46,11 @@ def policy_batch(samples: Sequence[Sample], advantages_N: Sequence[float]) -> Tr
     )
 
 
+def raw_reward_of(sample: Sample) -> float:
+    """Return the reward of a sample before shaping."""
+    return reward_of(sample) if sample.raw_reward is None else sample.raw_reward
+
+
 def reward_of(sample: Sample) -> float:
     """Return the reward of a sample, which has been judged."""
     if sample.reward is None:

@@ -18,7 +18,7 @@ from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
 from runtime.protocols import DrawKey
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, reward_of, rewards_of
+from runtime.train_batches import policy_batch, raw_reward_of, reward_of, rewards_of
 from stdlib.samples import Group, Prompt, TrainBatch
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class PolicySchedule:
         groups = await self._sample(job)
         sampled = time.perf_counter()
         metrics = rollout_metrics(groups)
+        if job.actors.reward is not None:
+            metrics.update(job.actors.reward.take_metrics())
         advantages_BG = job.actors.algorithm.advantages(job.stage.algorithm, rewards_of(groups))
         metrics.update(_train(job, groups, advantages_BG))
         trained = time.perf_counter()
@@ -113,14 +115,22 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
     rewards = [reward_of(sample) for sample in samples]
+    raw = [raw_reward_of(sample) for sample in samples]
+    labels = {label: None for sample in samples for label in sample.reward_terms}
     lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
     flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
+    terms: dict[str, float] = {"reward/raw/mean": sum(raw) / len(raw)} if raw != rewards else {}
+    for label in labels if len(labels) > 1 else ():
+        scores = [sample.reward_terms[label] for sample in samples if label in sample.reward_terms]
+        terms[f"reward/{label}/mean"] = sum(scores) / len(scores)
     return {
+        **terms,
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
         "rollout/response_tokens_mean": sum(lengths) / len(lengths),
         "rollout/tokens": sum(lengths),
         "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
+        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
     }
