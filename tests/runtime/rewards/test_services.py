@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"attempts": 3, "backoff_s": 0.01, "max_backoff_s": 0.02
 
 
 def remote(url: str, *, policy: Literal["stop", "score"] = "stop", **settings: Any) -> RewardRunner:
-    values = {**QUICK, "url": url, **settings}
+    values: dict[str, Any] = {**QUICK, "url": url, **settings}
     reward = RemoteReward(**values)
     return RewardRunner(
         Reward(name="remote", level="sample", code=OFF, remote=reward, on_failure=policy, failure_score=-1.0),
@@ -31,7 +31,7 @@ def remote(url: str, *, policy: Literal["stop", "score"] = "stop", **settings: A
 
 
 def judge(url: str, *, policy: Literal["stop", "score"] = "stop", **settings: Any) -> RewardRunner:
-    values = {**QUICK, "url": url, "model": "large", **settings}
+    values: dict[str, Any] = {**QUICK, "url": url, "model": "large", **settings}
     reward = JudgeReward(**values)
     return RewardRunner(
         Reward(name="judge", level="sample", code=OFF, judge=reward, on_failure=policy, failure_score=-1.0),

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from runtime.sandbox.box import Ended, Limits, Sandbox
 
+MARK = "rlc-was-here"
 LIMITS = Limits(timeout_s=20.0, memory_mib=512, output_kib=64)
 SCRATCH = LIMITS._replace(scratch_mib=4)
 
@@ -76,8 +78,8 @@ def test_no_link_leads_out(call: str, limits: Limits) -> None:
     "program",
     [
         "open('x', 'w')",
-        "open('/tmp/rlc-was-here', 'w')",
-        "open('/dev/shm/rlc-was-here', 'w')",
+        f"open({str(Path(tempfile.gettempdir()) / MARK)!r}, 'w')",
+        f"open('/dev/shm/{MARK}', 'w')",
         "import os\nos.mkdir('x')",
         "import os\nos.truncate('program.py', 0)",
         "import os\nos.chmod('.', 0o777)",
@@ -90,8 +92,8 @@ def test_no_link_leads_out(call: str, limits: Limits) -> None:
 )
 def test_nothing_can_be_written_or_changed(program: str) -> None:
     assert attacked(f"{program}\nprint('done')").output in ("PermissionError\n", "OSError\n")
-    assert not Path("/tmp/rlc-was-here").exists()
-    assert not Path("/dev/shm/rlc-was-here").exists()
+    assert not (Path(tempfile.gettempdir()) / MARK).exists()
+    assert not (Path("/dev/shm") / MARK).exists()
 
 
 def test_a_scratch_folder_holds_what_it_may_and_fills_no_disk() -> None:
