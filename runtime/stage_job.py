@@ -144,7 +144,9 @@ class StageJob:
         started = time.perf_counter()
         self.sync()
         self.progress.measured = await self.evaluator.measure(stage=self.progress.stage)
-        row = self.row({**self.progress.measured, "time/eval_s": time.perf_counter() - started})
+        failed = 0.0 if self.actors.reward is None else self.actors.reward.take_metrics()["reward/failed"]
+        times = {"eval/failed_judgements": failed, "time/eval_s": time.perf_counter() - started}
+        row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
         self.view.evaluated(row)
         self._warn_of_unjudged()
