@@ -115,9 +115,11 @@ class Reward(Judgement[A]):
     """[reward]: how a response is judged."""
 
     timeout_s: Seconds = setting(
-        "Longest time that one call may take.", default=30.0, unit="seconds", gt=0, on_resume="may_change"
+        "Longest time that one call of a function may take.", default=30.0, unit="seconds", gt=0, on_resume="may_change"
     )
-    concurrency: int = setting("Calls under way at once.", default=64, unit="calls", ge=1, on_resume="may_change")
+    concurrency: int = setting(
+        "Calls of functions under way at once.", default=64, unit="calls", ge=1, on_resume="may_change"
+    )
     terms: tuple[RewardTerm[A], ...] = setting(
         "The rewards that are added up, or among which each row chooses.", default=(), read_if=("name", COMBINED)
     )
@@ -130,8 +132,12 @@ class Reward(Judgement[A]):
         "What a judgement does that fails: it ends the run, the response scores failure_score, or its whole group is "
         "left out of the step.  A reward fails that raises, takes too long, or returns what is no finite number.",
         default="stop",
+        on_resume="may_change",
     )
     failure_score: float = setting(
-        "What a response scores whose judgement failed.", default=0.0, read_if=("on_failure", ("score",))
+        "What a response scores whose judgement failed.",
+        default=0.0,
+        on_resume="may_change",
+        read_if=("on_failure", ("score",)),
     )
     shaping: Shaping[A] | Off = setting("What becomes of a reward before advantages are made of it.", default=OFF)

@@ -25,9 +25,10 @@ from compiler.ir.subject import StageSubject, Subject
 CODE = "RLC0340"
 ID = "REWARD-01"
 
-_ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:[/?#]\S*)?", re.IGNORECASE)
+# Texts: what is compiled here would cost every plan, and few have such a reward.
+_ADDRESS = r"(?i)https?://[^\s/?#@]+(?:[/?#]\S*)?"
 _FACTS = {"prompt", "response", "label", "metadata"}
-_TAG = re.compile(r"[A-Za-z][\w-]*")
+_TAG = r"[A-Za-z][\w-]*"
 
 
 class _Fault(NamedTuple):
@@ -59,7 +60,7 @@ def _faults(one: Judgement[object]) -> Iterator[_Fault]:
         yield from _pattern_faults(f"{base}.pattern", settings.pattern)
     if isinstance(settings, FormatReward):
         yield from _tag_faults(settings)
-    if isinstance(settings, Service) and not _ADDRESS.fullmatch(settings.url):
+    if isinstance(settings, Service) and not re.fullmatch(_ADDRESS, settings.url):
         what = "no address" if "@" not in settings.url else "holds a name and a password"
         way = "write http://HOST:PORT/PATH or https://...; a token goes into an environment variable, see token_env"
         yield _Fault(f"{base}.url", f"the url of {one.name} is not one that can be asked", what, way)
@@ -104,7 +105,7 @@ def _pattern_faults(setting: str, pattern: str) -> Iterator[_Fault]:
 
 def _tag_faults(settings: FormatReward) -> Iterator[_Fault]:
     tags = settings.tags
-    wrong = [tag for tag in tags if not _TAG.fullmatch(tag)]
+    wrong = [tag for tag in tags if not re.fullmatch(_TAG, tag)]
     if wrong or not tags or len(set(tags)) != len(tags):
         what = f"{wrong[0]!r} is no tag" if wrong else "a tag stands twice" if tags else "no tag"
         yield _Fault(

@@ -25,7 +25,7 @@ ID = "REWARD-02"
 
 # What metrics call something else: reward/mean and its like.
 _TAKEN = ("mean", "std", "raw", "failed", "unjudged", "retries", "model_batches", "programs", "programs_late")
-_LABEL = re.compile(r"[\w.:+-]+(?:/[\w.:+-]+)*")
+_LABEL = r"[\w.:+-]+(?:/[\w.:+-]+)*"  # a text: compiling it would cost every plan
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -50,7 +50,7 @@ def _check(stage: StageSubject, reward: Reward[Auto]) -> Iterator[Diagnostic]:
         if label in seen:
             way = Help(f'write label = "{label.rpartition(":")[2]}_{index + 1}" beside its name')
             yield _diagnostic(stage, path, f"two terms are called {label}", "the second of them", way)
-        elif label in _TAKEN or not _LABEL.fullmatch(label):
+        elif label in _TAKEN or not re.fullmatch(_LABEL, label):
             message = f"a term cannot be called {label}: metrics would be called reward/{label}/mean"
             yield _diagnostic(stage, path, message, "taken, or no name", Help("give it another label"))
         seen.add(label)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 # Judging in processes of their own: a second one keeps the samples flowing while the first is stuck.
 MAX_JUDGE_PROCESSES = 2
-_OF_CUSTOM_CODE = Isolation(score=0.0, memory_gib=8, imports=())
+_OF_CUSTOM_CODE = Isolation(score=0.0, memory_gib=0, imports=())
 
 
 class FunctionTerm:

@@ -107,7 +107,7 @@ def serve() -> None:
     questions = sys.stdin.buffer
     source, isolation, timeout_s, level = pickle.load(questions)
     logging.disable(logging.WARNING)
-    if sys.platform == "linux":
+    if sys.platform == "linux" and isolation.memory_gib:
         size = isolation.memory_gib * 2**30
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
     call = _prepare(source, isolation, answers)

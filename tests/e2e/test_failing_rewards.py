@@ -54,6 +54,18 @@ def test_a_reward_that_fails_costs_its_response_or_its_group_and_no_more(
     assert "judgement(s) failed, the last of them so: reward judge.py:reward" in ended.out + ended.err
 
 
+def test_a_run_that_a_failure_ended_goes_on_where_failures_score(server: Server, tmp_path: Path) -> None:
+    spec = write(tmp_path, 'name = "judge.py:reward"\n', BAD["nan"])
+    ended = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 1
+    assert "error[RLC0614]: reward judge.py:reward returned nan" in ended.err
+    assert 'or let the run go on with reward.on_failure = "score" or "drop_group"' in ended.err
+    before = newest_checkpoint(tmp_path / "run").name
+    ended = server.run("run", spec, "--run-dir", "run", "--set", 'reward.on_failure="score"', cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert before < newest_checkpoint(tmp_path / "run").name == "step_000014"
+
+
 def test_a_judge_that_answers_nonsense_is_counted_and_never_a_score(server: Server, tmp_path: Path) -> None:
     replies = ["[[10]]", "certainly!", "[[1]]", "[[99]]"]
     with serving(lambda number, _: chat(replies[number % 4])) as service:
