@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from compiler.ir.openness import OFF
 from compiler.ir.reward_settings import JudgeReward, RemoteReward
 from compiler.ir.rollout import Reward
 from runtime.rewards.runner import RewardRunner
+from stdlib.samples import Group
 from tests.support.http_service import chat, said, serving
 from tests.support.judged import arriving, group, rewards
 
@@ -193,3 +195,18 @@ def test_a_rating_of_another_form() -> None:
     with serving(lambda *_: chat("Score: 3/4")) as service:
         runner = judge(service.url, pattern=r"Score: (\d)/4", min_score=0.0, max_score=4.0, template="{{ response }}")
         assert scores(runner, "a") == [0.75]
+
+
+def test_a_service_is_asked_while_other_groups_are_still_generated() -> None:
+    with serving(lambda *_: said(1.0)) as service:
+
+        async def slow() -> AsyncIterator[Group]:
+            yield group(0, "a")
+            while not service.questions:
+                await asyncio.sleep(0.005)
+            yield group(1, "b")
+
+        runner = remote(service.url)
+        found = asyncio.run(asyncio.wait_for(runner.score_all(slow()), 20))
+    assert rewards(found) == [[1.0], [1.0]]
+    assert 0 < runner.take_metrics()["time/reward_wait_s"] < 20
