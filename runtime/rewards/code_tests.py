@@ -25,6 +25,11 @@ def open_term(settings: CodeTestsReward, *, root: Path) -> CodeTestsTerm:
     return CodeTestsTerm(settings)
 
 
+def check(settings: CodeTestsReward, *, root: Path) -> None:
+    """Confine a program that does nothing.  Raises: as `open_term`."""
+    open_term(settings, root=root).close()
+
+
 class CodeTestsTerm(SampleTerm):
     """Judges samples by tests."""
 
@@ -54,7 +59,7 @@ class CodeTestsTerm(SampleTerm):
         num_passed = 0
         for test in tests:
             async with self._slots():
-                passed = await in_thread(lambda test=test: self._passes(program, test))
+                passed = await self._tried(sample, program, test)
             num_passed += passed
             if not passed and self._settings.score == "all":
                 return 0.0
@@ -68,6 +73,14 @@ class CodeTestsTerm(SampleTerm):
     def close(self) -> None:
         """End the programs under way."""
         self._sandbox.close()
+
+    async def _tried(self, sample: Sample, program: str, test: Trial) -> bool:
+        try:
+            return await in_thread(lambda: self._passes(program, test))
+        except (OSError, NoSandboxError) as error:
+            raise JudgementError(
+                "raised", "code_tests", f"could not run a program: {error}, {where(sample)}"
+            ) from error
 
     def _passes(self, program: str, test: Trial) -> bool:
         if test.kind == "call":

@@ -130,7 +130,7 @@ class FunctionTerm:
         if answer is not None:
             return answer
         if isolation is _OF_CUSTOM_CODE:
-            raise self._late(where)
+            raise self._late(where, or_else=", or its process died")
         self._num_unjudged += 1
         return isolation.score
 
@@ -140,8 +140,8 @@ class FunctionTerm:
         self._processes.append(process)
         return process
 
-    def _late(self, where: str) -> JudgementError:
-        words = f"took longer than {self._timeout_s:g} s, on {where}"
+    def _late(self, where: str, *, or_else: str = "") -> JudgementError:
+        words = f"took longer than {self._timeout_s:g} s{or_else}, on {where}"
         return JudgementError("late", self._loaded.source.name, words)
 
 

@@ -18,3 +18,8 @@ def open_term(settings: JudgeReward, *, root: Path) -> AskedTerm:
         question=lambda sample: question(sample, settings),
         score=lambda reply: score(reply, settings),
     )
+
+
+def check(settings: JudgeReward, *, root: Path) -> None:
+    """Look whether the token is there.  Raises: SpecError RLC0683."""
+    open_term(settings, root=root)

@@ -50,12 +50,16 @@ def label_of(one: Judgement[Never]) -> str:
 
 
 def check_reward(reward: Reward[Never], prompts: Iterable[Prompt], *, root: Path) -> None:
-    """Look at what can be known before anything is trained: functions load, and every row names one of the terms.
+    """Look at what can be known before anything is trained.
 
-    Raises: SpecError RLC0610, RLC0611 or RLC0685.
+    Functions load, tokens and model files are there, programs can be confined, and every row names one of the terms.
+    Raises: SpecError RLC0610, RLC0611, RLC0682 to RLC0685.
     """
     for one in terms_of(reward):
-        if one.name not in _SERVICES:
+        if one.name in _SERVICES:
+            module: Any = import_module(_SERVICES[one.name])
+            module.check(getattr(one, one.name), root=root)
+        else:
             load_reward(locate_reward(one, root=root))
     if reward.name != BY_ROW:
         return

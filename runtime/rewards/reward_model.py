@@ -40,6 +40,11 @@ def open_term(settings: RewardModel, *, root: Path) -> RewardModelTerm:
     return RewardModelTerm(settings, root / settings.path)
 
 
+def check(settings: RewardModel, *, root: Path) -> None:
+    """Look whether the files are there, without reading weights.  Raises: SpecError RLC0684."""
+    _check_files(root / settings.path, settings)
+
+
 class RewardModelTerm(SampleTerm):
     """Judges samples by a model."""
 
@@ -123,10 +128,7 @@ class RewardModelTerm(SampleTerm):
 
 def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:
     safe = {"local_files_only": True, "trust_remote_code": False}
-    if not (directory / "config.json").is_file():
-        raise _unreadable(settings, "it has no config.json")
-    if not any(directory.glob("*.safetensors")):
-        raise _unreadable(settings, "it has no weights in safetensors")
+    _check_files(directory, settings)
     try:
         config: Any = AutoConfig.from_pretrained(str(directory), **safe)
         tokenizer: Any = AutoTokenizer.from_pretrained(str(directory), **safe)
@@ -148,6 +150,13 @@ def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:
     config.pad_token_id = tokenizer.pad_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
     return tokenizer, model.to(_DTYPES[settings.precision]).eval()
+
+
+def _check_files(directory: Path, settings: RewardModel) -> None:
+    if not (directory / "config.json").is_file():
+        raise _unreadable(settings, "it has no config.json")
+    if not any(directory.glob("*.safetensors")):
+        raise _unreadable(settings, "it has no weights in safetensors")
 
 
 def _batches(waiting: Sequence[_Waiting], most: int) -> Iterator[list[_Waiting]]:

@@ -131,3 +131,23 @@ def test_a_row_that_names_no_reward_is_found_before_anything_is_trained(server: 
     assert 'error[RLC0685]: heldout.jsonl:1 has reward = "exakt"' in ended.err
     assert 'did you mean "exact"?' in ended.err
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("reward", "code"),
+    [
+        ('"judge"\nreward.judge = { url = "http://h/v1", model = "m", token_env = "NO_SUCH_TOKEN" }', "RLC0683"),
+        ('"reward_model"\nreward.reward_model.path = "absent"', "RLC0684"),
+    ],
+)
+def test_what_a_reward_of_a_later_stage_lacks_is_said_before_the_first_is_trained(
+    server: Server, tmp_path: Path, reward: str, code: str
+) -> None:
+    spec = write(tmp_path, 'name = "exact"\n')
+    last = "loss.kl.coef = 0.1\n"
+    text = spec.read_text(encoding="utf-8").replace(last, f"{last}reward.name = {reward}\n")
+    spec.write_text(text, encoding="utf-8")
+    ended = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 1
+    assert f"error[{code}]" in ended.err
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

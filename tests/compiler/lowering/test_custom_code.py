@@ -166,3 +166,13 @@ def test_the_level_of_a_standard_reward_is_what_its_syntax_tree_says() -> None:
         path = folder / f"{name}.py"
         named = {n.name: n.args.args[0].arg for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
         assert standard_level(path) == named.get("reward", named.get("question"))
+
+
+def test_a_row_cannot_choose_a_function_of_whole_batches(tmp_path: Path) -> None:
+    (tmp_path / "judge.py").write_text("def score(batch):\n    return []\ndef one(group):\n    return []\n")
+    rows: Changes = {"data.train": '[{ path = "t.jsonl", metadata_key = "m" }]', "reward.name": '"by_row"'}
+    found = compiled(tmp_path, {**rows, "reward.terms": '[{ name = "judge.py:score" }]'})
+    assert [(d.code, d.message) for d in found.diagnostics] == [
+        ("RLC0209", "judge.py:score judges a whole batch, not the rows that name it")
+    ]
+    assert compiled(tmp_path, {**rows, "reward.terms": '[{ name = "judge.py:one" }]'}).diagnostics == ()
