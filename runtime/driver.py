@@ -28,7 +28,7 @@ from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors, build_actors
 from runtime.progress import Progress
-from runtime.rewards.functions import load_reward, locate_reward
+from runtime.rewards.open_terms import check_reward
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
@@ -136,7 +136,7 @@ class _Run:
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             if not isinstance(stage.reward, Off):
-                load_reward(locate_reward(stage.reward, root=self.place.root))
+                check_reward(stage.reward, found[index].rewarded, root=self.place.root)
         before = start.progress.data_digest
         if before and before != found[first].digest:
             raise SpecError(_other_data(self.experiment.stages[first]))

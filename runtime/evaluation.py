@@ -9,7 +9,7 @@ from compiler.ir.data import Eval
 from compiler.ir.rollout import Sampling
 from runtime.protocols import DrawKey
 from runtime.rollouts import GREEDY, RolloutWorker
-from runtime.train_batches import reward_of
+from runtime.train_batches import raw_reward_of
 from stdlib.samples import Group, Prompt
 
 
@@ -53,19 +53,20 @@ class Evaluator:
                 max_new_tokens=self._max_new_tokens,
                 sampling=sampled,
             )
-            found[f"eval/{name}/accuracy"] = self._accuracy(groups)
+            found[f"eval/{name}/accuracy"] = self._accuracy(groups, len(prompts) * settings.samples_per_prompt)
             found[f"eval/{name}/response_tokens_mean"] = _mean_length(groups)
-            found[f"eval/{name}/num_prompts"] = len(groups)
+            found[f"eval/{name}/num_prompts"] = len(prompts)
             if settings.greedy:
                 groups = await self._worker.groups(
                     prompts, first_key=key, num_samples=1, max_new_tokens=self._max_new_tokens, sampling=GREEDY
                 )
-                found[f"eval/{name}/greedy"] = self._accuracy(groups)
+                found[f"eval/{name}/greedy"] = self._accuracy(groups, len(prompts))
         return found
 
-    def _accuracy(self, groups: Sequence[Group]) -> float:
-        rewards = [reward_of(sample) for group in groups for sample in group.samples]
-        return sum(reward >= self._settings.correct_at for reward in rewards) / len(rewards)
+    def _accuracy(self, groups: Sequence[Group], num_samples: int) -> float:
+        """The share of right responses, by the reward before shaping; a group that was left out has none."""
+        rewards = [raw_reward_of(sample) for group in groups for sample in group.samples]
+        return sum(reward >= self._settings.correct_at for reward in rewards) / num_samples
 
 
 def _mean_length(groups: Sequence[Group]) -> float:

@@ -17,11 +17,13 @@ import torch
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.rollout import Reward
+from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
 from runtime.train_batches import policy_batch, reward_of, sequence_of_token
 from stdlib.algorithms._correction import Gap, correction, is_needed
 from stdlib.algorithms._terms import Experience
-from stdlib.samples import Group, TrainBatch
+from stdlib.samples import Group, Sample, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,8 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         group_N=torch.repeat_interleave(sizes),
         mask_T=batch.mask_T,
         sequence_T=sequence_T,
-        reward_terms={},
+        reward_terms=_terms_of(samples),
+        term_weights=_weights_of(job.stage.reward),
         baselines_N=None if baselines is None else _greedy_rewards(baselines, sizes),
         old_logprobs_T=batch.rollout_logprobs_T if batch.old_logprobs_T is None else batch.old_logprobs_T,
         ref_logprobs_T=batch.ref_logprobs_T,
@@ -83,6 +86,23 @@ def _corrected(
     gap = Gap(batch.old_logprobs_T, batch.rollout_logprobs_T, batch.mask_T, sequence_T)
     found = correction(loss, gap)
     return replace(batch, mask_T=found.mask_T, weights_T=found.weights_T), found.metrics
+
+
+def _terms_of(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    """Return [N] of each reward that all samples have been judged by."""
+    labels = samples[0].reward_terms if samples else {}
+    return {
+        label: torch.tensor([sample.reward_terms[label] for sample in samples], dtype=torch.float32)
+        for label in labels
+        if all(label in sample.reward_terms for sample in samples)
+    }
+
+
+def _weights_of(reward: Reward[Never] | Off) -> dict[str, float]:
+    """Return what each of several rewards is multiplied by."""
+    if isinstance(reward, Off):
+        return {}
+    return {label_of(term): term.weight for term in reward.terms}
 
 
 def _greedy_rewards(baselines: Sequence[Group], sizes: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted.
+    are too long, and were dropped or cut, are counted.  `rewarded` are all prompts whose responses are judged.
     """
 
     take_step: Step
@@ -38,11 +38,13 @@ class StageData(NamedTuple):
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
     num_heldout_overlong: int
+    rewarded: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
     heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
+    rewarded = [prompt for prompts in heldout.values() for prompt in prompts]
     rollout, data = stage.rollout, stage.data
     if isinstance(data, PreferenceData):
         step, rows, num_overlong = _preferences(data, stage, model, tokenizer, root)
@@ -54,6 +56,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
+        rewarded += prompts.prompts
         step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
     else:
         limit = context_limit(stage, model)
@@ -62,7 +65,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         )
         step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
     digest = _digest([root / source.path for source in data.train])
-    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong)
+    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong, rewarded)
 
 
 def _preferences(

@@ -66,6 +66,7 @@ class StageJob:
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
     _unjudged: int = field(default=0)
+    _failed: int = field(default=0)
 
     async def run(self, take_step: Step) -> None:
         """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
@@ -143,7 +144,9 @@ class StageJob:
         started = time.perf_counter()
         self.sync()
         self.progress.measured = await self.evaluator.measure(stage=self.progress.stage)
-        row = self.row({**self.progress.measured, "time/eval_s": time.perf_counter() - started})
+        failed = 0.0 if self.actors.reward is None else self.actors.reward.take_metrics()["reward/failed"]
+        times = {"eval/failed_judgements": failed, "time/eval_s": time.perf_counter() - started}
+        row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
         self.view.evaluated(row)
         self._warn_of_unjudged()
@@ -156,6 +159,11 @@ class StageJob:
             self.view.warning(
                 f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"
             )
+
+        if reward is not None and reward.num_failed > self._failed:
+            count, self._failed = reward.num_failed - self._failed, reward.num_failed
+            at = f"stage {self.stage.name}, step {self.progress.step}"
+            self.view.warning(f"{at}: {count} judgement(s) failed, the last of them so: {reward.last_failure}")
 
     def _warn_of_missed_bound(self) -> None:
         until, measured = self.stage.until, self.progress.measured

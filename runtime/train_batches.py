@@ -62,6 +62,11 @@ def sequence_of_token(lengths: Sequence[int]) -> torch.Tensor:
     return torch.repeat_interleave(torch.tensor(lengths, dtype=torch.int64))
 
 
+def raw_reward_of(sample: Sample) -> float:
+    """Return the reward of a sample before shaping."""
+    return reward_of(sample) if sample.raw_reward is None else sample.raw_reward
+
+
 def reward_of(sample: Sample) -> float:
     """Return the reward of a sample, which has been judged."""
     if sample.reward is None:

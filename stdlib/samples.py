@@ -64,7 +64,11 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out."""
+    """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out.
+
+    `reward` is what advantages are made of, `raw_reward` the same before shaping, `reward_terms` the score of each
+    reward by its name, before weights; all three are there once the sample has been judged.
+    """
 
     id: SampleId
     prompt: Prompt
@@ -72,6 +76,8 @@ class Sample:
     text: str
     finish: Literal["stop", "length", "abort"]
     reward: float | None = None
+    raw_reward: float | None = None
+    reward_terms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def num_response_tokens(self) -> int:

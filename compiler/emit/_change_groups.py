@@ -32,6 +32,8 @@ PREFIXES: dict[str, Group] = {
     "rollout.concurrency": "cost",
     "reward.concurrency": "cost",
     "reward.timeout_s": "cost",
+    "reward.code_tests.processes": "cost",
+    "reward.reward_model.batch_tokens": "cost",
     "checkpoint": "cost",
     "budget": "cost",
     "name": "cosmetic",

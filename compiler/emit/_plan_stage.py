@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.emit._plan_algorithm import write_algorithm
+from compiler.emit._plan_reward import write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.options import Options
 
@@ -13,7 +14,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     _length(sheet, stage)
     _data(sheet, stage)
     _rollout(sheet, stage)
-    _reward(sheet, stage)
+    write_reward(sheet, stage)
     _batch(sheet, stage)
     _optimizer(sheet, stage)
     _evaluation(sheet, stage)
@@ -25,7 +26,6 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
 
 _STREAMS = ("data", "sampling", "evaluation", "minibatch")
 _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for old log-probs"}
-_LEVELS = {"sample": "one sample a call", "group": "one group a call", "batch": "the whole batch in one call"}
 
 
 def _every(table: Values, path: str) -> str:
@@ -99,19 +99,6 @@ def _own_settings(table: Values) -> str:
 def _sampling(table: Values) -> str:
     names = (("temperature", "temperature"), ("top-p", "top_p"), ("top-k", "top_k"))
     return sentence(*(f"{label} {table(f'sampling.{name}')}" for label, name in names))
-
-
-def _reward(sheet: Sheet, stage: Values) -> None:
-    if not stage.is_on("reward"):
-        return
-    reward = stage.below("reward")
-    level = reward("level", _named(_LEVELS, reward.raw("level")))
-    calls = f"up to {reward.count('concurrency', 'calls')} at once, {reward('timeout_s')} s each"
-    code = ""
-    if reward.is_on("code"):
-        digest = said(str(reward.raw("code.sha256")))[:12]
-        code = f"code {reward('code.path')}, function {reward('code.function')}, sha256 {reward('code.sha256', digest)}"
-    sheet.row("reward", f"{reward('name')}: {level}, {calls}", code)
 
 
 def _batch(sheet: Sheet, stage: Values) -> None:

@@ -217,6 +217,7 @@ def _closed_names(catalogue: Catalogue) -> _Names:
         "rollout.engine.name": {"enum": [*sorted({name for target in targets for name in target.rollout_engines})]},
         "train.engine.name": {"enum": [*sorted({name for target in targets for name in target.train_engines})]},
         "reward.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
+        "reward.terms.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
         "model.name": {"examples": list(models)},
     }
 

@@ -59,6 +59,15 @@ class GroupRelativeAlgo(PolicyAlgo):
     )
 
 
+class SeveralRewardsAlgo(GroupRelativeAlgo):
+    """[algo] of algorithms that compare the samples of a group by each of several rewards."""
+
+    normalize_batch: bool = setting(
+        "Whether the sum over rewards is shifted to mean 0 and scaled to deviation 1 over all samples of the rollout.",
+        default=True,
+    )
+
+
 class CreditAlgo(PolicyAlgo):
     """[algo] of algorithms that give each token a share of what followed it."""
 

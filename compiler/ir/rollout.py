@@ -7,6 +7,21 @@ from compiler.ir.kinds import Seconds, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
+from compiler.ir.reward_settings import (
+    BOXABLE,
+    BOXED,
+    BY_ROW,
+    COMBINED,
+    CodeTestsReward,
+    DapoReward,
+    FormatReward,
+    IfBenchReward,
+    JudgeReward,
+    RegexReward,
+    RemoteReward,
+    RewardModel,
+    Shaping,
+)
 
 
 class Sampling(Record):
@@ -64,18 +79,66 @@ class CustomCode(Record):
     sha256: str = setting("Digest of the file when the plan was made.")
 
 
-class Reward(Record, Generic[A]):
-    """[reward]: how a response is judged."""
+def _of(*names: str) -> tuple[str, tuple[object, ...]]:
+    """With which values of `name` a table is read."""
+    return "name", (*names, *(f"{BOXED}{name}" for name in names if name in BOXABLE))
+
+
+class Judgement(Record, Generic[A]):
+    """One reward by its name, with the settings of those that have some."""
 
     name: str = setting(
-        "A reward of the standard library (`exact`, `math`), or a function of your own as `file.py:function` or "
-        "`module:function`."
+        "A reward of the standard library, such as `exact` or `math`, or a function of your own as `file.py:function` "
+        "or `module:function`."
     )
-    timeout_s: Seconds = setting(
-        "Longest time that one call may take.", default=30.0, unit="seconds", gt=0, on_resume="may_change"
-    )
-    concurrency: int = setting("Calls under way at once.", default=64, unit="calls", ge=1, on_resume="may_change")
+    dapo: DapoReward | Off = setting("Settings of `dapo`.", default=OFF, read_if=_of("dapo"))
+    regex: RegexReward | Off = setting("Settings of `regex`.", default=OFF, read_if=_of("regex"))
+    format: FormatReward | Off = setting("Settings of `format`.", default=OFF, read_if=_of("format"))
+    ifbench: IfBenchReward | Off = setting("Settings of `ifbench`.", default=OFF, read_if=_of("ifbench"))
+    code_tests: CodeTestsReward | Off = setting("Settings of `code_tests`.", default=OFF, read_if=_of("code_tests"))
+    reward_model: RewardModel | Off = setting("Settings of `reward_model`.", default=OFF, read_if=_of("reward_model"))
+    remote: RemoteReward | Off = setting("Settings of `remote`.", default=OFF, read_if=_of("remote"))
+    judge: JudgeReward | Off = setting("Settings of `judge`.", default=OFF, read_if=_of("judge"))
     level: Literal["sample", "group", "batch"] | A = setting(
         "What one call is given; the first parameter's name says it.", derived=True
     )
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
+
+
+class RewardTerm(Judgement[A]):
+    """[[reward.terms]]: one of several rewards."""
+
+    label: str | Off = setting("What metrics and rows call it; its name unless set.", default=OFF)
+    weight: float = setting("What its score is multiplied by in a weighted sum.", default=1.0)
+
+
+class Reward(Judgement[A]):
+    """[reward]: how a response is judged."""
+
+    timeout_s: Seconds = setting(
+        "Longest time that one call of a function may take.", default=30.0, unit="seconds", gt=0, on_resume="may_change"
+    )
+    concurrency: int = setting(
+        "Calls of functions under way at once.", default=64, unit="calls", ge=1, on_resume="may_change"
+    )
+    terms: tuple[RewardTerm[A], ...] = setting(
+        "The rewards that are added up, or among which each row chooses.", default=(), read_if=("name", COMBINED)
+    )
+    row_key: str = setting(
+        "The key of a row's metadata that says which of the terms judges it.",
+        default="reward",
+        read_if=("name", (BY_ROW,)),
+    )
+    on_failure: Literal["stop", "score", "drop_group"] = setting(
+        "What a judgement does that fails: it ends the run, the response scores failure_score, or its whole group is "
+        "left out of the step.  A reward fails that raises, takes too long, or returns what is no finite number.",
+        default="stop",
+        on_resume="may_change",
+    )
+    failure_score: float = setting(
+        "What a response scores whose judgement failed.",
+        default=0.0,
+        on_resume="may_change",
+        read_if=("on_failure", ("score",)),
+    )
+    shaping: Shaping[A] | Off = setting("What becomes of a reward before advantages are made of it.", default=OFF)

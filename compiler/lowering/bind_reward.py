@@ -1,9 +1,10 @@
-"""`reward.name`: a reward of the standard library, or a function of the experiment's own."""
+"""`reward.name`: a reward of the standard library, or a function of the experiment's own; alone or one of several."""
 
 from __future__ import annotations
 
 import posixpath
 
+from compiler.diagnostics.annotations import TypeVar
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
@@ -13,12 +14,14 @@ from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
-from compiler.ir.rollout import CustomCode
+from compiler.ir.reward_settings import BOXABLE, BOXED, BY_ROW, COMBINED, base_name
+from compiler.ir.rollout import CustomCode, Judgement
 from compiler.ir.subject import toml_literal
 from compiler.lowering.code_reference import Code, CodeRoots, Fault, Parameter
 from compiler.lowering.reader import Reader
 
 _LEVELS = ("sample", "group", "batch")
+J = TypeVar("J", bound="Judgement[Auto]")
 
 
 def bind_reward(
@@ -29,9 +32,8 @@ def bind_reward(
     Args:
         roots: the folders that custom code stands below.
     """
-    stages = tuple(
-        _bind(stage, f"stages.{index}", reader, catalogue, roots) for index, stage in enumerate(experiment.stages)
-    )
+    binder = _Binder(reader, catalogue, roots)
+    stages = tuple(binder.stage(stage, f"stages.{index}.reward") for index, stage in enumerate(experiment.stages))
     return experiment.replacing(stages=stages)
 
 
@@ -41,70 +43,112 @@ def standard_level(path: Path) -> str:
     Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
     """
     for line in path.read_text(encoding="utf-8").split("\n"):
-        before, _, parameters = line.partition("def reward(")
+        before, _, rest = line.partition("def ")
+        name, _, parameters = rest.partition("(")
         first = parameters.replace(":", ",").replace(")", ",").partition(",")[0]
-        if before in ("", "async ") and first in _LEVELS:
+        if before in ("", "async ") and name in ("reward", "question") and first in _LEVELS:
             return first
     raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
 
 
-def _bind(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, roots: CodeRoots) -> Stage[Auto]:
-    reward = stage.reward
-    if isinstance(reward, Off):
-        return stage
-    if f"{path}.reward.name" in reader.broken:
-        reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
-        return stage
-    code: CustomCode | Off = OFF
-    defined: Span | None = None
-    if ":" in reward.name:
+class _Binder:
+    def __init__(self, reader: Reader, catalogue: Catalogue, roots: CodeRoots) -> None:
+        self._reader = reader
+        self._catalogue = catalogue
+        self._roots = roots
+
+    def stage(self, stage: Stage[Auto], path: str) -> Stage[Auto]:
+        reward = stage.reward
+        if isinstance(reward, Off):
+            return stage
+        if reward.name not in COMBINED:
+            return stage.replacing(reward=self._bound(reward, path))
+        terms = tuple(self._term(term, f"{path}.terms.{i}", reward.name) for i, term in enumerate(reward.terms))
+        reward = reward.replacing(terms=terms)
+        levels = [term.level for term in terms]
+        if any(isinstance(level, Auto) for level in levels):
+            self._reader.broken.update((f"{path}.level", f"{path}.code"))
+            return stage.replacing(reward=reward)
+        level = max((str(level) for level in levels), key=_LEVELS.index, default="sample")
+        return stage.replacing(reward=self._filled(reward, path, level, OFF, None))
+
+    def _term(self, term: J, path: str, name: str) -> J:
+        """One of several rewards, which cannot itself be made of several."""
+        if term.name in COMBINED:
+            self._report(path, "RLC0206", Fault(f"a term of {name} is one reward", ("list its terms here",)))
+            return term
+        bound = self._bound(term, path)
+        if name == BY_ROW and bound.level == "batch":
+            helps = ("a row chooses for its own responses only: let the function take a sample or a group",)
+            self._report(path, "RLC0209", Fault(f"{term.name} judges a whole batch, not the rows that name it", helps))
+        return bound
+
+    def _bound(self, one: J, path: str) -> J:
+        reader, catalogue = self._reader, self._catalogue
+        if f"{path}.name" in reader.broken:
+            reader.broken.update((f"{path}.level", f"{path}.code"))
+            return one
+        base = base_name(one.name)
+        if ":" in one.name:
+            return self._bound_to_code(one, path)
+        if base in catalogue.rewards and base not in COMBINED:
+            level = standard_level(catalogue.stdlib / "rewards" / f"{base}.py")
+            return self._filled(one, path, level, OFF, None)
+        if one.name.startswith(BOXED) and base == one.name:
+            inner = one.name.removeprefix(BOXED)
+            helps = (f'write name = "{inner}"',) if inner in catalogue.rewards else ()
+            fault = Fault(f"{one.name} is no reward: {', '.join(BOXABLE)} can be asked about a box", helps)
+            self._report(path, "RLC0206", fault)
+            return one
+        near = nearest_names(one.name, catalogue.rewards)
+        known = f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function"
+        shown = ".".join(part for part in path.split(".")[2:] if not part.isdigit())
+        fault = Fault(f"{shown}.name names no reward", () if near else (known,), meant=tuple(near))
+        self._report(path, "RLC0206", fault, "no reward has this name")
+        return one
+
+    def _bound_to_code(self, one: J, path: str) -> J:
         from compiler.lowering.custom_code import find_function, parameter_of
 
-        found = find_function(reward.name, roots, folder=_folder_of(f"{path}.reward.name", reader))
-        if isinstance(found, CustomCode):
-            code = found
-            name = posixpath.normpath(posixpath.join(roots.own.name, code.path))
-            found = parameter_of(Code(roots.own.path / code.path, name), reward.name)
-        if isinstance(found, Parameter):
-            defined = found.function
-        level = found.name if isinstance(found, Parameter) else found
-    elif reward.name in catalogue.rewards:
-        level = standard_level(catalogue.stdlib / "rewards" / f"{reward.name}.py")
-    else:
-        near = nearest_names(reward.name, catalogue.rewards)
-        known = f"there are: {', '.join(catalogue.rewards)}; your own is written as file.py:function"
-        fault = Fault("reward.name names no reward", () if near else (known,), meant=tuple(near))
-        _report(reader, path, "RLC0206", fault, "no reward has this name")
-        return stage
-    if isinstance(level, Fault):
-        _report(reader, path, "RLC0209", level)
-        return stage
-    for name in ("level", "code"):
-        reader.origins.record(f"{path}.reward.{name}", Origin("derived", by="lower", inputs=(f"{path}.reward.name",)))
-    if isinstance(code, CustomCode):
-        for name in CustomCode.fields():
-            origin = Origin("derived", span=defined, by="lower", inputs=(f"{path}.reward.name",))
-            reader.origins.record(f"{path}.reward.code.{name}", origin)
-    return stage.replacing(reward=reward.replacing(level=level, code=code))
+        roots = self._roots
+        code = find_function(one.name, roots, folder=self._folder_of(f"{path}.name"))
+        if isinstance(code, Fault):
+            self._report(path, "RLC0209", code)
+            return one
+        name = posixpath.normpath(posixpath.join(roots.own.name, code.path))
+        found = parameter_of(Code(roots.own.path / code.path, name), one.name)
+        if not isinstance(found, Parameter):
+            self._report(path, "RLC0209", found)
+            return one
+        return self._filled(one, path, found.name, code, found.function)
 
+    def _filled(self, one: J, path: str, level: str, code: CustomCode | Off, defined: Span | None) -> J:
+        origins = self._reader.origins
+        for name in ("level", "code"):
+            origins.record(f"{path}.{name}", Origin("derived", by="lower", inputs=(f"{path}.name",)))
+        if isinstance(code, CustomCode):
+            for name in CustomCode.fields():
+                origin = Origin("derived", span=defined, by="lower", inputs=(f"{path}.name",))
+                origins.record(f"{path}.code.{name}", origin)
+        return one.replacing(level=level, code=code)
 
-def _report(reader: Reader, path: str, code: str, fault: Fault, said: str = "named here") -> None:
-    origin = reader.origins.get(f"{path}.reward.name")
-    named = (Label(origin.span, said, fault.place is None),) if origin and origin.span else ()
-    labels = (*named, fault.place) if fault.place else named
-    helps = tuple(Help(text) for text in fault.help)
-    if origin and origin.span:
-        shown = reader.shown(f"{path}.reward.name", origin.span)
-        sets = tuple(((shown, toml_literal(name)),) if len(fault.meant) == 1 else () for name in fault.meant)
-        helps += tuple(Help(f'did you mean "{n}"?', way) for n, way in zip(fault.meant, sets, strict=True))
-    reader.broken.update((f"{path}.reward.level", f"{path}.reward.code"))
-    reader.report(f"{path}.reward.name", Diagnostic(code, fault.message, labels, helps))
+    def _report(self, path: str, code: str, fault: Fault, said: str = "named here") -> None:
+        reader = self._reader
+        origin = reader.origins.get(f"{path}.name")
+        named = (Label(origin.span, said, fault.place is None),) if origin and origin.span else ()
+        labels = (*named, fault.place) if fault.place else named
+        helps = tuple(Help(text) for text in fault.help)
+        if origin and origin.span:
+            shown = reader.shown(f"{path}.name", origin.span)
+            sets = tuple(((shown, toml_literal(name)),) if len(fault.meant) == 1 else () for name in fault.meant)
+            helps += tuple(Help(f'did you mean "{n}"?', way) for n, way in zip(fault.meant, sets, strict=True))
+        reader.broken.update((f"{path}.level", f"{path}.code"))
+        reader.report(f"{path}.name", Diagnostic(code, fault.message, labels, helps))
 
-
-def _folder_of(path: str, reader: Reader) -> str:
-    """The folder of the file that says a field, relative to the experiment's root."""
-    origin = reader.origins.get(path)
-    if origin is None or origin.span is None:
-        return "."
-    found = reader.resolve_path(Leaf(".", origin.span, RECIPE))
-    return found if isinstance(found, str) else "."
+    def _folder_of(self, path: str) -> str:
+        """The folder of the file that says a field, relative to the root."""
+        origin = self._reader.origins.get(path)
+        if origin is None or origin.span is None:
+            return "."
+        found = self._reader.resolve_path(Leaf(".", origin.span, RECIPE))
+        return found if isinstance(found, str) else "."

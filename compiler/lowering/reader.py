@@ -132,7 +132,8 @@ class Reader:
             self.origins.record(path, Origin("default"))
             return OFF
         if records and not (entry is not None and isinstance(entry.node, Leaf)):
-            if entry is None and field.kind.may_be_off and field.name not in choice:
+            # A table that is read under a condition, which holds here, is read for its defaults as well.
+            if entry is None and field.kind.may_be_off and field.name not in choice and field.read_if is None:
                 return self._unset(field, table, path)
             return self._table(field, entry, table, path, choice)
         if entry is None:
@@ -289,6 +290,10 @@ class Reader:
         return AUTO if field.kind.may_be_auto else stand_in(field)
 
     def _keep_written(self, path: str, node: Node, value: object) -> None:
+        # Of a list of tables each field is kept by itself: others of its fields may be derived.
+        is_a_list_of_tables = isinstance(value, tuple) and bool(value) and isinstance(value[0], Record)
+        if is_a_list_of_tables:
+            return
         if origin_kind(node) in ("spec", "override") and not isinstance(value, Auto):
             self.written.append(WrittenValue(path, value))
 

@@ -133,6 +133,8 @@ def _lengths(ledger: Ledger, at: str) -> None:
     ledger.cap(f"{at}.rollout.max_prompt_tokens", PROMPT_TOKENS)
     ledger.cap(f"{at}.rollout.max_response_tokens", RESPONSE_TOKENS)
     ledger.derive(f"{at}.rollout.max_context_tokens", "prompt and response")
+    ledger.derive(f"{at}.reward.shaping.overlong.max_tokens", "what a response may take")
+    ledger.cap(f"{at}.reward.shaping.overlong.buffer_tokens", RESPONSE_TOKENS // 4)
     for field in ("name", "version"):
         ledger.derive(f"{at}.rollout.engine.{field}", "what the target has")
 

@@ -1,4 +1,4 @@
-"""Derives the prompt limit and the context limit from each other and from the model."""
+"""Derives the prompt limit and the context limit from each other and from the model, and the limit of shaping."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage
+
+_OVERLONG = "reward.shaping.overlong.max_tokens"
 
 
 def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
@@ -17,6 +19,8 @@ def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Ca
         rollout = editor.stage.rollout
         if isinstance(rollout, Off):
             return
+        if editor.is_open(_OVERLONG):
+            editor.derive(_OVERLONG, rollout.max_response_tokens, inputs=("rollout.max_response_tokens",))
         response, context, prompt = rollout.max_response_tokens, rollout.max_context_tokens, rollout.max_prompt_tokens
         if isinstance(prompt, Auto):
             bound, of = (longest, "/model.max_position_tokens")

@@ -100,7 +100,8 @@ class Vocabulary:
             return labels_of("models", catalogue, roots)
         if path == "cluster.gpus_per_node":
             return [f"{gpu.gpus_per_node}x{name}" for name, gpu in catalogue.load_hardware().items()]
-        names = {"algo.name": catalogue.algorithms, "reward.name": catalogue.rewards}
+        rewards = catalogue.rewards
+        names = {"algo.name": catalogue.algorithms, "reward.name": rewards, "reward.terms.name": rewards}
         return catalogue.targets if path == "cluster.target" else names.get(path, ())
 
 

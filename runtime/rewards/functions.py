@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Never
@@ -19,16 +20,21 @@ from typing import Any, Never
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Reward
+from compiler.ir.record import Record
+from compiler.ir.reward_settings import base_name
+from compiler.ir.rollout import Judgement
 from runtime.rewards.border import ForeignCode, RewardCallError
+from stdlib.rewards._boxed import last_boxed
 from stdlib.rewards._isolation import Isolation
+from stdlib.samples import Sample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RewardSource:
     """Where a reward function stands; `sha256` is empty for the standard library.
 
-    `file` is the path to open, `shown` the one that messages name.
+    `file` is the path to open, `shown` the one that messages name, `settings` what the function is given beside the
+    sample, and `is_boxed` whether it is given the text of the last box in the place of the response.
     """
 
     name: str
@@ -36,6 +42,8 @@ class RewardSource:
     shown: str
     function: str
     sha256: str
+    settings: Record | None = None
+    is_boxed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,18 +60,26 @@ class LoadedReward:
         return bool(self.source.sha256)
 
 
-def locate_reward(reward: Reward[Never], *, root: Path) -> RewardSource:
+def locate_reward(reward: Judgement[Never], *, root: Path) -> RewardSource:
     """Return where the function of a reward stands.  Raises: SpecError RLC0610 for an unknown name."""
     if not isinstance(reward.code, Off):
         code = reward.code
         path = str(root / code.path)
         return RewardSource(name=reward.name, file=path, shown=code.path, function=code.function, sha256=code.sha256)
-    known = not reward.name.startswith("_") and reward.name.isidentifier()
-    spec = importlib.util.find_spec(f"stdlib.rewards.{reward.name}") if known else None
+    base = base_name(reward.name)
+    known = not base.startswith("_") and base.isidentifier()
+    spec = importlib.util.find_spec(f"stdlib.rewards.{base}") if known else None
     if spec is None or spec.origin is None:
         raise _not_loaded(f"the standard library has no reward {reward.name}")
+    settings = reward.__dict__.get(base)
     return RewardSource(
-        name=reward.name, file=spec.origin, shown=f"//rewards/{reward.name}.py", function="reward", sha256=""
+        name=reward.name,
+        file=spec.origin,
+        shown=f"//rewards/{base}.py",
+        function="reward",
+        sha256="",
+        settings=settings if isinstance(settings, Record) else None,
+        is_boxed=base != reward.name,
     )
 
 
@@ -72,12 +88,21 @@ def load_reward(source: RewardSource) -> LoadedReward:
 
     Raises: SpecError RLC0610 if it cannot be loaded, RLC0611 if the file is not the one that was compiled.
     """
-    module = _load_custom(source) if source.sha256 else importlib.import_module(f"stdlib.rewards.{source.name}")
+    base = base_name(source.name)
+    module = _load_custom(source) if source.sha256 else importlib.import_module(f"stdlib.rewards.{base}")
     call = getattr(module, source.function, None)
     if not callable(call):
         raise _not_loaded(f"{source.shown} has no function {source.function}")
+    if source.settings is not None:
+        call = partial(call, settings=source.settings)
+    if source.is_boxed:
+        call = partial(_of_the_box, call)
     isolation = getattr(module, "ISOLATION", None)
     return LoadedReward(source=source, call=call, isolation=isolation if isinstance(isolation, Isolation) else None)
+
+
+def _of_the_box(call: Callable[[Sample], Any], sample: Sample) -> Any:
+    return call(replace(sample, text=last_boxed(sample.text) or ""))
 
 
 def line_label(source: RewardSource, line: int | None, note: str) -> tuple[Label, ...]:

@@ -21,9 +21,9 @@ from typing import IO, Any
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.rewards.border import ForeignCode, RewardCallError, RewardResultError
 from runtime.rewards.functions import RewardSource, load_reward
-from runtime.rewards.numbers import as_number
+from runtime.rewards.numbers import as_groups, as_number, as_numbers
+from runtime.rewards.terms import Level
 from stdlib.rewards._isolation import Isolation
-from stdlib.samples import Sample
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from runtime.rewards.isolated import serve; serve()"
 
@@ -34,7 +34,9 @@ class JudgeProcess:
     Raises: RewardCallError on creation if what the reward imports cannot be loaded.
     """
 
-    def __init__(self, source: RewardSource, isolation: Isolation, *, timeout_s: float) -> None:
+    def __init__(
+        self, source: RewardSource, isolation: Isolation, *, timeout_s: float, level: Level = "sample"
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
@@ -43,16 +45,18 @@ class JudgeProcess:
             process_group=0,
         )
         self.is_alive = True
-        self._ask((source, isolation, timeout_s))
+        self._ask((source, isolation, timeout_s, level))
         if not self.is_alive:
             raise RewardCallError("an end of its process at the start", None)
 
-    def judge(self, sample: Sample) -> float | None:
-        """Return the reward, or None if the process died of the sample; blocks.
+    def judge(self, argument: object) -> object:
+        """Return the reward of a sample, a list for a group and a list of lists for a batch; blocks.
+
+        None says that the process died of it.
 
         Raises: RewardCallError for what the function raised, RewardResultError if that is no number.
         """
-        return self._ask(sample)
+        return self._ask(argument)
 
     def kill(self) -> None:
         """End the process under a call that is waiting for it in another thread, and clears up there."""
@@ -71,7 +75,7 @@ class JudgeProcess:
                 # What was not yet sent has no reader any more.
                 continue
 
-    def _ask(self, question: object) -> float | None:
+    def _ask(self, question: object) -> object:
         asks, answers = self._process.stdin, self._process.stdout
         assert asks is not None
         assert answers is not None
@@ -101,19 +105,19 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     questions = sys.stdin.buffer
-    source, isolation, timeout_s = pickle.load(questions)
+    source, isolation, timeout_s, level = pickle.load(questions)
     logging.disable(logging.WARNING)
-    if sys.platform == "linux":
+    if sys.platform == "linux" and isolation.memory_gib:
         size = isolation.memory_gib * 2**30
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
     call = _prepare(source, isolation, answers)
     while call is not None:
         try:
-            sample = pickle.load(questions)
+            argument = pickle.load(questions)
         except EOFError:
             return
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
-        answer = _judge(call, sample, source.file)
+        answer = _judge(call, argument, level, source.file)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _tell(answers, answer)
 
@@ -134,15 +138,23 @@ def _prepare(source: RewardSource, isolation: Isolation, answers: IO[bytes]) -> 
     return None
 
 
-def _judge(call: Any, sample: Sample, path: str) -> dict[str, object]:
+def _judge(call: Any, argument: Any, level: Level, path: str) -> dict[str, object]:
     try:
         with ForeignCode(path):
-            result = call(sample)
-        return {"reward": as_number(result)}
+            result = call(argument)
+            return {"reward": _checked(result, argument, level)}
     except RewardCallError as fault:
         return {"fault": fault.message, "line": fault.line}
     except RewardResultError as bad:
         return {"bad": str(bad)}
+
+
+def _checked(result: object, argument: Any, level: Level) -> object:
+    if level == "sample":
+        return as_number(result)
+    if level == "group":
+        return as_numbers(result, count=len(argument.samples))
+    return as_groups(result, counts=[len(group.samples) for group in argument])
 
 
 def _tell(answers: IO[bytes], answer: dict[str, object]) -> None:

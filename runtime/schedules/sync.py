@@ -20,7 +20,7 @@ from runtime.experience import prepare
 from runtime.protocols import DrawKey
 from runtime.rollouts import GREEDY
 from runtime.stage_job import StageJob
-from runtime.train_batches import reward_of, select
+from runtime.train_batches import raw_reward_of, reward_of, select
 from stdlib.samples import Group, Prompt, TrainBatch
 
 
@@ -36,6 +36,8 @@ class PolicySchedule:
         groups, baselines = await self._sample(job)
         sampled = time.perf_counter()
         metrics = rollout_metrics(groups)
+        if job.actors.reward is not None:
+            metrics.update(job.actors.reward.take_metrics())
         metrics.update(_train(job, groups, baselines))
         trained = time.perf_counter()
         samples = [sample for group in groups for sample in group.samples]
@@ -66,11 +68,19 @@ class PolicySchedule:
         )
         baselines = None
         if isinstance(job.stage.algorithm.algo, GreedyBaselineAlgo):
-            baselines = await job.worker.groups(
+            greedy = await job.worker.groups(
                 prompts, first_key=key, num_samples=1, max_new_tokens=rollout.max_response_tokens, sampling=GREEDY
             )
+            groups, baselines = _of_the_same_prompts(groups, greedy)
         progress.data_position += rollout.prompts_per_step
         return groups, baselines
+
+
+def _of_the_same_prompts(groups: Sequence[Group], others: Sequence[Group]) -> tuple[list[Group], list[Group]]:
+    """Both without the prompts that one of them left out because a response could not be judged."""
+    named, others_named = ({group.samples[0].id.group: group for group in some} for some in (groups, others))
+    both = [index for index in named if index in others_named]
+    return [named[index] for index in both], [others_named[index] for index in both]
 
 
 class SupervisedSchedule:
@@ -145,14 +155,22 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
     rewards = [reward_of(sample) for sample in samples]
+    raw = [raw_reward_of(sample) for sample in samples]
+    labels = {label: None for sample in samples for label in sample.reward_terms}
     lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
     flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
+    terms: dict[str, float] = {"reward/raw/mean": sum(raw) / len(raw)} if raw != rewards else {}
+    for label in labels if len(labels) > 1 else ():
+        scores = [sample.reward_terms[label] for sample in samples if label in sample.reward_terms]
+        terms[f"reward/{label}/mean"] = sum(scores) / len(scores)
     return {
+        **terms,
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
         "rollout/response_tokens_mean": sum(lengths) / len(lengths),
         "rollout/tokens": sum(lengths),
         "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
+        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
     }

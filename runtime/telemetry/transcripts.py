@@ -68,12 +68,19 @@ def _transcript(sample: Sample) -> dict[str, JsonValue]:
         "response": sample.text,
         "label": sample.prompt.label,
         "reward": _finite(sample.reward),
+        **_terms(sample),
         "finish": sample.finish,
         "num_tokens": sample.num_response_tokens,
         "logprob_sum": _finite(logprob_sum),
         "first_version": min(versions, default=None),
         "last_version": max(versions, default=None),
     }
+
+
+def _terms(sample: Sample) -> dict[str, JsonValue]:
+    """The scores of several rewards."""
+    scores: dict[str, JsonValue] = {label: _finite(score) for label, score in sample.reward_terms.items()}
+    return {"reward_terms": scores} if len(scores) > 1 else {}
 
 
 def _finite(value: float | None) -> float | None:

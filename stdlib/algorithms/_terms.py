@@ -88,7 +88,8 @@ class Experience(NamedTuple):
     group_N: [N] int64 index of each sample's prompt.
     mask_T: [T] float32, 1 where the policy sampled the token and it counts in the loss.
     sequence_T: [T] int64 index of the token's sample, ascending.
-    reward_terms: [N] float32 of each reward by name, before they are weighted and added up.
+    reward_terms: [N] float32 of each reward by its label, before they are weighted and added up.
+    term_weights: what each is multiplied by, by the same labels.
     baselines_N: [N] float32 reward of the most likely response to the same prompt; None where nobody samples it.
     old_logprobs_T, ref_logprobs_T: [T] float32 of the policy that sampled and of the reference; None where nobody asks.
     values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
@@ -99,6 +100,7 @@ class Experience(NamedTuple):
     mask_T: Tensor
     sequence_T: Tensor
     reward_terms: Mapping[str, Tensor]
+    term_weights: Mapping[str, float]
     baselines_N: Tensor | None = None
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Isolation:
-    """What a response scores that cannot be judged, and the memory that judging may take.
+    """What a response scores that cannot be judged, and the memory that judging may take, 0 for any.
 
     `imports` are the modules that judging needs: loading them does not count against the time of the first call.
     """

@@ -4,6 +4,11 @@ The final answer is the last `\boxed{...}` of the response, else the last expres
 within a few words are one answer, a set, so that a policy cannot box every guess.  Fractions, decimals, percentages,
 units, sets, intervals and algebraic forms are compared by value.  A response without an expression scores 0.  Powers
 such as 9^9^9 keep computer algebra busy for ever, hence the isolation.
+
+Frameworks differ here: graders that compare texts take 42.0, 1,234 and 42 cm for other answers than 42, 1234 and 42, or
+miss `\boxed 42`.  This one compares values and takes all of them; a decimal that is cut, 0.333 for 1/3, is wrong.
+
+Source: Kydlicek, math-verify 0.9, the grader of Open R1.
 """
 
 from __future__ import annotations

@@ -52,21 +52,32 @@ path = "sums.jsonl"
 """
 JUDGE = """def reward(sample):
     return float(sample.text.startswith("7"))
+
+
+def length(sample):
+    return float(len(sample.text))
 """
 # What each recipe needs to move within so few steps: clip ranges meant for large models hold a tiny one still.
 FURTHER = {
     "gspo": ("loss.clip_low=0.2", "loss.clip_high=0.2"),
+    "gdpo": (
+        'reward.name="weighted_sum"',
+        'reward.terms=[{ name = "judge.py:reward" }, { name = "judge.py:length", weight = 0.1 }]',
+    ),
     "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
 }
 POLICY_RECIPES = sorted(
-    path.stem for path in (scan().stdlib / "recipes").iterdir() if path.suffix == ".star" and path.stem not in ("sft",)
+    path.stem
+    for path in (scan().stdlib / "recipes").iterdir()
+    if path.suffix == ".star" and path.stem not in ("dpo", "sft")
 )
 
 
 @pytest.mark.parametrize("recipe", POLICY_RECIPES)
 def test_a_recipe_learns(recipe: str, tmp_path: Path) -> None:
     rows = run(tmp_path, recipe)
-    rewards = [float(row["reward/mean"]) for row in rows]
+    measured = "reward/judge.py:reward/mean" if recipe == "gdpo" else "reward/mean"
+    rewards = [float(row[measured]) for row in rows]
     assert len(rewards) == STEPS
     assert sum(rewards[:3]) / 3 < 0.35
     assert sum(rewards[-3:]) / 3 > 0.7, rewards

@@ -350,11 +350,72 @@ warmup_rollouts = 3
 
 SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
 
+_JUDGED = [
+    'name = "dapo"\ndapo.wrong_score = 0.0',
+    'name = "regex"\nregex.pattern = \'(\\d+)\'\nregex.compare = "label"',
+    'name = "format"\nformat.tags = ["thought", "answer"]',
+    'name = "ifbench"\nifbench.score = "fraction"',
+    'name = "code_tests"\ncode_tests.max_tests = 8',
+    'name = "reward_model"\nreward_model.path = "scorer"',
+    'name = "remote"\nremote.url = "http://localhost:8000/score"\nremote.key = "score"',
+    'name = "judge"\njudge.url = "https://judges.example/v1/chat/completions"\njudge.model = "large"\n'
+    'judge.token_env = "JUDGE_TOKEN"',
+]
+_TERMS = [
+    *_JUDGED,
+    'name = "judge.py:best_of"\nweight = 0.5\nlabel = "shortest"',
+    'name = "boxed_math"\nweight = 2.0',
+]
+_SHAPED = """
+[reward]
+name = "weighted_sum"
+on_failure = "score"
+failure_score = -0.5
+
+[reward.shaping]
+truncated_coef = 0.5
+
+[reward.shaping.scale]
+source_min = -2.0
+source_max = 1.0
+
+[reward.shaping.overlong]
+buffer_tokens = 2
+floor = false
+
+"""
+_BY_ROW = """
+[[stages]]
+name = "by-row"
+reward.name = "by_row"
+reward.on_failure = "drop_group"
+reward.terms = [{ name = "f1" }, { name = "gpqa", label = "choice" }]
+"""
+REWARDS = (
+    ONE_STAGE.replace('name = "exact"', "").replace("[reward]", "").replace('use = ["//recipes:grpo"]\n', "")
+    + 'metadata_key = "metadata"\n'
+    + _SHAPED
+    + "".join(f"[[reward.terms]]\n{term}\n\n" for term in _TERMS)
+    + '[[stages]]\nname = "summed"\nuse = ["//recipes:grpo"]\n'
+)
+BY_ROW = (
+    ONE_STAGE.replace('name = "exact"', "").replace("[reward]", "").replace('use = ["//recipes:grpo"]\n', "")
+    + 'metadata_key = "metadata"\n'
+    + "".join(
+        f'[[stages]]\nname = "stage-{index}"\nuse = ["//recipes:grpo"]\n\n[stages.reward]\n{one}\n\n'
+        for index, one in enumerate(_JUDGED)
+    )
+    + _BY_ROW
+    + 'use = ["//recipes:grpo"]\n'
+)
+
 SPECS = {
     "corrected": CORRECTED,
     "returns": RETURNS,
     "soft": SOFT,
     "critic": CRITIC,
+    "rewards": REWARDS,
+    "by_row": BY_ROW,
     "on_gpus": ON_GPUS,
     "uneven": UNEVEN,
     "stretched": STRETCHED,

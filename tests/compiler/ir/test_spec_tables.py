@@ -40,7 +40,12 @@ def test_tables_to_be_written_hold_no_derived_key() -> None:
     assert "seeds" not in tables
     assert "reward.code" not in tables
     assert not [key for table in tables.values() for key in table.keys if key.is_derived]
-    assert [key.name for key in tables["reward"].keys] == ["name", "timeout_s", "concurrency"]
+    assert [key.name for key in tables["reward.shaping.scale"].keys] == [
+        "source_min",
+        "source_max",
+        "target_min",
+        "target_max",
+    ]
 
 
 def test_a_stage_holds_less_than_the_top() -> None:

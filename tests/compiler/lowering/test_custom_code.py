@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.openness import OFF
+from compiler.ir.reward_settings import COMBINED
 from compiler.ir.rollout import CustomCode, Reward
 from compiler.lowering.bind_reward import standard_level
 from compiler.lowering.code_reference import Code, Parameter
@@ -162,11 +163,13 @@ def test_a_reward_that_nobody_names_is_asked_for_once(tmp_path: Path) -> None:
 
 def test_the_level_of_a_standard_reward_is_what_its_syntax_tree_says() -> None:
     folder = scan().stdlib / "rewards"
-    for name in scan().rewards:
+    for name in set(scan().rewards) - set(COMBINED):
         path = folder / f"{name}.py"
-        parsed = parameter_of(Code(path, path.name), "reward")
-        assert isinstance(parsed, Parameter)
-        assert standard_level(path) == parsed.name
+        level = None
+        for function in ("reward", "question"):
+            parsed = parameter_of(Code(path, path.name), function)
+            level = parsed.name if isinstance(parsed, Parameter) else level
+        assert standard_level(path) == level
 
 
 def test_a_name_that_no_file_can_have_is_a_diagnostic(tmp_path: Path) -> None:
@@ -178,3 +181,13 @@ def test_code_behind_links_that_lead_in_a_circle_cannot_be_read(tmp_path: Path) 
     (tmp_path / "judge.py").symlink_to("judge.py")
     ((code, message),) = told(tmp_path, "judge.py:score")
     assert (code, message[:25]) == ("RLC0209", "judge.py cannot be read: ")
+
+
+def test_a_row_cannot_choose_a_function_of_whole_batches(tmp_path: Path) -> None:
+    (tmp_path / "judge.py").write_text("def score(batch):\n    return []\ndef one(group):\n    return []\n")
+    rows: Changes = {"data.train": '[{ path = "t.jsonl", metadata_key = "m" }]', "reward.name": '"by_row"'}
+    found = compiled(tmp_path, {**rows, "reward.terms": '[{ name = "judge.py:score" }]'})
+    assert [(d.code, d.message) for d in found.diagnostics] == [
+        ("RLC0209", "judge.py:score judges a whole batch, not the rows that name it")
+    ]
+    assert compiled(tmp_path, {**rows, "reward.terms": '[{ name = "judge.py:one" }]'}).diagnostics == ()

@@ -52,7 +52,7 @@ def test_a_key_that_the_compiler_computes_is_derived_however_deep_it_stands(tmp_
 def test_nothing_derived_is_offered_for_a_misspelt_key(tmp_path: Path) -> None:
     (key,) = unread(tmp_path, "seed.data = 1")
     assert "seeds" not in key.siblings
-    assert not [path for path in key.elsewhere if path.startswith(("seeds", "budget", "reward.code"))]
+    assert not [path for path in key.elsewhere if path.startswith(("seeds", "budget", "reward.code."))]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ SIZES = {
     "SYNC": 5,
     "LIVE": 5,
     "CFG": 8,
-    "ALGO": 5,
+    "ALGO": 6,
     "CKPT": 3,
     "ENV": 4,
+    "REWARD": 5,
 }
 
 # Codes of statements that are checked where something else is: as text is lowered, by a rule with another id, or where

@@ -65,6 +65,7 @@ def one_token_each(rewards_BG: Tensor) -> Experience:
         mask_T=torch.ones(count, dtype=rewards_BG.dtype),
         sequence_T=torch.arange(count),
         reward_terms={},
+        term_weights={},
     )
 
 
@@ -76,6 +77,7 @@ def responses(rewards: Sequence[float], masks: Sequence[Sequence[float]], *, gro
         mask_T=torch.tensor([m for mask in masks for m in mask], dtype=torch.float64),
         sequence_T=torch.repeat_interleave(torch.tensor([len(mask) for mask in masks])),
         reward_terms={},
+        term_weights={},
     )
 
 

@@ -1,0 +1,207 @@
+"""A reward model: read once, asked about groups, held against the model called by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, Qwen3Config, Qwen3ForSequenceClassification
+
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.ir.model import Tokenizer
+from compiler.ir.openness import OFF
+from compiler.ir.reward_settings import RewardModel
+from compiler.ir.rollout import Reward
+from runtime.data.tokenizers import CharacterTokenizer, load_tokenizer
+from runtime.rewards import reward_model
+from runtime.rewards.runner import RewardRunner
+from stdlib.samples import Group
+from tests.runtime.engines.tiny_trainer import tiny_model
+from tests.support.judged import arriving, group, rewards
+
+pytestmark = pytest.mark.torch
+
+ALPHABET = "0123456789+="
+TOKENIZER = CharacterTokenizer(ALPHABET)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with one output, as Hugging Face saves it."""
+    directory = tmp_path_factory.mktemp("scorer")
+    torch.manual_seed(7)
+    facts: dict[str, Any] = {
+        "vocab_size": 16,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 64,
+        "num_labels": 1,
+        "pad_token_id": 0,
+    }
+    model = Qwen3ForSequenceClassification(Qwen3Config(**facts))
+    model.save_pretrained(str(directory))
+    model_of_tokens = tiny_model(vocab_size=16, tokenizer=Tokenizer(kind="characters", alphabet=ALPHABET))
+    load_tokenizer(model_of_tokens, root=Path()).save(directory)
+    return directory
+
+
+def copied(saved: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for file in saved.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def runner_of(directory: Path, **settings: Any) -> RewardRunner:
+    values: dict[str, Any] = {"path": directory.name, **settings}
+    reward = Reward(
+        name="reward_model",
+        level="sample",
+        code=OFF,
+        reward_model=RewardModel(**values),
+        on_failure="score",
+        failure_score=-9.0,
+    )
+    return RewardRunner(reward, root=directory.parent)
+
+
+def judged(directory: Path, *groups: Group, **settings: Any) -> tuple[list[list[float | None]], dict[str, float]]:
+    runner = runner_of(directory, **settings)
+    found = asyncio.run(runner.score_all(arriving(*groups)))
+    metrics = runner.take_metrics()
+    runner.close()
+    return rewards(found), metrics
+
+
+def asked(index: int, prompt: str, *texts: str) -> Group:
+    made = group(index, *texts)
+    shown = replace(made.prompt, text=prompt)
+    return Group(prompt=shown, samples=tuple(replace(one, prompt=shown) for one in made.samples))
+
+
+def by_hand(saved: Path, texts: list[str]) -> list[float]:
+    model: Any = AutoModelForSequenceClassification.from_pretrained(str(saved))
+    model.eval()
+    with torch.no_grad():
+        return [model(input_ids=torch.tensor([TOKENIZER.encode(text)])).logits[0, 0].item() for text in texts]
+
+
+def test_scores_are_those_of_each_text_alone(saved: Path) -> None:
+    found, metrics = judged(saved, asked(0, "1+1=", "2", "11", "2+2+2=6"), asked(1, "9=", "9"))
+    expected = by_hand(saved, ["1+1=2", "1+1=11", "1+1=2+2+2=6", "9=9"])
+    assert [score for row in found for score in row] == pytest.approx(expected, abs=1e-6)
+    assert metrics["reward/model_batches"] == 2
+
+
+def test_batches_hold_as_many_tokens_as_they_may(saved: Path) -> None:
+    groups = [asked(0, "1=", "1", "2", "3", "4", "1+1+1+1+1+1")]
+    whole, metrics = judged(saved, *groups)
+    assert metrics["reward/model_batches"] == 1
+    # Four texts of 3 tokens, of which 9 tokens hold three; the one of 13 is alone.
+    parts, metrics = judged(saved, *groups, batch_tokens=9)
+    assert metrics["reward/model_batches"] == 3
+    assert parts[0] == pytest.approx(whole[0], abs=1e-6)
+
+
+def test_scores_do_not_depend_on_when_groups_arrive(saved: Path) -> None:
+    groups = [asked(i, "1+1=", "2", "1+1+1=3", str(i)) for i in range(4)]
+    runner = runner_of(saved)
+
+    async def one_by_one() -> Iterator[list[float | None]]:
+        return iter([rewards(await runner.score_all(arriving(one)))[0] for one in groups])
+
+    apart = list(asyncio.run(one_by_one()))
+    together = rewards(asyncio.run(runner.score_all(arriving(*groups))))
+    runner.close()
+    assert apart == together  # bit by bit
+
+
+def test_the_model_is_read_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[int] = []
+    load = reward_model._load
+
+    def counted(directory: Path, settings: RewardModel) -> Any:
+        loads.append(1)
+        return load(directory, settings)
+
+    monkeypatch.setattr(reward_model, "_load", counted)
+    runner = runner_of(saved)
+    for _ in range(3):
+        asyncio.run(runner.score_all(arriving(asked(0, "1=", "1"))))
+    runner.close()
+    assert loads == [1]
+
+
+def test_a_score_may_be_squashed(saved: Path) -> None:
+    (plain,), _ = judged(saved, asked(0, "1=", "1"))
+    (squashed,), _ = judged(saved, asked(0, "1=", "1"), squash="sigmoid")
+    assert squashed[0] == pytest.approx(torch.tensor(plain[0]).sigmoid().item())
+
+
+def test_a_text_that_is_too_long_or_empty_fails_alone(saved: Path) -> None:
+    found, metrics = judged(saved, asked(0, "1=", "1", "1+1+1+1"), asked(1, "", ""), max_tokens=4)
+    assert found[0] == [pytest.approx(by_hand(saved, ["1=1"])[0], abs=1e-6), -9.0]
+    assert (found[1], metrics["reward/failed"]) == ([-9.0], 2)
+
+
+def test_a_score_that_is_not_finite_is_a_failure(saved: Path, tmp_path: Path) -> None:
+    directory = copied(saved, tmp_path / "broken")
+    weights = load_file(directory / "model.safetensors")
+    weights["score.weight"].fill_(float("nan"))
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    found, metrics = judged(directory, asked(0, "1=", "1"))
+    assert (found, metrics["reward/failed/value"]) == ([[-9.0]], 1)
+
+
+def refused(directory: Path) -> str:
+    with pytest.raises(SpecError) as caught:
+        runner_of(directory)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "RLC0684"
+    return diagnostic.message
+
+
+def test_what_is_no_reward_model_is_refused_at_the_start(saved: Path, tmp_path: Path) -> None:
+    assert "has no config.json" in refused(tmp_path / "absent")
+    pickled = copied(saved, tmp_path / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    assert "has no weights in safetensors" in refused(pickled)
+    headless = copied(saved, tmp_path / "headless")
+    weights = load_file(headless / "model.safetensors")
+    del weights["score.weight"]
+    save_file(weights, headless / "model.safetensors", metadata={"format": "pt"})
+    assert "its weights lack score.weight" in refused(headless)
+
+
+def test_two_outputs_are_no_score(saved: Path, tmp_path: Path) -> None:
+    directory = copied(saved, tmp_path / "classes")
+    config = json.loads((directory / "config.json").read_text())
+    config["id2label"] = {"0": "bad", "1": "good"}
+    config["label2id"] = {"bad": 0, "good": 1}
+    (directory / "config.json").write_text(json.dumps(config))
+    weights = load_file(directory / "model.safetensors")
+    weights["score.weight"] = weights["score.weight"].repeat(2, 1)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    assert "it has 2 outputs" in refused(directory)
+
+
+def test_code_of_the_directory_is_never_run(saved: Path, tmp_path: Path) -> None:
+    directory = copied(saved, tmp_path / "coded")
+    config = json.loads((directory / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "code.Scorer", "AutoConfig": "code.Config"}
+    config["model_type"] = "mine"
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    refused(directory)
+    assert not (tmp_path / "ran").exists()
