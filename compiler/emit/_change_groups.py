@@ -6,8 +6,7 @@ never played down; a cause stands where the weightiest of its consequences does.
 
 from __future__ import annotations
 
-from typing import Literal
-
+from compiler.diagnostics.annotations import Literal
 from compiler.emit._plan_changes import Cause
 
 Group = Literal["meaning", "placement", "cost", "cosmetic"]

@@ -6,8 +6,7 @@ imports a reward (docs/decisions/0020).
 
 from __future__ import annotations
 
-from typing import Generic, Literal
-
+from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import Seconds, SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting

@@ -11,7 +11,6 @@ Source: REWARD-02; GDPO (arXiv:2601.05242) normalises each reward by itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
@@ -44,6 +43,8 @@ def _check(stage: StageSubject, reward: Reward[Auto]) -> Iterator[Diagnostic]:
     if all(term.weight == 0 for term in reward.terms):
         way = Help("set the weight of at least one term")
         yield _diagnostic(stage, "terms.0.weight", "every term has weight 0", "weighs nothing", way)
+    import re
+
     seen: set[str] = set()
     for index, term in enumerate(reward.terms):
         label, path = _label(term), f"terms.{index}.{'name' if isinstance(term.label, Off) else 'label'}"
