@@ -35,9 +35,14 @@ reward.name = "exact"
 """
 
 
+# Recipes whose algorithm is about several rewards.
+REWARDS = {"gdpo": 'reward.name = "weighted_sum"\nreward.terms = [{ name = "exact" }, { name = "f1" }]'}
+
+
 def use(folder: Path, *, recipe: str = "grpo", model: str = "tiny_qwen3") -> Compiled:
     is_policy = scan().load_algorithm(str(settings(recipe)["algo.name"])).kind == "policy"
-    text = COMMON.replace("RECIPE", recipe).replace("MODEL", model) + (SAMPLES if is_policy else "")
+    samples = SAMPLES.replace('reward.name = "exact"', REWARDS.get(recipe, 'reward.name = "exact"'))
+    text = COMMON.replace("RECIPE", recipe).replace("MODEL", model) + (samples if is_policy else "")
     (folder / "spec.toml").write_text(text)
     return compile_spec(folder / "spec.toml", scan())
 
