@@ -10,6 +10,7 @@ import pytest
 from tests.support.http_service import chat, serving
 from tests.support.processes import Server
 from tests.support.run_directory import newest_checkpoint, rows_of
+from tests.support.scorer import save_scorer
 from tests.support.tiny_experiment import SPEC, write_experiment
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -100,6 +101,20 @@ def test_a_service_that_goes_away_ends_the_run_and_the_run_goes_on_when_it_is_ba
         answers = 10_000
         assert server.run("run", spec, "--run-dir", "run", cwd=tmp_path).code == 0
     assert newest_checkpoint(tmp_path / "run").name == "step_000014"
+
+
+def test_a_reward_model_judges_a_run_that_can_be_repeated_bit_by_bit(server: Server, tmp_path: Path) -> None:
+    save_scorer(tmp_path / "scorer")
+    spec = write(tmp_path, 'name = "reward_model"\nreward_model.path = "scorer"\nreward_model.batch_tokens = 16\n')
+    found: list[list[float]] = []
+    for name in ("one", "other"):
+        ended = server.run("run", spec, "--run-dir", name, cwd=tmp_path)
+        assert ended.code == 0, ended.err
+        steps = [row for row in rows_of(tmp_path / name) if "reward/failed" in row]
+        # Four groups of four responses; two texts of up to seven tokens fit into a batch.
+        assert all(4 < row["reward/model_batches"] <= 16 for row in steps)
+        found.append([row[key] for row in steps for key in ("reward/mean", "reward/std", "train/loss")])
+    assert found[0] == found[1]
 
 
 def test_several_rewards_are_in_the_rows_by_name(server: Server, tmp_path: Path) -> None:
