@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compiler.frontend.roots import library_names
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.reward_settings import BOXABLE, BOXED
 
 
 def labels(folder: Path) -> tuple[str, ...]:
@@ -50,6 +51,8 @@ def names_page(catalogue: Catalogue) -> str:
     lines += [
         f"- `{name}`: {_module_summary(catalogue.stdlib / 'rewards' / f'{name}.py')}" for name in catalogue.rewards
     ]
+    boxable = ", ".join(f"`{name}`" for name in BOXABLE)
+    lines += [f"- `{BOXED}` before {boxable}: the same of the text in the last `\\boxed{{...}}` of the response"]
     lines += ["- a function of your own: `file.py:function`, or `module:function`"]
     lines += ["", "## Models", "", "`model.name`", ""]
     for path in sorted((catalogue.stdlib / "models").iterdir(), key=lambda path: path.stem):

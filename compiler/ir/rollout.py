@@ -131,7 +131,7 @@ class Reward(Judgement[A]):
     )
     on_failure: Literal["stop", "score", "drop_group"] = setting(
         "What a judgement does that fails: it ends the run, the response scores failure_score, or its whole group is "
-        "left out of the step.  A reward fails that raises, takes too long, or returns what is no finite number.",
+        "left out of the step. A reward fails that raises, takes too long, or returns what is no finite number.",
         default="stop",
         on_resume="may_change",
     )

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from stdlib.samples import JsonValue, Sample
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)")
 _PYTHON = ("python", "python3", "py")
 
 
@@ -46,7 +46,7 @@ class Trial(NamedTuple):
 
 def question(sample: Sample) -> str | None:
     """Return the program of a response, or None."""
-    found = [(language.lower(), body) for _, language, body in _FENCE.findall(sample.text)]
+    found = _blocks(sample.text)
     marked = [body for language, body in found if language in _PYTHON]
     return marked[-1] if marked else found[-1][1] if found else None
 
@@ -88,6 +88,22 @@ def is_returned(value: Any, expected: Any) -> bool:
     if isinstance(value, dict) and isinstance(expected, dict):
         return value.keys() == expected.keys() and all(is_returned(value[key], expected[key]) for key in value)
     return bool(value == expected)
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a text that are closed, each with its language; in one pass, whatever the text is."""
+    found: list[tuple[str, str]] = []
+    fence, language, body = "", "", list[str]()
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if not fence and mark is not None:
+            fence, language, body = mark[1], mark[2].lower(), list[str]()
+        elif fence and line.strip() == fence:
+            found.append((language, "".join(f"{inner}\n" for inner in body)))
+            fence = ""
+        elif fence:
+            body.append(line)
+    return found
 
 
 def _parsed(label: JsonValue) -> Any:

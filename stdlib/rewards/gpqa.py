@@ -19,19 +19,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from stdlib.rewards._isolation import Isolation
+
 if TYPE_CHECKING:
     from stdlib.samples import JsonValue, Sample
 
-_LETTER = r"[(\[{*_\s\"'$]*(?:\\(?:text|mathrm|textbf)\{)?\(?([A-Z])(?![A-Za-z'])"
+# Patterns meet what a policy makes up.
+ISOLATION = Isolation(score=0.0, memory_gib=2, imports=())
+
+_LETTER = r"[:=(\[{*_\s\"'$]*(?:\\(?:text|mathrm|textbf)\{)?\(?([A-Z])(?![A-Za-z'])"
 _FILLED = (
     r"(?:\s+(?:is|are|would|be|should|must|clearly|definitely|most|likely|probably|therefore|thus|then|indeed|simply|"
     r"option|choice|answer|letter))*"
 )
 _SAID = (
     re.compile(r"\\boxed\s*\{" + _LETTER),
-    re.compile(r"\b(?:answer|choice|option)\b(?:" + _FILLED + r")\s*[:=]?" + _LETTER, re.IGNORECASE),
-    re.compile(r"\b(?:choose|select|pick)\b" + _FILLED + r"\s*:?" + _LETTER, re.IGNORECASE),
-    re.compile(r"^[(\[*_\s]*([A-Z])[)\]*_.\s]*$", re.MULTILINE),
+    re.compile(r"\b(?:answer|choice|option)\b(?:" + _FILLED + r")" + _LETTER, re.IGNORECASE),
+    re.compile(r"\b(?:choose|select|pick)\b" + _FILLED + _LETTER, re.IGNORECASE),
+    re.compile(r"^[(\[*_ \t]*([A-Z])[)\]*_. \t]*$", re.MULTILINE),
 )
 _OPENS = re.compile(r"^[(\[*_\s]*([A-Z])\s*[).\]:*]")
 _ALONE = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")

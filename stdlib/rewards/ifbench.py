@@ -16,10 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stdlib.rewards._instructions import follows
+from stdlib.rewards._isolation import Isolation
 
 if TYPE_CHECKING:
     from compiler.ir.reward_settings import IfBenchReward
     from stdlib.samples import Sample
+
+# Patterns meet what a policy makes up.
+ISOLATION = Isolation(score=0.0, memory_gib=2, imports=())
 
 
 def reward(sample: Sample, settings: IfBenchReward) -> float:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.http_service import chat, serving
 from tests.support.processes import Server
 from tests.support.run_directory import newest_checkpoint, rows_of
+from tests.support.scorer import save_scorer
 from tests.support.tiny_experiment import SPEC, write_experiment
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -102,6 +103,20 @@ def test_a_service_that_goes_away_ends_the_run_and_the_run_goes_on_when_it_is_ba
     assert newest_checkpoint(tmp_path / "run").name == "step_000014"
 
 
+def test_a_reward_model_judges_a_run_that_can_be_repeated_bit_by_bit(server: Server, tmp_path: Path) -> None:
+    save_scorer(tmp_path / "scorer")
+    spec = write(tmp_path, 'name = "reward_model"\nreward_model.path = "scorer"\nreward_model.batch_tokens = 16\n')
+    found: list[list[float]] = []
+    for name in ("one", "other"):
+        ended = server.run("run", spec, "--run-dir", name, cwd=tmp_path)
+        assert ended.code == 0, ended.err
+        steps = [row for row in rows_of(tmp_path / name) if "reward/failed" in row]
+        # Four groups of four responses; two texts of up to seven tokens fit into a batch.
+        assert all(4 < row["reward/model_batches"] <= 16 for row in steps)
+        found.append([row[key] for row in steps for key in ("reward/mean", "reward/std", "train/loss")])
+    assert found[0] == found[1]
+
+
 def test_several_rewards_are_in_the_rows_by_name(server: Server, tmp_path: Path) -> None:
     reward = (
         'name = "weighted_sum"\nshaping.overlong = { buffer_tokens = 1, penalty = 0.25 }\n\n'
@@ -151,3 +166,29 @@ def test_what_a_reward_of_a_later_stage_lacks_is_said_before_the_first_is_traine
     assert ended.code == 1
     assert f"error[{code}]" in ended.err
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_groups_whose_rewards_are_all_equal_teach_nothing_and_are_counted(server: Server, tmp_path: Path) -> None:
+    spec = write(tmp_path, 'name = "judge.py:reward"\n')
+    (tmp_path / "judge.py").write_text("def reward(sample):\n    return 0.5\n", encoding="utf-8")
+    text = spec.read_text(encoding="utf-8").replace('loss.kl.estimator = "k3"\nloss.kl.coef = 0.1\n', "")
+    spec.write_text(text, encoding="utf-8")
+    ended = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    steps = [row for row in rows_of(tmp_path / "run") if "reward/failed" in row]
+    assert [row["rollout/zero_std_groups_frac"] for row in steps] == [1.0] * 8
+    assert all(row["train/grad_norm"] == 0.0 for row in steps)
+
+
+def test_empty_responses_are_judged_and_counted(server: Server, tmp_path: Path) -> None:
+    spec = write(tmp_path, 'name = "exact"\n')
+    # Four of the sixteen tokens have no text, and the first of them ends many a response.
+    text = spec.read_text(encoding="utf-8").replace("max_response_tokens = 3", "max_response_tokens = 1")
+    text = text.replace("max_prompt_tokens = 4", "max_prompt_tokens = 6")
+    spec.write_text(text, encoding="utf-8")
+    ended = server.run("run", spec, "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    steps = [row for row in rows_of(tmp_path / "run") if "reward/failed" in row]
+    assert sum(row["rollout/empty_responses"] for row in steps) > 0
+    assert sum(row["reward/failed"] for row in steps) == 0
+    assert all(math.isfinite(row["train/loss"]) for row in steps)

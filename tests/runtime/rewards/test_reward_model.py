@@ -12,48 +12,27 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, Qwen3Config, Qwen3ForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.model import Tokenizer
 from compiler.ir.openness import OFF
 from compiler.ir.reward_settings import RewardModel
 from compiler.ir.rollout import Reward
-from runtime.data.tokenizers import CharacterTokenizer, load_tokenizer
+from runtime.data.tokenizers import CharacterTokenizer
 from runtime.rewards import reward_model
 from runtime.rewards.runner import RewardRunner
 from stdlib.samples import Group
-from tests.runtime.engines.tiny_trainer import tiny_model
 from tests.support.judged import arriving, group, rewards
+from tests.support.scorer import ALPHABET, save_scorer
 
 pytestmark = pytest.mark.torch
 
-ALPHABET = "0123456789+="
 TOKENIZER = CharacterTokenizer(ALPHABET)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with one output, as Hugging Face saves it."""
-    directory = tmp_path_factory.mktemp("scorer")
-    torch.manual_seed(7)
-    facts: dict[str, Any] = {
-        "vocab_size": 16,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 64,
-        "num_labels": 1,
-        "pad_token_id": 0,
-    }
-    model = Qwen3ForSequenceClassification(Qwen3Config(**facts))
-    model.save_pretrained(str(directory))
-    model_of_tokens = tiny_model(vocab_size=16, tokenizer=Tokenizer(kind="characters", alphabet=ALPHABET))
-    load_tokenizer(model_of_tokens, root=Path()).save(directory)
-    return directory
+    return save_scorer(tmp_path_factory.mktemp("scorer"))
 
 
 def copied(saved: Path, folder: Path) -> Path:

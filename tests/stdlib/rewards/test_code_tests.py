@@ -21,6 +21,7 @@ FENCE = "```"
         (f"{FENCE}py\nprint(1)\n{FENCE}\nOutput:\n{FENCE}\n1\n{FENCE}", "print(1)\n"),
         (f"{FENCE}\nprint(1)\n{FENCE}", "print(1)\n"),
         ("~~~python\nprint(1)\n~~~", "print(1)\n"),
+        (f"{FENCE}`python\nprint(1)\n{FENCE}\n{FENCE}`", f"print(1)\n{FENCE}\n"),
         ("print(1)", None),
         (f"{FENCE}python\nprint(1)", None),
         ("", None),

@@ -1,5 +1,7 @@
 """Which letter a response chooses."""
 
+import time
+
 import pytest
 
 from stdlib.rewards.gpqa import reward
@@ -51,3 +53,10 @@ def test_letters_that_may_be_chosen_can_be_named() -> None:
 def test_a_label_that_names_no_choice_is_refused(label: JsonValue, metadata: JsonValue) -> None:
     with pytest.raises(ValueError, match="is no letter of ABCD"):
         reward(sample("A", label, metadata))
+
+
+@pytest.mark.parametrize("text", ["answer" + " " * 200_000, "\n" * 200_000, "answer is" * 20_000, "(" * 200_000 + "x"])
+def test_no_response_takes_long(text: str) -> None:
+    start = time.process_time()
+    assert reward(sample(text, "A")) == 0.0
+    assert time.process_time() - start < 5
