@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from compiler.diagnostics.annotations import TYPE_CHECKING
+TYPE_CHECKING = False  # every type checker takes a constant of this name for true
 
 if TYPE_CHECKING:
     from rlc.api import Finished as Finished

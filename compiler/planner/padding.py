@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import lcm
+
 from compiler.ir.machine import Parallel
 
 
@@ -13,7 +15,7 @@ def padding_unit(parallel: Parallel[object]) -> int:
     """
     tp, cp = (size if isinstance(size, int) else 1 for size in (parallel.tp, parallel.cp))
     one, other = tp if parallel.sp is True else 1, 2 * cp if cp > 1 else 1
-    return next(unit for unit in range(one, one * other + 1, one) if unit % other == 0)
+    return lcm(one, other)
 
 
 def padded(tokens: int, unit: int) -> int:

@@ -68,7 +68,7 @@ def _diagnostic(stage: StageSubject, message: str, path: str, label: str, severi
         CODE,
         message,
         stage.labels((path, label)),
-        (Help(f"leave {stage.shown(path)} out", removes=True),),
+        (Help(f"leave {stage.shown(path)} out", unsets=(stage.shown(path),)),),
         rule=ID,
         severity="warning" if severity == "warning" else "error",
         paths=(stage.path(path),),

@@ -71,7 +71,10 @@ def check(
         False, "--diff", help="Show what --fix would write, and write nothing; exit with 1 if anything."
     ),
 ) -> int:
-    """Check specs, and recipes, models, policies and libraries as what they are, without making anything of them."""
+    """Check specs and what they use, and run nothing.
+
+    Recipes, models, policies and libraries are checked as what they are.
+    """
     from compiler.frontend.choice import choose
     from rlc.catalogue import scan
 

@@ -23,7 +23,10 @@ def hardware(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the GPUs that cluster.gpus_per_node takes, those whose names begin alike, or all figures of one."""
+    """List GPUs, or print all figures of one.
+
+    They are those that cluster.gpus_per_node takes.
+    """
     from compiler.ir.canonical import dump
     from rlc.catalogue import load_hardware
     from rlc.cli.table import aligned

@@ -21,7 +21,10 @@ def models(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """List the models of the standard library and of the roots that rlc.toml names, or print the facts of one."""
+    """List models, or print the facts of one.
+
+    They are those of the standard library and of the roots that rlc.toml names.
+    """
     from compiler.ir.canonical import dump
     from rlc.catalogue import scan
     from rlc.cli.table import aligned

@@ -15,7 +15,10 @@ def recipes(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the list as JSON."),
 ) -> int:
-    """List the recipes of the standard library and of the roots that rlc.toml names, or print one."""
+    """List recipes, or print one.
+
+    They are those of the standard library and of the roots that rlc.toml names.
+    """
     from compiler.ir.canonical import dump
     from rlc.catalogue import scan
     from rlc.cli.table import aligned

@@ -47,7 +47,7 @@ def _diagnostic(stage: StageSubject, asked: NumberFormat, gpu: Gpu) -> Diagnosti
         CODE,
         f"{gpu.name} does not multiply {what}, and {stage.shown(asked.path)} asks for them",
         (*above, *stage.labels((asked.path, what))),
-        (Help(f"leave {stage.shown(asked.path)} out", removes=True),),
+        (Help(f"leave {stage.shown(asked.path)} out", unsets=(stage.shown(asked.path),)),),
         rule=ID,
         severity="error" if asked.role == "train" else "warning",
         paths=(_GPU, stage.path(asked.path)),

@@ -348,6 +348,20 @@ warmup_rollouts = 3
 """
 )
 
+APART = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:gdpo").replace('name = "exact"', 'name = "weighted_sum"')
+    + """
+[[reward.terms]]
+name = "exact"
+
+[[reward.terms]]
+name = "f1"
+weight = 0.5
+"""
+)
+
+PREFERENCES = SUPERVISED.replace("//recipes:sft", "//recipes:dpo").replace("sums.jsonl", "pairs.jsonl")
+
 SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
 
 _JUDGED = [
@@ -413,6 +427,8 @@ SPECS = {
     "corrected": CORRECTED,
     "returns": RETURNS,
     "soft": SOFT,
+    "apart": APART,
+    "preferences": PREFERENCES,
     "critic": CRITIC,
     "rewards": REWARDS,
     "by_row": BY_ROW,

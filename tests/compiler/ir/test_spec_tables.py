@@ -15,7 +15,7 @@ def test_a_key_that_one_algorithm_reads_names_it() -> None:
 
 def test_a_key_that_everything_reads_names_nobody() -> None:
     keys = spec_keys(scan())
-    assert keys["loss.reduction"].readers == ()
+    assert keys["optim.lr"].readers == ()
     assert keys["train.global_batch"].readers == ()
     assert keys["model.num_layers"].readers == ()
 
