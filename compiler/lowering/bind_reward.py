@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +19,6 @@ from compiler.ir.rollout import CustomCode, Judgement
 from compiler.lowering.code_reference import Code, Fault, Parameter
 from compiler.lowering.reader import Reader
 
-_STANDARD = re.compile(r"^(?:async )?def (?:reward|question)\((sample|group|batch)\b", re.MULTILINE)
 _LEVELS = ("sample", "group", "batch")
 J = TypeVar("J", bound="Judgement[Auto]")
 
@@ -41,10 +39,13 @@ def standard_level(path: Path) -> str:
 
     Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
     """
-    found = _STANDARD.search(path.read_text(encoding="utf-8"))
-    if found is None:
-        raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
-    return found[1]
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        before, _, call = line.partition("def ")
+        name, _, parameters = call.partition("(")
+        first = parameters.replace(":", ",").replace(")", ",").partition(",")[0]
+        if before in ("", "async ") and name in ("reward", "question") and first in _LEVELS:
+            return first
+    raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch), and no question")
 
 
 class _Binder:

@@ -12,7 +12,6 @@ Source: REWARD-01; the syntax of Python's `re` and of Jinja.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
@@ -25,7 +24,7 @@ from compiler.ir.subject import StageSubject, Subject
 CODE = "RLC0340"
 ID = "REWARD-01"
 
-# Texts: what is compiled here would cost every plan, and few have such a reward.
+# Texts: a plan that has no such reward loads no `re`.
 _ADDRESS = r"(?i)https?://[^\s/?#@]+(?:[/?#]\S*)?"
 _FACTS = {"prompt", "response", "label", "metadata"}
 _TAG = r"[A-Za-z][\w-]*"
@@ -60,7 +59,7 @@ def _faults(one: Judgement[object]) -> Iterator[_Fault]:
         yield from _pattern_faults(f"{base}.pattern", settings.pattern)
     if isinstance(settings, FormatReward):
         yield from _tag_faults(settings)
-    if isinstance(settings, Service) and not re.fullmatch(_ADDRESS, settings.url):
+    if isinstance(settings, Service) and not _matches(_ADDRESS, settings.url):
         what = "no address" if "@" not in settings.url else "holds a name and a password"
         way = "write http://HOST:PORT/PATH or https://...; a token goes into an environment variable, see token_env"
         yield _Fault(f"{base}.url", f"the url of {one.name} is not one that can be asked", what, way)
@@ -71,7 +70,7 @@ def _faults(one: Judgement[object]) -> Iterator[_Fault]:
 def _judge_faults(judge: JudgeReward) -> Iterator[_Fault]:
     faults = list(_pattern_faults("judge.pattern", judge.pattern))
     yield from faults
-    if not faults and re.compile(judge.pattern).groups == 0:
+    if not faults and _num_groups(judge.pattern) == 0:
         message = "the pattern of the judge has no group that would be the rating"
         yield _Fault("judge.pattern", message, "no group", "put the number into parentheses: rating: ([0-9]+)")
     if judge.min_score >= judge.max_score:
@@ -95,7 +94,21 @@ def _template_fault(text: str) -> str:
     return f"nothing is called {min(unknown)}" if unknown else ""
 
 
+def _matches(pattern: str, text: str) -> bool:
+    import re
+
+    return re.fullmatch(pattern, text) is not None
+
+
+def _num_groups(pattern: str) -> int:
+    import re
+
+    return re.compile(pattern).groups
+
+
 def _pattern_faults(setting: str, pattern: str) -> Iterator[_Fault]:
+    import re
+
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as fault:
@@ -105,7 +118,7 @@ def _pattern_faults(setting: str, pattern: str) -> Iterator[_Fault]:
 
 def _tag_faults(settings: FormatReward) -> Iterator[_Fault]:
     tags = settings.tags
-    wrong = [tag for tag in tags if not re.fullmatch(_TAG, tag)]
+    wrong = [tag for tag in tags if not _matches(_TAG, tag)]
     if wrong or not tags or len(set(tags)) != len(tags):
         what = f"{wrong[0]!r} is no tag" if wrong else "a tag stands twice" if tags else "no tag"
         yield _Fault(
