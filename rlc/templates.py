@@ -29,9 +29,10 @@ class Section(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What `rlc new experiment` is asked for; `samples` says whether the recipe's algorithm learns from samples.
+    """What `rlc new experiment` is asked for; `recipe` and `model` are labels.
 
-    `recipe` and `model` are labels.
+    `samples` says whether the recipe's algorithm learns from samples, `by_each_reward` whether it compares them by each
+    of several rewards.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Choices(NamedTuple):
     target: str
     gpus: str
     samples: bool
+    by_each_reward: bool = False
 
 
 def experiment_sections(choices: Choices) -> tuple[Section, ...]:
@@ -64,7 +66,7 @@ def experiment_sections(choices: Choices) -> tuple[Section, ...]:
                     Setting("max_response_tokens", 32 if is_tiny else "1Ki"),
                 ),
             ),
-            Section("reward", (Setting("name", "exact", "or a function of yours: file.py:function"),)),
+            Section("reward", _reward(choices)),
         ]
     batch = "samples of one optimizer step: 32 x 8, one step a rollout" if choices.samples else "rows of one step"
     return (
@@ -73,6 +75,21 @@ def experiment_sections(choices: Choices) -> tuple[Section, ...]:
         Section("run", (Setting("max_steps", 100),)),
         Section("data.train", (Setting("path", "train.jsonl", "one JSON object a line"),), is_list=True),
     )
+
+
+def _reward(choices: Choices) -> tuple[Setting, ...]:
+    if not choices.by_each_reward:
+        return (Setting("name", "exact", "or a function of yours: file.py:function"),)
+    terms = [{"name": "exact"}, {"name": "format"}]
+    return (Setting("name", "weighted_sum"), Setting("terms", terms, "each compared by itself"))
+
+
+def _toml(value: object) -> str:
+    """A value as TOML has it: a text, a number, or a list of tables of these."""
+    if isinstance(value, list):
+        rows = (", ".join(f"{key} = {json.dumps(one)}" for key, one in row.items()) for row in value)
+        return f"[{', '.join(f'{{ {row} }}' for row in rows)}]"
+    return json.dumps(value)
 
 
 def toml_experiment(choices: Choices) -> str:
@@ -88,7 +105,7 @@ def toml_experiment(choices: Choices) -> str:
     for section in experiment_sections(choices):
         lines += ["", f"[[{section.name}]]" if section.is_list else f"[{section.name}]"]
         for key, value, why in section.settings:
-            lines.append(_commented(f"{key} = {json.dumps(value)}", why))
+            lines.append(_commented(f"{key} = {_toml(value)}", why))
     return "\n".join([*lines, ""])
 
 

@@ -54,6 +54,9 @@ def _advantages(stage: Values) -> list[str]:
     parts: list[str] = []
     if stage.has("algo.baseline") and stage.raw("algo.baseline") != "mean":
         parts.append(f"against the others of its group{stage.mark('algo.baseline')}")
+    if stage.has("algo.normalize_batch"):
+        how = "normalised over the rollout" if stage.raw("algo.normalize_batch") else "not normalised over the rollout"
+        parts.append(f"by each reward, the sum {how}{stage.mark('algo.normalize_batch')}")
     if stage.has("algo.group_baseline") and stage.raw("algo.group_baseline"):
         parts.append(f"against the mean of its group{stage.mark('algo.group_baseline')}")
     elif stage.has("algo.gamma"):

@@ -43,12 +43,12 @@ def standard_level(path: Path) -> str:
     Those are written as CONTRIBUTING says, so the text is enough: loading a parser takes longer than all of lowering.
     """
     for line in path.read_text(encoding="utf-8").split("\n"):
-        before, _, rest = line.partition("def ")
-        name, _, parameters = rest.partition("(")
+        before, _, call = line.partition("def ")
+        name, _, parameters = call.partition("(")
         first = parameters.replace(":", ",").replace(")", ",").partition(",")[0]
         if before in ("", "async ") and name in ("reward", "question") and first in _LEVELS:
             return first
-    raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch)")
+    raise InternalError(f"{path.name} has no function reward(sample), reward(group) or reward(batch), and no question")
 
 
 class _Binder:

@@ -24,7 +24,7 @@ from compiler.ir.subject import StageSubject, Subject
 CODE = "RLC0340"
 ID = "REWARD-01"
 
-# Texts: what is compiled here would cost every plan, and few have such a reward.
+# Texts: a plan that has no such reward loads no `re`.
 _ADDRESS = r"(?i)https?://[^\s/?#@]+(?:[/?#]\S*)?"
 _FACTS = {"prompt", "response", "label", "metadata"}
 _TAG = r"[A-Za-z][\w-]*"
@@ -74,11 +74,10 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _judge_faults(judge: JudgeReward) -> Iterator[_Fault]:
-    import re
 
     faults = list(_pattern_faults("judge.pattern", judge.pattern))
     yield from faults
-    if not faults and re.compile(judge.pattern).groups == 0:
+    if not faults and _num_groups(judge.pattern) == 0:
         message = "the pattern of the judge has no group that would be the rating"
         yield _Fault("judge.pattern", message, "no group", "put the number into parentheses: rating: ([0-9]+)")
     if judge.min_score >= judge.max_score:
@@ -100,6 +99,18 @@ def _template_fault(text: str) -> str:
     except (TemplateError, RecursionError) as error:
         return str(error)
     return f"nothing is called {min(unknown)}" if unknown else ""
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re
+
+    return re.fullmatch(pattern, text) is not None
+
+
+def _num_groups(pattern: str) -> int:
+    import re
+
+    return re.compile(pattern).groups
 
 
 def _pattern_faults(setting: str, pattern: str) -> Iterator[_Fault]:

@@ -29,6 +29,7 @@ def experiment(
 ) -> int:
     """Write a small experiment, and say what has to be filled in."""
     from compiler.compile import compile_spec
+    from compiler.ir.algorithm import SeveralRewardsAlgo
     from rlc.catalogue import scan
     from rlc.library import label_called, no_such_name, roots_here
     from rlc.recipes import algorithm_of, read_recipe
@@ -46,8 +47,12 @@ def experiment(
         raise no_such_name("target", target, catalogue.targets)
     of_model = label_called(model, "models", catalogue, roots)
     algorithm = algorithm_of(found.label, catalogue)
-    samples = not algorithm or catalogue.load_algorithm(algorithm).kind == "policy"
-    choices = Choices(name, found.label, of_model, target, gpus, samples)
+    entry = catalogue.load_algorithm(algorithm) if algorithm else None
+    samples = entry is None or entry.kind == "policy"
+    several = entry is not None and any(
+        issubclass(record, SeveralRewardsAlgo) for record in entry.params.fields()["algo"].kind.records
+    )
+    choices = Choices(name, found.label, of_model, target, gpus, samples, several)
     path = Path(f"{name}.star" if star else f"{name}.toml")
     has_function = found.path.suffix == ".star"
     create(path, starlark_experiment(choices, has_function=has_function) if star else toml_experiment(choices))

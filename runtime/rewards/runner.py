@@ -2,7 +2,8 @@
 
 Judging a group begins when it arrives, whatever is still being generated; only rewards of level `batch` wait for all.
 The scores of several rewards are kept by name in `Sample.reward_terms`, before weights; their weighted sum is
-`raw_reward`, and what shaping makes of that is `reward`, which advantages are computed from.
+`raw_reward`, and what shaping makes of that is `reward`, which advantages are computed from.  Where a judgement failed
+and the run goes on, `failure_score` stands for the sum and for the terms that have no score.
 """
 
 from __future__ import annotations
@@ -166,7 +167,9 @@ class RewardRunner:
     def _judged(self, sample: Sample, scores: Mapping[str, float]) -> Sample:
         reward, asked = self._reward, [named for named in self._terms if self._judges(named, sample)]
         if any(named.label not in scores for named in asked):
-            return replace(sample, reward=reward.failure_score, raw_reward=reward.failure_score, reward_terms=scores)
+            failed = reward.failure_score
+            terms = {named.label: scores.get(named.label, failed) for named in asked}
+            return replace(sample, reward=failed, raw_reward=failed, reward_terms=terms)
         raw = sum(named.weight * scores[named.label] for named in asked)
         final = raw if isinstance(reward.shaping, Off) else shaped(raw, sample, reward.shaping)
         return replace(sample, reward=final, raw_reward=raw, reward_terms=scores)

@@ -360,7 +360,14 @@ weight = 0.5
 """
 )
 
-PREFERENCES = SUPERVISED.replace("//recipes:sft", "//recipes:dpo").replace("sums.jsonl", "pairs.jsonl")
+PREFERENCES = (
+    SUPERVISED.partition("[[data.train]]")[0].replace("//recipes:sft", "//recipes:dpo")
+    + """[[data.train]]
+path = "pairs.jsonl"
+chosen_key = "better"
+apply_chat_template = true
+"""
+)
 
 SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
 

@@ -103,6 +103,14 @@ def test_a_row_that_names_no_reward_is_found_before_the_run(metadata: Any, messa
     assert (diagnostic.code, diagnostic.message) == ("RLC0685", message)
 
 
+def test_a_term_that_fails_costs_the_sum_and_the_others_are_kept(tmp_path: Path) -> None:
+    failing = custom(tmp_path, "def judge(sample):\n    raise ValueError\n", level="sample", label="bad")
+    reward = total(term("exact"), failing, on_failure="score", failure_score=-2.0)
+    (found,) = scored(reward, group(0, "1"), root=tmp_path)
+    (one,) = found.samples
+    assert (one.reward, one.raw_reward, dict(one.reward_terms)) == (-2.0, -2.0, {"exact": 1.0, "bad": -2.0})
+
+
 def test_shaping_leaves_the_raw_reward_to_metrics() -> None:
     shaping: Shaping[Never] = Shaping(
         scale=Scale(source_min=0.0, source_max=1.0, target_min=-1.0, target_max=1.0),
