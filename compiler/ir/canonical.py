@@ -88,11 +88,16 @@ def decode(record: type[R], data: Mapping[str, Json], *, params_of: ParamsOf) ->
 def _decode_value(field: Field, path: str, data: Json, params_of: ParamsOf) -> object:
     if data == "off" and field.kind.may_be_off:
         return OFF
+    fault: ValueError | None = None
     for atom in field.kind.values:
-        fits, value = _decode_atom(atom, path, data, params_of)
+        try:
+            fits, value = _decode_atom(atom, path, data, params_of)
+        except ValueError as inside:  # another record may have the same names, and fit
+            fault = fault or inside
+            continue
         if fits and _is_within_bounds(field, value):
             return value
-    raise ValueError(f"{path} cannot be {data!r}")
+    raise fault or ValueError(f"{path} cannot be {data!r}")
 
 
 def _is_within_bounds(field: Field, value: object) -> bool:
