@@ -25,6 +25,14 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
 
 
 _STREAMS = ("data", "sampling", "evaluation", "minibatch")
+_ALGORITHMS = {
+    "best_fit_decreasing": "by best-fit decreasing",
+    "modified_first_fit_decreasing": "by modified first-fit decreasing",
+    "first_fit_decreasing": "by first-fit decreasing",
+    "first_fit_shuffle": "by first fit in shuffled order",
+    "concatenative": "in input order",
+}
+_BALANCES = {"tokens": "balanced by tokens", "flops": "balanced by FLOPs"}
 _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for old log-probs"}
 
 
@@ -117,7 +125,7 @@ def _batch(sheet: Sheet, stage: Values) -> None:
         arithmetic = f"{train.count('global_batch', 'samples')} x {steps} = {counted(samples, 'samples')}"
     cut: list[str] = []
     if train.is_on("packing.tokens"):
-        cut.append(f"up to {train('packing.tokens')} tokens, packed without padding")
+        cut.append(f"up to {train('packing.tokens')} tokens")
     if train.is_on("micro_batch"):
         cut.append(train.count("micro_batch", "samples"))
     by_tokens = f" (by number of samples: {train('micro_batch')})" if not train.is_on("micro_batch") else ""
@@ -125,10 +133,27 @@ def _batch(sheet: Sheet, stage: Values) -> None:
     sheet.row(
         "micro-batch",
         sentence(*cut) + by_tokens,
+        _packing(train),
         f"{_engine(train)}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries at once",
         _routing(train),
         _own_settings(train),
     )
+
+
+def _packing(train: Values) -> str:
+    """How sequences share a micro-batch, and how long it is."""
+    multiple = train.raw("packing.pad_multiple")
+    padding = "no padding" if multiple == 1 else f"padded to a multiple of {counted(multiple, 'tokens')}"
+    padding = train("packing.pad_multiple", padding)
+    if not train.is_on("packing.tokens"):
+        return padding
+    algorithm = train("packing.algorithm", _ALGORITHMS[str(train.raw("packing.algorithm"))])
+    balance = _named(_BALANCES, train.raw("packing.balance")) if train.is_on("packing.balance") else "not balanced"
+    cost = ""
+    if train.is_on("packing.flops"):
+        token, pair = train("packing.flops.per_token"), train("packing.flops.per_pair")
+        cost = f"n tokens of a sequence take {token} n + {pair} n x n"
+    return sentence(f"packed {algorithm}", train("packing.balance", balance), cost, padding)
 
 
 def _routing(train: Values) -> str:

@@ -38,7 +38,7 @@ class Seeds(Record):
     data: int = setting("Order of the training data.")
     sampling: int = setting("Draws of the rollout engine.")
     evaluation: int = setting("Draws of the rollout engine when it evaluates.")
-    minibatch: int = setting("Order of samples within one rollout.")
+    minibatch: int = setting("Order of samples within one rollout, and of a shuffle before they are packed.")
 
 
 class Budget(Record):

@@ -9,10 +9,36 @@ from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
 
+class SequenceFlops(Record):
+    """What a forward pass over a sequence of n tokens costs: n x per_token + n x n x per_pair."""
+
+    per_token: int = setting("FLOPs of one token, whatever stands before it.", unit="FLOPs", ge=0)
+    per_pair: int = setting(
+        "FLOPs of attention for n tokens over n x n, half of which the causal mask leaves.", unit="FLOPs", ge=0
+    )
+
+
 class Packing(Record, Generic[A]):
     """[train.packing]: sequences laid end to end, without padding."""
 
     tokens: Tokens | Off | A = setting("Most tokens of one micro-batch.", unit="tokens", ge=1)
+    algorithm: Literal[
+        "best_fit_decreasing",
+        "modified_first_fit_decreasing",
+        "first_fit_decreasing",
+        "first_fit_shuffle",
+        "concatenative",
+    ] = setting("Which sequences share a micro-batch.", default="best_fit_decreasing")
+    balance: Literal["tokens", "flops"] | Off = setting(
+        "What micro-batches are to have the same of, in as many of them as the algorithm needs, or a few more.",
+        default=OFF,
+    )
+    pad_multiple: int = setting(
+        "Tokens of which every micro-batch is filled up to a multiple.", default=1, unit="tokens", ge=1
+    )
+    flops: SequenceFlops | Off | A = setting(
+        "What a sequence costs, where FLOPs are balanced.", default=OFF, derived=True
+    )
 
 
 class TrainEngine(Record, Generic[A]):

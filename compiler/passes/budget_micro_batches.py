@@ -43,7 +43,10 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
                 tokens, of = _longest_sample(stage, longest)
                 if unit > 1 and tokens > MICRO_BATCH_TOKENS and tokens % unit:
                     tokens, of = padded(tokens, unit), (*of, *_PADDING)
-                editor.derive("train.packing.tokens", max(MICRO_BATCH_TOKENS, tokens), inputs=of)
+                tokens, multiple = max(MICRO_BATCH_TOKENS, tokens), stage.train.packing.pad_multiple
+                if tokens % multiple:
+                    tokens, of = padded(tokens, multiple), (*of, "train.packing.pad_multiple")
+                editor.derive("train.packing.tokens", tokens, inputs=of)
         if editor.is_open("train.vocab_chunk"):
             editor.derive("train.vocab_chunk", min(vocab, VOCAB_CHUNK), inputs=("/model.vocab_size",))
         if editor.is_open("rollout.concurrency"):

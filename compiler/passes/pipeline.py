@@ -25,6 +25,7 @@ from compiler.passes.place_actors import place_actors
 from compiler.passes.set_environment import set_environment
 from compiler.passes.set_loss_constant import set_loss_constant
 from compiler.passes.solve_equations import Further, solve_equations, solve_known
+from compiler.passes.weigh_sequences import weigh_sequences
 
 Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
 
@@ -45,6 +46,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("set_loss_constant", set_loss_constant),
     NamedPass("choose_engines", choose_engines),
     NamedPass("budget_micro_batches", budget_micro_batches),
+    NamedPass("weigh_sequences", weigh_sequences),
     NamedPass("name_reference", name_reference),
     NamedPass("derive_seeds", derive_seeds),
     NamedPass("place_actors", place_actors),

@@ -70,6 +70,7 @@ def build_actors(
         params=stage.algorithm,
         temperature=stage.rollout.sampling.temperature if samples and not isinstance(stage.rollout, Off) else 1.0,
         keep_reference=not isinstance(stage.reference, Off),
+        seed=stage.seeds.minibatch,
     )
     trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
     engine = None

@@ -53,7 +53,7 @@ class TorchCritic:
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
-            for sequences in cut(batch, self._spec.train):
+            for sequences in cut(batch, self._spec):
                 packed = pack(batch, sequences, wanted_T, heads=self._heads)
                 if packed is not None:
                     found_T[packed.tokens_M] = self._values(packed)
@@ -67,7 +67,7 @@ class TorchCritic:
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N)
         loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
-        for sequences in cut(batch, self._spec.train):
+        for sequences in cut(batch, self._spec):
             packed = pack(batch, sequences, wanted_T, heads=self._heads)
             if packed is None:
                 continue

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compiler.ir.openness import Off
 from compiler.ir.training import Train
-from runtime.engines.train.packed_batch import PackedBatch
+from runtime.engines.train.packed_batch import PackedBatch, filled_up
 from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
 from stdlib.algorithms._terms import MetricSum, Totals
 from stdlib.samples import TrainBatch
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.engines.train.hf_families import CausalModel
+    from runtime.engines.train.torch_ import TrainerSpec
 
 
-def cut(batch: TrainBatch, train: Train[Never]) -> MicroBatches:
+def cut(batch: TrainBatch, spec: TrainerSpec) -> MicroBatches:
     """Return the micro-batches of a batch, as [train] says.  Raises: SpecError RLC0642 if a sequence fits in none."""
     size = batch.row_size
     lengths = [sum(batch.lengths_N[at : at + size]) for at in range(0, len(batch.lengths_N), size)]
-    rows = _cut(lengths, train)
+    rows = _cut(lengths, spec)
     return rows if size == 1 else tuple(tuple(i * size + k for i in row for k in range(size)) for row in rows)
 
 
-def _cut(lengths: Sequence[int], train: Train[Never]) -> MicroBatches:
-    count = len(lengths)
+def _cut(lengths: Sequence[int], spec: TrainerSpec) -> MicroBatches:
+    count, train = len(lengths), spec.train
     if not isinstance(train.micro_batch, Off):
         return pack_by_count(count, micro_batch=train.micro_batch)
-    budget = train.packing.tokens
-    if isinstance(budget, Off):
+    if isinstance(train.packing.tokens, Off):
         return pack_by_count(count, micro_batch=max(count, 1))
-    return pack_by_tokens(lengths, max_tokens=budget)
+    return pack_by_tokens(lengths, train.packing, max_tokens=train.packing.tokens, seed=spec.seed)
 
 
 def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) -> Tensor:
     """Return hidden_MD: [M, D], the last hidden state before each wanted token."""
+    packed = filled_up(packed, train.packing.pad_multiple)
     with torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
         output = model.model(
             input_ids=packed.tokens_1U,

@@ -6,10 +6,11 @@ Shape letters: T tokens of the global batch, U nodes (distinct prefixes) of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from runtime.engines.train.packed_attention import AttentionLayout, Heads, attention_layout
@@ -81,4 +82,22 @@ def pack(batch: TrainBatch, sequences: Sequence[int], wanted_T: Tensor, *, heads
         sources_M=node_of_T[tokens_M - 1],
         targets_M=batch.tokens_T[tokens_M],
         sequence_M=torch.cat(local),
+    )
+
+
+def filled_up(packed: PackedBatch, multiple: int) -> PackedBatch:
+    """Return the micro-batch with nodes that nothing reads at its end, up to a multiple of them.
+
+    They attend to nothing and take over the first node's attention, so no value that is read changes.
+    """
+    num_nodes = packed.tokens_1U.shape[1]
+    num_more = -num_nodes % multiple
+    if num_more == 0:
+        return packed
+    num_heads = packed.layout.outputs.shape[0] // num_nodes
+    return replace(
+        packed,
+        tokens_1U=F.pad(packed.tokens_1U, (0, num_more)),
+        positions_1U=F.pad(packed.positions_1U, (0, num_more)),
+        layout=replace(packed.layout, outputs=F.pad(packed.layout.outputs, (0, num_more * num_heads))),
     )

@@ -47,7 +47,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainerSpec:
-    """What a trainer reads of a plan.  `temperature` is the rollout's; 0 means 1, as for an engine's log-probs."""
+    """What a trainer reads of a plan.
+
+    `temperature` is the rollout's; 0 means 1, as for an engine's log-probs.  `seed` is that of first_fit_shuffle.
+    """
 
     model: Model[Never]
     train: Train[Never]
@@ -55,6 +58,7 @@ class TrainerSpec:
     params: AlgorithmParams[Never]
     temperature: float = 1.0
     keep_reference: bool = False
+    seed: int = 0
 
 
 class TorchTrainer:
@@ -91,7 +95,7 @@ class TorchTrainer:
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
-            for sequences in cut(batch, self._spec.train):
+            for sequences in cut(batch, self._spec):
                 packed = pack(batch, sequences, wanted_T, heads=self._heads)
                 if packed is not None:
                     found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
@@ -108,7 +112,7 @@ class TorchTrainer:
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
         loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
-        for sequences in cut(batch, self._spec.train):
+        for sequences in cut(batch, self._spec):
             packed = pack(batch, sequences, wanted_T, heads=self._heads)
             if packed is None:
                 continue

@@ -281,6 +281,11 @@ LLAMA += """
 mem_fraction_static = 0.8
 cuda_graph_bs_decode = [1, 8]
 
+[train.packing]
+algorithm = "modified_first_fit_decreasing"
+balance = "flops"
+pad_multiple = 128
+
 [train.engine.megatron]
 recompute_granularity = "full"
 """

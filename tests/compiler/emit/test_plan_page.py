@@ -23,6 +23,8 @@ Golden = Callable[[str, str], None]
 
 # Fields that the page does not show, and why.  Paths are without indices.
 WAIVED = {
+    "experiment.stages.train.packing.algorithm": "a number of samples is not packed",
+    "experiment.stages.train.packing.balance": "a number of samples is not packed",
     "experiment.cluster.gpu": "a machine without GPUs has none",
     "experiment.cluster.num_gpus": "a machine without GPUs has none",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",

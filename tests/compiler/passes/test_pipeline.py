@@ -22,6 +22,7 @@ CLOSES = {
     "set_loss_constant": ("loss.constant_tokens",),
     "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
+    "weigh_sequences": ("train.packing.flops",),
     "name_reference": ("reference",),
     "derive_seeds": ("seeds",),
     "place_actors": ("placement.roles",),
