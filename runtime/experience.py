@@ -17,7 +17,7 @@ import torch
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Reward
+from compiler.ir.rollout import Reward, Rollout
 from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
 from runtime.train_batches import policy_batch, reward_of, sequence_of_token
@@ -44,7 +44,7 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     if not isinstance(loss, PolicyLoss):
         raise InternalError("a rollout for an algorithm that does not sample")
     samples = [sample for group in groups for sample in group.samples]
-    batch = _with_logprobs(job, policy_batch(samples), loss.old_logprobs)
+    batch = _with_logprobs(job, _masked(job, samples), loss.old_logprobs)
     metrics: dict[str, float] = {}
     sequence_T = sequence_of_token(batch.lengths_N)
     if is_needed(loss):
@@ -66,6 +66,15 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     )
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
     return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
+
+
+def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
+    """The samples as a batch, in which responses that were cut count or not, as [rollout] says."""
+    batch, rollout = policy_batch(samples), job.stage.rollout
+    if not isinstance(rollout, Rollout) or rollout.truncated_responses == "train":
+        return batch
+    counts_N = torch.tensor([float(sample.finish != "length") for sample in samples])
+    return replace(batch, mask_T=batch.mask_T * counts_N[sequence_of_token(batch.lengths_N)])
 
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:

@@ -87,8 +87,34 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
             f"together up to {rollout('max_context_tokens')}",
         ),
         sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}"),
+        *_left_out(rollout),
         _own_settings(rollout),
     )
+
+
+def _left_out(rollout: Values) -> list[str]:
+    """Responses and groups that are not trained on."""
+    if not rollout.has("truncated_responses"):
+        return []
+    masked = rollout.raw("truncated_responses") == "mask"
+    cut = "responses that are cut do not count in the loss" if masked else "responses that are cut count in the loss"
+    lines = [rollout("truncated_responses", cut)]
+    if rollout.is_on("filter"):
+        spec = rollout.below("filter")
+        fates = {
+            "train_fewer": "the step is smaller",
+            "keep_filtered": "filtered groups fill the step",
+            "stop": "the run ends",
+        }
+        shortage = spec("on_shortage", fates[str(spec.raw("on_shortage"))])
+        at_once = f"{spec('oversample')} x the missing prompts at once"
+        refills = f"at most {spec.count('max_refills', 'times')} again"
+        lines.append(
+            sentence(f"groups kept by {spec('name')}", at_once, refills, f"if some are missing then {shortage}")
+        )
+    else:
+        lines.append(f"filter of groups: {rollout('filter')}")
+    return lines
 
 
 def _engine(table: Values) -> str:

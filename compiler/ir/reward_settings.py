@@ -177,7 +177,9 @@ class Scale(Record):
 class Overlong(Record, Generic[A]):
     """[reward.shaping.overlong]: the soft penalty of DAPO for responses that come close to the limit."""
 
-    buffer_tokens: Tokens = setting("The penalty sets in this far before the limit.", unit="tokens", ge=1)
+    buffer_tokens: Tokens | A = setting(
+        "The penalty sets in this far before the limit; a fifth of the limit unless set.", unit="tokens", ge=1
+    )
     penalty: float = setting("What a response at the limit loses.", default=1.0, gt=0)
     floor: bool = setting("Whether the loss ends there, or goes on growing behind the limit.", default=True)
     max_tokens: Tokens | A = setting("The limit; rollout.max_response_tokens unless set.", unit="tokens", ge=1)

@@ -64,11 +64,33 @@ class Generation(Record, Generic[A]):
     engine: RolloutEngine[A] = setting("What generates.")
 
 
+class GroupFilter(Record):
+    """[rollout.filter]: groups that are left out of a rollout, and others sampled in their place."""
+
+    name: Literal["nonzero_std"] = setting(
+        "Which groups are kept: a file of stdlib/filters/; `nonzero_std` keeps those whose rewards differ."
+    )
+    oversample: float = setting(
+        "Prompts sampled at once, as a multiple of those that are still wanted.", default=1.0, ge=1, le=16
+    )
+    max_refills: int = setting("Times that further prompts are sampled for one step.", default=10, unit="times", ge=0)
+    on_shortage: Literal["train_fewer", "keep_filtered", "stop"] = setting(
+        "What happens if groups are still missing then: the step trains on those that there are, filtered ones fill it "
+        "up, or the run ends.",
+        default="keep_filtered",
+    )
+
+
 class Rollout(Generation[A]):
     """[rollout] of a stage that trains on what it samples."""
 
     prompts_per_step: int | A = setting("Prompts drawn for one rollout.", unit="prompts", ge=1)
     samples_per_prompt: int | A = setting("Responses sampled for each prompt: the group.", unit="samples", ge=1)
+    truncated_responses: Literal["train", "mask"] = setting(
+        "Whether a response that was cut at max_response_tokens counts in the loss; its reward counts in any case.",
+        default="train",
+    )
+    filter: GroupFilter | Off = setting("Groups that are left out, and others sampled in their place.", default=OFF)
 
 
 class CustomCode(Record):

@@ -133,8 +133,9 @@ def _lengths(ledger: Ledger, at: str) -> None:
     ledger.cap(f"{at}.rollout.max_prompt_tokens", PROMPT_TOKENS)
     ledger.cap(f"{at}.rollout.max_response_tokens", RESPONSE_TOKENS)
     ledger.derive(f"{at}.rollout.max_context_tokens", "prompt and response")
+    ledger.cap(f"{at}.rollout.filter.max_refills", 1)
     ledger.derive(f"{at}.reward.shaping.overlong.max_tokens", "what a response may take")
-    ledger.cap(f"{at}.reward.shaping.overlong.buffer_tokens", RESPONSE_TOKENS // 4)
+    ledger.derive(f"{at}.reward.shaping.overlong.buffer_tokens", "a fifth of that")
     for field in ("name", "version"):
         ledger.derive(f"{at}.rollout.engine.{field}", "what the target has")
 

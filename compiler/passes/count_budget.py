@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Budget, Experiment
-from compiler.ir.openness import Auto
+from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
-from compiler.ir.rollout import Rollout
+from compiler.ir.rollout import GroupFilter, Rollout
 from compiler.passes._each_stage import StageEditor, each_stage
 
 
@@ -31,11 +33,20 @@ def _count(editor: StageEditor) -> None:
         if not (isinstance(prompts, int) and isinstance(group, int)):
             return
         rollouts = steps
-        tokens = steps * prompts * group * stage.rollout.max_response_tokens
-        sampled = ("rollout.prompts_per_step", "rollout.samples_per_prompt", "rollout.max_response_tokens")
+        drawn, drawn_by = _prompts_at_most(stage.rollout.filter, prompts)
+        tokens = steps * drawn * group * stage.rollout.max_response_tokens
+        sampled = ("rollout.prompts_per_step", *drawn_by, "rollout.samples_per_prompt", "rollout.max_response_tokens")
         inputs |= {"rollouts": ("run.max_steps",), "max_sampled_tokens": ("run.max_steps", *sampled)}
     budget = Budget(rollouts=rollouts, optimizer_steps=updates, samples=samples, max_sampled_tokens=tokens)
     editor.derive("budget", budget)
     for field in Budget.fields():
         # A stage that does not sample has no rollouts because of its algorithm.
         editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs.get(field, ("algo.name",)))
+
+
+def _prompts_at_most(groups: GroupFilter | Off, prompts: int) -> tuple[int, tuple[str, ...]]:
+    """Prompts that one rollout draws if every group is left out, and the fields that say it."""
+    if isinstance(groups, Off):
+        return prompts, ()
+    at_once = ceil(prompts * groups.oversample)
+    return at_once * (1 + groups.max_refills), ("rollout.filter.oversample", "rollout.filter.max_refills")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Auto, Off
+from compiler.ir.paths import read
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage
 
-_OVERLONG = "reward.shaping.overlong.max_tokens"
+_OVERLONG, _BUFFER = "reward.shaping.overlong.max_tokens", "reward.shaping.overlong.buffer_tokens"
 
 
 def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Catalogue) -> Experiment[Auto]:
@@ -21,6 +22,11 @@ def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Ca
             return
         if editor.is_open(_OVERLONG):
             editor.derive(_OVERLONG, rollout.max_response_tokens, inputs=("rollout.max_response_tokens",))
+        if editor.is_open(_BUFFER):
+            limit = read(editor.stage, _OVERLONG)
+            # DAPO's own: 4,096 of 20,480 tokens.
+            if isinstance(limit, int):
+                editor.derive(_BUFFER, max(1, limit // 5), inputs=(_OVERLONG,))
         response, context, prompt = rollout.max_response_tokens, rollout.max_context_tokens, rollout.max_prompt_tokens
         if isinstance(prompt, Auto):
             bound, of = (longest, "/model.max_position_tokens")

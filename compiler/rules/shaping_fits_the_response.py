@@ -46,15 +46,15 @@ def _range(stage: StageSubject, scale: Scale) -> Iterator[Diagnostic]:
 
 
 def _lengths(stage: StageSubject, overlong: Overlong[Auto], response: int) -> Iterator[Diagnostic]:
-    most = overlong.max_tokens
-    if isinstance(most, Auto):
+    most, buffer = overlong.max_tokens, overlong.buffer_tokens
+    if isinstance(most, Auto) or isinstance(buffer, Auto):
         return
     if most > response:
         message = f"the overlong penalty is whole at {most:,} tokens, and a response has at most {response:,}"
         said = ((RESPONSE, f"at most {response:,}"), (f"{OVERLONG}.max_tokens", "never reached"))
         yield _diagnostic(stage, message, said, stage.fix(f"{OVERLONG}.max_tokens", response))
-    elif overlong.buffer_tokens > most:
-        message = f"the overlong penalty sets in {overlong.buffer_tokens:,} tokens before a limit of {most:,}"
+    elif buffer > most:
+        message = f"the overlong penalty sets in {buffer:,} tokens before a limit of {most:,}"
         said = ((RESPONSE, f"the limit: {most:,}"), (f"{OVERLONG}.buffer_tokens", "every response is fined"))
         yield _diagnostic(stage, message, said, stage.fix(f"{OVERLONG}.buffer_tokens", max(1, most // 5)))
 

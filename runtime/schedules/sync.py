@@ -9,16 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import ActorCriticParams, GreedyBaselineAlgo, PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
 from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
-from runtime.protocols import DrawKey
-from runtime.rollouts import GREEDY
+from runtime.schedules.sampling import sample_rollout
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of, reward_of, select
 from stdlib.samples import Group, Prompt, TrainBatch
@@ -33,12 +30,13 @@ class PolicySchedule:
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
-        groups, baselines = await self._sample(job)
+        rollout = await sample_rollout(job, self._prompts)
+        groups = rollout.groups
         sampled = time.perf_counter()
-        metrics = rollout_metrics(groups)
+        metrics = {**rollout_metrics(groups), **rollout.metrics}
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
-        metrics.update(_train(job, groups, baselines))
+        metrics.update(_train(job, groups, rollout.baselines))
         trained = time.perf_counter()
         samples = [sample for group in groups for sample in group.samples]
         job.sinks.transcripts(job.progress.step + 1, samples)
@@ -50,37 +48,6 @@ class PolicySchedule:
             "time/train_s": trained - sampled,
             "time/tokens_per_s": metrics["rollout/tokens"] / max(sampled - started, 1e-9),
         }
-
-    async def _sample(self, job: StageJob) -> tuple[list[Group], list[Group] | None]:
-        """Return the groups of one rollout and, where the algorithm compares with them, the greedy responses."""
-        rollout, progress = job.stage.rollout, job.progress
-        if not isinstance(rollout, Rollout) or job.worker is None:
-            raise InternalError("a policy stage without a rollout")
-        rows = job.order.take(progress.data_position, rollout.prompts_per_step)
-        prompts = [self._prompts[row] for row in rows]
-        key = DrawKey(seed=job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=0)
-        groups = await job.worker.groups(
-            prompts,
-            first_key=key,
-            num_samples=rollout.samples_per_prompt,
-            max_new_tokens=rollout.max_response_tokens,
-            sampling=rollout.sampling,
-        )
-        baselines = None
-        if isinstance(job.stage.algorithm.algo, GreedyBaselineAlgo):
-            greedy = await job.worker.groups(
-                prompts, first_key=key, num_samples=1, max_new_tokens=rollout.max_response_tokens, sampling=GREEDY
-            )
-            groups, baselines = _of_the_same_prompts(groups, greedy)
-        progress.data_position += rollout.prompts_per_step
-        return groups, baselines
-
-
-def _of_the_same_prompts(groups: Sequence[Group], others: Sequence[Group]) -> tuple[list[Group], list[Group]]:
-    """Both without the prompts that one of them left out because a response could not be judged."""
-    named, others_named = ({group.samples[0].id.group: group for group in some} for some in (groups, others))
-    both = [index for index in named if index in others_named]
-    return [named[index] for index in both], [others_named[index] for index in both]
 
 
 class SupervisedSchedule:
@@ -123,11 +90,13 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
     order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    steps = [
-        _optimizer_step(job, select(prepared.batch, order[at : at + batch_size])) for at in range(0, count, batch_size)
-    ]
-    mean = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
-    mean |= {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
+    batches = [select(prepared.batch, order[at : at + batch_size]) for at in range(0, count, batch_size)]
+    # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
+    counting = [batch for batch in batches if bool(batch.mask_T.any())]
+    skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
+    steps = [_optimizer_step(job, batch) for batch in counting]
+    mean = {name: sum(step[name] for step in steps) / len(steps) for name in (steps[0] if steps else ())}
+    mean |= skipped | {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
     _refresh_reference(job)
     return {**prepared.metrics, **mean}
 

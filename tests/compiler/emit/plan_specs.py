@@ -353,6 +353,8 @@ warmup_rollouts = 3
 """
 )
 
+DYNAMIC = ONE_STAGE.replace("//recipes:grpo", "//recipes:dapo")
+
 APART = (
     ONE_STAGE.replace("//recipes:grpo", "//recipes:gdpo").replace('name = "exact"', 'name = "weighted_sum"')
     + """
@@ -440,6 +442,7 @@ SPECS = {
     "returns": RETURNS,
     "soft": SOFT,
     "apart": APART,
+    "dynamic": DYNAMIC,
     "preferences": PREFERENCES,
     "critic": CRITIC,
     "rewards": REWARDS,

@@ -16,7 +16,11 @@ from tests.support.good_spec import GRPO
 CLOSES = {
     "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),
     "solve_equations": ("rollout", "train", "run.max_steps", "optim.total_steps"),
-    "derive_token_limits": ("rollout.max_prompt_tokens", "rollout.max_context_tokens"),
+    "derive_token_limits": (
+        "rollout.max_prompt_tokens",
+        "rollout.max_context_tokens",
+        "reward.shaping.overlong",
+    ),
     "inherit_eval_sampling": ("eval.sampling",),
     "copy_clip_range": ("loss.clip_high",),
     "set_loss_constant": ("loss.constant_tokens",),
