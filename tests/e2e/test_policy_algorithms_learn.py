@@ -64,6 +64,7 @@ FURTHER = {
         'reward.name="weighted_sum"',
         'reward.terms=[{ name = "judge.py:reward" }, { name = "judge.py:length", weight = 0.1 }]',
     ),
+    "dapo": ('rollout.truncated_responses="train"', 'reward.shaping.overlong="off"'),
     "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
 }
 POLICY_RECIPES = sorted(
