@@ -2,6 +2,7 @@
 
 compile   CPU time of a warm `rlc plan` against that of a bare interpreter
 sweep     time of a thousand plans from one file of Starlark, and of ten thousand
+packing   time to pack a million sequences, how full micro-batches are, and a plain search for comparison
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
 train     a whole GRPO step against TRL's; needs --peer-python
 
@@ -28,6 +29,7 @@ from benchmarks.rounds import Effort
 _MODULES = {
     "compile": "benchmarks.compile.warm_plan",
     "sweep": "benchmarks.compile.sweep",
+    "packing": "benchmarks.packing.million",
     "rollout": "benchmarks.rollout.decode",
     "train": "benchmarks.train.against_trl",
 }

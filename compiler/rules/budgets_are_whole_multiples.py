@@ -16,7 +16,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, alternatives
 from compiler.ir.subject import Subject
 from compiler.planner.padding import padded
 
-CODE = "RLC0341"
+CODE = "RLC0354"
 ID = "TOK-03"
 _BUDGET, _MULTIPLE = "train.packing.tokens", "train.packing.pad_multiple"
 

@@ -16,7 +16,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
 
-CODE = "RLC0340"
+CODE = "RLC0353"
 ID = "CFG-02"
 _FIELDS = ("train.packing.algorithm", "train.packing.balance")
 

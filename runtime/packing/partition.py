@@ -81,18 +81,21 @@ def _merged(one: list[_Part], other: list[_Part], num_parts: int) -> list[_Part]
     """Return the partition that joins the heaviest part of one with the lightest of the other; both are used up."""
     if len(one) < len(other):
         one, other = other, one
+    if len(other) == 1:  # by far the most frequent case: a single cost
+        insort(one, other[0] if len(one) < num_parts else _joined(one.pop(), other[0]))
+        return one
     num_alone = num_parts - len(one)  # so many parts of `one` are empty, and lighter than all others
     kept = min(len(one), num_parts - len(other))
     fresh = other[:num_alone]
-    for (sum_a, first_a, a), (sum_b, first_b, b) in zip(reversed(one[kept:]), other[num_alone:], strict=True):
-        if len(a) < len(b):
-            a, b = b, a
-        a += b
-        fresh.append((sum_a + sum_b, min(first_a, first_b), a))
-    del one[kept:]
-    if len(fresh) == 1:
-        insort(one, fresh[0])
-    else:
-        one += fresh
-        one.sort()
+    fresh += map(_joined, reversed(one[kept:]), other[num_alone:])
+    one[kept:] = fresh
+    one.sort()
     return one
+
+
+def _joined(one: _Part, other: _Part) -> _Part:
+    (sum_a, first_a, a), (sum_b, first_b, b) = one, other
+    if len(a) < len(b):
+        a, b = b, a
+    a += b
+    return sum_a + sum_b, min(first_a, first_b), a

@@ -1,4 +1,4 @@
-"""RLC0341 (TOK-03): padding ends within the token budget."""
+"""RLC0354 (TOK-03): padding ends within the token budget."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.good_spec import Changes, codes, compiled
 @pytest.mark.parametrize(("budget", "is_whole"), [(1023, False), (1024, True), (1025, False), (1152, True)])
 def test_a_budget_is_a_multiple(tmp_path: Path, budget: int, is_whole: bool) -> None:
     changes: Changes = {"train.packing.tokens": str(budget), "train.packing.pad_multiple": "128"}
-    assert codes(tmp_path, changes) == ([] if is_whole else ["RLC0341"])
+    assert codes(tmp_path, changes) == ([] if is_whole else ["RLC0354"])
 
 
 def test_a_budget_that_the_compiler_chooses_is_one(tmp_path: Path) -> None:

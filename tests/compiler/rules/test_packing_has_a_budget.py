@@ -1,4 +1,4 @@
-"""RLC0340 (CFG-02): what packs is set only where there is a token budget."""
+"""RLC0353 (CFG-02): what packs is set only where there is a token budget."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_packing_beside_a_budget_and_padding_anywhere_is_fine(tmp_path: Path, ch
 @pytest.mark.parametrize("field", ["algorithm", "balance"])
 def test_what_packs_nothing_is_an_error(tmp_path: Path, field: str) -> None:
     value = {"algorithm": '"best_fit_decreasing"', "balance": '"tokens"'}[field]
-    assert codes(tmp_path, {"train.micro_batch": "8", f"train.packing.{field}": value}) == ["RLC0340"]
+    assert codes(tmp_path, {"train.micro_batch": "8", f"train.packing.{field}": value}) == ["RLC0353"]
 
 
 def test_two_bounds_are_one_fault(tmp_path: Path) -> None:
