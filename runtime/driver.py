@@ -25,10 +25,11 @@ from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
-from runtime.evaluation import Evaluator
-from runtime.executors.inline import Actors, build_actors
+from runtime.evaluation import Evaluator, HeldOut
+from runtime.executors.inline import Actors, build_actors, rewards_of
 from runtime.progress import Progress
 from runtime.rewards.functions import load_reward, locate_reward
+from runtime.rewards.runner import RewardRunner
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
@@ -135,8 +136,8 @@ class _Run:
         found: dict[int, StageData] = {}
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
-            if not isinstance(stage.reward, Off):
-                load_reward(locate_reward(stage.reward, root=self.place.root))
+            for reward in rewards_of(stage):
+                load_reward(locate_reward(reward, root=self.place.root))
         before = start.progress.data_digest
         if before and before != found[first].digest:
             raise SpecError(_other_data(self.experiment.stages[first]))
@@ -156,8 +157,8 @@ class _Run:
             except RunInterruptedError:
                 return self._interrupted(stage, progress)
             finally:
-                if actors.reward is not None:
-                    actors.reward.close()
+                for runner in actors.rewards():
+                    runner.close()
             if progress.stage == len(self.experiment.stages) - 1:
                 return "finished"
             if self.stop.is_set:
@@ -198,7 +199,7 @@ class _Run:
                 done = "cut at the front" if cuts else "dropped"
                 self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
         progress.data_digest = data.digest
-        worker = self._worker(stage, actors)
+        worker = self._worker(stage, actors, actors.reward)
         return StageJob(
             experiment=self.experiment,
             stage=stage,
@@ -206,7 +207,7 @@ class _Run:
             tokenizer=self.tokenizer,
             order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,
-            evaluator=_evaluator(stage, data, worker),
+            evaluator=self._evaluator(stage, actors, data),
             progress=progress,
             store=self.store,
             sinks=sinks,
@@ -214,18 +215,21 @@ class _Run:
             stop=self.stop,
         )
 
-    def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
-        if actors.engine is None or actors.reward is None or isinstance(stage.rollout, Off):
+    def _worker(self, stage: Stage[Never], actors: Actors, reward: RewardRunner | None) -> RolloutWorker | None:
+        if actors.engine is None or reward is None or isinstance(stage.rollout, Off):
             return None
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
-        return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
+        return RolloutWorker(actors.engine, self.tokenizer, reward, stop_token_ids=stops)
 
-
-def _evaluator(stage: Stage[Never], data: StageData, worker: RolloutWorker | None) -> Evaluator | None:
-    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off) or worker is None:
-        return None
-    tokens = stage.rollout.max_response_tokens
-    return Evaluator(stage.eval, data.heldout, worker, seed=stage.seeds.evaluation, max_new_tokens=tokens)
+    def _evaluator(self, stage: Stage[Never], actors: Actors, data: StageData) -> Evaluator | None:
+        if isinstance(stage.eval, Off):
+            return None
+        sets: list[HeldOut] = []
+        for index, measured in enumerate(stage.eval.sets):
+            worker = self._worker(stage, actors, actors.set_rewards.get(measured.name, actors.reward))
+            if worker is not None:
+                sets.append(HeldOut(index, measured, data.heldout[measured.name], worker))
+        return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence) if sets else None
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:

@@ -79,7 +79,7 @@ def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
-        most = None if isinstance(settings.max_prompts, Off) else settings.max_prompts
+        most = None if isinstance(measured.max_prompts, Off) else measured.max_prompts
         found[measured.name] = loaded.prompts[:most]
         num_overlong += loaded.num_overlong
     return found, num_overlong

@@ -149,9 +149,9 @@ class StageJob:
         self._warn_of_unjudged()
 
     def _warn_of_unjudged(self) -> None:
-        reward = self.actors.reward
-        if reward is not None and reward.num_unjudged > self._unjudged:
-            count, self._unjudged = reward.num_unjudged - self._unjudged, reward.num_unjudged
+        total = sum(reward.num_unjudged for reward in self.actors.rewards())
+        if total > self._unjudged:
+            count, self._unjudged = total - self._unjudged, total
             at = f"stage {self.stage.name}, step {self.progress.step}"
             self.view.warning(
                 f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"

@@ -22,7 +22,7 @@ _LEVELS = ("sample", "group", "batch")
 
 
 def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, root: Code) -> Experiment[Auto]:
-    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
+    """Return the experiment with level and code of every reward filled, or RLC0206/RLC0209 reported.
 
     Args:
         root: the folder that custom code stands below.
@@ -30,7 +30,19 @@ def bind_reward(experiment: Experiment[Auto], reader: Reader, catalogue: Catalog
     stages = tuple(
         _bind(stage, f"stages.{index}", reader, catalogue, root) for index, stage in enumerate(experiment.stages)
     )
-    return experiment.replacing(stages=stages)
+    bound = (_bind_sets(stage, f"stages.{i}", reader, catalogue, root) for i, stage in enumerate(stages))
+    return experiment.replacing(stages=tuple(bound))
+
+
+def _bind_sets(stage: Stage[Auto], path: str, reader: Reader, catalogue: Catalogue, root: Code) -> Stage[Auto]:
+    """Do the same for held-out sets with a reward of their own."""
+    if isinstance(stage.eval, Off):
+        return stage
+    sets = []
+    for at, measured in enumerate(stage.eval.sets):
+        judged = _bind(stage.replacing(reward=measured.reward), f"{path}.eval.sets.{at}", reader, catalogue, root)
+        sets.append(measured.replacing(reward=judged.reward))
+    return stage.replacing(eval=stage.eval.replacing(sets=tuple(sets)))
 
 
 def standard_level(path: Path) -> str:

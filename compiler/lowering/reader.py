@@ -289,6 +289,8 @@ class Reader:
         return AUTO if field.kind.may_be_auto else stand_in(field)
 
     def _keep_written(self, path: str, node: Node, value: object) -> None:
+        if isinstance(value, tuple) and value and isinstance(value[0], Record):
+            return  # what stands in each table is kept by itself, and the rest of it may be open
         if origin_kind(node) in ("spec", "override") and not isinstance(value, Auto):
             self.written.append(WrittenValue(path, value))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Never
 from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
+from compiler.ir.rollout import Reward, Rollout
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
@@ -35,7 +35,8 @@ class Actors:
     """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, an algorithm
     without a critic none either.
 
-    `algorithm` is the module of stdlib/algorithms/ that the trainer was built with.
+    `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
+    by name, that have a reward of their own.
     """
 
     trainer: Trainer
@@ -43,6 +44,11 @@ class Actors:
     engine: RolloutEngine | None
     reward: RewardRunner | None
     algorithm: Any
+    set_rewards: Mapping[str, RewardRunner]
+
+    def rewards(self) -> tuple[RewardRunner, ...]:
+        """Return all that judge."""
+        return (*([] if self.reward is None else [self.reward]), *self.set_rewards.values())
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names."""
@@ -83,4 +89,22 @@ def build_actors(
     params, critic = stage.algorithm, None
     if isinstance(params, ActorCriticParams):
         critic = TorchCritic(spec, params.critic, algorithm, weights)
-    return Actors(trainer=trainer, critic=critic, engine=engine, reward=reward, algorithm=algorithm)
+    return Actors(
+        trainer=trainer,
+        critic=critic,
+        engine=engine,
+        reward=reward,
+        algorithm=algorithm,
+        set_rewards=_set_rewards(stage, root),
+    )
+
+
+def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
+    """Return what a stage judges with: its own reward, and those of held-out sets that have one."""
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    return [reward for reward in (stage.reward, *(s.reward for s in sets)) if not isinstance(reward, Off)]
+
+
+def _set_rewards(stage: Stage[Never], root: Path) -> dict[str, RewardRunner]:
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}

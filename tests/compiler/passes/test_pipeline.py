@@ -17,6 +17,7 @@ CLOSES = {
     "solve_equations": ("rollout", "train", "run.max_steps", "optim.total_steps"),
     "derive_token_limits": ("rollout.max_prompt_tokens", "rollout.max_context_tokens"),
     "inherit_eval_sampling": ("eval.sampling",),
+    "inherit_eval_settings": ("eval.max_response_tokens", "eval.k", "eval.answer", "eval.sets."),
     "copy_clip_range": ("loss.clip_high",),
     "set_loss_constant": ("loss.constant_tokens",),
     "lay_out_gpus": ("cluster.gpu", "cluster.num_gpus", "placement", "parallel"),

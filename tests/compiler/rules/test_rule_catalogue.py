@@ -25,6 +25,7 @@ SIZES = {
     "ALGO": 5,
     "CKPT": 3,
     "ENV": 4,
+    "EVAL": 5,
 }
 
 # Codes of statements that are checked where something else is: as text is lowered, or by a rule with another id.
