@@ -59,9 +59,19 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    path: Path, *, overrides: Sequence[str], place: Place, shrink: bool = False, policies: Sequence[Path] = ()
+    path: Path,
+    *,
+    overrides: Sequence[str],
+    place: Place,
+    shrink: bool = False,
+    policies: Sequence[Path] = (),
+    continues: bool = True,
 ) -> Prepared:
-    """Return what is to be executed, after every check that needs no torch."""
+    """Return what is to be executed, after every check that needs no torch.
+
+    Args:
+        continues: whether it goes on in the run directory, and so has to be the experiment that began there.
+    """
     catalogue, changes = scan(policies), Changes(tuple(overrides), shrink, tuple(policies))
     try:
         is_plan = path.suffix == ".json" and choose(path).name is None
@@ -70,7 +80,8 @@ def prepare(
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
-    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
+    changed = _changed(job.plan, catalogue, job.run_dir) if continues else []
+    found = (*warnings, *_cannot_execute(job.plan, catalogue), *changed)
     return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
@@ -85,7 +96,7 @@ def execute(job: Job, *, color: bool, ascii_only: bool) -> int:
     """
     variables = job.plan.experiment.cluster.environment
     environ.apply((variable.name, variable.value) for variable in variables)
-    _check_installed(job.plan.experiment.cluster.target)
+    check_installed(job.plan.experiment.cluster.target)
     from runtime.driver import RunPlace, run_plan
     from runtime.telemetry.open_view import Look
 
@@ -106,7 +117,8 @@ def exit_code(fault: SpecError) -> int:
     return 4 if fault.diagnostics[0].code in _RUN_BROKE else 1
 
 
-def _check_installed(target: str) -> None:
+def check_installed(target: str) -> None:
+    """Raise SpecError RLC0661 if what the runtime needs is not there."""
     try:
         import_module("runtime.driver")
     except ModuleNotFoundError as fault:
@@ -214,14 +226,14 @@ def _save(job: Job) -> None:
     try:
         # The plan comes last: with it, the directory is that of this experiment.
         if job.spec_text:
-            _replace(job.run_dir / "spec.toml", job.spec_text)
-        _replace(job.run_dir / ORIGIN, json.dumps({"root": root}) + "\n")
-        _replace(job.run_dir / "plan.json", job.plan.to_text())
+            replace_file(job.run_dir / "spec.toml", job.spec_text)
+        replace_file(job.run_dir / ORIGIN, json.dumps({"root": root}) + "\n")
+        replace_file(job.run_dir / "plan.json", job.plan.to_text())
     except OSError as fault:
         raise SpecError(not_writable(job.run_dir, fault)) from fault
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Give a file this content, on the disk; a file that has it already is left alone."""
     data = text.encode()
     if path.exists() and path.read_bytes() == data:

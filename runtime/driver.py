@@ -25,11 +25,10 @@ from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
-from runtime.evaluation import Evaluator, HeldOut
+from runtime.evaluation import Evaluator, build_evaluator
 from runtime.executors.inline import Actors, build_actors, rewards_of
 from runtime.progress import Progress
 from runtime.rewards.functions import load_reward, locate_reward
-from runtime.rewards.runner import RewardRunner
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
@@ -199,7 +198,7 @@ class _Run:
                 done = "cut at the front" if cuts else "dropped"
                 self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
         progress.data_digest = data.digest
-        worker = self._worker(stage, actors, actors.reward)
+        worker = self._worker(stage, actors)
         return StageJob(
             experiment=self.experiment,
             stage=stage,
@@ -215,21 +214,17 @@ class _Run:
             stop=self.stop,
         )
 
-    def _worker(self, stage: Stage[Never], actors: Actors, reward: RewardRunner | None) -> RolloutWorker | None:
-        if actors.engine is None or reward is None or isinstance(stage.rollout, Off):
+    def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
+        if actors.engine is None or actors.reward is None or isinstance(stage.rollout, Off):
             return None
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
-        return RolloutWorker(actors.engine, self.tokenizer, reward, stop_token_ids=stops)
+        return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
 
     def _evaluator(self, stage: Stage[Never], actors: Actors, data: StageData) -> Evaluator | None:
-        if isinstance(stage.eval, Off):
+        if actors.engine is None or actors.reward is None or not data.heldout:
             return None
-        sets: list[HeldOut] = []
-        for index, measured in enumerate(stage.eval.sets):
-            worker = self._worker(stage, actors, actors.set_rewards.get(measured.name, actors.reward))
-            if worker is not None:
-                sets.append(HeldOut(index, measured, data.heldout[measured.name], worker))
-        return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence) if sets else None
+        judges = {name: actors.set_rewards.get(name, actors.reward) for name in data.heldout}
+        return build_evaluator(stage, actors.engine, self.tokenizer, judges, data.heldout)
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Never
 
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.data import EvalSet
 from compiler.ir.evaluated import metrics_over_samples
+from compiler.ir.experiment import Stage
+from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
 from runtime.answers import answer_of
+from runtime.data.tokenizers import TextTokenizer
 from runtime.estimates import Votes, consensus_at_k, interval_of_mean, pass_at_k
-from runtime.protocols import DrawKey
+from runtime.protocols import DrawKey, Reward, RolloutEngine
 from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.train_batches import reward_of
 from stdlib.samples import Group, Prompt
@@ -87,6 +91,25 @@ class Evaluator:
         interval = interval_of_mean(values, draws=draws, confidence=self._confidence)
         mean = math.fsum(values) / len(values)
         return {name: mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def build_evaluator(
+    stage: Stage[Never],
+    engine: RolloutEngine,
+    tokenizer: TextTokenizer,
+    judges: Mapping[str, Reward],
+    prompts: Mapping[str, Sequence[Prompt]],
+) -> Evaluator:
+    """Return what measures a stage on the sets of which there are prompts, each with its judge, by name."""
+    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off):
+        raise InternalError("a stage that does not evaluate has no evaluator")
+    stops = frozenset((tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
+    sets = [
+        HeldOut(index, s, prompts[s.name], RolloutWorker(engine, tokenizer, judges[s.name], stop_token_ids=stops))
+        for index, s in enumerate(stage.eval.sets)
+        if s.name in prompts
+    ]
+    return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence)
 
 
 def _num_right(group: Group, settings: EvalSet[Never]) -> int:

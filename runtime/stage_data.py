@@ -39,7 +39,7 @@ class StageData(NamedTuple):
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
-    heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
+    heldout, num_heldout_overlong = load_heldout(stage, tokenizer, root=root)
     rollout, sources = stage.rollout, stage.data.train
     if isinstance(rollout, Rollout):
         prompts = load_prompts(
@@ -65,7 +65,13 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
     return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong)
 
 
-def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:
+def load_heldout(
+    stage: Stage[Never], tokenizer: TextTokenizer, *, root: Path
+) -> tuple[dict[str, Sequence[Prompt]], int]:
+    """Return the prompts of each held-out set by its name, and how many rows were too long and dropped or cut.
+
+    Raises: SpecError with every fault of the files.
+    """
     settings, rollout = stage.eval, stage.rollout
     found: dict[str, Sequence[Prompt]] = {}
     num_overlong = 0

@@ -78,13 +78,6 @@ def build_actors(
         keep_reference=not isinstance(stage.reference, Off),
     )
     trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
-    engine = None
-    if not isinstance(stage.rollout, Off):
-        engine = _ROLLOUT_ENGINES[stage.rollout.engine.name](
-            experiment.model,
-            concurrency=stage.rollout.concurrency,
-            max_context_tokens=stage.rollout.max_context_tokens,
-        )
     reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
     params, critic = stage.algorithm, None
     if isinstance(params, ActorCriticParams):
@@ -92,10 +85,10 @@ def build_actors(
     return Actors(
         trainer=trainer,
         critic=critic,
-        engine=engine,
+        engine=build_engine(experiment, stage),
         reward=reward,
         algorithm=algorithm,
-        set_rewards=_set_rewards(stage, root),
+        set_rewards=build_set_rewards(stage, root=root),
     )
 
 
@@ -105,6 +98,18 @@ def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
     return [reward for reward in (stage.reward, *(s.reward for s in sets)) if not isinstance(reward, Off)]
 
 
-def _set_rewards(stage: Stage[Never], root: Path) -> dict[str, RewardRunner]:
+def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutEngine | None:
+    """Return the engine that a stage samples with; it holds no weights yet."""
+    if isinstance(stage.rollout, Off):
+        return None
+    return _ROLLOUT_ENGINES[stage.rollout.engine.name](
+        experiment.model,
+        concurrency=stage.rollout.concurrency,
+        max_context_tokens=stage.rollout.max_context_tokens,
+    )
+
+
+def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRunner]:
+    """Return, by name of a held-out set, what judges it where that is not the reward of the stage."""
     sets = () if isinstance(stage.eval, Off) else stage.eval.sets
     return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}
