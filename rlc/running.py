@@ -59,9 +59,19 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    path: Path, *, overrides: Sequence[str], place: Place, shrink: bool = False, policies: Sequence[Path] = ()
+    path: Path,
+    *,
+    overrides: Sequence[str],
+    place: Place,
+    shrink: bool = False,
+    policies: Sequence[Path] = (),
+    continues: bool = True,
 ) -> Prepared:
-    """Return what is to be executed, after every check that needs no torch."""
+    """Return what is to be executed, after every check that needs no torch.
+
+    Args:
+        continues: whether it goes on in the run directory, and so has to be the experiment that began there.
+    """
     catalogue, changes = scan(policies), Changes(tuple(overrides), shrink, tuple(policies))
     try:
         is_plan = path.suffix == ".json" and choose(path).name is None
@@ -70,7 +80,7 @@ def prepare(
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
-    return _judged(job, warnings, catalogue)
+    return _judged(job, warnings, catalogue, continues=continues)
 
 
 def prepare_plan(plan: Plan, *, root: Path, run_dir: Path | None = None) -> Prepared:
@@ -115,9 +125,10 @@ def exit_code(fault: SpecError) -> int:
     return 4 if fault.diagnostics[0].code in _RUN_BROKE else 1
 
 
-def _judged(job: Job, warnings: tuple[Diagnostic, ...], catalogue: Catalogue) -> Prepared:
-    """A job that this machine can execute, and that goes on with what its directory holds."""
-    found = (*warnings, *_cannot_execute(job.plan, catalogue), *_changed(job.plan, catalogue, job.run_dir))
+def _judged(job: Job, warnings: tuple[Diagnostic, ...], catalogue: Catalogue, *, continues: bool = True) -> Prepared:
+    """A job that this machine can execute, and that goes on with what its directory holds, if it goes on there."""
+    changed = _changed(job.plan, catalogue, job.run_dir) if continues else []
+    found = (*warnings, *_cannot_execute(job.plan, catalogue), *changed)
     return Prepared(None if any(d.severity == "error" for d in found) else job, found)
 
 
@@ -230,14 +241,14 @@ def _save(job: Job) -> None:
     try:
         # The plan comes last: with it, the directory is that of this experiment.
         if job.spec_text:
-            _replace(job.run_dir / "spec.toml", job.spec_text)
-        _replace(job.run_dir / ORIGIN, json.dumps({"root": root}) + "\n")
-        _replace(job.run_dir / "plan.json", job.plan.to_text())
+            replace_file(job.run_dir / "spec.toml", job.spec_text)
+        replace_file(job.run_dir / ORIGIN, json.dumps({"root": root}) + "\n")
+        replace_file(job.run_dir / "plan.json", job.plan.to_text())
     except OSError as fault:
         raise SpecError(not_writable(job.run_dir, fault)) from fault
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Give a file this content, on the disk; a file that has it already is left alone."""
     data = text.encode()
     if path.exists() and path.read_bytes() == data:

@@ -25,12 +25,11 @@ from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
-from runtime.evaluation import Evaluator
+from runtime.evaluation import Evaluator, build_evaluator
 from runtime.executors.inline import Actors, build_actors
 from runtime.progress import Progress
-from runtime.rewards.open_terms import check_reward
 from runtime.rollouts import RolloutWorker
-from runtime.stage_data import StageData, load_stage_data
+from runtime.stage_data import StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
 from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
@@ -135,8 +134,7 @@ class _Run:
         found: dict[int, StageData] = {}
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
-            if not isinstance(stage.reward, Off):
-                check_reward(stage.reward, found[index].rewarded, root=self.place.root)
+            check_rewards(stage, found[index], root=self.place.root)
         before = start.progress.data_digest
         if before and before != found[first].digest:
             raise SpecError(_other_data(self.experiment.stages[first]))
@@ -156,8 +154,8 @@ class _Run:
             except RunInterruptedError:
                 return self._interrupted(stage, progress)
             finally:
-                if actors.reward is not None:
-                    actors.reward.close()
+                for runner in actors.rewards():
+                    runner.close()
             if progress.stage == len(self.experiment.stages) - 1:
                 return "finished"
             if self.stop.is_set:
@@ -206,7 +204,7 @@ class _Run:
             tokenizer=self.tokenizer,
             order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,
-            evaluator=_evaluator(stage, data, worker),
+            evaluator=self._evaluator(stage, actors, data),
             progress=progress,
             store=self.store,
             sinks=sinks,
@@ -220,12 +218,11 @@ class _Run:
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
         return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
 
-
-def _evaluator(stage: Stage[Never], data: StageData, worker: RolloutWorker | None) -> Evaluator | None:
-    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off) or worker is None:
-        return None
-    tokens = stage.rollout.max_response_tokens
-    return Evaluator(stage.eval, data.heldout, worker, seed=stage.seeds.evaluation, max_new_tokens=tokens)
+    def _evaluator(self, stage: Stage[Never], actors: Actors, data: StageData) -> Evaluator | None:
+        if actors.engine is None or actors.reward is None or not data.heldout:
+            return None
+        judges = {name: actors.set_rewards.get(name, actors.reward) for name in data.heldout}
+        return build_evaluator(stage, actors.engine, self.tokenizer, judges, data.heldout)
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:

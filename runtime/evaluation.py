@@ -1,74 +1,151 @@
-"""Evaluation: what the policy gets right on held-out prompts, sampled and greedy."""
+"""Evaluation: what the policy gets right on held-out prompts, sampled and greedy, each with an interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Never
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Never
 
-from compiler.ir.data import Eval
+from compiler.diagnostics.diagnostic import InternalError
+from compiler.ir.data import EvalSet
+from compiler.ir.evaluated import metrics_over_samples
+from compiler.ir.experiment import Stage
+from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
-from runtime.protocols import DrawKey
+from runtime.answers import answer_of
+from runtime.data.tokenizers import TextTokenizer
+from runtime.estimates import Votes, consensus_at_k, interval_of_mean, pass_at_k
+from runtime.protocols import DrawKey, Reward, RolloutEngine
 from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.train_batches import raw_reward_of
 from stdlib.samples import Group, Prompt
+
+
+class HeldOut(NamedTuple):
+    """One set: how it is measured, its prompts, and what samples and judges responses to them.
+
+    `index` is its place among the sets of the stage: it names the random draws, whichever sets are measured.
+    """
+
+    index: int
+    settings: EvalSet[Never]
+    prompts: Sequence[Prompt]
+    worker: RolloutWorker
 
 
 class Evaluator:
     """Measures the policy on the sets of one stage.
 
     Args:
-        prompts: of each set, by its name.
         seed: of the stage's evaluation stream; every evaluation draws the same noise, so that a change of the metric
             is a change of the policy.
+        confidence: of the intervals.
     """
 
-    def __init__(
-        self,
-        settings: Eval[Never],
-        prompts: Mapping[str, Sequence[Prompt]],
-        worker: RolloutWorker,
-        *,
-        seed: int,
-        max_new_tokens: int,
-    ) -> None:
-        self._settings = settings
-        self._prompts = prompts
-        self._worker = worker
+    def __init__(self, sets: Sequence[HeldOut], *, seed: int, confidence: float) -> None:
+        self._sets = sets
         self._seed = seed
-        self._max_new_tokens = max_new_tokens
+        self._confidence = confidence
 
     async def measure(self, *, stage: int) -> dict[str, float]:
-        """Return `eval/<set>/accuracy` (sampled) and, where asked, `eval/<set>/greedy`, with sizes beside them."""
-        settings = self._settings
+        """Return `eval/<set>/accuracy` (sampled) and, where asked, `greedy` and metrics of several responses.
+
+        Each has its interval beside it, as `accuracy_low` and `accuracy_high`.
+        """
+        found: dict[str, float] = {}
+        for held in self._sets:
+            for name, value in (await self._measure(held, stage)).items():
+                found[f"eval/{held.settings.name}/{name}"] = value
+        return found
+
+    async def _measure(self, held: HeldOut, stage: int) -> dict[str, float]:
+        settings = held.settings
         sampled = Sampling(
             temperature=settings.sampling.temperature, top_p=settings.sampling.top_p, top_k=settings.sampling.top_k
         )
-        found: dict[str, float] = {}
-        for index, (name, prompts) in enumerate(self._prompts.items()):
-            key = DrawKey(seed=self._seed, stage=stage, step=index, group=0)
-            groups = await self._worker.groups(
-                prompts,
-                first_key=key,
-                num_samples=settings.samples_per_prompt,
-                max_new_tokens=self._max_new_tokens,
-                sampling=sampled,
-            )
-            found[f"eval/{name}/accuracy"] = self._accuracy(groups, len(prompts) * settings.samples_per_prompt)
-            found[f"eval/{name}/response_tokens_mean"] = _mean_length(groups)
-            found[f"eval/{name}/num_prompts"] = len(prompts)
-            if settings.greedy:
-                groups = await self._worker.groups(
-                    prompts, first_key=key, num_samples=1, max_new_tokens=self._max_new_tokens, sampling=GREEDY
-                )
-                found[f"eval/{name}/greedy"] = self._accuracy(groups, len(prompts))
+        num_samples = settings.samples_per_prompt
+        groups = await self._groups(held, stage, num_samples=num_samples, sampling=sampled)
+        # A group that was left out because a response could not be judged has no right one.
+        missing = len(held.prompts) - len(groups)
+        found = self._metric("accuracy", [_share_right(g, settings) for g in groups], missing, draws=num_samples)
+        for name in metrics_over_samples(settings):
+            kind, _, size = name.partition("@")
+            values = [_KINDS[kind](g, settings, int(size)) for g in groups]
+            draws = num_samples if kind == "avg" else num_samples // int(size)
+            found |= self._metric(name, values, missing, draws=draws)
+        found["response_tokens_mean"] = _mean_length(groups)
+        found["num_prompts"] = len(held.prompts)
+        if settings.greedy:
+            groups = await self._groups(held, stage, num_samples=1, sampling=GREEDY)
+            missing = len(held.prompts) - len(groups)
+            found |= self._metric("greedy", [_share_right(g, settings) for g in groups], missing, draws=1)
         return found
 
-    def _accuracy(self, groups: Sequence[Group], num_samples: int) -> float:
-        """The share of right responses, by the reward before shaping; a group that was left out has none."""
-        rewards = [raw_reward_of(sample) for group in groups for sample in group.samples]
-        return sum(reward >= self._settings.correct_at for reward in rewards) / num_samples
+    async def _groups(self, held: HeldOut, stage: int, *, num_samples: int, sampling: Sampling) -> list[Group]:
+        return await held.worker.groups(
+            held.prompts,
+            first_key=DrawKey(seed=self._seed, stage=stage, step=held.index, group=0),
+            num_samples=num_samples,
+            max_new_tokens=held.settings.max_response_tokens,
+            sampling=sampling,
+        )
+
+    def _metric(self, name: str, judged: Sequence[float], missing: int, *, draws: int) -> dict[str, float]:
+        values = [*judged, *[0.0] * missing]
+        interval = interval_of_mean(values, draws=draws, confidence=self._confidence)
+        mean = math.fsum(values) / len(values)
+        return {name: mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def build_evaluator(
+    stage: Stage[Never],
+    engine: RolloutEngine,
+    tokenizer: TextTokenizer,
+    judges: Mapping[str, Reward],
+    prompts: Mapping[str, Sequence[Prompt]],
+) -> Evaluator:
+    """Return what measures a stage on the sets of which there are prompts, each with its judge, by name."""
+    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off):
+        raise InternalError("a stage that does not evaluate has no evaluator")
+    stops = frozenset((tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
+    sets = [
+        HeldOut(index, s, prompts[s.name], RolloutWorker(engine, tokenizer, judges[s.name], stop_token_ids=stops))
+        for index, s in enumerate(stage.eval.sets)
+        if s.name in prompts
+    ]
+    return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence)
+
+
+def _num_right(group: Group, settings: EvalSet[Never]) -> int:
+    """Right responses, by the reward before shaping."""
+    return sum(raw_reward_of(sample) >= settings.correct_at for sample in group.samples)
+
+
+def _share_right(group: Group, settings: EvalSet[Never], _: int = 0) -> float:
+    return _num_right(group, settings) / len(group.samples)
+
+
+def _pass(group: Group, settings: EvalSet[Never], k: int) -> float:
+    return pass_at_k(len(group.samples), _num_right(group, settings), k)
+
+
+def _consensus(group: Group, settings: EvalSet[Never], k: int) -> float:
+    judged: dict[str, list[bool]] = {}
+    for sample in group.samples:
+        answer = answer_of(sample.text, str(settings.answer))
+        if answer is not None:
+            judged.setdefault(answer, []).append(raw_reward_of(sample) >= settings.correct_at)
+    answers = [Votes(len(found), sum(found) / len(found)) for found in judged.values()]
+    return consensus_at_k(answers, len(group.samples) - sum(a.count for a in answers), k)
+
+
+_KINDS: dict[str, Callable[[Group, EvalSet[Never], int], float]] = {
+    "pass": _pass,
+    "avg": _share_right,
+    "cons": _consensus,
+}
 
 
 def _mean_length(groups: Sequence[Group]) -> float:
     lengths = [s.num_response_tokens for group in groups for s in group.samples]
-    return sum(lengths) / len(lengths)
+    return sum(lengths) / max(len(lengths), 1)

@@ -20,6 +20,7 @@ from runtime.data.demonstrations import load_demonstrations
 from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer
+from runtime.rewards.open_terms import check_reward
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -29,7 +30,8 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted.  `rewarded` are all prompts whose responses are judged.
+    are too long, and were dropped or cut, are counted.  `rewarded` are the training prompts whose responses are
+    judged.
     """
 
     take_step: Step
@@ -43,8 +45,8 @@ class StageData(NamedTuple):
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
-    heldout, num_heldout_overlong = _heldout(stage, tokenizer, root)
-    rewarded = [prompt for prompts in heldout.values() for prompt in prompts]
+    heldout, num_heldout_overlong = load_heldout(stage, tokenizer, root=root)
+    rewarded: list[Prompt] = []
     rollout, data = stage.rollout, stage.data
     if isinstance(data, PreferenceData):
         step, rows, num_overlong = _preferences(data, stage, model, tokenizer, root)
@@ -68,6 +70,17 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
     return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong, rewarded)
 
 
+def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
+    """Look at what can be known of a stage's rewards before anything is trained.  Raises: SpecError as check_reward."""
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    others = [p for measured in sets if isinstance(measured.reward, Off) for p in data.heldout.get(measured.name, ())]
+    if not isinstance(stage.reward, Off):
+        check_reward(stage.reward, [*data.rewarded, *others], root=root)
+    for measured in sets:
+        if not isinstance(measured.reward, Off):
+            check_reward(measured.reward, data.heldout.get(measured.name, ()), root=root)
+
+
 def _preferences(
     data: PreferenceData, stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path
 ) -> tuple[Step, int, int]:
@@ -78,7 +91,13 @@ def _preferences(
     return PreferenceSchedule(pairs.rows).step, len(pairs.rows), pairs.num_overlong
 
 
-def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple[dict[str, Sequence[Prompt]], int]:
+def load_heldout(
+    stage: Stage[Never], tokenizer: TextTokenizer, *, root: Path
+) -> tuple[dict[str, Sequence[Prompt]], int]:
+    """Return the prompts of each held-out set by its name, and how many rows were too long and dropped or cut.
+
+    Raises: SpecError with every fault of the files.
+    """
     settings, rollout = stage.eval, stage.rollout
     found: dict[str, Sequence[Prompt]] = {}
     num_overlong = 0
@@ -92,7 +111,7 @@ def _heldout(stage: Stage[Never], tokenizer: TextTokenizer, root: Path) -> tuple
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
-        most = None if isinstance(settings.max_prompts, Off) else settings.max_prompts
+        most = None if isinstance(measured.max_prompts, Off) else measured.max_prompts
         found[measured.name] = loaded.prompts[:most]
         num_overlong += loaded.num_overlong
     return found, num_overlong

@@ -152,18 +152,20 @@ class StageJob:
         self._warn_of_unjudged()
 
     def _warn_of_unjudged(self) -> None:
-        reward = self.actors.reward
-        if reward is not None and reward.num_unjudged > self._unjudged:
-            count, self._unjudged = reward.num_unjudged - self._unjudged, reward.num_unjudged
+        total = sum(reward.num_unjudged for reward in self.actors.rewards())
+        if total > self._unjudged:
+            count, self._unjudged = total - self._unjudged, total
             at = f"stage {self.stage.name}, step {self.progress.step}"
             self.view.warning(
                 f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"
             )
 
-        if reward is not None and reward.num_failed > self._failed:
-            count, self._failed = reward.num_failed - self._failed, reward.num_failed
+        failed = sum(reward.num_failed for reward in self.actors.rewards())
+        if failed > self._failed:
+            count, self._failed = failed - self._failed, failed
+            last = next(r.last_failure for r in reversed(self.actors.rewards()) if r.num_failed)
             at = f"stage {self.stage.name}, step {self.progress.step}"
-            self.view.warning(f"{at}: {count} judgement(s) failed, the last of them so: {reward.last_failure}")
+            self.view.warning(f"{at}: {count} judgement(s) failed, the last of them so: {last}")
 
     def _warn_of_missed_bound(self) -> None:
         until, measured = self.stage.until, self.progress.measured

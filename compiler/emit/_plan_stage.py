@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.emit._plan_algorithm import write_algorithm
+from compiler.emit._plan_evaluation import write_evaluation
 from compiler.emit._plan_reward import write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.options import Options
@@ -17,7 +18,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     write_reward(sheet, stage)
     _batch(sheet, stage)
     _optimizer(sheet, stage)
-    _evaluation(sheet, stage)
+    write_evaluation(sheet, stage, _source, _every(stage, "eval.interval") if stage.is_on("eval") else "")
     sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage")
     seeds = (f"{name} {stage(f'seeds.{name}', str(stage.raw(f'seeds.{name}')))}" for name in _STREAMS)
     sheet.row("seeds", sentence(*seeds))
@@ -212,37 +213,6 @@ def _learning_rate(optim: Values) -> str:
     if optim.raw("schedule") == "constant":
         return f"{rise}{optim('schedule')} to the horizon of {horizon}{no_rise}"
     return f"{rise}{optim('schedule')} decay to {optim('min_lr')} at the horizon of {horizon}{no_rise}"
-
-
-def _evaluation(sheet: Sheet, stage: Values) -> None:
-    if not stage.is_on("eval"):
-        sheet.row("evaluation", f"none{stage.mark('eval')}")
-        return
-    table = stage.below("eval")
-    sets = table.raw("sets")
-    lines = [
-        f"{table(f'sets.{at}.name')}: {_source(table.below(f'sets.{at}'))}"
-        for at in range(len(sets) if isinstance(sets, tuple) else 0)
-    ]
-    times = [table("at_start", "before the first step" if table.raw("at_start") else "not before the first step")]
-    lines.append(sentence(*times, _every(table, "interval"), "after the last step"))
-    some = f"{table.count('max_prompts', 'prompts')} of each set" if table.is_on("max_prompts") else ""
-    prompts = some or f"all prompts{table.mark('max_prompts')}"
-    greedy = table("greedy", "and once greedy" if table.raw("greedy") else "not greedy")
-    lines.append(sentence(prompts, f"{table.count('samples_per_prompt', 'samples')} each, {_sampling(table)}", greedy))
-    lines.append(f"right from reward {table('correct_at')} on{_eval_cost(stage)}")
-    sheet.row("evaluation", *lines)
-
-
-def _eval_cost(stage: Values) -> str:
-    """The most tokens that one evaluation samples, where the number of prompts is bounded."""
-    prompts, sets = stage.raw("eval.max_prompts"), stage.raw("eval.sets")
-    samples, response = stage.raw("eval.samples_per_prompt"), stage.raw("rollout.max_response_tokens")
-    if not (isinstance(prompts, int) and isinstance(samples, int) and isinstance(response, int)):
-        return ""
-    each = samples + bool(stage.raw("eval.greedy"))
-    total = (len(sets) if isinstance(sets, tuple) else 0) * prompts * each * response
-    return f"; one evaluation samples at most {counted(total, 'tokens')}"
 
 
 def _budget(sheet: Sheet, stage: Values) -> None:

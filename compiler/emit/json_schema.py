@@ -46,7 +46,7 @@ _REFERENCE: Mapping[str, Json] = MappingProxyType(
         "description": "The value of an expression over resolved fields.",
     }
 )
-_COMPARISON = r"^\s*[A-Za-z_][\w.-]*\s*(>=|<=|>|<)\s*[-+]?[0-9.][0-9_.eE+-]*\s*$"
+_COMPARISON = r"^\s*[A-Za-z_][\w.@-]*\s*(>=|<=|>|<)\s*[-+]?[0-9.][0-9_.eE+-]*\s*$"
 
 _Object = dict[str, Json]
 _Names = Mapping[str, _Object]
@@ -94,7 +94,7 @@ def _table(table: SpecTable, tables: Mapping[str, SpecTable], names: _Names) -> 
         "properties": _properties(table, tables, names),
         "additionalProperties": False,
     }
-    required: list[Json] = [key.name for key in table.keys if key.field.is_required]
+    required: list[Json] = [key.name for key in table.keys if key.field.is_required and not key.field.kind.records]
     if table.is_list and required:
         schema["required"] = required
     return schema
@@ -149,7 +149,8 @@ def _atom(atom: Atom, field: Field, path: str) -> Iterable[_Object]:
         if item is not None and item.record is not None:
             yield {"type": "array", "minItems": 1, "items": {"$ref": f"#/$defs/{path}"}}
         elif item is not None:
-            yield {"type": "array", "items": {"type": _TYPES[item.name]}}
+            one: _Object = {"enum": list(item.choices)} if item.choices else {"type": _TYPES[item.name]}
+            yield {"type": "array", "items": one}
     elif atom.record is Until:
         yield {"type": "string", "pattern": _COMPARISON}
     else:

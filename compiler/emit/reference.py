@@ -230,6 +230,8 @@ def _word(atom: Atom) -> str:
     if atom.name == "literal":
         return ", ".join(f'`"{choice}"`' for choice in atom.choices)
     if atom.name == "list" and atom.item is not None:
+        if atom.item.choices:
+            return f"list of {_word(atom.item)}"
         return "list of tables" if atom.item.record is not None else f"list of {_TYPES[atom.item.name]}s"
     return _TYPES[atom.name]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
-from compiler.ir.kinds import SpecPath
+from compiler.ir.kinds import SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
+from compiler.ir.rollout import Reward
 
 
 class TextSource(Record):
@@ -59,16 +60,26 @@ class EvalSampling(Record, Generic[A]):
     top_k: int | Off | A = setting("Keeps this many of the most likely tokens.", unit="tokens", ge=1)
 
 
-class EvalSet(DataSource):
-    """[[eval.sets]]: held-out prompts."""
+class EvalSet(DataSource, Generic[A]):
+    """[[eval.sets]]: held-out prompts, and what is measured on them otherwise than [eval] says."""
 
     name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
+    reward: Reward[A] | Off = setting("How responses to these prompts are judged; off: as [reward] says.", default=OFF)
+    samples_per_prompt: int | A = setting("Responses sampled for each of these prompts.", unit="samples", ge=1)
+    max_response_tokens: Tokens | A = setting("Longest response to these prompts.", unit="tokens", ge=1)
+    metrics: tuple[Literal["pass", "avg", "cons"], ...] | A = setting("What is measured beside accuracy.")
+    k: tuple[int, ...] | A = setting("The sizes k of pass@k and cons@k.", unit="samples")
+    answer: Literal["text", "boxed", "last_number"] | Off | A = setting("What of a response is its vote in cons@k.")
+    greedy: bool | A = setting("Whether to take the most likely tokens once as well.")
+    max_prompts: int | Off | A = setting("At most this many prompts of this set.", unit="prompts", ge=1)
+    correct_at: float | A = setting("A response counts as right from this reward on.")
+    sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 
 class Eval(Record, Generic[A]):
-    """[eval]: measurement on held-out prompts."""
+    """[eval]: measurement on held-out prompts; each set inherits what it does not say itself."""
 
-    sets: tuple[EvalSet, ...] = setting("The held-out prompts.")
+    sets: tuple[EvalSet[A], ...] = setting("The held-out prompts.")
     interval: int | Off = setting(
         "Steps between evaluations; the last step of a stage is always evaluated.",
         default=OFF,
@@ -78,9 +89,23 @@ class Eval(Record, Generic[A]):
     )
     at_start: bool = setting("Whether a stage is evaluated before its first step.", default=True)
     samples_per_prompt: int = setting("Responses sampled for each held-out prompt.", default=1, unit="samples", ge=1)
+    max_response_tokens: Tokens | A = setting("Longest response; unless set, as [rollout] says.", unit="tokens", ge=1)
+    metrics: tuple[Literal["pass", "avg", "cons"], ...] = setting(
+        "What is measured beside accuracy: pass@k (one of k responses is right), avg@n (the mean over n responses), "
+        "cons@k (the most frequent answer of k responses is right).",
+        default=("pass",),
+    )
+    k: tuple[int, ...] | A = setting(
+        "The sizes k of pass@k and cons@k; unless set, the powers of two from 2 to samples_per_prompt.", unit="samples"
+    )
+    answer: Literal["text", "boxed", "last_number"] | Off | A = setting(
+        "What of a response is its vote in cons@k: the whole text, what its last \\boxed{} holds, or its last number; "
+        "unless set, what a reward of the standard library says of itself."
+    )
     greedy: bool = setting("Whether to take the most likely tokens once as well.", default=True)
     max_prompts: int | Off = setting("At most this many prompts of each set.", default=OFF, unit="prompts", ge=1)
     correct_at: float = setting("A response counts as right from this reward on.", default=1.0)
+    confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 

@@ -27,14 +27,15 @@ J = TypeVar("J", bound="Judgement[Auto]")
 def bind_reward(
     experiment: Experiment[Auto], reader: Reader, catalogue: Catalogue, roots: CodeRoots
 ) -> Experiment[Auto]:
-    """Return the experiment with reward.level and reward.code of every stage filled, or RLC0206/RLC0209 reported.
+    """Return the experiment with level and code of every reward filled, or RLC0206/RLC0209 reported.
 
     Args:
         roots: the folders that custom code stands below.
     """
     binder = _Binder(reader, catalogue, roots)
-    stages = tuple(binder.stage(stage, f"stages.{index}.reward") for index, stage in enumerate(experiment.stages))
-    return experiment.replacing(stages=stages)
+    stages = (binder.stage(stage, f"stages.{index}.reward") for index, stage in enumerate(experiment.stages))
+    bound = (binder.sets(stage, f"stages.{index}.eval.sets") for index, stage in enumerate(stages))
+    return experiment.replacing(stages=tuple(bound))
 
 
 def standard_level(path: Path) -> str:
@@ -71,6 +72,16 @@ class _Binder:
             return stage.replacing(reward=reward)
         level = max((str(level) for level in levels), key=_LEVELS.index, default="sample")
         return stage.replacing(reward=self._filled(reward, path, level, OFF, None))
+
+    def sets(self, stage: Stage[Auto], path: str) -> Stage[Auto]:
+        """Bind the rewards of held-out sets that have one of their own."""
+        if isinstance(stage.eval, Off):
+            return stage
+        sets = []
+        for at, measured in enumerate(stage.eval.sets):
+            judged = self.stage(stage.replacing(reward=measured.reward), f"{path}.{at}.reward")
+            sets.append(measured.replacing(reward=judged.reward))
+        return stage.replacing(eval=stage.eval.replacing(sets=tuple(sets)))
 
     def _term(self, term: J, path: str, name: str) -> J:
         """One of several rewards, which cannot itself be made of several."""

@@ -15,6 +15,7 @@ from math import gcd
 
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import SHRUNK, Entry, Leaf, List, Table
+from compiler.ir.data import Eval, Until
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.rollout import Rollout
@@ -66,7 +67,8 @@ class _Line:
         head, *rest = change.path.split(".")
         self.keys = [head, *rest]
         if head == "stages":
-            self.keys = ["stages", f"[{rest[0]}]", *rest[1:]] if has_stage_list else rest[1:]
+            self.keys = ["stages", *rest] if has_stage_list else rest[1:]
+        self.keys = [f"[{key}]" if key.isdecimal() else key for key in self.keys]
         self.value = _written(change.after)
         self.literal = toml_literal(self.value)
         note = f"    # {toml_literal(_written(change.before))} in the experiment: {change.why}\n"
@@ -118,11 +120,25 @@ def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
         ledger.cap(f"{at}.train.global_batch", SAMPLES_PER_BATCH)
         ledger.derive(f"{at}.rollout.concurrency", "follows the batch")
     _training(ledger, at)
-    for path, most in (("interval", 1), ("max_prompts", EVAL_PROMPTS), ("samples_per_prompt", EVAL_SAMPLES)):
-        ledger.cap(f"{at}.eval.{path}", most)
-    if ledger.value(f"{at}.eval.max_prompts") is OFF:
-        ledger.put(f"{at}.eval.max_prompts", EVAL_PROMPTS, f"at most {EVAL_PROMPTS}")
+    if not isinstance(stage.eval, Off):
+        _evaluation(ledger, f"{at}.eval", stage.eval, stage.until)
     ledger.cap(f"{at}.checkpoint.interval", 1)
+
+
+def _evaluation(ledger: Ledger, at: str, settings: Eval[Auto], until: Until | Off) -> None:
+    """Few prompts, and few responses unless a bound waits for a metric of many; sets say nothing of their own."""
+    ledger.cap(f"{at}.interval", 1)
+    ledger.cap(f"{at}.max_prompts", EVAL_PROMPTS)
+    if ledger.value(f"{at}.max_prompts") is OFF:
+        ledger.put(f"{at}.max_prompts", EVAL_PROMPTS, f"at most {EVAL_PROMPTS}")
+    counts = ("samples_per_prompt", "k") if isinstance(until, Off) or "@" not in until.metric else ()
+    if counts:
+        ledger.cap(f"{at}.samples_per_prompt", EVAL_SAMPLES)
+        ledger.derive(f"{at}.k", "follows the samples")
+    ledger.derive(f"{at}.max_response_tokens", "as in the rollout")
+    for index in range(len(settings.sets)):
+        for name in ("max_prompts", "max_response_tokens", *counts):
+            ledger.derive(f"{at}.sets.{index}.{name}", "as of every set")
 
 
 def _lengths(ledger: Ledger, at: str) -> None:

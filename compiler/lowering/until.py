@@ -26,6 +26,9 @@ def read_until(node: Node, stage: Stage[Auto], reader: Reader, path: str) -> Unt
         return OFF
     metric, op, threshold = found
     known = _metrics(stage)
+    of_samples = _of_samples(metric, stage)
+    if of_samples is not None:
+        known[metric] = of_samples
     if metric not in known:
         near = nearest_names(metric, known) or list(known)[:3]
         meant = f'"{near[0]} {op} {threshold}"' if len(near) == 1 else ""
@@ -44,7 +47,7 @@ def _parts(text: str) -> tuple[str, Comparison, float] | None:
     if op is None:
         return None
     metric, number = (side.strip() for side in text.split(op, 1))
-    is_metric = metric.replace(".", "_").replace("-", "_").isidentifier() and metric[0] not in ".-"
+    is_metric = metric.replace(".", "_").replace("-", "_").replace("@", "_").isidentifier() and metric[0] not in ".-"
     if not is_metric or number.lstrip("+-")[:1] not in tuple("0123456789."):  # no infinity
         return None
     try:
@@ -57,5 +60,19 @@ def _metrics(stage: Stage[Auto]) -> dict[str, str]:
     """What the stage measures: as a bound names it, and as metrics.jsonl does; a set's own name may hold dots."""
     if isinstance(stage.eval, Off):
         return {}
-    kinds = ("accuracy", "greedy") if stage.eval.greedy else ("accuracy",)
-    return {f"eval.{s.name}.{kind}": f"eval/{s.name}/{kind}" for s in stage.eval.sets for kind in kinds}
+    found: dict[str, str] = {}
+    for measured in stage.eval.sets:
+        is_greedy = stage.eval.greedy if isinstance(measured.greedy, Auto) else measured.greedy
+        for kind in ("accuracy", "greedy") if is_greedy else ("accuracy",):
+            found[f"eval.{measured.name}.{kind}"] = f"eval/{measured.name}/{kind}"
+    return found
+
+
+def _of_samples(metric: str, stage: Stage[Auto]) -> str | None:
+    """A metric over several samples, as metrics.jsonl names it; a rule says whether its k is measured (RLC0373)."""
+    start, _, kind = metric.rpartition(".")
+    name, _, size = kind.partition("@")
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    if name not in ("pass", "avg", "cons") or not (size.isascii() and size.isdecimal()) or size[0] == "0":
+        return None
+    return next((f"eval/{s.name}/{kind}" for s in sets if start == f"eval.{s.name}"), None)

@@ -19,6 +19,7 @@ from compiler.passes.count_budget import count_budget
 from compiler.passes.derive_seeds import derive_seeds
 from compiler.passes.derive_token_limits import derive_token_limits
 from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
+from compiler.passes.inherit_eval_settings import inherit_eval_settings
 from compiler.passes.lay_out_gpus import lay_out_gpus
 from compiler.passes.name_reference import name_reference
 from compiler.passes.place_actors import place_actors
@@ -42,6 +43,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("solve_equations", solve_equations),
     NamedPass("derive_token_limits", derive_token_limits),
     NamedPass("inherit_eval_sampling", inherit_eval_sampling),
+    NamedPass("inherit_eval_settings", inherit_eval_settings),
     NamedPass("copy_clip_range", copy_clip_range),
     NamedPass("set_loss_constant", set_loss_constant),
     NamedPass("choose_engines", choose_engines),

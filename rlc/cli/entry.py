@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-_LONG_LIVED = frozenset({"run", "lsp"})
+_LONG_LIVED = frozenset({"run", "eval", "lsp"})
 _PACKAGES = ("rlc", "compiler", "stdlib", "targets")
 _TYPER_LINE = "rlc.cli.main"
 
@@ -16,7 +16,7 @@ def entry() -> None:
     """Run the command line of this process and leave with its exit code.
 
     A verb that compiles lives too short for the garbage collector to pay, and taking down what it imported would cost
-    as much as a tenth of it; `run` and `lsp`, which live long and close what they open, leave in the ordinary way.
+    as much as a tenth of it; `run`, `eval` and `lsp` live long, close what they open and leave in the ordinary way.
     """
     words = sys.argv[1:]
     _open_closed_streams()

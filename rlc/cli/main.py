@@ -15,6 +15,7 @@ import typer
 from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
+from rlc.cli.eval import evaluate
 from rlc.cli.explain import explain
 from rlc.cli.fmt import fmt
 from rlc.cli.hardware import hardware
@@ -86,6 +87,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
 
 for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
+app.command("eval")(told(evaluate))
 for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):
     app.command()(verb)
 

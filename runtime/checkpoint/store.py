@@ -125,6 +125,18 @@ class CheckpointStore:
         none = Diagnostic(code="RLC0623", message=f"the run cannot resume: {what}", help=tuple(map(Help, ways)))
         raise SpecError(none, *warnings)
 
+    @staticmethod
+    def at(path: Path) -> Checkpoint:
+        """Return the checkpoint in a directory.  Raises: SpecError RLC0691 if there is none, or it is damaged."""
+        fault = damage(path) if path.is_dir() else "there is no such directory"
+        if fault:
+            way = Help("name a folder step_... below checkpoints/ of a run directory, latest, or initial")
+            raise SpecError(Diagnostic("RLC0691", f"{path} is no whole checkpoint: {fault}", help=(way,)))
+        state: dict[str, JsonValue] = json.loads((path / STATE).read_text(encoding="utf-8"))
+        return Checkpoint(
+            path=path, step=int(match[1]) if (match := NAME.fullmatch(path.resolve().name)) else 0, state=state
+        )
+
     def discard_unfinished(self) -> None:
         """Remove what killed processes left of checkpoints that they had not finished, or were removing."""
         for path in self._directory.glob(f"{TEMPORARY}*"):

@@ -171,7 +171,7 @@ class _Reading:
 
 
 def _in_both(
-    measured: EvalSet, train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
+    measured: EvalSet[Never], train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
 ) -> tuple[Diagnostic, ...]:
     """Return RLC0671 if prompts that are measured on are trained on, at the first of them."""
     known: dict[tuple[int, ...], str] = {}
@@ -194,7 +194,7 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: EvalSet, train: Sequence[TextSource]) -> Iterator[Diagnostic]:
+def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:

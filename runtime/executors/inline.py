@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Never
 from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
+from compiler.ir.rollout import Reward, Rollout
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
@@ -35,7 +35,8 @@ class Actors:
     """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, an algorithm
     without a critic none either.
 
-    `algorithm` is the module of stdlib/algorithms/ that the trainer was built with.
+    `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
+    by name, that have a reward of their own.
     """
 
     trainer: Trainer
@@ -43,6 +44,11 @@ class Actors:
     engine: RolloutEngine | None
     reward: RewardRunner | None
     algorithm: Any
+    set_rewards: Mapping[str, RewardRunner]
+
+    def rewards(self) -> tuple[RewardRunner, ...]:
+        """Return all that judge."""
+        return (*([] if self.reward is None else [self.reward]), *self.set_rewards.values())
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names."""
@@ -73,15 +79,38 @@ def build_actors(
         seed=stage.seeds.minibatch,
     )
     trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
-    engine = None
-    if not isinstance(stage.rollout, Off):
-        engine = _ROLLOUT_ENGINES[stage.rollout.engine.name](
-            experiment.model,
-            concurrency=stage.rollout.concurrency,
-            max_context_tokens=stage.rollout.max_context_tokens,
-        )
     reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
     params, critic = stage.algorithm, None
     if isinstance(params, ActorCriticParams):
         critic = TorchCritic(spec, params.critic, algorithm, weights)
-    return Actors(trainer=trainer, critic=critic, engine=engine, reward=reward, algorithm=algorithm)
+    return Actors(
+        trainer=trainer,
+        critic=critic,
+        engine=build_engine(experiment, stage),
+        reward=reward,
+        algorithm=algorithm,
+        set_rewards=build_set_rewards(stage, root=root),
+    )
+
+
+def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
+    """Return what a stage judges with: its own reward, and those of held-out sets that have one."""
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    return [reward for reward in (stage.reward, *(s.reward for s in sets)) if not isinstance(reward, Off)]
+
+
+def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutEngine | None:
+    """Return the engine that a stage samples with; it holds no weights yet."""
+    if isinstance(stage.rollout, Off):
+        return None
+    return _ROLLOUT_ENGINES[stage.rollout.engine.name](
+        experiment.model,
+        concurrency=stage.rollout.concurrency,
+        max_context_tokens=stage.rollout.max_context_tokens,
+    )
+
+
+def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRunner]:
+    """Return, by name of a held-out set, what judges it where that is not the reward of the stage."""
+    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}

@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, number_at
+from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, metrics_over_samples, number_at
 
 Point = tuple[float, float]
 Line = tuple[Point, ...]
-Kind = Literal["sampled", "greedy", "smooth", "raw"]
+Kind = Literal["sampled", "greedy", "pass", "cons", "smooth", "raw"]
 
 _TINIEST = 1e-100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
-    """One quantity: lines that are not joined to each other, since each stage is its own."""
+    """One quantity: lines that are not joined to each other, since each stage is its own.
+
+    `bounds` are the ends of the interval around each point, as (x, low, high), where it was measured.
+    """
 
     label: str
     kind: Kind
     lines: tuple[Line, ...]
+    bounds: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,15 +110,31 @@ def _points(rows: Sequence[Row], key: str) -> Line:
 
 def _accuracy_panel(name: str, stages: Sequence[Sequence[Row]]) -> Panel | None:
     series = []
-    kinds: tuple[tuple[Kind, str], ...] = (("sampled", "accuracy"), ("greedy", "greedy"))
-    for kind, key in kinds:
-        line = tuple(point for stage in stages for point in _points(stage, f"eval/{name}/{key}"))
+    for kind, metric in _kinds(name, stages):
+        key = f"eval/{name}/{metric}"
+        line = tuple(point for stage in stages for point in _points(stage, key))
         if line:
-            series.append(Series(label=kind, kind=kind, lines=(line,)))
+            ends = [[p for stage in stages for p in _points(stage, f"{key}_{end}")] for end in ("low", "high")]
+            bounds = tuple((x, low, high) for (x, low), (_, high) in zip(*ends, strict=True))
+            label = metric if "@" in metric else kind
+            series.append(Series(label=label, kind=kind, lines=(line,), bounds=bounds))
     high = max((y for s in series for line in s.lines for _, y in line), default=0.0)
+    high = max([high, *(top for s in series for _, _, top in s.bounds)])
     if not series:
         return None
     return Panel(title=f"accuracy on {name}", series=tuple(series), ticks=round_ticks(0.0, max(high, 0.01)))
+
+
+def _kinds(name: str, stages: Sequence[Sequence[Row]]) -> list[tuple[Kind, str]]:
+    """What is drawn of a set: accuracies, and of pass@k and cons@k the one of most responses."""
+    found: list[tuple[Kind, str]] = [("sampled", "accuracy"), ("greedy", "greedy")]
+    measured = [metric for stage in stages for row in stage for metric in metrics_over_samples(row, name)]
+    kinds: tuple[Kind, ...] = ("pass", "cons")
+    for kind in kinds:
+        sizes = [int(metric.partition("@")[2]) for metric in measured if metric.startswith(f"{kind}@")]
+        if sizes:
+            found.append((kind, f"{kind}@{max(sizes)}"))
+    return found
 
 
 def _training_panel(title: str, key: str, stages: Sequence[Sequence[Row]]) -> Panel | None:

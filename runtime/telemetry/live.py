@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, number_at
+from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, metrics_over_samples, number_at
 from runtime.telemetry.summary import RunSummary, print_summary
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
 from runtime.telemetry.wording import change, duration, number, one_line, sparkline
@@ -194,6 +194,12 @@ def _accuracy(stage: _StageState) -> Table:
         history = [value for row in measured if (value := number_at(row, f"eval/{name}/accuracy")) is not None]
         line = Text(sparkline(history, width=12), style="cyan")
         table.add_row(Text(name), *cells, Text(str(measured[-1]["step"])), line)
+        for metric in metrics_over_samples(measured[-1], name):
+            key = f"eval/{name}/{metric}"
+            last, first = number_at(measured[-1], key), number_at(measured[0], key)
+            history = [value for row in measured if (value := number_at(row, key)) is not None]
+            line = Text(sparkline(history, width=12), style="cyan")
+            table.add_row(Text(f"  {metric}"), Text(number(last), style="bold"), _gain(last, first), "", "", "", line)
     return table
 
 

@@ -13,10 +13,10 @@ from typing import TextIO
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.metrics_file import write_failed
-from runtime.telemetry.rows import Row, evaluation_sets, number_at
+from runtime.telemetry.rows import Row, evaluation_sets, metrics_over_samples, number_at
 from runtime.telemetry.summary import RunSummary, summary_text
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
-from runtime.telemetry.wording import change, number
+from runtime.telemetry.wording import change, interval, number
 from stdlib.samples import Sample
 
 _SHOWN = (
@@ -76,13 +76,17 @@ class PlainView:
         self._first_evaluation = self._first_evaluation or row
         for name in evaluation_sets(row):
             parts = []
-            for kind, key in (("sampled", f"eval/{name}/accuracy"), ("greedy", f"eval/{name}/greedy")):
+            kinds = [("sampled", "accuracy"), ("greedy", "greedy")]
+            kinds += [(metric, metric) for metric in metrics_over_samples(row, name)]
+            for kind, metric in kinds:
+                key = f"eval/{name}/{metric}"
                 value = number_at(row, key)
                 if value is None:
                     continue
                 difference = change(value, since=number_at(self._first_evaluation, key))
                 since = f" ({difference})" if row is not self._first_evaluation else ""
-                parts.append(f"{kind} {number(value)}{since}")
+                bounds = interval(number_at(row, f"{key}_low"), number_at(row, f"{key}_high"))
+                parts.append(f"{kind} {number(value)}{bounds}{since}")
             self._print(f"{row['stage']} eval after step {row['step']}: {name} {', '.join(parts)}")
 
     def sampled(self, samples: Sequence[Sample]) -> None:

@@ -65,6 +65,14 @@ def evaluation_sets(row: Row) -> list[str]:
     return sorted({key.split("/")[1] for key in row if key.startswith("eval/") and key.count("/") >= 2})
 
 
+def metrics_over_samples(row: Row, name: str) -> list[str]:
+    """Return what the row measures of several responses of a held-out set, as `pass@4`, by kind and then by number."""
+    start = f"eval/{name}/"
+    kinds = [key.removeprefix(start) for key in row if key.startswith(start) and "@" in key]
+    found = [kind.partition("@") for kind in kinds if not kind.endswith(("_low", "_high"))]
+    return [f"{kind}@{size}" for kind, _, size in sorted(found, key=lambda part: (part[0], int(part[2])))]
+
+
 def _jsonable(value: float | int | str) -> float | int | str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -9,7 +9,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich import box
@@ -20,21 +20,23 @@ from rich.text import Text
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.chart import Chart, chart_of
 from runtime.telemetry.metrics_file import write_failed
-from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, number_at, read_rows
+from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, metrics_over_samples, number_at, read_rows
 from runtime.telemetry.svg_plot import draw_svg
 from runtime.telemetry.terminal_plot import draw_panel, to_ascii
-from runtime.telemetry.wording import change, duration, number
+from runtime.telemetry.wording import change, duration, interval, number
 
 _WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """A quantity at the start and at the end of a stage."""
+    """A quantity at the start and at the end of a stage; `low` and `high` bound the last, where that was measured."""
 
     name: str
     first: float
     last: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +55,7 @@ class StageSummary:
         tokens: sampled for training.
         ends_mean_steps: steps at either end that the measures in `training` are means of.
         training: reward and response length, or the loss of a stage without rewards.
-        evaluations: `<set> sampled` and `<set> greedy`, single measurements.
+        evaluations: `<set> sampled`, `<set> greedy` and such as `<set> pass@4`, single measurements.
     """
 
     name: str
@@ -159,10 +161,15 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
 def _evaluations(rows: Sequence[Row]) -> list[Measure]:
     found = []
     for name in sorted({name for row in rows for name in evaluation_sets(row)}):
-        for kind, key in (("sampled", "accuracy"), ("greedy", "greedy")):
-            measure = _measure(f"{name} {kind}", _values(rows, f"eval/{name}/{key}"), ends=1)
+        kinds = {"sampled": "accuracy", "greedy": "greedy"}
+        kinds |= {metric: metric for row in rows for metric in metrics_over_samples(row, name)}
+        for kind, metric in kinds.items():
+            key = f"eval/{name}/{metric}"
+            measure = _measure(f"{name} {kind}", _values(rows, key), ends=1)
             if measure is not None:
-                found.append(measure)
+                bounds = [_values(rows, f"{key}_{end}")[-1:] for end in ("low", "high")]
+                low, high = bounds if all(bounds) else ([None], [None])
+                found.append(replace(measure, low=low[0], high=high[0]))
     return found
 
 
@@ -193,11 +200,13 @@ def _tables(summary: RunSummary) -> list[Table]:
     gains = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     gains.add_column("stage")
     gains.add_column("measure")
-    for heading in ("first", "last", "change"):
+    for heading in ("first", "last", "change", "interval"):
         gains.add_column(heading, justify="right")
     for stage in summary.stages:
         for measure in stage.evaluations:
-            _add_measure(gains, stage, measure, label=f"accuracy on {measure.name}")
+            name, _, kind = measure.name.rpartition(" ")
+            label = f"{kind} on {name}" if "@" in kind else f"accuracy on {measure.name}"
+            _add_measure(gains, stage, measure, label=label)
         span = f" (mean of {stage.ends_mean_steps} steps)" if stage.ends_mean_steps > 1 else ""
         for measure in stage.training:
             _add_measure(gains, stage, measure, label=f"{_words(measure.name)}{span}")
@@ -207,7 +216,8 @@ def _tables(summary: RunSummary) -> list[Table]:
 
 def _add_measure(table: Table, stage: StageSummary, measure: Measure, *, label: str) -> None:
     difference = change(measure.last, since=measure.first)
-    table.add_row(Text(stage.name), Text(label), number(measure.first), number(measure.last), difference)
+    bounds = interval(measure.low, measure.high).strip()
+    table.add_row(Text(stage.name), Text(label), number(measure.first), number(measure.last), difference, Text(bounds))
 
 
 def _words(key: str) -> str:

@@ -10,10 +10,19 @@ from runtime.telemetry.wording import number, tick_label
 
 _WIDTH, _LEFT, _RIGHT, _TOP = 860.0, 64.0, 24.0, 78.0
 _PANEL_HEIGHT, _GAP = 220.0, 62.0
-_COLORS: dict[Kind, str] = {"sampled": "#0072b2", "greedy": "#d55e00", "smooth": "#00785a", "raw": "#9bd3c3"}
+_COLORS: dict[Kind, str] = {
+    "sampled": "#0072b2",
+    "greedy": "#d55e00",
+    "pass": "#8a6d00",
+    "cons": "#8b4a8b",
+    "smooth": "#00785a",
+    "raw": "#9bd3c3",
+}
 _STROKES: dict[Kind, str] = {
     "sampled": 'stroke-width="2"',
     "greedy": 'stroke-width="2" stroke-dasharray="6 4"',
+    "pass": 'stroke-width="2" stroke-dasharray="2 3"',
+    "cons": 'stroke-width="2" stroke-dasharray="8 3 2 3"',
     "smooth": 'stroke-width="2"',
     "raw": 'stroke-width="1"',
 }
@@ -62,6 +71,7 @@ def _panel(panel: Panel, chart: Chart, *, top: float) -> list[str]:
             parts.append(_rule((x, top), (x, bottom), color="#777", dash="3 3"))
         parts.append(_text((x + 6, top + 14), name, color="#777", size=12))
     for series in reversed(panel.series):
+        parts += _band(series, [(place(x, low), place(x, high)) for x, low, high in series.bounds])
         moved = [tuple(place(x, y) for x, y in line) for line in series.lines]
         parts += _series(series, moved)
     return parts + _legend(panel, right=right, y=top - 10)
@@ -76,13 +86,23 @@ def _series(series: Series, lines: Sequence[Line], *, marks_at: slice = slice(No
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-linejoin="round" '
             f"{_STROKES[series.kind]}/>"
         )
-        if series.kind in ("sampled", "greedy") or len(line) == 1:
+        if series.kind not in ("smooth", "raw") or len(line) == 1:
             fill = "white" if series.kind == "greedy" else color
             parts += [
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{fill}" stroke="{color}" stroke-width="1.5"/>'
                 for x, y in line[marks_at]
             ]
     return parts
+
+
+def _band(series: Series, bounds: Sequence[tuple[Point, Point]]) -> list[str]:
+    """Upright lines from the low to the high end of each interval: neighbours overlap less than areas would."""
+    color = _COLORS[series.kind]
+    return [
+        f'<line class="interval" x1="{x:.1f}" y1="{low:.1f}" x2="{x:.1f}" y2="{high:.1f}" stroke="{color}" '
+        f'stroke-opacity="0.35" stroke-width="3"/>'
+        for (x, low), (_, high) in bounds
+    ]
 
 
 def _legend(panel: Panel, *, right: float, y: float) -> list[str]:

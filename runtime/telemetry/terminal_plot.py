@@ -13,13 +13,22 @@ from runtime.telemetry.wording import tick_label
 _LABEL_WIDTH = 8
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-_MARKS: dict[Kind, str] = {"sampled": "\u25cf", "greedy": "\u25cb"}
+_MARKS: dict[Kind, str] = {"sampled": "\u25cf", "greedy": "\u25cb", "pass": "\u25b2", "cons": "\u25a0"}
 _BOTH = "\u25c9"
-_STYLES: dict[Kind, str] = {"sampled": "cyan", "greedy": "magenta", "smooth": "green", "raw": "dim"}
+_STYLES: dict[Kind, str] = {
+    "sampled": "cyan",
+    "greedy": "magenta",
+    "pass": "yellow",
+    "cons": "blue",
+    "smooth": "green",
+    "raw": "dim",
+}
 _ASCII = {
     0x25CF: "o",
     0x25CB: "x",
     0x25C9: "@",
+    0x25B2: "^",
+    0x25A0: "#",
     0x2502: "|",
     0x2524: "|",
     0x2514: "+",
@@ -44,7 +53,7 @@ def draw_panel(panel: Panel, chart: Chart, *, width: int) -> Text:
             text.append("   ")
             text.append(f"{_MARKS.get(series.kind, chr(_BRAILLE + 0x12) * 2)} {series.label}", _STYLES[series.kind])
     if canvas.has_shared_marks:
-        text.append(f"   {_BOTH} both", _STYLES["greedy"])
+        text.append(f"   {_BOTH} {'both' if len(panel.series) == 2 else 'several'}", _STYLES["greedy"])
     labels = {canvas.row_of(tick): tick_label(tick) for tick in panel.ticks}
     for row in range(height):
         label = labels.get(row, "")
@@ -98,7 +107,7 @@ class _Canvas:
             if series.kind in _MARKS:
                 for column, row in dots:
                     cell = (row // 4, column // 2)
-                    is_shared = self._marks.get(cell, "") in (*_MARKS.values(), _BOTH) and series.kind == "greedy"
+                    is_shared = self._marks.get(cell, "") in (*_MARKS.values(), _BOTH) and series.kind != "sampled"
                     self._marks[cell] = _BOTH if is_shared else _MARKS[series.kind]
                     self._styles[cell] = _STYLES[series.kind]
 

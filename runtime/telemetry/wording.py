@@ -36,6 +36,11 @@ def change(value: float | None, *, since: float | None) -> str:
     return f"{'-' if difference < 0 else '+'}{number(abs(difference))}"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """Return ` [0.21, 0.34]`, or nothing where there is none."""
+    return "" if low is None or high is None else f" [{number(low)}, {number(high)}]"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in its two largest units: `1.4s`, `42s`, `3m 05s`, `2h 07m`, `3d 04h`."""
     if seconds < 9.95 and seconds != int(seconds):

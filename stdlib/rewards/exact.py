@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stdlib.samples import Sample
 
+ANSWER = "text"
+
 
 def reward(sample: Sample) -> float:
     """Return 1.0 or 0.0.  Raises: ValueError if the label is neither a text nor a number."""

@@ -23,6 +23,7 @@ from stdlib.rewards._isolation import Isolation
 if TYPE_CHECKING:
     from stdlib.samples import JsonValue, Sample
 
+ANSWER = "boxed"
 ISOLATION = Isolation(score=0.0, memory_gib=4, imports=("math_verify",))
 
 # math-verify reads the e of 1e-7 as Euler's number, and knows only the hyphen as a minus sign.

@@ -137,6 +137,29 @@ interval = 5
 """
 )
 
+MANY_SETS = (
+    ONE_STAGE
+    + """
+[eval]
+samples_per_prompt = 4
+metrics = ["pass", "avg", "cons"]
+
+[[eval.sets]]
+name = "easy"
+path = "easy.jsonl"
+
+[[eval.sets]]
+name = "hard"
+path = "hard.jsonl"
+reward = { name = "judge.py:best_of", timeout_s = 5 }
+samples_per_prompt = 16
+max_prompts = 30
+greedy = false
+answer = "last_number"
+sampling.temperature = 0.6
+"""
+)
+
 SHARED = """\
 rlc = 1
 name = "addition"
@@ -457,6 +480,7 @@ SPECS = {
     "from_checkpoint": FROM_CHECKPOINT,
     "own_reward": OWN_REWARD,
     "with_reference": WITH_REFERENCE,
+    "many_sets": MANY_SETS,
     "two_stages": TWO_STAGES,
 }
 

@@ -10,7 +10,11 @@ from compiler.ir.data import Until
 from compiler.ir.openness import OFF
 from tests.support.good_spec import Changes, compiled
 
-EVAL: Changes = {"eval.sets": '[{ name = "held", path = "h.jsonl" }, { name = "v1.5", path = "i.jsonl" }]'}
+EVAL: Changes = {
+    "eval.sets": '[{ name = "held", path = "h.jsonl" }, { name = "v1.5", path = "i.jsonl" }]',
+    "eval.samples_per_prompt": "8",
+    "eval.metrics": '["pass", "avg"]',
+}
 
 
 def until_of(folder: Path, text: str) -> object:
@@ -27,6 +31,8 @@ def until_of(folder: Path, text: str) -> object:
         ("  eval.held.accuracy   <   -.5e-1 ", "eval/held/accuracy", "<", -0.05),
         ("eval.held.accuracy <= 1_000", "eval/held/accuracy", "<=", 1000.0),
         ("eval.v1.5.accuracy > 0.5", "eval/v1.5/accuracy", ">", 0.5),
+        ("eval.held.pass@4 > 0.5", "eval/held/pass@4", ">", 0.5),
+        ("eval.v1.5.avg@8 > 0.5", "eval/v1.5/avg@8", ">", 0.5),
     ],
 )
 def test_a_bound_is_a_metric_a_comparison_and_a_number(
@@ -52,6 +58,10 @@ def test_off_is_no_bound(tmp_path: Path) -> None:
         '"eval.held.accuracy >= 0.5 and eval.held.greedy >= 0.5"',
         '"eval.held.loss >= 0.5"',
         '"eval.other.accuracy >= 0.5"',
+        '"eval.held.pass@ >= 0.5"',
+        '"eval.held.pass@04 >= 0.5"',
+        '"eval.held.pass >= 0.5"',
+        '"eval.other.pass@4 >= 0.5"',
         "0.5",
         "[]",
         "{ metric = 1 }",

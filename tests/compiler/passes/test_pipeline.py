@@ -22,6 +22,7 @@ CLOSES = {
         "reward.shaping.overlong",
     ),
     "inherit_eval_sampling": ("eval.sampling",),
+    "inherit_eval_settings": ("eval.max_response_tokens", "eval.k", "eval.answer", "eval.sets."),
     "copy_clip_range": ("loss.clip_high",),
     "set_loss_constant": ("loss.constant_tokens",),
     "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),

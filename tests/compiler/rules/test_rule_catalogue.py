@@ -26,6 +26,7 @@ SIZES = {
     "CKPT": 3,
     "ENV": 4,
     "REWARD": 5,
+    "EVAL": 5,
 }
 
 # Codes of statements that are checked where something else is: as text is lowered, by a rule with another id, or where

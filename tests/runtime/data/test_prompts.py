@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
-from compiler.ir.data import DataSource, EvalSet
+from compiler.ir.data import DataSource
 from runtime.data.prompts import PromptSet, load_prompts
 from runtime.data.tokenizers import CharacterTokenizer
 
@@ -37,7 +37,7 @@ def test_rows_become_prompts_in_the_order_of_the_files(tmp_path: Path) -> None:
     write(tmp_path, {"q": "1+1=", "a": 2, "why": {"level": 3}}, name="one.jsonl")
     write(tmp_path, {"input": "2+2=", "label": "4"}, {"input": "3", "label": None}, name="two.jsonl")
     one = DataSource(path="one.jsonl", input_key="q", label_key="a", metadata_key="why")
-    found = load(tmp_path, one, EvalSet(path="two.jsonl", name="held")).prompts
+    found = load(tmp_path, one, DataSource(path="two.jsonl")).prompts
     assert [(p.row, p.source, p.text, p.label, p.metadata) for p in found] == [
         (0, "one.jsonl:1", "1+1=", 2, {"level": 3}),
         (1, "two.jsonl:1", "2+2=", "4", None),

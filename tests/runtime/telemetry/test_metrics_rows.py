@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.diagnostics.diagnostic import SpecError
-from runtime.telemetry.rows import encode_row, evaluation_sets, is_evaluation, number_at, read_rows
+from runtime.telemetry.rows import (
+    encode_row,
+    evaluation_sets,
+    is_evaluation,
+    metrics_over_samples,
+    number_at,
+    read_rows,
+)
 
 _NUMBERS = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers())
 _KEYS = st.text(min_size=1).filter(lambda key: key not in ("stage", "step", "global_step"))
@@ -74,3 +81,8 @@ def test_evaluation_rows_are_known_by_their_keys():
     assert is_evaluation(row)
     assert evaluation_sets(row) == ["a", "b"]
     assert not is_evaluation({"stage": "a", "step": 1, "train/loss": 1.0})
+
+
+def test_metrics_of_several_responses_are_sorted_by_number() -> None:
+    keys = ("eval/a/pass@16", "eval/a/pass@2", "eval/a/pass@2_low", "eval/a/cons@4", "eval/b/pass@8", "eval/a/accuracy")
+    assert metrics_over_samples(dict.fromkeys(keys, 0.5), "a") == ["cons@4", "pass@2", "pass@16"]
