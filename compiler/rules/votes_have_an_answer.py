@@ -36,7 +36,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             CODE,
             f"nothing says what of a response to {measured.name} its vote is",
             stage.labels(
-                (reward, "does not say what it takes for the answer"), (field, "takes no part of it"), (asked, "counts votes")
+                (reward, "does not say what it takes for the answer"),
+                (field, "takes no part of it"),
+                (asked, "counts votes"),
             ),
             alternatives(*(fix_set(stage, field, choice) for choice in _CHOICES)),
             rule=ID,
