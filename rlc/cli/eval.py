@@ -32,7 +32,7 @@ def evaluate(
         None, "--root", help="Of a saved plan: the folder that its paths are relative to."
     ),
 ) -> int:
-    """Evaluate a checkpoint of a run, or the weights that one starts from."""
+    """Evaluate a checkpoint of a run, and train nothing."""
     from compiler.diagnostics.diagnostic import SpecError
     from rlc.evaluating import Asked
     from rlc.evaluating import evaluate as measure
