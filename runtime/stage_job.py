@@ -144,7 +144,7 @@ class StageJob:
         started = time.perf_counter()
         self.sync()
         self.progress.measured = await self.evaluator.measure(stage=self.progress.stage)
-        failed = 0.0 if self.actors.reward is None else self.actors.reward.take_metrics()["reward/failed"]
+        failed = sum(reward.take_metrics()["reward/failed"] for reward in self.actors.rewards())
         times = {"eval/failed_judgements": failed, "time/eval_s": time.perf_counter() - started}
         row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
