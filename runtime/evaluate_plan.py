@@ -102,9 +102,11 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     finally:
         for runner in runners:
             runner.close()
+    failed = sum(runner.num_failed for runner in runners)
     unjudged = sum(runner.num_unjudged for runner in runners)
     warnings = [f"{num_rows_phrase(num_overlong)} of the held-out prompts too long"] if num_overlong else []
     warnings += [f"{unjudged} response(s) could not be judged"] if unjudged else []
+    warnings += [f"{failed} judgement(s) failed"] if failed else []
     return Evaluated(
         stage=stage.name,
         stage_step=progress.step if index == progress.stage else 0,

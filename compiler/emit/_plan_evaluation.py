@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
+from compiler.emit._plan_reward import reward_lines
+from compiler.emit._plan_text import Sheet, Values, counted, sentence, shown
 
 _BESIDE = {"pass": "pass@k", "avg": "avg@n", "cons": "cons@k"}
 
@@ -24,9 +25,10 @@ def write_evaluation(sheet: Sheet, stage: Values, source: Callable[[Values], str
     lines.append(f"{_SETTINGS['correct_at'](table)}{_cost(stage)}")
     for measured in sets:
         others = [said_as(measured) for name, said_as in _SETTINGS.items() if _differs(measured, table, name)]
-        if measured.is_on("reward"):
-            others += _reward(measured.below("reward"))
         lines.append(f"{measured('name')} alone: {sentence(*others)}" if others else "")
+        if measured.is_on("reward"):
+            judged, *further = reward_lines(measured.below("reward"))
+            lines += [f"{measured('name')} judged by {judged}", *further]
     sheet.row("evaluation", *lines)
 
 
@@ -71,19 +73,6 @@ _SETTINGS: dict[str, Callable[[Values], str]] = {
 }
 _METRICS = ("metrics", "k", "answer")
 _COUNTS = tuple(name for name in _SETTINGS if name not in (*_METRICS, "correct_at"))
-
-
-def _reward(reward: Values) -> list[str]:
-    calls = [reward(name) for name in ("level", "concurrency", "timeout_s")]
-    found = [f"judged by {reward('name')}", f"one {calls[0]} a call", f"{calls[1]} at once", f"{calls[2]} s each"]
-    if reward.is_on("code"):
-        digest = said(str(reward.raw("code.sha256")))[:12]
-        found += [
-            f"code {reward('code.path')}",
-            f"function {reward('code.function')}",
-            f"sha256 {reward('code.sha256', digest)}",
-        ]
-    return found
 
 
 def _cost(stage: Values) -> str:

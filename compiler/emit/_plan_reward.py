@@ -23,6 +23,13 @@ def write_reward(sheet: Sheet, stage: Values) -> None:
     if not stage.is_on("reward"):
         return
     reward = stage.below("reward")
+    sheet.row("reward", *reward_lines(reward))
+    if reward.is_on("shaping"):
+        sheet.row("shaping", *_shaping(reward.below("shaping")))
+
+
+def reward_lines(reward: Values) -> list[str]:
+    """Return what judges a response, with its settings and terms, and what becomes of a judgement that fails."""
     calls = f"up to {reward.count('concurrency', 'calls')} at once, {reward('timeout_s')} s each"
     lines = [f"{_judgement(reward)}, {calls}", *_settings(reward), *_code(reward)]
     terms = reward.raw("terms")
@@ -35,9 +42,7 @@ def write_reward(sheet: Sheet, stage: Values) -> None:
         failure += f" {reward('failure_score')}"
     if reward.raw("name") == "by_row":
         failure = sentence(f"each row names its term under {reward('row_key')}", failure)
-    sheet.row("reward", *lines, failure)
-    if reward.is_on("shaping"):
-        sheet.row("shaping", *_shaping(reward.below("shaping")))
+    return [*lines, failure]
 
 
 def _judgement(one: Values) -> str:

@@ -60,7 +60,8 @@ def measured(path: Path) -> dict[str, float]:
 def evaluation(run_dir: Path, stage: str, step: int) -> dict[str, float]:
     rows = [row for row in rows_of(run_dir) if (row["stage"], row["step"]) == (stage, step)]
     found = next(row for row in rows if "eval/heldout/accuracy" in row)
-    return {key: float(value) for key, value in found.items() if key.startswith("eval/")}
+    of_sets = {key: value for key, value in found.items() if key.count("/") == 2}
+    return {key: float(value) for key, value in of_sets.items() if key.startswith("eval/")}
 
 
 def test_each_set_is_measured_as_it_says(several: Path) -> None:

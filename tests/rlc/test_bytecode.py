@@ -30,6 +30,12 @@ for m in modules:
 BY_PYTHON, KEPT = "SourceFileLoader", "KeptLoader"
 
 
+@pytest.fixture(autouse=True)
+def writes_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs these tests may have told Python to write none."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A folder with a package of four modules."""
