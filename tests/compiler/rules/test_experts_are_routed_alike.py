@@ -31,6 +31,24 @@ def test_a_replay_of_routing_is_what_it_asks_for(tmp_path: Path, replay: Changes
     assert codes(tmp_path, {**FITS, **replay}, base=MOE) == []
 
 
+@pytest.mark.parametrize(
+    "guard",
+    [
+        {"loss.mismatch.bound": '"truncate"'},
+        {"loss.mismatch.bound": '"mask"', "loss.mismatch.low": "0.5", "loss.mismatch.high": "5.0"},
+        {"loss.rejection.level": '"geometric"'},
+        {"loss.rejection.max_error": "1.5"},
+    ],
+)
+def test_what_differs_may_be_guarded_against(tmp_path: Path, guard: Changes) -> None:
+    assert codes(tmp_path, {**FITS, "loss.old_logprobs": '"recompute"', **guard}, base=MOE) == []
+
+
+def test_weights_without_bounds_guard_against_nothing(tmp_path: Path) -> None:
+    free: Changes = {"loss.old_logprobs": '"recompute"', "loss.mismatch.bound": '"none"'}
+    assert codes(tmp_path, {**FITS, **free}, base=MOE) == ["RLC0536"]
+
+
 def test_its_way_out_is_one_that_the_engines_can_go(tmp_path: Path) -> None:
     def way(changes: Changes) -> str:
         found = compiled(tmp_path, changes, base=MOE).diagnostics
