@@ -276,6 +276,7 @@ class PolicyLoss(TokenLoss, Generic[A]):
         default=OFF,
         unit="nats",
         gt=0,
+        read_if=_RATIO_MOVES,
     )
 
 

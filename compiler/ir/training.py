@@ -54,7 +54,9 @@ class TrainEngine(Record, Generic[A]):
 class Train(Record, Generic[A]):
     """[train]: the optimizer batch and how it is cut."""
 
-    global_batch: int | A = setting("Samples of one optimizer step, over all devices.", unit="samples", ge=1)
+    global_batch: int | A = setting(
+        "Samples of one optimizer step, over all devices; a pair of answers is one.", unit="samples", ge=1
+    )
     micro_batch: int | Off = setting(
         "Samples of one forward and backward pass; instead of the token budget train.packing.tokens.",
         default=OFF,

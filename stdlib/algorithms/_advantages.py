@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
 from compiler.ir.openness import Off
+from stdlib.algorithms._terms import Advantages
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from compiler.ir.algorithm import GroupRelativeAlgo, PolicyAlgo
+    from stdlib.algorithms._terms import Experience
 
 
 def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo) -> Tensor:
@@ -39,6 +41,13 @@ def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo
         scale_N = std_N + algo.std_eps
         found_N = (found_N / scale_N).where(std_N > 0, found_N)
     return found_N.masked_fill(_is_flat(rewards_N, index_N) | (size_N == 1), 0.0)
+
+
+def of_groups(experience: Experience, algo: GroupRelativeAlgo) -> Advantages:
+    """Return each sample's group advantage at its unmasked tokens, whitened and clamped as [algo] says."""
+    mask_T = experience.mask_T
+    found_N = group_advantages(experience.rewards_N, experience.group_N, algo)
+    return Advantages(finished(over_tokens(found_N, mask_T, experience.sequence_T), mask_T, algo))
 
 
 def group_means(rewards_N: Tensor, group_N: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo, RatioLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._advantages import finished, group_advantages, over_tokens
+from stdlib.algorithms._advantages import of_groups
 from stdlib.algorithms._ops import Surrogate, kept, log_ratios, policy_loss
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
 
@@ -31,9 +31,7 @@ class Params(AlgorithmParams[A]):
 
 def advantages(params: Params[Never], experience: Experience) -> Advantages:
     """Return (reward - group mean) / group deviation at every token of a response."""
-    algo, mask_T = params.algo, experience.mask_T
-    found_N = group_advantages(experience.rewards_N, experience.group_N, algo)
-    return Advantages(finished(over_tokens(found_N, mask_T, experience.sequence_T), mask_T, algo))
+    return of_groups(experience, params.algo)
 
 
 def loss(params: Params[Never], terms: PolicyTerms, totals: Totals) -> LossOutput:

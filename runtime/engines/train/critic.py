@@ -8,7 +8,6 @@ Shape letters: T tokens of the batch, M wanted tokens of one micro-batch, D mode
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -16,13 +15,13 @@ from torch import Tensor, nn
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.algorithm import Critic
-from runtime.engines.train.forward import cut, hidden_states, mean_of, totals_of
+from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
 from runtime.engines.train.hf_model import HEAD, build_model, check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
 from runtime.engines.train.torch_ import TrainerSpec
-from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, MetricSum, Totals, ValueTerms
+from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, Totals, ValueTerms
 from stdlib.samples import TrainBatch
 
 VALUE_HEAD = "value_head.weight"
@@ -66,23 +65,19 @@ class TorchCritic:
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N)
-        loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
-        for sequences in cut(batch, self._spec):
-            packed = pack(batch, sequences, wanted_T, heads=self._heads)
-            if packed is None:
-                continue
-            output = self._loss(batch, packed, totals)
-            output.loss.backward()
-            loss += float(output.loss.detach())
-            for name, metric in output.metrics.items():
-                sums[name].append(metric)
+        shares = (
+            self._loss(batch, packed, totals)
+            for sequences in cut(batch, self._spec)
+            if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
+        )
+        loss, means = accumulated(shares, totals)
         grad_norm = self._optimizer.clip_gradients()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             self._optimizer.forget_gradients()
             raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
         rate = self._optimizer.step()
         metrics = {"critic/loss": loss, "critic/grad_norm": grad_norm, "critic/lr": rate}
-        return metrics | {f"critic/{name}": mean_of(parts, totals) for name, parts in sums.items()}
+        return metrics | {f"critic/{name}": mean for name, mean in means.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""

@@ -5,6 +5,7 @@ Shape letters: M wanted tokens of one micro-batch, D model width.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Never
 
 import torch
@@ -14,11 +15,11 @@ from compiler.ir.openness import Off
 from compiler.ir.training import Train
 from runtime.engines.train.packed_batch import PackedBatch, filled_up
 from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
-from stdlib.algorithms._terms import MetricSum, Totals
+from stdlib.algorithms._terms import LossOutput, MetricSum, Totals
 from stdlib.samples import TrainBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runtime.engines.train.hf_families import CausalModel
     from runtime.engines.train.torch_ import TrainerSpec
@@ -61,7 +62,22 @@ def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
     return Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=num_nonempty)
 
 
-def mean_of(parts: Sequence[MetricSum], totals: Totals) -> float:
+def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, dict[str, float]]:
+    """Add the gradients of all micro-batches up; return the loss of the global batch, and its metrics by name.
+
+    Args:
+        shares: computed one at a time, so that only one micro-batch's activations exist at once.
+    """
+    loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
+    for output in shares:
+        output.loss.backward()
+        loss += float(output.loss.detach())
+        for name, metric in output.metrics.items():
+            sums[name].append(metric)
+    return loss, {name: _mean(parts, totals) for name, parts in sums.items()}
+
+
+def _mean(parts: Sequence[MetricSum], totals: Totals) -> float:
     """Return a metric of the global batch from the sums of its micro-batches."""
     over = parts[0].over
     total = totals.num_tokens if over == "tokens" else totals.num_sequences / (2 if over == "pairs" else 1)

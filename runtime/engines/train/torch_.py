@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Never
@@ -25,7 +24,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.training import Optim, Train
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
-from runtime.engines.train.forward import cut, hidden_states, mean_of, totals_of
+from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
 from runtime.engines.train.hf_model import build_model, check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
@@ -111,23 +110,19 @@ class TorchTrainer:
         totals = totals_of(wanted_T, batch.lengths_N)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
-        loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
-        for sequences in cut(batch, self._spec):
-            packed = pack(batch, sequences, wanted_T, heads=self._heads)
-            if packed is None:
-                continue
-            output = self._loss(batch, packed, totals)
-            output.loss.backward()
-            loss += float(output.loss.detach())
-            for name, metric in output.metrics.items():
-                sums[name].append(metric)
+        shares = (
+            self._loss(batch, packed, totals)
+            for sequences in cut(batch, self._spec)
+            if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
+        )
+        loss, means = accumulated(shares, totals)
         grad_norm = self._optimizer.clip_gradients()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             self._optimizer.forget_gradients()
             raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
         rate = self._optimizer.step()
         metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
-        metrics |= {f"train/{name}": mean_of(parts, totals) for name, parts in sums.items()}
+        metrics |= {f"train/{name}": mean for name, mean in means.items()}
         return metrics | {"train/num_tokens": float(totals.num_tokens)}
 
     def refresh_reference(self) -> None:
