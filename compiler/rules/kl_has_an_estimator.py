@@ -1,7 +1,8 @@
 """A KL penalty says how it is measured.
 
 What: a coefficient in [loss.kl] comes with an estimator; the estimator without a coefficient only monitors.  A
-coefficient of k1 as a term of the loss, without a weight that has a gradient, is a warning.
+coefficient of k1 as a term of the loss, without a weight that has a gradient, is a warning; a weight of a divergence
+that is taken off the reward is an error.
 Why it matters: a coefficient without its switch is inert in other frameworks, and the policy drifts without the
 penalty that the spec seems to have.  So it does with k1: as a number it is unbiased, but on samples of the policy
 itself its gradient is zero on average.
@@ -34,12 +35,25 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(kl.estimator, Off):
             if kl.coef > 0 or stage.written("loss.kl.coef"):
                 yield _never_measured(stage, kl.coef)
+        elif _is_penalty(kl) and kl.weight != "none":
+            yield _weighs_no_term(stage)
         elif kl.estimator == "k1" and kl.coef > 0 and kl.weight == "none" and not _is_penalty(kl):
             yield _weighs_noise(stage)
 
 
 def _is_penalty(kl: KL) -> bool:
     return isinstance(kl, PenaltyKL) and kl.place == "reward"
+
+
+def _weighs_no_term(stage: StageSubject) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        "the KL divergence is taken off the reward, where nothing weighs it: loss.kl.weight is for a term of the loss",
+        stage.labels(("loss.kl.place", "no term of the loss"), ("loss.kl.weight", "has no effect")),
+        alternatives(stage.fix("loss.kl.weight", "none"), stage.fix("loss.kl.place", "loss")),
+        rule=ID,
+        paths=(stage.path("loss.kl.weight"),),
+    )
 
 
 def _never_measured(stage: StageSubject, coef: float) -> Diagnostic:

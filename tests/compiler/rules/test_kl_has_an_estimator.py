@@ -33,3 +33,16 @@ def test_a_weight_of_k1_is_a_warning(tmp_path: Path) -> None:
     found = compiled(tmp_path, {"loss.kl.estimator": '"k1"', "loss.kl.coef": "0.01"})
     assert found.plan is not None
     assert [(d.code, d.severity) for d in found.diagnostics] == [("RLC0309", "warning")]
+
+
+@pytest.mark.parametrize(("place", "expected"), [("reward", ["RLC0309"]), ("loss", [])])
+def test_a_weight_is_for_a_term_of_the_loss(tmp_path: Path, place: str, expected: list[str]) -> None:
+    kl = {
+        "loss.kl.estimator": '"k2"',
+        "loss.kl.coef": "0.01",
+        "loss.kl.weight": '"score"',
+        "loss.kl.place": f'"{place}"',
+    }
+    assert (
+        codes(tmp_path, {"use": '["//recipes:reinforce_plus_plus"]', **kl, "loss.kl.place": f'"{place}"'}) == expected
+    )
