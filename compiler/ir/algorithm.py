@@ -14,7 +14,7 @@ Estimator = Literal["k1", "k2", "k3"]
 Reduction = Literal["token", "sequence", "constant"]
 Level = Literal["token", "sequence", "geometric"]
 
-_RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
+RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
 _BOUNDED = ("bound", ("truncate", "clip", "mask"))
 _MEASURED = ("estimator", ("k1", "k2", "k3"))
 _REJECTED = ("level", ("token", "sequence", "geometric"))
@@ -66,6 +66,7 @@ class SeveralRewardsAlgo(GroupRelativeAlgo):
         "Whether the sum over rewards is shifted to mean 0 and scaled to deviation 1 over all samples of the rollout.",
         default=True,
     )
+    std_eps: float = setting("Added to every standard deviation that something is divided by.", default=1e-6, gt=0)
 
 
 class CreditAlgo(PolicyAlgo):
@@ -240,8 +241,8 @@ class Rejection(Record):
         "A sequence with a token of a smaller weight is left out altogether.", default=OFF, gt=0, lt=1
     )
     max_error: float | Off = setting(
-        "A sequence is dropped, and not counted, if its mean of exp(|engine log-prob - trainer log-prob|) is above "
-        "this.",
+        "A sequence is masked, as if nothing in it had been sampled, if its mean of exp(|engine log-prob - trainer "
+        "log-prob|) is above this; `empty_sequences` says whether a mean over sequences counts it.",
         default=OFF,
         ge=1,
     )
@@ -276,23 +277,23 @@ class PolicyLoss(TokenLoss, Generic[A]):
         default=OFF,
         unit="nats",
         gt=0,
-        read_if=_RATIO_MOVES,
+        read_if=RATIO_MOVES,
     )
 
 
 class RatioLoss(PolicyLoss[A]):
     """[loss] of algorithms that bound the ratio of the policy to the one that sampled."""
 
-    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=_RATIO_MOVES)
+    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=RATIO_MOVES)
     clip_high: float | A = setting(
-        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=_RATIO_MOVES
+        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=RATIO_MOVES
     )
     log_ratio_clamp: float | Off = setting(
         "The log of the ratio is clamped to plus and minus this before anything else.",
         default=OFF,
         unit="nats",
         gt=0,
-        read_if=_RATIO_MOVES,
+        read_if=RATIO_MOVES,
     )
 
 
@@ -303,10 +304,10 @@ class ClippedLoss(RatioLoss[A]):
         "With a negative advantage A the loss of a token is at most this times -A.",
         default=OFF,
         gt=1,
-        read_if=_RATIO_MOVES,
+        read_if=RATIO_MOVES,
     )
     max_ratio: float | Off = setting(
-        "The ratio is at most this where it is not clipped.", default=OFF, gt=1, read_if=_RATIO_MOVES
+        "The ratio is at most this where it is not clipped.", default=OFF, gt=1, read_if=RATIO_MOVES
     )
 
 
@@ -321,7 +322,11 @@ class Critic(Record):
 
     lr: float = setting("Peak learning rate; the rest of its update rule is that of [optim].", gt=0, le=10)
     warmup_rollouts: int = setting(
-        "Rollouts on which the critic alone is trained, before the policy is.", default=0, unit="rollouts", ge=0
+        "Rollouts on which the critic alone is trained, before the policy is; the policy's learning rate waits, and "
+        "its schedule is cut short by as many.",
+        default=0,
+        unit="rollouts",
+        ge=0,
     )
     value_clip: float | Off = setting(
         "A value may move by this much from what it was when the rollout began.", default=0.2, gt=0

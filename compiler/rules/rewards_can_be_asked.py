@@ -67,14 +67,7 @@ def _faults(one: Judgement[object]) -> Iterator[_Fault]:
         yield from _judge_faults(settings)
 
 
-def _matches(pattern: str, text: str) -> bool:
-    import re
-
-    return re.fullmatch(pattern, text) is not None
-
-
 def _judge_faults(judge: JudgeReward) -> Iterator[_Fault]:
-
     faults = list(_pattern_faults("judge.pattern", judge.pattern))
     yield from faults
     if not faults and _num_groups(judge.pattern) == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compiler.ir.data import DataSource, PreferenceSource
 from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import RowFaults, read_rows
+from runtime.data.jsonl import RowFaults, read_rows, wrong_type
 from runtime.data.prompts import LengthLimit, OverlongPolicy
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
@@ -44,7 +44,8 @@ def load_preferences(
 ) -> PreferenceSet:
     """Return the pairs of all files; paths are relative to `root`, and `limit` is the field of the length.
 
-    Both answers of a row are read as demonstrations are.  A pair with an answer that is left out is left out.
+    Both answers of a row are read as demonstrations are, and have to differ.  A pair with an answer that is left out is
+    left out.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
     faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
@@ -56,7 +57,9 @@ def load_preferences(
             num_rows += 2
             read = [demonstration(row, side, tokenizer, faults) for side in sides]
             chosen, rejected = (_fitted(one, lengths.fitted(row.place, one.tokens)) if one else None for one in read)
-            if chosen is not None and rejected is not None:
+            if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
+                wrong_type(row, _same(source), faults)
+            elif chosen is not None and rejected is not None:
                 found.append(Preference(chosen=chosen, rejected=rejected))
     lengths.report(faults, num_rows=num_rows)
     faults.raise_if_any()
@@ -67,6 +70,13 @@ def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
     """Return pairs as one batch: better and worse answers in turn, two sequences a row."""
     answers = [answer for row in rows for answer in (row.chosen, row.rejected)]
     return replace(supervised_batch(answers), row_size=2)
+
+
+def _same(source: PreferenceSource) -> str:
+    return (
+        f'"{source.chosen_key}" and "{source.rejected_key}" come to the same tokens: nothing is better than itself; '
+        "a conversation ends with the user's message, not with an answer"
+    )
 
 
 def _side(source: PreferenceSource, key: str) -> DataSource:

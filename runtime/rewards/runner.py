@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.openness import Off
 from compiler.ir.reward_settings import BY_ROW
 from compiler.ir.rollout import Reward
@@ -61,11 +61,11 @@ class RewardRunner:
         return (await self.score_all(arriving()))[0]
 
     async def score_all(self, groups: AsyncIterator[Group]) -> list[Group]:
-        """Return the groups of a step with their rewards, in the order of their ids.
+        """Return groups with their rewards, in the order of their ids; without those that a failure left out.
 
         The first failure that ends the run cancels the others and the wait for more groups.
         Raises: SpecError RLC0612 if a function raises, RLC0613 if it takes too long, RLC0614 for what it returns,
-        RLC0680 if a service does not answer; RLC0681 if no group is left; and whatever `groups` raises.
+        RLC0680 if a service does not answer; and whatever `groups` raises.
         """
         tasks: list[tuple[Group, asyncio.Task[_Scores | None]]] = []
         finished = time.perf_counter()
@@ -80,8 +80,6 @@ class RewardRunner:
         judged = [(group, task.result()) for group, task in tasks]
         left = await self._with_batch_terms([(group, scores) for group, scores in judged if scores is not None])
         self._waited_s += time.perf_counter() - finished
-        if judged and not left:
-            raise SpecError(_nothing_left(len(judged), self.last_failure))
         return [self._scored(group, scores) for group, scores in left]
 
     def take_metrics(self) -> dict[str, float]:
@@ -184,7 +182,7 @@ async def _together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def _nothing_left(number: int, why: str) -> Diagnostic:
+def nothing_left(number: int, why: str) -> Diagnostic:
     return Diagnostic(
         "RLC0681",
         f"no group of the step is left: in each of {number} a judgement failed",

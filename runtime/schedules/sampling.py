@@ -13,10 +13,11 @@ from math import ceil
 from typing import Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
-from compiler.ir.algorithm import GreedyBaselineAlgo
+from compiler.ir.algorithm import GreedyBaselineAlgo, SeveralRewardsAlgo
 from compiler.ir.openness import Off
 from compiler.ir.rollout import GroupFilter, Rollout
 from runtime.protocols import DrawKey
+from runtime.rewards.runner import nothing_left
 from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of
@@ -35,7 +36,8 @@ class SampledRollout:
 async def sample_rollout(job: StageJob, prompts: Sequence[Prompt]) -> SampledRollout:
     """Return the groups of the next step, and move the position in the data behind the prompts that were drawn.
 
-    Raises: SpecError RLC0690 if groups are missing and [rollout.filter] on_shortage is "stop", or if none is left.
+    Raises: SpecError RLC0690 if groups are missing and [rollout.filter] on_shortage is "stop", or if the filter leaves
+    none; RLC0681 if judgements that failed leave none.
     """
     rollout = job.stage.rollout
     if not isinstance(rollout, Rollout) or job.worker is None:
@@ -46,12 +48,12 @@ async def sample_rollout(job: StageJob, prompts: Sequence[Prompt]) -> SampledRol
         metrics: dict[str, float] = {}
     else:
         groups, metrics = await _filtered(drawing, rollout.filter, rollout.prompts_per_step)
-    if not groups:
-        raise SpecError(_nothing_left(job, drawing.num_drawn))
     baselines = None
     if isinstance(job.stage.algorithm.algo, GreedyBaselineAlgo):
         greedy = await drawing.greedy(groups)
         groups, baselines = of_the_same_prompts(groups, greedy)
+    if not groups:
+        raise SpecError(_nothing_left(job, drawing.num_drawn))
     job.progress.data_position += drawing.num_drawn
     return SampledRollout(groups=groups, baselines=baselines, metrics=metrics)
 
@@ -104,6 +106,13 @@ class _Drawing:
             )
         return found
 
+    def compared(self, group: Group) -> list[list[float]]:
+        """The rewards that the samples of a group are compared by: one before shaping, or each of several."""
+        if not isinstance(self.job.stage.algorithm.algo, SeveralRewardsAlgo):
+            return [[raw_reward_of(sample) for sample in group.samples]]
+        labels = group.samples[0].reward_terms
+        return [[sample.reward_terms[label] for sample in group.samples] for label in labels]
+
     def _key(self, group: int) -> DrawKey:
         progress = self.job.progress
         return DrawKey(seed=self.job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=group)
@@ -117,8 +126,7 @@ async def _filtered(drawing: _Drawing, spec: GroupFilter, wanted: int) -> tuple[
     while len(kept) < wanted and refills < spec.max_refills:
         refills += 1
         for group in await drawing.draw(ceil((wanted - len(kept)) * spec.oversample)):
-            rewards = [raw_reward_of(sample) for sample in group.samples]
-            (kept if keeps(rewards) else left_out).append(group)
+            (kept if any(keeps(rewards) for rewards in drawing.compared(group)) else left_out).append(group)
     surplus = max(0, len(kept) - wanted)
     metrics = {
         "rollout/drawn_prompts": float(drawing.num_drawn),
@@ -159,6 +167,9 @@ def _shortage(drawing: _Drawing, num_kept: int, wanted: int) -> Diagnostic:
 
 
 def _nothing_left(job: StageJob, num_drawn: int) -> Diagnostic:
+    reward, rollout = job.actors.reward, job.stage.rollout
+    if reward is not None and isinstance(rollout, Rollout) and isinstance(rollout.filter, Off):
+        return nothing_left(num_drawn, reward.last_failure)
     return Diagnostic(
         "RLC0690",
         f"step {job.progress.step + 1} of stage {job.stage.name} has no group to train on: all of {num_drawn:,} "

@@ -51,13 +51,14 @@ class Gap(NamedTuple):
 def correction(loss: PolicyLoss[Never], gap: Gap) -> Correction:
     """Return weights and mask as [loss.mismatch] and [loss.rejection] say.
 
-    Log-ratios are clamped to plus and minus 20 first; one that is not a number counts as out of every bound.
+    Log-ratios are clamped to plus and minus 20 first.  A token of which a side's log-prob is no finite number is left
+    out, and with it the whole sequence where sequences are judged.
     """
     mask_T = _without_far_sequences(loss.rejection, gap)
     dropped = _num_emptied(gap, mask_T)
     gap = gap._replace(mask_T=mask_T)
     weights_T = _weights(loss.mismatch, gap)
-    keeps_T = _keeps(loss.rejection, gap)
+    keeps_T = _keeps(loss.rejection, gap) * _is_known(loss.rejection, gap)
     weights_T = kept(weights_T * keeps_T, mask_T)
     num_tokens = float(mask_T.sum().clamp(min=1.0))
     metrics = {
@@ -101,6 +102,15 @@ def _keeps(spec: Rejection, gap: Gap) -> Tensor:
         vetoed_N = sequence_sums(kept(vetoes_T, gap.mask_T), gap.sequence_T)
         keeps_T = keeps_T * (vetoed_N == 0)[gap.sequence_T].to(keeps_T.dtype)
     return keeps_T
+
+
+def _is_known(spec: Rejection, gap: Gap) -> Tensor:
+    """Return [T] 1 where both log-probs are numbers; of all its sequence where sequences are judged."""
+    gap_T = kept(gap.trainer_logprobs_T - gap.rollout_logprobs_T, gap.mask_T)
+    unknown_T = 1.0 - gap_T.isfinite().to(gap.mask_T.dtype)
+    if spec.level in ("sequence", "geometric"):
+        unknown_T = sequence_sums(unknown_T, gap.sequence_T)[gap.sequence_T]
+    return (unknown_T == 0).to(gap.mask_T.dtype)
 
 
 def _without_far_sequences(spec: Rejection, gap: Gap) -> Tensor:

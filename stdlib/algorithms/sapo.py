@@ -9,7 +9,7 @@ Shape letters: T tokens, N samples.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import RATIO_MOVES, AlgorithmParams, GroupRelativeAlgo, PolicyLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups
@@ -26,9 +26,14 @@ class SoftLoss(PolicyLoss[A]):
     """[loss] of SAPO."""
 
     gate_positive: float = setting(
-        "How fast the gate of tokens with a positive advantage closes: its temperature.", default=1.0, gt=0
+        "How fast the gate of tokens with a positive advantage closes: its temperature.",
+        default=1.0,
+        gt=0,
+        read_if=RATIO_MOVES,
     )
-    gate_negative: float = setting("How fast the gate of all other tokens closes: its temperature.", default=1.05, gt=0)
+    gate_negative: float = setting(
+        "How fast the gate of all other tokens closes: its temperature.", default=1.05, gt=0, read_if=RATIO_MOVES
+    )
 
 
 class Params(AlgorithmParams[A]):

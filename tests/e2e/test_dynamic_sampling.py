@@ -109,6 +109,19 @@ def test_a_step_without_groups_ends_the_run_and_keeps_the_last_checkpoint(tmp_pa
     assert newest_checkpoint(tmp_path / "run").name == "step_000001"
 
 
+def test_groups_that_could_not_be_judged_are_sampled_again(tmp_path: Path) -> None:
+    faulty = SOME.replace("    return", '    assert not sample.text.startswith("5")\n    return')
+    rows = run(tmp_path, 'reward.on_failure="drop_group"', judge=faulty)
+    assert len(rows) == 4
+    assert any(row["reward/failed"] > 0 for row in rows)
+
+
+def test_a_step_whose_judgements_all_failed_ends_the_run(tmp_path: Path) -> None:
+    off = ('rollout.filter="off"', 'reward.on_failure="drop_group"')
+    with pytest.raises(SpecError, match="RLC0681"):
+        run(tmp_path, *off, judge="def reward(sample):\n    raise ValueError\n")
+
+
 def test_responses_that_were_cut_do_not_count_in_the_loss(tmp_path: Path) -> None:
     counted = run(tmp_path / "train", 'rollout.filter="off"')
     masked = run(tmp_path / "mask", 'rollout.filter="off"', 'rollout.truncated_responses="mask"')

@@ -73,6 +73,11 @@ def test_a_pair_without_its_worse_answer_is_refused(tmp_path: Path) -> None:
         run(tmp_path, pairs=[*PAIRS, {"input": "1+1=", "chosen": "2"}])
 
 
+def test_a_pair_of_equal_answers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="RLC0603"):
+        run(tmp_path, pairs=[*PAIRS, {"input": "1+1=", "chosen": "2", "rejected": "2"}])
+
+
 def test_a_stage_of_preferences_reads_no_label(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(SPEC + 'label_key = "answer"\n', encoding="utf-8")
     found = compile_spec(tmp_path / "spec.toml", scan())

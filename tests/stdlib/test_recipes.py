@@ -24,7 +24,7 @@ name = "small"
 use = ["//recipes:RECIPE"]
 model.name = "//models:MODEL"
 cluster.target = "cpu"
-run.max_steps = 2
+run.max_steps = 20
 train.global_batch = 8
 data.train = [{ path = "rows.jsonl" }]
 """

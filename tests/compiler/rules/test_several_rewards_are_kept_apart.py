@@ -18,5 +18,11 @@ def test_a_sum_of_several_is_fine(tmp_path: Path) -> None:
     assert codes(tmp_path, {**GDPO, "reward.name": '"weighted_sum"', "reward.terms": TERMS}) == []
 
 
+def test_a_sum_that_is_shaped_is_refused(tmp_path: Path) -> None:
+    summed: Changes = {"reward.name": '"weighted_sum"', "reward.terms": TERMS, "reward.shaping.truncated_coef": "0.5"}
+    assert codes(tmp_path, {**GDPO, **summed}) == ["RLC0352"]
+    assert codes(tmp_path, summed) == []
+
+
 def test_other_algorithms_take_one(tmp_path: Path) -> None:
     assert codes(tmp_path, {"reward.name": '"exact"'}) == []

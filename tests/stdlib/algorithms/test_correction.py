@@ -66,10 +66,18 @@ def test_masked_tokens_have_no_effect(level: Level) -> None:
     assert results[0].weights_T[1] == 0.0
 
 
-def test_what_is_no_number_is_far_below_every_bound() -> None:
-    found = corrected([math.nan, 0.0], mismatch=Mismatch(bound="mask", low=0.5, high=2.0))
+@pytest.mark.parametrize("junk", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("mismatch", [Mismatch(bound="none"), Mismatch(bound="mask", low=0.0, high=2.0)])
+def test_a_token_without_a_number_is_left_out(mismatch: Mismatch, junk: float) -> None:
+    found = corrected([junk, 0.0], mismatch=mismatch)
     assert found.weights_T.tolist() == [0.0, 1.0]
     assert found.metrics["mismatch/zero_frac"] == 0.5
+
+
+@pytest.mark.parametrize("level", ["sequence", "geometric"])
+def test_a_sequence_that_is_judged_is_left_out_with_its_token_without_a_number(level: Level) -> None:
+    found = corrected([math.nan, *[0.0] * 9, 0.0], rejection=Rejection(level=level, low=0.1), sequence=[0] * 10 + [1])
+    assert found.weights_T.tolist() == [*[0.0] * 10, 1.0]
 
 
 @pytest.mark.parametrize(
