@@ -21,7 +21,7 @@ from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
-from runtime.evaluation import build_evaluator
+from runtime.evaluation import build_evaluator, unmeasured
 from runtime.executors.inline import build_engine, build_set_rewards
 from runtime.progress import Progress
 from runtime.rewards.runner import RewardRunner
@@ -104,8 +104,10 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     failed = sum(runner.num_failed for runner in runners)
     unjudged = sum(runner.num_unjudged for runner in runners)
     warnings = [f"{num_rows_phrase(num_overlong)} of the held-out prompts too long"] if num_overlong else []
+    last = next((f"{r.last_code}: {r.last_failure}" for r in reversed(runners) if r.num_failed), "")
     warnings += [f"{unjudged} response(s) could not be judged"] if unjudged else []
-    warnings += [f"{failed} judgement(s) failed"] if failed else []
+    warnings += [f"{failed} judgement(s) failed, the last of them so: {last}"] if failed else []
+    warnings += unmeasured([s for s in stage.eval.sets if s.name in asked], metrics)
     return Evaluated(
         stage=stage.name,
         stage_step=progress.step if index == progress.stage else 0,

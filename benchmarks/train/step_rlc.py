@@ -33,6 +33,7 @@ from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import StageJob, StopRequest
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import open_sinks
 from runtime.telemetry.view import StageInfo
@@ -69,6 +70,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
     actors = build_actors(experiment, stage, weights, root=root)
     assert actors.engine is not None
     assert actors.reward is not None
+    view = open_view(io.StringIO(), clock=time.monotonic, look=Look())
     job = StageJob(
         experiment=experiment,
         stage=stage,
@@ -80,8 +82,9 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         progress=Progress(plan_hash=plan.hash),
         store=CheckpointStore(run_dir / "checkpoints"),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),
-        view=open_view(io.StringIO(), clock=time.monotonic, look=Look()),
+        view=view,
         stop=StopRequest(),
+        warnings=StageWarnings(stage, view),
     )
     job.view.stage_started(
         StageInfo(
