@@ -15,12 +15,14 @@ from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -59,7 +61,10 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             overlong=rollout.overlong_prompts,
         )
         rewarded += prompts.prompts
-        step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
+        keeps = load_group_filter(stage, root=root)
+        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        step = PolicySchedule(prompts.prompts, keeps, select).step
+        rows, num_overlong = len(prompts.prompts), prompts.num_overlong
     else:
         limit = context_limit(stage, model)
         shown = load_demonstrations(
