@@ -110,7 +110,9 @@ def _left_out(rollout: Values) -> list[str]:
             "stop": "the run ends",
         }
         shortage = spec("on_shortage", fates[str(spec.raw("on_shortage"))])
-        at_once = f"{spec('oversample')} x the missing prompts at once"
+        is_partial = rollout.is_on("buffer") and rollout.raw("buffer.partial")
+        many = "the prompts that the buffer has under way" if is_partial else "the missing prompts at once"
+        at_once = f"{spec('oversample')} x {many}"
         is_bounded = spec.raw("name") == "mean_within"
         between = f" {spec('low')} to {spec('high')}" if is_bounded else ""
         refills = f"at most {spec.count('max_refills', 'times')} again"
