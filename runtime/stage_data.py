@@ -57,8 +57,9 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
             root=root,
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
+            needs_label=not isinstance(stage.reward, Off),
         )
-        rewarded += prompts.prompts
+        rewarded += prompts.prompts if not isinstance(stage.reward, Off) else ()
         step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
     else:
         limit = context_limit(stage, model)

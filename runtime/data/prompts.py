@@ -42,10 +42,15 @@ def load_prompts(
     root: Path,
     max_prompt_tokens: int,
     overlong: OverlongPolicy,
+    needs_label: bool = True,
 ) -> PromptSet:
     """Return the prompts of all files, one after another; paths are relative to `root`.
 
     `Prompt.source` is `file:line`, `Prompt.row` the index in the data set, rows that were dropped included.
+
+    Args:
+        needs_label: whether a row without a label is a fault; where nothing is judged it has none.
+
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
     faults, lengths = RowFaults(), LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
@@ -53,7 +58,7 @@ def load_prompts(
     num_rows = 0
     for source in sources:
         for row in read_rows(root / source.path, name=source.path, faults=faults):
-            prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults)
+            prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults, needs_label=needs_label)
             num_rows += 1
             tokens = None if prompt is None else lengths.fitted(row.place, prompt.tokens)
             if prompt is not None and tokens is not None:
@@ -146,9 +151,11 @@ def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
         faults.add(row.place, diagnostic._replace(message=f"{row.place}: {diagnostic.message}"), note="this row")
 
 
-def _prompt(row: Row, source: DataSource, tokenizer: TextTokenizer, *, index: int, faults: RowFaults) -> Prompt | None:
+def _prompt(
+    row: Row, source: DataSource, tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
+) -> Prompt | None:
     given = read_input(row, source, faults)
-    label = value_at(row, source.label_key, faults)
+    label = value_at(row, source.label_key, faults) if needs_label else None
     metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
     if given is None or isinstance(label, Missing) or isinstance(metadata, Missing):
         return None

@@ -123,10 +123,22 @@ def _refresh_reference(job: StageJob) -> None:
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
+    lengths = [sample.num_response_tokens for sample in samples]
+    return {
+        **(_reward_metrics(groups) if all(sample.reward is not None for sample in samples) else {}),
+        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
+        "rollout/tokens": sum(lengths),
+        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
+        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
+    }
+
+
+def _reward_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Return what is known of the rewards of a rollout that was judged."""
+    samples = [sample for group in groups for sample in group.samples]
     rewards = [reward_of(sample) for sample in samples]
     raw = [raw_reward_of(sample) for sample in samples]
     labels = {label: None for sample in samples for label in sample.reward_terms}
-    lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
     flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
     terms: dict[str, float] = {"reward/raw/mean": sum(raw) / len(raw)} if raw != rewards else {}
@@ -137,9 +149,5 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         **terms,
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
-        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
-        "rollout/tokens": sum(lengths),
-        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
-        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
     }

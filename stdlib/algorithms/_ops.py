@@ -13,7 +13,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
-from stdlib.algorithms._terms import LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.algorithms._terms import DistillationTerms, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 
 if TYPE_CHECKING:
     from typing import Never
@@ -46,7 +46,7 @@ def sequence_means(x_T: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:
 
 
 def token_weights(
-    terms: SupervisedTerms | PolicyTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
+    terms: SupervisedTerms | PolicyTerms | DistillationTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
 ) -> Tensor:
     """Return [T] weights w such that the sum of w * x over all micro-batches is what `loss.reduction` makes of x.
 

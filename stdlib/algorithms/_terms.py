@@ -66,6 +66,20 @@ class PreferenceTerms(NamedTuple):
     ref_logprobs_T: Tensor
 
 
+class DistillationTerms(NamedTuple):
+    """What is known of sampled tokens and of a teacher, one entry a token.
+
+    forward_kl_T: [T] float32 KL(teacher || student) of their distributions; carries the gradient of the student.
+    reverse_kl_T: [T] float32 KL(student || teacher); carries the gradient of the student.
+    mask_T, sequence_T: as in SupervisedTerms.
+    """
+
+    forward_kl_T: Tensor
+    reverse_kl_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+
+
 class ValueTerms(NamedTuple):
     """What a critic learns from: tokens of one micro-batch.
 
@@ -93,6 +107,7 @@ class Experience(NamedTuple):
     baselines_N: [N] float32 reward of the most likely response to the same prompt; None where nobody samples it.
     old_logprobs_T, ref_logprobs_T: [T] float32 of the policy that sampled and of the reference; None where nobody asks.
     values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
+    teacher_logprobs_T: [T] float32 of each token under the teacher; None where there is none.
     """
 
     rewards_N: Tensor
@@ -105,6 +120,7 @@ class Experience(NamedTuple):
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     values_T: Tensor | None = None
+    teacher_logprobs_T: Tensor | None = None
 
 
 class Advantages(NamedTuple):

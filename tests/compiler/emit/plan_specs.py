@@ -376,6 +376,32 @@ warmup_rollouts = 3
 """
 )
 
+TAUGHT = ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+    '[reward]\nname = "exact"\n', ""
+) + (
+    """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "teacher"
+
+[loss]
+divergence = "mixed"
+outside_topk = "zero"
+"""
+)
+
+BY_TOKEN = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+        'use = ["//recipes:on_policy_distillation"]', 'algo = { name = "opd", rewards = "group" }\noptim.lr = 1e-5'
+    )
+    + """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "random"
+init_std = 0.05
+"""
+)
+
 DYNAMIC = ONE_STAGE.replace("//recipes:grpo", "//recipes:dapo")
 
 APART = (
@@ -468,6 +494,8 @@ SPECS = {
     "dynamic": DYNAMIC,
     "preferences": PREFERENCES,
     "critic": CRITIC,
+    "taught": TAUGHT,
+    "by_token": BY_TOKEN,
     "rewards": REWARDS,
     "by_row": BY_ROW,
     "on_gpus": ON_GPUS,

@@ -23,6 +23,7 @@ SIZES = {
     "LIVE": 5,
     "CFG": 8,
     "ALGO": 7,
+    "DISTILL": 2,
     "CKPT": 3,
     "ENV": 4,
     "REWARD": 5,
