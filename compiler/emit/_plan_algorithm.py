@@ -137,6 +137,9 @@ def _loss(stage: Values) -> list[str]:
             parts.append(f"{words} {stage(path)}".replace("+- ", "+-"))
     if stage.has("loss.entropy_coef"):
         parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
+        if stage.is_on("loss.positive_nll"):
+            right = f"responses of reward {stage('loss.positive_nll.correct_at')} and more"
+            parts.append(f"likelihood of {right} x {stage('loss.positive_nll.coef')}")
         parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
     return [sentence(*parts)]
 

@@ -313,6 +313,15 @@ class Rejection(Record):
     )
 
 
+class PositiveNll(Record):
+    """[loss.positive_nll]: the likelihood of responses that are right, as a term of its own."""
+
+    coef: float = setting(
+        "Weight of the mean of -log-prob over all tokens of right responses of the global batch.", default=0.1, gt=0
+    )
+    correct_at: float = setting("A response counts as right from this reward on, before shaping.", default=1.0)
+
+
 class PolicyLoss(TokenLoss, Generic[A]):
     """[loss] of algorithms that train on what the policy samples."""
 
@@ -328,6 +337,7 @@ class PolicyLoss(TokenLoss, Generic[A]):
         read_if=("reduction", ("constant",)),
     )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
+    positive_nll: PositiveNll | Off = setting("The likelihood of responses that are right.", default=OFF)
     old_logprobs: Literal["rollout", "recompute", "current"] = setting(
         "Where the denominator of the ratio comes from: the engine that sampled, the trainer before its first update, "
         "or the policy as it is now (which makes every ratio 1).",

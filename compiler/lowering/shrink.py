@@ -187,4 +187,5 @@ def _training(ledger: Ledger, at: str) -> None:
     ledger.derive(f"{at}.optim.total_steps", "follows the steps")
     ledger.cap(f"{at}.train.micro_batch", ledger.number(f"{at}.train.global_batch") or 1)
     total = (ledger.number(f"{at}.run.max_steps") or 1) * (ledger.number(f"{at}.train.steps_per_rollout") or 1)
+    total *= ledger.number(f"{at}.train.epochs_per_rollout") or 1
     ledger.cap(f"{at}.optim.warmup_steps", max(0, total - 1))

@@ -1,7 +1,7 @@
 """What reads rewards has some.
 
 What: where nothing has to be judged, because a teacher says what is good, nothing asks for rewards: no advantages
-within groups, and no filter of groups by their rewards.
+within groups, no likelihood of right responses, and no filter of groups by their rewards.
 Why it matters: all rewards would be missing, every group would look the same, and a filter would leave out all of them.
 Example: `algo.name = "opd"` with `algo.rewards = "group"` and no `[reward]`.
 Fix: write `[reward]`, or let the teacher alone say it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import TaughtParams, TeacherAlgo
+from compiler.ir.algorithm import PolicyLoss, TaughtParams, TeacherAlgo
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -31,6 +31,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(algo, TeacherAlgo) and algo.rewards == "group":
             fix = stage.fix("algo.rewards", "none", "the teacher alone says it")
             yield _diagnostic(stage, "algo.rewards", "advantages are made of rewards", fix)
+        loss = stage.stage.algorithm.loss
+        if isinstance(loss, PolicyLoss) and not isinstance(loss.positive_nll, Off):
+            fix = Help(f"delete [{stage.shown('loss.positive_nll')}]")
+            yield _diagnostic(stage, "loss.positive_nll.coef", "right responses are told by their rewards", fix)
         if isinstance(rollout, Rollout) and not isinstance(rollout.filter, Off):
             fix = Help(f"delete [{stage.shown('rollout.filter')}]")
             yield _diagnostic(stage, "rollout.filter.name", "groups are left out by their rewards", fix)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.training import PolicyTrain
 from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
@@ -89,8 +90,11 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     prepared = prepare(job, groups, baselines)
     batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
-    order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    batches = [select(prepared.batch, order[at : at + batch_size]) for at in range(0, count, batch_size)]
+    batches = [
+        select(prepared.batch, order[at : at + batch_size])
+        for order in _orders(job, count)
+        for at in range(0, count, batch_size)
+    ]
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
@@ -99,6 +103,14 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     mean |= skipped | {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
     _refresh_reference(job)
     return {**prepared.metrics, **mean}
+
+
+def _orders(job: StageJob, count: int) -> Iterator[list[int]]:
+    """Yield the order of each pass over the samples of a rollout; passes are counted from the start of the stage."""
+    train = job.stage.train
+    passes = train.epochs_per_rollout if isinstance(train, PolicyTrain) else 1
+    for epoch in range(job.progress.step * passes, (job.progress.step + 1) * passes):
+        yield permutation(count, seed=job.stage.seeds.minibatch, epoch=epoch).tolist()
 
 
 def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:

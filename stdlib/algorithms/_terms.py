@@ -41,6 +41,7 @@ class PolicyTerms(NamedTuple):
     weights_T: [T] float32 importance weight of each token's loss, without gradient; None where all are 1.
     ref_logprobs_T: [T] float32 under the reference model, or None where there is none.
     entropy_T: [T] float32 of the current policy's distribution at the token; carries the gradient.
+    is_right_T: [T] float32, 1 in responses that are right, or None where nobody asks.
     """
 
     logprobs_T: Tensor
@@ -52,6 +53,7 @@ class PolicyTerms(NamedTuple):
     weights_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     entropy_T: Tensor | None = None
+    is_right_T: Tensor | None = None
 
 
 class PreferenceTerms(NamedTuple):
@@ -133,19 +135,21 @@ class Advantages(NamedTuple):
 class Totals(NamedTuple):
     """Counts over the whole global batch: all micro-batches, all devices.
 
-    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, `num_nonempty` those with an unmasked token.
+    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, `num_nonempty` those with an unmasked token,
+    `num_right_tokens` unmasked tokens of responses that are right.
     """
 
     num_tokens: int
     num_sequences: int
     num_nonempty: int
+    num_right_tokens: int = 0
 
 
 class MetricSum(NamedTuple):
     """One micro-batch's sum of a metric, and which total the sum over all micro-batches is divided by."""
 
     value: Tensor
-    over: Literal["tokens", "sequences", "pairs"]
+    over: Literal["tokens", "right_tokens", "sequences", "pairs"]
 
 
 class LossOutput(NamedTuple):

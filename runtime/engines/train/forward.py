@@ -56,10 +56,18 @@ def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) 
     return hidden_UD.index_select(0, packed.sources_M)
 
 
-def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
-    """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count."""
-    num_nonempty = sum(bool(part.any()) for part in wanted_T.split(list(lengths)))
-    return Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=num_nonempty)
+def totals_of(wanted_T: Tensor, lengths: Sequence[int], is_right_T: Tensor | None = None) -> Totals:
+    """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count.
+
+    Args:
+        is_right_T: nonzero in responses that are right, where somebody asks.
+    """
+    return Totals(
+        num_tokens=int(wanted_T.count_nonzero()),
+        num_sequences=len(lengths),
+        num_nonempty=sum(bool(part.any()) for part in wanted_T.split(list(lengths))),
+        num_right_tokens=0 if is_right_T is None else int((wanted_T * is_right_T).count_nonzero()),
+    )
 
 
 def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, dict[str, float]]:
@@ -79,6 +87,10 @@ def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, di
 
 def _mean(parts: Sequence[MetricSum], totals: Totals) -> float:
     """Return a metric of the global batch from the sums of its micro-batches."""
-    over = parts[0].over
-    total = totals.num_tokens if over == "tokens" else totals.num_sequences / (2 if over == "pairs" else 1)
+    total = {
+        "tokens": totals.num_tokens,
+        "right_tokens": max(totals.num_right_tokens, 1),
+        "sequences": totals.num_sequences,
+        "pairs": totals.num_sequences / 2,
+    }[parts[0].over]
     return sum(float(part.value) for part in parts) / total

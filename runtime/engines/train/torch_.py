@@ -122,7 +122,7 @@ class TorchTrainer:
         counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
-        totals = totals_of(wanted_T, batch.lengths_N)
+        totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
         shares = (
@@ -219,6 +219,7 @@ class TorchTrainer:
             weights_T=None if batch.weights_T is None else batch.weights_T[at],
             ref_logprobs_T=self._ref_logprobs(loss, batch, at),
             entropy_T=stats.entropy_M,
+            is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
         )
         output = self._algorithm.loss(params, policy_terms, totals)
         trainer_M = stats.logprobs_M.detach() if loss.old_logprobs == "rollout" else old_M

@@ -373,6 +373,9 @@ critic_lam = 1.0
 
 [critic]
 warmup_rollouts = 3
+
+[loss.positive_nll]
+coef = 0.05
 """
 )
 
