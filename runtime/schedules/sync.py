@@ -141,7 +141,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "rollout/response_tokens_mean": sum(lengths) / len(lengths),
         "rollout/tokens": sum(lengths),
         "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
-        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
+        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
     }
 
 

@@ -37,3 +37,10 @@ def test_the_recipe_and_the_sweep_of_their_guide_compile(tmp_path: Path) -> None
     found = compile_all(tmp_path / "sweep.star", scan())
     assert [name for name, _ in found] == ["lr-1e-06-seed-0", "lr-1e-06-seed-1", "lr-2e-06-seed-0", "lr-2e-06-seed-1"]
     assert all(compiled.plan is not None for _, compiled in found)
+
+
+def test_the_spec_of_the_guide_to_distillation_compiles(tmp_path: Path) -> None:
+    ((language, text),) = blocks_of("distillation.md")
+    assert language == "toml"
+    (tmp_path / "spec.toml").write_text(text)
+    assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
