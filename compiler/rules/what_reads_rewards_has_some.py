@@ -1,7 +1,7 @@
 """What reads rewards has some.
 
 What: where nothing has to be judged, because a teacher says what is good, nothing asks for rewards: no advantages
-within groups, no likelihood of right responses, and no filter of groups by their rewards.
+within groups, no likelihood of right responses, and nothing that chooses groups by their rewards.
 Why it matters: all rewards would be missing, every group would look the same, and a filter would leave out all of them.
 Example: `algo.name = "opd"` with `algo.rewards = "group"` and no `[reward]`.
 Fix: write `[reward]`, or let the teacher alone say it.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.algorithm import PolicyLoss, TaughtParams, TeacherAlgo
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
 
@@ -38,6 +38,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(rollout, Rollout) and not isinstance(rollout.filter, Off):
             fix = Help(f"delete [{stage.shown('rollout.filter')}]")
             yield _diagnostic(stage, "rollout.filter.name", "groups are left out by their rewards", fix)
+        buffer = rollout.buffer if isinstance(rollout, Rollout) else OFF
+        if not isinstance(buffer, Off) and buffer.selector == "prioritised":
+            fix = stage.fix("rollout.buffer.selector", "fifo")
+            yield _diagnostic(stage, "rollout.buffer.selector", "groups are taken by their rewards", fix)
 
 
 def _diagnostic(stage: StageSubject, field: str, what: str, fix: Help) -> Diagnostic:

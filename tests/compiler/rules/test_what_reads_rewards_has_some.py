@@ -26,6 +26,22 @@ TAUGHT: Changes = {
         ({"algo.rewards": '"group"', "reward.name": '"exact"'}, []),
         ({"rollout.filter.name": '"nonzero_std"'}, ["RLC0346"]),
         ({"rollout.filter.name": '"nonzero_std"', "reward.name": '"exact"'}, []),
+        (
+            {
+                "rollout.buffer.selector": '"prioritised"',
+                "rollout.buffer.max_staleness_steps": "2",
+                "rollout.buffer.partial": "true",
+            },
+            ["RLC0346"],
+        ),
+        (
+            {
+                "rollout.buffer.selector": '"fifo"',
+                "rollout.buffer.max_staleness_steps": "2",
+                "rollout.buffer.partial": "true",
+            },
+            [],
+        ),
         ({"loss.positive_nll.coef": "0.1"}, ["RLC0346"]),
         ({"loss.positive_nll.coef": "0.1", "reward.name": '"exact"'}, []),
         ({"rollout.samples_per_prompt": "1", "rollout.prompts_per_step": "32"}, []),
