@@ -17,6 +17,13 @@ TAUGHT: Changes = {
     "teacher.weights": '"random"',
 }
 
+WAITING: Changes = {
+    "rollout.buffer.partial": "true",
+    "rollout.buffer.oversample": "1.5",
+    "rollout.buffer.stale_tokens": '"mask"',
+    "rollout.buffer.max_staleness_steps": "2",
+}
+
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
@@ -26,22 +33,8 @@ TAUGHT: Changes = {
         ({"algo.rewards": '"group"', "reward.name": '"exact"'}, []),
         ({"rollout.filter.name": '"nonzero_std"'}, ["RLC0346"]),
         ({"rollout.filter.name": '"nonzero_std"', "reward.name": '"exact"'}, []),
-        (
-            {
-                "rollout.buffer.selector": '"prioritised"',
-                "rollout.buffer.max_staleness_steps": "2",
-                "rollout.buffer.partial": "true",
-            },
-            ["RLC0346"],
-        ),
-        (
-            {
-                "rollout.buffer.selector": '"fifo"',
-                "rollout.buffer.max_staleness_steps": "2",
-                "rollout.buffer.partial": "true",
-            },
-            [],
-        ),
+        ({**WAITING, "rollout.buffer.selector": '"prioritised"'}, ["RLC0346"]),
+        ({**WAITING, "rollout.buffer.selector": '"fifo"'}, []),
         ({"loss.positive_nll.coef": "0.1"}, ["RLC0346"]),
         ({"loss.positive_nll.coef": "0.1", "reward.name": '"exact"'}, []),
         ({"rollout.samples_per_prompt": "1", "rollout.prompts_per_step": "32"}, []),
