@@ -54,3 +54,10 @@ def test_every_block_of_the_guide_to_the_buffer_compiles(tmp_path: Path) -> None
     kept = {"rollout.buffer.max_staleness_steps": "8", "rollout.buffer.replay.frac": "0.25"}
     found = compiled_with(tmp_path, {**kept, **{field: f'"own.py:{name}"' for field, name in fields.items()}})
     assert found.diagnostics == ()
+
+
+def test_the_spec_of_the_guide_to_distillation_compiles(tmp_path: Path) -> None:
+    ((language, text),) = blocks_of("distillation.md")
+    assert language == "toml"
+    (tmp_path / "spec.toml").write_text(text)
+    assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
