@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,6 +20,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
+from compiler.ir.rollout import Rollout
+from runtime.buffer.rollout_buffer import RolloutBuffer
+from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.order import DataOrder
@@ -31,11 +33,13 @@ from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 Outcome = Literal["finished", "interrupted"]
@@ -61,8 +65,7 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
 
     Raises: SpecError for faults of data, rewards, weights and checkpoints.
     """
-    torch.set_num_threads(plan.experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=plan.experiment.cluster.cpu_threads)
     view = open_view(place.stream, clock=time.monotonic, look=place.look)
     stop = StopRequest()
     try:
@@ -73,11 +76,15 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
 
 
 class _Start(NamedTuple):
-    """Where a run begins.  `state` is that of the trainer in the middle of a stage, or None at the start of one."""
+    """Where a run begins.
+
+    `state` is that of the trainer in the middle of a stage, or None at the start of one, and `buffer` what waits there.
+    """
 
     progress: Progress
     weights: Mapping[str, Tensor]
     state: Mapping[str, Tensor] | None
+    buffer: RolloutBuffer
 
 
 class _Run:
@@ -113,14 +120,19 @@ class _Run:
     def _start(self, checkpoint: Checkpoint | None) -> _Start:
         if checkpoint is None:
             weights = initial_weights(self.experiment.model, root=self.place.root, seed=self.experiment.run.seed)
-            return _Start(Progress(plan_hash=self.plan.hash), weights, None)
+            return _Start(Progress(plan_hash=self.plan.hash), weights, None, RolloutBuffer())
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
         weights = load_file(checkpoint.path / "model.safetensors")
-        if is_complete(self.experiment.stages[progress.stage], progress):
+        stage = self.experiment.stages[progress.stage]
+        if is_complete(stage, progress):
             progress.next_stage()
-            return _Start(progress, weights, None)
-        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **checkpoint.tensors()})
+            return _Start(progress, weights, None, RolloutBuffer())
+        rollout, tensors, buffer = stage.rollout, checkpoint.tensors(), RolloutBuffer()
+        if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off):
+            waiting = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
+            buffer = restored(checkpoint.state.get(STATE), waiting)
+        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **tensors}, buffer)
 
     def _finished_before(self, progress: Progress) -> Outcome:
         MetricsFile.truncate(self.place.run_dir / "metrics.jsonl", progress.metrics_offset)
@@ -141,7 +153,7 @@ class _Run:
         return found
 
     def _stages(self, start: _Start, data: Mapping[int, StageData], sinks: RunSinks) -> Outcome:
-        progress, weights, state = start
+        progress, weights, state, buffer = start
         while True:
             stage = self.experiment.stages[progress.stage]
             actors = build_actors(self.experiment, stage, weights, root=self.place.root)
@@ -149,6 +161,7 @@ class _Run:
                 if state is not None:
                     actors.load_state(state)
                 job = self._job(stage, actors, progress, data[progress.stage], sinks)
+                job.buffer = buffer
                 self._announce(stage, progress, sinks)
                 asyncio.run(job.run(data[progress.stage].take_step))
             except RunInterruptedError:
@@ -161,7 +174,7 @@ class _Run:
             if self.stop.is_set:
                 return self._interrupted(stage, progress)
             weights = {name: tensor.clone() for name, tensor in actors.trainer.named_weights()}
-            state = None
+            state, buffer = None, RolloutBuffer()
             progress.next_stage()
 
     def _interrupted(self, stage: Stage[Never], progress: Progress) -> Outcome:
@@ -194,7 +207,12 @@ class _Run:
         for count, what in ((data.num_overlong, "training data"), (data.num_heldout_overlong, "held-out prompts")):
             if count:
                 done = "cut at the front" if cuts else "dropped"
-                self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
+                self.view.warning(f"RLC0605: {num_rows_phrase(count)} of the {what} too long and {done}")
+        if data.dropped.first is not None:
+            first, count = data.dropped.first, num_rows_phrase(data.dropped.count)
+            self.view.warning(
+                f"{first.code}: {count} of the training data malformed and dropped, first: {first.message}"
+            )
         progress.data_digest = data.digest
         worker = self._worker(stage, actors)
         return StageJob(
@@ -206,10 +224,12 @@ class _Run:
             worker=worker,
             evaluator=self._evaluator(stage, actors, data),
             progress=progress,
+            of_data=data.metrics(),
             store=self.store,
             sinks=sinks,
             view=self.view,
             stop=self.stop,
+            warnings=StageWarnings(stage, self.view),
         )
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:

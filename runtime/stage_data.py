@@ -15,12 +15,15 @@ from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
+from runtime.data.jsonl import Dropped
 from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -30,44 +33,53 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted.  `rewarded` are the training prompts whose responses are
-    judged.
+    are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped.  `rewarded` are the
+    training prompts whose responses are judged.
     """
 
     take_step: Step
     num_rows: int
     num_overlong: int
+    dropped: Dropped
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
     num_heldout_overlong: int
+    rewarded: Sequence[Prompt] = ()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the first row of a stage says of its data."""
+        return {
+            "data/rows": self.num_rows,
+            "data/overlong_rows": self.num_overlong,
+            "data/malformed_rows": self.dropped.count,
+            "data/overlong_heldout_rows": self.num_heldout_overlong,
+        }
+
+
+class _Rows(NamedTuple):
+    """The training rows of a stage, as the step that takes them; `rewarded` as in StageData."""
+
+    take_step: Step
+    num_rows: int
+    num_overlong: int
+    dropped: Dropped
     rewarded: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
     heldout, num_heldout_overlong = load_heldout(stage, tokenizer, root=root)
-    rewarded: list[Prompt] = []
-    rollout, data = stage.rollout, stage.data
-    if isinstance(data, PreferenceData):
-        step, rows, num_overlong = _preferences(data, stage, model, tokenizer, root)
-    elif isinstance(rollout, Rollout):
-        prompts = load_prompts(
-            data.train,
-            tokenizer,
-            root=root,
-            max_prompt_tokens=rollout.max_prompt_tokens,
-            overlong=rollout.overlong_prompts,
-        )
-        rewarded += prompts.prompts
-        step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
-    else:
-        limit = context_limit(stage, model)
-        shown = load_demonstrations(
-            data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-        )
-        step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
-    digest = _digest([root / source.path for source in data.train])
-    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong, rewarded)
+    rows = _training_rows(stage, model, tokenizer, root)
+    return StageData(
+        take_step=rows.take_step,
+        num_rows=rows.num_rows,
+        num_overlong=rows.num_overlong,
+        dropped=rows.dropped,
+        digest=_digest([root / source.path for source in stage.data.train]),
+        heldout=heldout,
+        num_heldout_overlong=num_heldout_overlong,
+        rewarded=rows.rewarded,
+    )
 
 
 def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
@@ -79,16 +91,6 @@ def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
     for measured in sets:
         if not isinstance(measured.reward, Off):
             check_reward(measured.reward, data.heldout.get(measured.name, ()), root=root)
-
-
-def _preferences(
-    data: PreferenceData, stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path
-) -> tuple[Step, int, int]:
-    limit = context_limit(stage, model)
-    pairs = load_preferences(
-        data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-    )
-    return PreferenceSchedule(pairs.rows).step, len(pairs.rows), pairs.num_overlong
 
 
 def load_heldout(
@@ -115,6 +117,30 @@ def load_heldout(
         found[measured.name] = loaded.prompts[:most]
         num_overlong += loaded.num_overlong
     return found, num_overlong
+
+
+def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Rows:
+    rollout, data = stage.rollout, stage.data
+    limit = context_limit(stage, model)
+    if isinstance(data, PreferenceData):
+        pairs = load_preferences(data.train, tokenizer, root=root, limit=limit, malformed=data.malformed_rows)
+        return _Rows(PreferenceSchedule(pairs.rows).step, len(pairs.rows), pairs.num_overlong, pairs.dropped)
+    if isinstance(rollout, Rollout):
+        found = load_prompts(
+            data.train,
+            tokenizer,
+            root=root,
+            max_prompt_tokens=rollout.max_prompt_tokens,
+            overlong=rollout.overlong_prompts,
+            malformed=data.malformed_rows,
+        )
+        prompts, keeps = found.prompts, load_group_filter(stage, root=root)
+        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        return _Rows(
+            PolicySchedule(prompts, keeps, select).step, len(prompts), found.num_overlong, found.dropped, prompts
+        )
+    shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=data.malformed_rows)
+    return _Rows(SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong, shown.dropped)
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -15,6 +15,9 @@ from typing import Never
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from runtime.buffer.rollout_buffer import RolloutBuffer
+from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer
@@ -22,6 +25,7 @@ from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors
 from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
 from runtime.telemetry.sinks import RunSinks
 from runtime.telemetry.view import View
@@ -49,7 +53,10 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class StageJob:
-    """What a schedule works with."""
+    """What a schedule works with.
+
+    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off.
+    """
 
     experiment: Experiment[Never]
     stage: Stage[Never]
@@ -63,10 +70,11 @@ class StageJob:
     sinks: RunSinks
     view: View
     stop: StopRequest
+    warnings: StageWarnings
+    of_data: Mapping[str, float] = field(default_factory=dict)
+    buffer: RolloutBuffer = field(default_factory=RolloutBuffer)
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
-    _unjudged: int = field(default=0)
-    _failed: int = field(default=0)
 
     async def run(self, take_step: Step) -> None:
         """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
@@ -96,13 +104,16 @@ class StageJob:
         state = self.actors.state()
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
+        told = self.progress.to_json()
+        if isinstance(self.stage.rollout, Rollout) and not isinstance(self.stage.rollout.buffer, Off):
+            waiting = saved(self.buffer)
+            others.update(waiting.tensors)
+            told[STATE] = waiting.state
 
         def write_model(directory: Path) -> None:
             save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
 
-        return self.store.save(
-            self.progress.global_step, tensors=others, state=self.progress.to_json(), write_model=write_model
-        )
+        return self.store.save(self.progress.global_step, tensors=others, state=told, write_model=write_model)
 
     def row(self, values: Mapping[str, float]) -> Row:
         """Return a row of metrics with its place in the run."""
@@ -111,18 +122,20 @@ class StageJob:
 
     async def _step(self, take_step: Step) -> None:
         progress, started = self.progress, time.perf_counter()
+        of_data = self.of_data if progress.step == 0 else {}
         metrics = await take_step(self)
         progress.step += 1
         progress.global_step += 1
         progress.measured.clear()
-        row = self.row({**metrics, "time/step_s": time.perf_counter() - started})
+        row = self.row({**metrics, **of_data, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
-        self._warn_of_unjudged()
+        self.warnings.of_step(progress.step, metrics)
+        self.warnings.of_judgements(progress.step, self.actors.rewards())
         if self._is_due():
             await self._evaluate()
-        if progress.step >= self.stage.run.max_steps:
-            self._warn_of_missed_bound()
+        if progress.step >= self.stage.run.max_steps and not _bound_is_met(self.stage, progress):
+            self.warnings.of_missed_bound(progress.step, progress.measured)
         interval = self.stage.checkpoint.interval
         if is_complete(self.stage, progress) or (not isinstance(interval, Off) and progress.step % interval == 0):
             self.save()
@@ -149,31 +162,8 @@ class StageJob:
         row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
         self.view.evaluated(row)
-        self._warn_of_unjudged()
-
-    def _warn_of_unjudged(self) -> None:
-        total = sum(reward.num_unjudged for reward in self.actors.rewards())
-        if total > self._unjudged:
-            count, self._unjudged = total - self._unjudged, total
-            at = f"stage {self.stage.name}, step {self.progress.step}"
-            self.view.warning(
-                f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"
-            )
-
-        failed = sum(reward.num_failed for reward in self.actors.rewards())
-        if failed > self._failed:
-            count, self._failed = failed - self._failed, failed
-            last = next(r.last_failure for r in reversed(self.actors.rewards()) if r.num_failed)
-            at = f"stage {self.stage.name}, step {self.progress.step}"
-            self.view.warning(f"{at}: {count} judgement(s) failed, the last of them so: {last}")
-
-    def _warn_of_missed_bound(self) -> None:
-        until, measured = self.stage.until, self.progress.measured
-        if not isinstance(until, Off) and not _bound_is_met(self.stage, self.progress):
-            self.view.warning(
-                f"stage {self.stage.name} ended after {self.progress.step} steps, its bound; "
-                f"{until.metric} was {measured.get(until.metric, 0.0):.3f}"
-            )
+        self.warnings.of_judgements(self.progress.step, self.actors.rewards())
+        self.warnings.of_evaluation(self.progress.step, self.progress.measured)
 
 
 def _bound_is_met(stage: Stage[Never], progress: Progress) -> bool:
