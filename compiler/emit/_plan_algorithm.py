@@ -10,10 +10,16 @@ _OLD_LOGPROBS = {
     "recompute": "old log-probs recomputed by the trainer",
     "current": "old log-probs of the current policy (the ratio is always 1)",
 }
+_STEPS = {
+    "skip": "sampled tokens are steps",
+    "between": "every token from the first sampled one to the last is a step",
+    "count": "every token after the prompt is a step",
+}
 _REDUCTIONS = {
     "token": "mean over tokens",
     "sequence": "mean over sequences of their means",
     "constant": "mean over sequences of their sums",
+    "sum": "sum over tokens",
 }
 _BOUNDS = {
     "none": "weights not bounded",
@@ -64,14 +70,15 @@ def _advantages(stage: Values) -> list[str]:
     parts: list[str] = []
     if stage.has("algo.baseline") and stage.raw("algo.baseline") != "mean":
         parts.append(f"against the others of its group{stage.mark('algo.baseline')}")
+    if stage.has("algo.baseline"):
+        parts += _of_one(stage)
     if stage.has("algo.normalize_batch"):
         how = "normalised over the rollout" if stage.raw("algo.normalize_batch") else "not normalised over the rollout"
         parts.append(f"by each reward, the sum {how}{stage.mark('algo.normalize_batch')}")
     if stage.has("algo.group_baseline") and stage.raw("algo.group_baseline"):
         parts.append(f"against the mean of its group{stage.mark('algo.group_baseline')}")
+        parts += _of_one(stage)
     elif stage.has("algo.gamma"):
-        counts = stage.raw("algo.masked_tokens") == "count"
-        steps = "every token after the prompt is a step" if counts else "sampled tokens are steps"
         parts.append(f"discount {stage('algo.gamma')}")
         if stage.has("algo.lam"):
             parts.append(f"lambda {stage('algo.lam')}")
@@ -79,7 +86,7 @@ def _advantages(stage: Values) -> list[str]:
                 parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
             if stage.is_on("algo.critic_lam"):
                 parts.append(f"for the critic {stage('algo.critic_lam')}")
-        parts.append(stage("algo.masked_tokens", steps))
+        parts.append(stage("algo.masked_tokens", _STEPS[str(stage.raw("algo.masked_tokens"))]))
     if stage.has("algo.whiten") and stage.raw("algo.whiten"):
         variance = stage("algo.whiten_variance")
         parts.append(f"whitened{stage.mark('algo.whiten')} over the rollout ({variance} variance)")
@@ -89,13 +96,19 @@ def _advantages(stage: Values) -> list[str]:
     return [name, sentence(*parts)]
 
 
+def _of_one(stage: Values) -> list[str]:
+    kept = stage.raw("algo.group_of_one") == "reward"
+    return [f"alone in its group: its reward{stage.mark('algo.group_of_one')}"] if kept else []
+
+
 def _critic(stage: Values) -> list[str]:
     clip = f"values clipped within +-{stage('critic.value_clip')}" if stage.is_on("critic.value_clip") else ""
     clip = clip or f"values not clipped{stage.mark('critic.value_clip')}"
     warmup = f"alone for the first {stage.count('critic.warmup_rollouts', 'rollouts')}"
-    return [
-        sentence(f"learning rate {stage('critic.lr')}", f"squared error x {stage('critic.loss_scale')}", clip, warmup)
-    ]
+    error = f"squared error x {stage('critic.loss_scale')}"
+    if stage.raw("critic.reduction") == "sequence":
+        error += f", mean over sequences of their means{stage.mark('critic.reduction')}"
+    return [sentence(f"learning rate {stage('critic.lr')}", error, clip, warmup)]
 
 
 def _divergence(stage: Values) -> list[str]:
@@ -119,10 +132,12 @@ def _loss(stage: Values) -> list[str]:
     reduction = str(stage.raw("loss.reduction"))
     parts = _divergence(stage) if stage.has("loss.divergence") else []
     parts.append(stage("loss.reduction", _REDUCTIONS[reduction]))
-    if reduction == "constant":
+    if reduction in ("constant", "sum"):
         parts.append(f"divided by {stage.count('loss.constant_tokens', 'tokens')}")
-    if reduction != "token" and stage.raw("loss.empty_sequences") == "skip":
+    if reduction in ("sequence", "constant") and stage.raw("loss.empty_sequences") == "skip":
         parts.append(f"empty ones not counted{stage.mark('loss.empty_sequences')}")
+    if reduction == "token" and stage.raw("loss.empty_as_token"):
+        parts.append(f"an empty sequence counts as a token{stage.mark('loss.empty_as_token')}")
     if stage.has("loss.clip_low"):
         parts.append(f"ratio clipped to [1 - {stage('loss.clip_low')}, 1 + {stage('loss.clip_high')}]")
     if stage.has("loss.gate_positive"):
@@ -174,6 +189,8 @@ def _correction(stage: Values) -> list[str]:
         parts.append(f"kept with a weight {level} in [{stage('loss.rejection.low')}, {stage('loss.rejection.high')}]")
     if stage.is_on("loss.rejection.veto_below"):
         parts.append(f"no token below {stage('loss.rejection.veto_below')}")
+    if stage.has("loss.rejection.left_out") and stage.raw("loss.rejection.left_out") == "skip":
+        parts.append(f"what is left out is masked{stage.mark('loss.rejection.left_out')}")
     if stage.is_on("loss.rejection.max_error"):
         parts.append(f"mean error of at most {stage('loss.rejection.max_error')}")
     return [*lines, sentence(*parts)]

@@ -12,7 +12,7 @@ from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
 Estimator = Literal["k1", "k2", "k3"]
-Reduction = Literal["token", "sequence", "constant"]
+Reduction = Literal["token", "sequence", "constant", "sum"]
 Level = Literal["token", "sequence", "geometric"]
 
 RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
@@ -60,6 +60,9 @@ class GroupRelativeAlgo(PolicyAlgo):
     std_eps: float = setting(
         "Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=("normalize_std", (True,))
     )
+    group_of_one: Literal["zero", "reward"] = setting(
+        "What the only sample of a group is worth: nothing, or its reward as it is.", default="zero"
+    )
 
 
 class SeveralRewardsAlgo(GroupRelativeAlgo):
@@ -76,9 +79,10 @@ class CreditAlgo(PolicyAlgo):
     """[algo] of algorithms that give each token a share of what followed it."""
 
     gamma: float = setting("Discount of what the next token gets.", default=1.0, gt=0, le=1)
-    masked_tokens: Literal["skip", "count"] = setting(
-        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
-        "then they discount as well, and the reward stands on the last token of all.",
+    masked_tokens: Literal["skip", "between", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own, "
+        "which discount as well: none; those before the last sampled token; or all behind the prompt, and the reward "
+        "stands on the last token of all.",
         default="skip",
     )
 
@@ -93,12 +97,18 @@ class ReturnsAlgo(CreditAlgo):
     group_baseline: bool = setting(
         "Whether the reward above the mean of its group stands for the return of each token.", default=False
     )
+    group_of_one: Literal["zero", "reward"] = setting(
+        "What the only sample of a group is worth: nothing, or its reward as it is.",
+        default="zero",
+        read_if=("group_baseline", (True,)),
+    )
     gamma: float = setting(
         "Discount of what the next token gets.", default=1.0, gt=0, le=1, read_if=("group_baseline", (False,))
     )
-    masked_tokens: Literal["skip", "count"] = setting(
-        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
-        "then they discount as well, and the reward stands on the last token of all.",
+    masked_tokens: Literal["skip", "between", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own, "
+        "which discount as well: none; those before the last sampled token; or all behind the prompt, and the reward "
+        "stands on the last token of all.",
         default="skip",
         read_if=("group_baseline", (False,)),
     )
@@ -162,6 +172,11 @@ class TokenLoss(Loss):
         "Whether a sequence of which no token counts is a zero in the mean over sequences, or is not in it.",
         default="count",
         read_if=("reduction", ("sequence", "constant")),
+    )
+    empty_as_token: bool = setting(
+        "Whether a sequence of which no token counts adds one to the tokens that their sum is divided by.",
+        default=False,
+        read_if=("reduction", ("token",)),
     )
 
 
@@ -305,6 +320,11 @@ class Rejection(Record):
     veto_below: float | Off = setting(
         "A sequence with a token of a smaller weight is left out altogether.", default=OFF, gt=0, lt=1
     )
+    left_out: Literal["count", "skip"] = setting(
+        "Whether tokens that `level` or `veto_below` leaves out still count in means over tokens and sequences, as "
+        "zeros, or are masked as if they had not been sampled, for advantages too.",
+        default="count",
+    )
     max_error: float | Off = setting(
         "A sequence is masked, as if nothing in it had been sampled, if its mean of exp(|engine log-prob - trainer "
         "log-prob|) is above this; `empty_sequences` says whether a mean over sequences counts it.",
@@ -325,16 +345,16 @@ class PositiveNll(Record):
 class PolicyLoss(TokenLoss, Generic[A]):
     """[loss] of algorithms that train on what the policy samples."""
 
-    reduction: Literal["token", "sequence", "constant"] = setting(
-        "Mean over all tokens of the global batch; mean over sequences of each sequence's mean; or mean over sequences "
-        "of each sequence's sum divided by a constant.",
+    reduction: Literal["token", "sequence", "constant", "sum"] = setting(
+        "Mean over all tokens of the global batch; mean over sequences of each sequence's mean; mean over sequences "
+        "of each sequence's sum divided by a constant; or the sum over all tokens divided by that constant.",
         default="token",
     )
     constant_tokens: int | A = setting(
-        "What the sum of a sequence is divided by; the longest response unless set.",
+        "What the sum of a sequence, or of all of them, is divided by; the longest response unless set.",
         unit="tokens",
         ge=1,
-        read_if=("reduction", ("constant",)),
+        read_if=("reduction", ("constant", "sum")),
     )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
     positive_nll: PositiveNll | Off = setting("The likelihood of responses that are right.", default=OFF)
@@ -356,19 +376,24 @@ class PolicyLoss(TokenLoss, Generic[A]):
     )
 
 
-class RatioLoss(PolicyLoss[A]):
-    """[loss] of algorithms that bound the ratio of the policy to the one that sampled."""
+class MovingRatioLoss(PolicyLoss[A]):
+    """[loss] of algorithms that weigh by the ratio of the policy to the one that sampled."""
 
-    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=RATIO_MOVES)
-    clip_high: float | A = setting(
-        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=RATIO_MOVES
-    )
     log_ratio_clamp: float | Off = setting(
-        "The log of the ratio is clamped to plus and minus this before anything else.",
+        "The log of the ratio, a token's or a sequence's, is clamped to plus and minus this before anything else.",
         default=OFF,
         unit="nats",
         gt=0,
         read_if=RATIO_MOVES,
+    )
+
+
+class RatioLoss(MovingRatioLoss[A]):
+    """[loss] of algorithms that bound that ratio."""
+
+    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=RATIO_MOVES)
+    clip_high: float | A = setting(
+        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=RATIO_MOVES
     )
 
 
@@ -407,6 +432,9 @@ class Critic(Record):
         "A value may move by this much from what it was when the rollout began.", default=0.2, gt=0
     )
     loss_scale: float = setting("Factor of the squared error.", default=0.5, gt=0)
+    reduction: Literal["token", "sequence"] = setting(
+        "Mean over all tokens of the global batch, or mean over its sequences of each sequence's mean.", default="token"
+    )
 
 
 class AlgorithmParams(Record, Generic[A]):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, RatioLoss
+    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, MovingRatioLoss
 
 
 def kept(x_T: Tensor, mask_T: Tensor) -> Tensor:
@@ -52,11 +52,14 @@ def token_weights(
 
     "token": mean over unmasked tokens of the global batch.  "sequence": mean over its sequences of each sequence's mean
     over unmasked tokens.  "constant": mean over its sequences of each sequence's sum divided by
-    `loss.constant_tokens` (Dr. GRPO, arXiv:2503.20783, section 3.2).  A sequence without unmasked tokens counts as
-    zero, or is not counted, as `loss.empty_sequences` says.
+    `loss.constant_tokens` (Dr. GRPO, arXiv:2503.20783, section 3.2).  "sum": the sum over all tokens divided by it.  A
+    sequence without unmasked tokens counts as zero, or is not counted, as `loss.empty_sequences` says.
     """
     if loss.reduction == "token":
-        return terms.mask_T / max(totals.num_tokens, 1)
+        num_empty = totals.num_sequences - totals.num_nonempty if loss.empty_as_token else 0
+        return terms.mask_T / max(totals.num_tokens + num_empty, 1)
+    if isinstance(loss, PolicyLoss) and loss.reduction == "sum":
+        return terms.mask_T / loss.constant_tokens
     num_sequences = max(totals.num_nonempty if loss.empty_sequences == "skip" else totals.num_sequences, 1)
     if isinstance(loss, PolicyLoss) and loss.reduction == "constant":
         return terms.mask_T / (loss.constant_tokens * num_sequences)
@@ -72,12 +75,16 @@ class Surrogate(NamedTuple):
     is_clipped_T: Tensor
 
 
-def log_ratios(terms: PolicyTerms, loss: RatioLoss[Never]) -> Tensor:
+def log_ratios(terms: PolicyTerms, loss: MovingRatioLoss[Never]) -> Tensor:
     """Return [T] log(policy / old policy), 0 where masked, clamped to plus and minus loss.log_ratio_clamp."""
-    log_ratio_T = kept(terms.logprobs_T - terms.old_logprobs_T, terms.mask_T)
+    return clamped_log_ratio(kept(terms.logprobs_T - terms.old_logprobs_T, terms.mask_T), loss)
+
+
+def clamped_log_ratio(log_ratio: Tensor, loss: MovingRatioLoss[Never]) -> Tensor:
+    """Return log-ratios, of tokens or of sequences, clamped to plus and minus loss.log_ratio_clamp."""
     if isinstance(loss.log_ratio_clamp, Off):
-        return log_ratio_T
-    return log_ratio_T.clamp(-loss.log_ratio_clamp, loss.log_ratio_clamp)
+        return log_ratio
+    return log_ratio.clamp(-loss.log_ratio_clamp, loss.log_ratio_clamp)
 
 
 def clipped_surrogate(log_ratio_T: Tensor, advantages_T: Tensor, loss: ClippedLoss[Never]) -> Surrogate:
