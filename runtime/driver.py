@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -37,6 +36,7 @@ from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 Outcome = Literal["finished", "interrupted"]
@@ -62,8 +62,7 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
 
     Raises: SpecError for faults of data, rewards, weights and checkpoints.
     """
-    torch.set_num_threads(plan.experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=plan.experiment.cluster.cpu_threads)
     view = open_view(place.stream, clock=time.monotonic, look=place.look)
     stop = StopRequest()
     try:

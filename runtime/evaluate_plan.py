@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
-import torch
 from safetensors.torch import load_file
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
@@ -27,6 +26,7 @@ from runtime.executors.inline import build_engine, build_set_rewards
 from runtime.progress import Progress
 from runtime.rewards.runner import RewardRunner
 from runtime.stage_data import load_heldout
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 
@@ -76,8 +76,7 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     cannot be measured, and for faults of data, rewards and weights.
     """
     experiment: Experiment[Never] = plan.experiment
-    torch.set_num_threads(experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
     progress = Progress(plan_hash=plan.hash) if checkpoint is None else Progress.from_json(checkpoint.state)
     index = _stage_index(experiment, progress, choice.stage)
     stage = _chosen(experiment.stages[index], choice)

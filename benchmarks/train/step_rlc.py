@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from torch.profiler import profile
 
 from benchmarks.train.plan import SPEC, compiled_step
@@ -38,6 +37,7 @@ from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import open_sinks
 from runtime.telemetry.view import StageInfo
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 WARMUP_STEPS = 4
@@ -50,8 +50,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print a table of operations instead")
     options = parser.parse_args()
     plan = compiled_step((f"cluster.cpu_threads={options.threads}",))
-    torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=options.threads)
     with tempfile.TemporaryDirectory() as folder:
         job, data = make_job(plan, Path(folder))
         if options.profile:
