@@ -39,10 +39,11 @@ BAD_CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("level", "statement", "kind", "code", "words"), BAD_CALLS)
+@pytest.mark.parametrize("bad", BAD_CALLS, ids=lambda bad: f"{bad[0]}-{bad[1]}")
 def test_a_reward_that_fails_in_one_step_scores_there_and_the_others_are_as_ever(
-    server: Server, tmp_path: Path, level: str, statement: str, kind: str, code: str, words: str
+    server: Server, tmp_path: Path, bad: tuple[str, str, str, str, str]
 ) -> None:
+    level, statement, kind, code, words = bad
     when = SECOND_STEP.replace("sample", _FIRST[level])
     judge = f"def reward({level}):\n    if {when}:\n        {statement}\n    return {_FINE[level]}\n"
     reward = 'name = "judge.py:reward"\ntimeout_s = 2.0\non_failure = "score"\nfailure_score = -1.0\n'
