@@ -15,6 +15,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Dropped
@@ -22,6 +23,7 @@ from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -132,8 +134,11 @@ def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextToke
             overlong=rollout.overlong_prompts,
             malformed=data.malformed_rows,
         )
-        prompts = found.prompts
-        return _Rows(PolicySchedule(prompts).step, len(prompts), found.num_overlong, found.dropped, prompts)
+        prompts, keeps = found.prompts, load_group_filter(stage, root=root)
+        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        return _Rows(
+            PolicySchedule(prompts, keeps, select).step, len(prompts), found.num_overlong, found.dropped, prompts
+        )
     shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=data.malformed_rows)
     return _Rows(SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong, shown.dropped)
 
