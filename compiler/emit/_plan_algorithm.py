@@ -32,6 +32,12 @@ _LEVELS = {
     "sequence": "of each sequence (product)",
     "geometric": "of each sequence (geometric mean)",
 }
+_DIVERGENCES = {
+    "forward": "KL(teacher || student)",
+    "reverse": "KL(student || teacher)",
+    "mixed": "KL(teacher || student) + KL(student || teacher)",
+}
+_OUTSIDE = {"left_out": "both scaled to add up to 1", "zero": "others with a log-prob of -100"}
 _KL_WEIGHTS = {"score": "its own ratio", "old": "the ratio to the old policy", "rollout": "the ratio to the engine"}
 
 
@@ -51,7 +57,11 @@ def write_algorithm(sheet: Sheet, stage: Values) -> None:
 
 def _advantages(stage: Values) -> list[str]:
     name = stage("algo.name")
-    if stage.has("algo.normalize_std"):
+    if stage.has("algo.teacher_coef"):
+        name += f": the teacher's log-probs less the policy's x {stage('algo.teacher_coef')}"
+        added = {"none": "rewards do not count", "group": "plus advantages of rewards within each group"}
+        name += f", {stage('algo.rewards', added[str(stage.raw('algo.rewards'))])}"
+    if stage.has("algo.normalize_std") and not (stage.has("algo.rewards") and stage.raw("algo.rewards") == "none"):
         if stage.raw("algo.normalize_std"):
             divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
             name += f": advantages divided{stage.mark('algo.normalize_std')} by {divisor}"
@@ -101,13 +111,27 @@ def _critic(stage: Values) -> list[str]:
     return [sentence(f"learning rate {stage('critic.lr')}", error, clip, warmup)]
 
 
+def _divergence(stage: Values) -> list[str]:
+    kind = str(stage.raw("loss.divergence"))
+    parts = [stage("loss.divergence", _DIVERGENCES[kind])]
+    if kind == "mixed":
+        parts[0] += f", the first x {stage('loss.forward_weight')}"
+    if stage.raw("loss.vocabulary") == "topk":
+        parts.append(f"over the teacher's {stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}")
+        parts.append(stage("loss.outside_topk", _OUTSIDE[str(stage.raw("loss.outside_topk"))]))
+    else:
+        parts.append(stage("loss.vocabulary", "over the whole vocabulary"))
+    return [*parts, f"logits divided by {stage('loss.temperature')}"]
+
+
 def _loss(stage: Values) -> list[str]:
     if stage.has("loss.beta"):
         return _preference(stage)
     if not stage.has("loss.reduction"):
         return []
     reduction = str(stage.raw("loss.reduction"))
-    parts = [stage("loss.reduction", _REDUCTIONS[reduction])]
+    parts = _divergence(stage) if stage.has("loss.divergence") else []
+    parts.append(stage("loss.reduction", _REDUCTIONS[reduction]))
     if reduction in ("constant", "sum"):
         parts.append(f"divided by {stage.count('loss.constant_tokens', 'tokens')}")
     if reduction in ("sequence", "constant") and stage.raw("loss.empty_sequences") == "skip":
@@ -128,6 +152,9 @@ def _loss(stage: Values) -> list[str]:
             parts.append(f"{words} {stage(path)}".replace("+- ", "+-"))
     if stage.has("loss.entropy_coef"):
         parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
+        if stage.is_on("loss.positive_nll"):
+            right = f"responses of reward {stage('loss.positive_nll.correct_at')} and more"
+            parts.append(f"likelihood of {right} x {stage('loss.positive_nll.coef')}")
         parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
     return [sentence(*parts)]
 

@@ -7,6 +7,7 @@ algorithm is inert in this one, and the message names those that read it.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
+from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
@@ -19,6 +20,8 @@ _BOUNDED = ("bound", ("truncate", "clip", "mask"))
 _MEASURED = ("estimator", ("k1", "k2", "k3"))
 _REJECTED = ("level", ("token", "sequence", "geometric"))
 _CORRECTED = ("bound", ("none", "truncate", "clip", "mask"))
+_OF_TOPK = ("vocabulary", ("topk",))
+_OF_GROUPS = ("rewards", ("group",))
 
 
 class Algo(Record):
@@ -131,6 +134,33 @@ class GreedyBaselineAlgo(PolicyAlgo):
     """[algo] of algorithms that sample the most likely response to each prompt as well, to compare the others with."""
 
 
+class TeacherAlgo(GroupRelativeAlgo):
+    """[algo] of algorithms whose advantages are what a teacher says of sampled tokens."""
+
+    teacher_coef: float = setting(
+        "What the log-prob of the policy less that of the teacher is multiplied by and taken off the advantage of each "
+        "token.",
+        default=1.0,
+        gt=0,
+    )
+    rewards: Literal["none", "group"] = setting(
+        "Whether what the teacher says is all of an advantage, or is added to that of the rewards within each group.",
+        default="none",
+    )
+    baseline: Literal["mean", "leave_one_out"] = setting(
+        "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
+        "taken over the same samples.",
+        default="mean",
+        read_if=_OF_GROUPS,
+    )
+    normalize_std: bool = setting(
+        "Whether advantages of rewards are divided by the standard deviation of their group.",
+        default=True,
+        read_if=_OF_GROUPS,
+    )
+    std_eps: float = setting("Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=_OF_GROUPS)
+
+
 class Loss(Record):
     """[loss]: how what is known of tokens becomes one number."""
 
@@ -156,6 +186,41 @@ class LikelihoodLoss(TokenLoss):
     reduction: Literal["token", "sequence"] = setting(
         "Mean over all tokens of the global batch, or mean over sequences of each sequence's mean.", default="token"
     )
+
+
+class DistillationLoss(LikelihoodLoss):
+    """[loss] of distillation: a divergence between the distributions of teacher and student at each sampled token."""
+
+    divergence: Literal["forward", "reverse", "mixed"] = setting(
+        "What is made small: KL(teacher || student), so that the student covers all that the teacher does; "
+        "KL(student || teacher), so that it keeps to what the teacher does most; or a sum of both.",
+        default="reverse",
+    )
+    forward_weight: float = setting(
+        "Weight of KL(teacher || student) in the sum; KL(student || teacher) has the rest.",
+        default=0.5,
+        ge=0,
+        le=1,
+        read_if=("divergence", ("mixed",)),
+    )
+    vocabulary: Literal["full", "topk"] = setting(
+        "Whether the sums run over the whole vocabulary, or over the teacher's most likely tokens only.",
+        default="full",
+    )
+    topk: int = setting(
+        "How many of the teacher's most likely tokens there are; their probabilities are scaled to add up to 1.",
+        default=64,
+        unit="tokens",
+        ge=1,
+        read_if=_OF_TOPK,
+    )
+    outside_topk: Literal["left_out", "zero"] = setting(
+        "What the student's other tokens are: left out, its probabilities of the teacher's tokens scaled to add up to "
+        "1; or tokens to which the teacher gives a log-prob of -100.",
+        default="left_out",
+        read_if=_OF_TOPK,
+    )
+    temperature: float = setting("Divides the logits of both before they are compared.", default=1.0, gt=0)
 
 
 class PreferenceLoss(Loss):
@@ -268,6 +333,15 @@ class Rejection(Record):
     )
 
 
+class PositiveNll(Record):
+    """[loss.positive_nll]: the likelihood of responses that are right, as a term of its own."""
+
+    coef: float = setting(
+        "Weight of the mean of -log-prob over all tokens of right responses of the global batch.", default=0.1, gt=0
+    )
+    correct_at: float = setting("A response counts as right from this reward on, before shaping.", default=1.0)
+
+
 class PolicyLoss(TokenLoss, Generic[A]):
     """[loss] of algorithms that train on what the policy samples."""
 
@@ -283,6 +357,7 @@ class PolicyLoss(TokenLoss, Generic[A]):
         read_if=("reduction", ("constant", "sum")),
     )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
+    positive_nll: PositiveNll | Off = setting("The likelihood of responses that are right.", default=OFF)
     old_logprobs: Literal["rollout", "recompute", "current"] = setting(
         "Where the denominator of the ratio comes from: the engine that sampled, the trainer before its first update, "
         "or the policy as it is now (which makes every ratio 1).",
@@ -373,3 +448,13 @@ class ActorCriticParams(AlgorithmParams[A]):
     """What an algorithm with a critic reads of a spec."""
 
     critic: Critic = setting("The model that says what a state is worth.")
+
+
+class Teacher(Model[A]):
+    """[teacher]: the model that is imitated; it reads the tokens of [model], and is never trained."""
+
+
+class TaughtParams(AlgorithmParams[A]):
+    """What an algorithm with a teacher reads of a spec."""
+
+    teacher: Teacher[A] = setting("The model that is imitated.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import Seconds, Tokens
 from compiler.ir.openness import OFF, A, Off
@@ -153,6 +155,10 @@ class Buffer(Record, Generic[A]):
     )
     replay: Replay | Off = setting("Groups that were trained on, and are again.", default=OFF)
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
+
+    def prompts_under_way(self, prompts_per_step: int) -> int:
+        """Return the prompts that a step has under way at once."""
+        return ceil(prompts_per_step * self.oversample) if self.partial else prompts_per_step
 
 
 class Rollout(Generation[A]):

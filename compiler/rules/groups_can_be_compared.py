@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo, TeacherAlgo
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -44,6 +44,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _compares(algo: Algo) -> bool:
+    if isinstance(algo, TeacherAlgo):
+        return algo.rewards == "group"
     return isinstance(algo, GroupRelativeAlgo) or (isinstance(algo, ReturnsAlgo) and algo.group_baseline)
 
 

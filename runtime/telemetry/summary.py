@@ -145,6 +145,8 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
     if not any("reward/mean" in row for row in steps):
         keys = ("train/loss",)
     tokens = _total(steps, "rollout/tokens")
+    # With a buffer a step trains on other tokens than it draws.
+    drawn = _total(steps, "buffer/sampled_tokens") or tokens
     rollout_s = _total(steps, "time/rollout_s")
     seconds = _total(steps, "time/step_s") + _total(rows, "time/eval_s")
     return StageSummary(
@@ -154,7 +156,7 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
         ends_mean_steps=ends,
         training=tuple(m for key in keys if (m := _measure(key, _values(steps, key), ends=ends)) is not None),
         evaluations=tuple(_evaluations(rows)),
-        time=StageTime(seconds=round(seconds, 3), tokens_per_s=round(tokens / rollout_s, 1) if rollout_s else None),
+        time=StageTime(seconds=round(seconds, 3), tokens_per_s=round(drawn / rollout_s, 1) if rollout_s else None),
     )
 
 

@@ -13,7 +13,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
-from stdlib.algorithms._terms import LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.algorithms._terms import DistillationTerms, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 
 if TYPE_CHECKING:
     from typing import Never
@@ -46,7 +46,7 @@ def sequence_means(x_T: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:
 
 
 def token_weights(
-    terms: SupervisedTerms | PolicyTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
+    terms: SupervisedTerms | PolicyTerms | DistillationTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
 ) -> Tensor:
     """Return [T] weights w such that the sum of w * x over all micro-batches is what `loss.reduction` makes of x.
 
@@ -165,10 +165,11 @@ def _kl_weight(kl: KL, logprobs_T: Tensor, terms: PolicyTerms) -> Tensor | None:
 
 
 def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, surrogate: Surrogate) -> LossOutput:
-    """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL, and what is reported.
+    """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL + positive_nll.coef * NLL.
 
     Tokens of the surrogate are weighted as terms.weights_T says and by [loss] opsm_delta.  Entropy and KL have a
-    gradient only where their coefficient is not 0; otherwise they are metrics.
+    gradient only where their coefficient is not 0; otherwise they are metrics.  NLL is the mean over tokens of
+    responses that are right; no weight and no clip applies to it.
     """
     mask_T, weight_T = terms.mask_T, token_weights(terms, totals, loss)
     pg_T = surrogate.loss_T if terms.weights_T is None else surrogate.loss_T * kept(terms.weights_T, mask_T)
@@ -187,12 +188,25 @@ def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, sur
         sums["entropy"] = terms.entropy_T
         if loss.entropy_coef != 0.0:
             total = total - loss.entropy_coef * (weight_T * kept(terms.entropy_T, mask_T)).sum()
+    metrics: dict[str, MetricSum] = {}
+    if not isinstance(loss.positive_nll, Off):
+        nll_T = _right_nll(terms)
+        total = total + loss.positive_nll.coef * nll_T.sum() / max(totals.num_right_tokens, 1)
+        metrics["positive_nll"] = MetricSum(masked_sum(nll_T, mask_T), "right_tokens")
     kl_T = kl_penalty(loss.kl, terms)
     if kl_T is not None:
         sums["kl"] = kl_T
         if loss.kl.coef != 0.0 and not (isinstance(loss.kl, PenaltyKL) and loss.kl.place == "reward"):
             total = total + loss.kl.coef * (weight_T * kl_T).sum()
-    return LossOutput(total, {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()})
+    metrics |= {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()}
+    return LossOutput(total, metrics)
+
+
+def _right_nll(terms: PolicyTerms) -> Tensor:
+    """Return [T] -log-prob of tokens of right responses, 0 elsewhere (VAPO, arXiv:2504.05118, section 4.3)."""
+    if terms.is_right_T is None:
+        raise InternalError("loss.positive_nll is set, but nobody said which responses are right")
+    return -kept(terms.logprobs_T, terms.mask_T) * kept(terms.is_right_T, terms.mask_T)
 
 
 def _moved_little(terms: PolicyTerms, delta: float) -> Tensor:

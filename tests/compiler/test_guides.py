@@ -10,6 +10,7 @@ from compiler.diagnostics.span import SourceFile
 from compiler.format.starlark import format_starlark
 from rlc.catalogue import scan
 from tests.support.good_spec import GRPO, spec_text
+from tests.support.good_spec import compiled as compiled_with
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -38,6 +39,28 @@ def test_the_recipe_and_the_sweep_of_their_guide_compile(tmp_path: Path) -> None
     found = compile_all(tmp_path / "sweep.star", scan())
     assert [name for name, _ in found] == ["lr-1e-06-seed-0", "lr-1e-06-seed-1", "lr-2e-06-seed-0", "lr-2e-06-seed-1"]
     assert all(compiled.plan is not None for _, compiled in found)
+
+
+def test_every_block_of_the_guide_to_the_buffer_compiles(tmp_path: Path) -> None:
+    blocks = blocks_of("buffer.md")
+    tables = [text for language, text in blocks if language == "toml"]
+    assert len(tables) == 4
+    for text in tables:
+        (tmp_path / "spec.toml").write_text(spec_text({}) + text)
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+    own = "".join(text for language, text in blocks if language == "python")
+    (tmp_path / "own.py").write_text(own)
+    fields = {"rollout.filter.name": "keeps", "rollout.buffer.selector": "freshest"}
+    kept = {"rollout.buffer.max_staleness_steps": "8", "rollout.buffer.replay.frac": "0.25"}
+    found = compiled_with(tmp_path, {**kept, **{field: f'"own.py:{name}"' for field, name in fields.items()}})
+    assert found.diagnostics == ()
+
+
+def test_the_spec_of_the_guide_to_distillation_compiles(tmp_path: Path) -> None:
+    ((language, text),) = blocks_of("distillation.md")
+    assert language == "toml"
+    (tmp_path / "spec.toml").write_text(text)
+    assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
 
 
 def test_every_start_of_the_guide_to_moving_compiles_on_top_of_a_recipe(tmp_path: Path) -> None:
