@@ -79,7 +79,7 @@ def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:
     """Fill in log-probs of the policy before its first update, and of the reference, where somebody asks for them."""
-    trainer = job.actors.trainer
+    trainer = job.actors.trained_policy()
     if old_logprobs == "recompute":
         batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
     if not isinstance(job.stage.reference, Off):

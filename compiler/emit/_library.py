@@ -38,6 +38,7 @@ _KINDS = {
     "policy": "samples its data",
     "supervised": "imitates its data",
     "preference": "compares the answers of its data",
+    "reward": "learns what the answers of its data are worth",
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.data import Data, PreferenceData
+from compiler.ir.data import Data, Eval, PairEval, PreferenceData, PreferenceEval, RankedData, ScoredData, ScoredEval
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
@@ -29,6 +29,8 @@ _HEADER = re.compile(r"^\[+[\w.]+\]+(?:: |, |\s+)")
 _SAMPLES = "stages that sample"
 _GENERATES = "stages that sample or evaluate"
 _PREFERS = "stages that learn preferences"
+_RANKS = "reward models that learn from pairs"
+_SCORES = "reward models that learn scores"
 _HAS_GPUS = "targets with GPUs"
 _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
     ("placement", Placement, ""),
@@ -41,6 +43,12 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("reward", Reward, _GENERATES),
     ("data", Data, ""),
     ("data", PreferenceData, _PREFERS),
+    ("data", RankedData, _RANKS),
+    ("data", ScoredData, _SCORES),
+    ("eval", Eval, ""),
+    ("eval", PreferenceEval, _PREFERS),
+    ("eval", PairEval, _RANKS),
+    ("eval", ScoredEval, _SCORES),
     ("train", Train, ""),
     ("train", PolicyTrain, _SAMPLES),
 )
@@ -143,7 +151,7 @@ class _Walk(NamedTuple):
             if field.spread or (path == ROOT and name == STAGE):
                 continue
             readings = table.keys.setdefault(name, [])
-            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS, _PREFERS) and any(
+            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS, _PREFERS, _RANKS, _SCORES) and any(
                 field is known.field for known in readings
             )
             reading = _Reading(field, self.reader, is_derived or field.is_derived)

@@ -7,7 +7,7 @@ trains, and of one that generates.  Activations and the working memory of kernel
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, ScoreLoss
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -57,6 +57,11 @@ def moments_of(optim: Optim[object]) -> int:
 def has_critic(stage: Stage[Any]) -> bool:
     """Whether a stage trains a second network of the model's shape."""
     return isinstance(stage.algorithm, ActorCriticParams)
+
+
+def trains_scores(stage: Stage[Any]) -> bool:
+    """Whether a stage trains a reward model, which has no head over the vocabulary and computes no logits."""
+    return isinstance(stage.algorithm.loss, ScoreLoss)
 
 
 def trained_bytes(

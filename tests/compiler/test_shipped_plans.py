@@ -9,6 +9,7 @@ import pytest
 from checks.tree import ROOT
 from compiler.compile import compile_all, compile_spec
 from compiler.emit.plan_page import plan_page
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from rlc.catalogue import scan
@@ -37,7 +38,7 @@ def test_every_experiment_of_a_file_compiles_without_a_word_and_names_its_own_da
         assert [d.message for d in found.diagnostics] == [], name
         assert found.plan is not None
         for stage in found.plan.experiment.stages:
-            sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+            sets = (*sampled_sets(stage.eval), *pair_sets(stage.eval), *scored_sets(stage.eval))
             paths = [source.path for source in (*stage.data.train, *sets)]
             assert [p for p in paths if not (ROOT / "experiments" / p).is_file()] == []
 

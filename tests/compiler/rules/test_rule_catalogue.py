@@ -22,7 +22,7 @@ SIZES = {
     "SYNC": 5,
     "LIVE": 5,
     "CFG": 8,
-    "ALGO": 7,
+    "ALGO": 9,
     "CKPT": 3,
     "ENV": 4,
     "REWARD": 5,
