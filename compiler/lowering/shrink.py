@@ -113,7 +113,7 @@ def _machine(ledger: Ledger) -> None:
 
 def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
     ledger.cap(f"{at}.run.max_steps", MAX_STEPS)
-    ledger.cap(f"{at}.critic.warmup_rollouts", MAX_STEPS - 1)
+    ledger.cap(f"{at}.critic.warmup_rollouts", (ledger.number(f"{at}.run.max_steps") or MAX_STEPS) - 1)
     if not isinstance(stage.rollout, Off):
         _lengths(ledger, at)
     if isinstance(stage.rollout, Rollout):

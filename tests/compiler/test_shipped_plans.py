@@ -43,6 +43,15 @@ def test_every_experiment_of_a_file_compiles_without_a_word_and_names_its_own_da
             assert [p for p in paths if not (ROOT / "experiments" / p).is_file()] == []
 
 
+def test_every_algorithm_and_every_recipe_has_an_experiment() -> None:
+    plans = [found.plan for path in EXPERIMENTS for _, found in compile_all(path, CATALOGUE)]
+    named = {s.algorithm.algo.name for plan in plans if plan is not None for s in plan.experiment.stages}
+    assert named == set(CATALOGUE.algorithms)
+    texts = [path.read_text(encoding="utf-8") for path in EXPERIMENTS]
+    recipes = {path.stem for path in (CATALOGUE.stdlib / "recipes").iterdir()}
+    assert {name for name in recipes if not any(f"//recipes:{name}" in text for text in texts)} == set()
+
+
 def test_the_experiments_cover_kinds_of_training_targets_and_networks() -> None:
     """Imitation and policies, both vendors, one machine and several, GPUs shared or not, dense and experts."""
     plans = [found.plan for path in EXPERIMENTS for _, found in compile_all(path, CATALOGUE)]
