@@ -1,7 +1,8 @@
 """Bytes and parameters that can be counted exactly: weights, gradients, optimizer state, keys and values.
 
 Where everything runs in one process they are those of the process, in fp32; on a target with GPUs those of one GPU that
-trains, and of one that generates.  Activations and the working memory of kernels are not in it.
+trains, and of one that generates.  Activations and the working memory of kernels are not in it, nor is the one row that
+a critic or a reward model has for a head.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
         gradient_bytes=max(one.gradients for one in held),
         optimizer_bytes=max(one.optimizer for one in held),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
-        critic_bytes=max((h.total for h, s in zip(held, stages, strict=True) if has_critic(s)), default=0),
+        critic_bytes=max((_critic_bytes(experiment, stage) for stage in stages if has_critic(stage)), default=0),
         engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
         stages=tuple(
             StageForecast(
@@ -85,12 +86,22 @@ def _measures(stage: Stage[Never]) -> bool:
     return not isinstance(stage.reference, Off)
 
 
+def without_head(model: Model[Any]) -> Model[Any]:
+    """Return the model without its head over the vocabulary; a critic and a reward model have one row in its place."""
+    return model.replacing(tie_embeddings=True)
+
+
+def _critic_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    return _held(experiment.replacing(model=without_head(experiment.model)), stage).total
+
+
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     parallel = experiment.parallel
     has_gpus = isinstance(parallel, Parallel)
     spread = Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE
     is_bf16 = has_gpus and stage.train.precision == "bf16"
-    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    model = without_head(experiment.model) if trains_scores(stage) else experiment.model
+    return trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
 
 
 def _engine_bytes(experiment: Experiment[Never]) -> int:
