@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never, TypeVar
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,12 +23,13 @@ from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
-from runtime.evaluation import build_evaluator
+from runtime.evaluation import build_evaluator, unmeasured
 from runtime.executors.inline import build_engine, build_learners, build_set_rewards, weights_at_the_start
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
 from runtime.rewards.runner import RewardRunner
 from runtime.stage_data import HeldOutData, load_heldout
+from runtime.torch_process import set_up_torch
 from stdlib.samples import Prompt
 
 T = TypeVar("T")
@@ -83,8 +83,7 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     cannot be measured, and for faults of data, rewards and weights.
     """
     experiment: Experiment[Never] = plan.experiment
-    torch.set_num_threads(experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
     progress = Progress(plan_hash=plan.hash) if checkpoint is None else Progress.from_json(checkpoint.state)
     index = _stage_index(experiment, progress, choice.stage)
     stage = _chosen(experiment.stages[index], choice)
@@ -154,8 +153,11 @@ def _sampled(
             runner.close()
     failed = sum(runner.num_failed for runner in runners)
     unjudged = sum(runner.num_unjudged for runner in runners)
+    last = next((f"{r.last_code}: {r.last_failure}" for r in reversed(runners) if r.num_failed), "")
     warnings = [f"{unjudged} response(s) could not be judged"] if unjudged else []
-    return _Found(metrics, warnings + ([f"{failed} judgement(s) failed"] if failed else []))
+    warnings += [f"{failed} judgement(s) failed, the last of them so: {last}"] if failed else []
+    warnings += unmeasured([s for s in sampled_sets(stage.eval) if s.name in prompts], metrics)
+    return _Found(metrics, warnings)
 
 
 def _asked(heldout: HeldOutData, names: Sequence[str]) -> HeldOutData:

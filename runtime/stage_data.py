@@ -20,6 +20,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations, supervised_batch
+from runtime.data.jsonl import Dropped
 from runtime.data.preferences import Preference, load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.scores import ScoredAnswer, load_scores, ranked_batch, scored_batch
@@ -36,16 +37,26 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training files; what is held out is empty for a stage that does not evaluate on
-    it.  Rows that are too long, and were dropped or cut, are counted.  `rewarded` are the training prompts whose
-    responses are judged.
+    it.  Rows that are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped.
+    `rewarded` are the training prompts whose responses are judged.
     """
 
     take_step: Step
     num_rows: int
     num_overlong: int
+    dropped: Dropped
     digest: str
     heldout: HeldOutData
     rewarded: Sequence[Prompt] = ()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the first row of a stage says of its data."""
+        return {
+            "data/rows": self.num_rows,
+            "data/overlong_rows": self.num_overlong,
+            "data/malformed_rows": self.dropped.count,
+            "data/overlong_heldout_rows": self.heldout.num_overlong,
+        }
 
 
 class HeldOutData(NamedTuple):
@@ -58,11 +69,12 @@ class HeldOutData(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Training rows as the steps that draw from them."""
+    """The training rows of a stage, as the step that takes them; `rewarded` as in StageData."""
 
     take_step: Step
-    count: int
+    num_rows: int
     num_overlong: int
+    dropped: Dropped
     rewarded: Sequence[Prompt] = ()
 
 
@@ -70,41 +82,15 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
     heldout = load_heldout(stage, model, tokenizer, root=root)
     rows = _training_rows(stage, model, tokenizer, root)
-    digest = _digest([root / source.path for source in stage.data.train])
-    return StageData(rows.take_step, rows.count, rows.num_overlong, digest, heldout, rows.rewarded)
-
-
-def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Rows:
-    rollout, data, limit = stage.rollout, stage.data, context_limit(stage, model)
-    pad = tokenizer.pad_token_id
-    if isinstance(data, PreferenceData):
-        pairs = load_preferences(
-            data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-        )
-        is_ranked = isinstance(data, RankedData)
-        ranked = SupervisedSchedule(pairs.rows, partial(ranked_batch, pad_token_id=pad))
-        step = ranked.step if is_ranked else PreferenceSchedule(pairs.rows).step
-        return _Rows(step, len(pairs.rows), pairs.num_overlong)
-    if isinstance(data, ScoredData):
-        scored = load_scores(
-            data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-        )
-        by_score = SupervisedSchedule(scored.rows, partial(scored_batch, pad_token_id=pad))
-        return _Rows(by_score.step, len(scored.rows), scored.num_overlong)
-    if isinstance(rollout, Rollout):
-        loaded = load_prompts(
-            data.train,
-            tokenizer,
-            root=root,
-            max_prompt_tokens=rollout.max_prompt_tokens,
-            overlong=rollout.overlong_prompts,
-        )
-        prompts = loaded.prompts
-        return _Rows(PolicySchedule(prompts).step, len(prompts), loaded.num_overlong, prompts)
-    shown = load_demonstrations(
-        data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
+    return StageData(
+        take_step=rows.take_step,
+        num_rows=rows.num_rows,
+        num_overlong=rows.num_overlong,
+        dropped=rows.dropped,
+        digest=_digest([root / source.path for source in stage.data.train]),
+        heldout=heldout,
+        rewarded=rows.rewarded,
     )
-    return _Rows(SupervisedSchedule(shown.rows, supervised_batch).step, len(shown.rows), shown.num_overlong)
 
 
 def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
@@ -138,20 +124,11 @@ def load_heldout(stage: Stage[Never], model: Model[Never], tokenizer: TextTokeni
         prompts[measured.name] = _first(loaded.prompts, measured.max_prompts)
         num_overlong += loaded.num_overlong
     for of_pairs in pair_sets(stage.eval):
-        compared = load_preferences(
-            (of_pairs,), tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-        )
+        compared = load_preferences((of_pairs,), tokenizer, root=root, limit=limit)
         pairs[of_pairs.name] = _first(compared.rows, of_pairs.max_pairs)
         num_overlong += compared.num_overlong
     for of_scores in scored_sets(stage.eval):
-        judged = load_scores(
-            (of_scores,),
-            tokenizer,
-            root=root,
-            max_context_tokens=limit.tokens,
-            overlong=limit.policy,
-            limit=limit.field,
-        )
+        judged = load_scores((of_scores,), tokenizer, root=root, limit=limit)
         scored[of_scores.name] = _first(judged.rows, of_scores.max_rows)
         num_overlong += judged.num_overlong
     return HeldOutData(prompts, pairs, scored, num_overlong)
@@ -159,6 +136,34 @@ def load_heldout(stage: Stage[Never], model: Model[Never], tokenizer: TextTokeni
 
 def _first(rows: Sequence[R], most: int | Off) -> Sequence[R]:
     return rows if isinstance(most, Off) else rows[:most]
+
+
+def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Rows:
+    rollout, data, pad = stage.rollout, stage.data, tokenizer.pad_token_id
+    limit, malformed = context_limit(stage, model), data.malformed_rows
+    if isinstance(data, PreferenceData):
+        pairs = load_preferences(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
+        ranked = SupervisedSchedule(pairs.rows, partial(ranked_batch, pad_token_id=pad))
+        step = ranked.step if isinstance(data, RankedData) else PreferenceSchedule(pairs.rows).step
+        return _Rows(step, len(pairs.rows), pairs.num_overlong, pairs.dropped)
+    if isinstance(data, ScoredData):
+        scored = load_scores(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
+        by_score = SupervisedSchedule(scored.rows, partial(scored_batch, pad_token_id=pad))
+        return _Rows(by_score.step, len(scored.rows), scored.num_overlong, scored.dropped)
+    if isinstance(rollout, Rollout):
+        found = load_prompts(
+            data.train,
+            tokenizer,
+            root=root,
+            max_prompt_tokens=rollout.max_prompt_tokens,
+            overlong=rollout.overlong_prompts,
+            malformed=malformed,
+        )
+        prompts = found.prompts
+        return _Rows(PolicySchedule(prompts).step, len(prompts), found.num_overlong, found.dropped, prompts)
+    shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
+    imitated = SupervisedSchedule(shown.rows, supervised_batch)
+    return _Rows(imitated.step, len(shown.rows), shown.num_overlong, shown.dropped)
 
 
 def _digest(paths: Sequence[Path]) -> str:

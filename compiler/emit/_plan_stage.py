@@ -58,7 +58,9 @@ def _data(sheet: Sheet, stage: Values) -> None:
     count = len(sources) if isinstance(sources, tuple) else 0
     lines = [_source(stage.below(f"data.train.{at}")) for at in range(count)]
     order = "each epoch in its own order" if stage.raw("data.shuffle") else "in the order of the file"
-    sheet.row("data", *lines, stage("data.shuffle", order))
+    fate = {"error": "malformed rows are an error", "drop": "malformed rows are dropped and counted"}
+    malformed = stage("data.malformed_rows", fate[str(stage.raw("data.malformed_rows"))])
+    sheet.row("data", *lines, sentence(stage("data.shuffle", order), malformed))
 
 
 def _source(source: Values) -> str:

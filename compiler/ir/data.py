@@ -53,6 +53,12 @@ class ReadingOrder(Record):
     """[data]: the training data of a stage."""
 
     shuffle: bool = setting("Whether each epoch has its own order.", default=True)
+    malformed_rows: Literal["error", "drop"] = setting(
+        "What happens to a training row that is no JSON object, lacks a key or has a value of the wrong type: the run "
+        "does not begin, or the row is left out; those that were left out are counted. Held-out rows are never left "
+        "out.",
+        default="error",
+    )
 
 
 class Data(ReadingOrder):

@@ -34,9 +34,9 @@ from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
-from runtime.data.jsonl import Place, RowFaults, num_rows_phrase
+from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
 from runtime.data.preferences import load_preferences
-from runtime.data.prompts import load_prompts
+from runtime.data.prompts import MalformedPolicy, load_prompts
 from runtime.data.scores import load_scores
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 
@@ -130,48 +130,50 @@ class _Reading:
         limit = context_limit(self.stage, self.model)
         longest = _NO_LIMIT if self.tokenizer is None else limit.tokens
         if isinstance(data, PreferenceData):
-            return self.pairs(data.train)
+            return self.pairs(data.train, data.malformed_rows)
         if isinstance(data, ScoredData):
-            return self.scores(data.train)
+            return self.scores(data.train, data.malformed_rows)
         if isinstance(rollout, Rollout):
-            return self.prompts(data.train, rollout)
+            return self.prompts(data.train, rollout, malformed=data.malformed_rows)
         shown = load_demonstrations(
             data.train,
             self.tokenizer or ByteTokenizer(),
             root=self.root,
-            max_context_tokens=longest,
-            overlong=limit.policy,
-            limit=limit.field,
+            limit=limit._replace(tokens=longest),
+            malformed=data.malformed_rows,
         )
+        self.tell_dropped(shown.dropped)
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
 
-    def pairs(self, sources: Sequence[PreferenceSource]) -> list[Prompted]:
+    def pairs(self, sources: Sequence[PreferenceSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
         limit = context_limit(self.stage, self.model)
         pairs = load_preferences(
             sources,
             self.tokenizer or ByteTokenizer(),
             root=self.root,
-            max_context_tokens=_NO_LIMIT if self.tokenizer is None else limit.tokens,
-            overlong=limit.policy,
-            limit=limit.field,
+            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
+            malformed=malformed,
         )
+        self.tell_dropped(pairs.dropped)
         better = [pair.chosen for pair in pairs.rows]
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
 
-    def scores(self, sources: Sequence[ScoredSource]) -> list[Prompted]:
+    def scores(self, sources: Sequence[ScoredSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
         limit = context_limit(self.stage, self.model)
         judged = load_scores(
             sources,
             self.tokenizer or ByteTokenizer(),
             root=self.root,
-            max_context_tokens=_NO_LIMIT if self.tokenizer is None else limit.tokens,
-            overlong=limit.policy,
-            limit=limit.field,
+            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
+            malformed=malformed,
         )
+        self.tell_dropped(judged.dropped)
         answers = [row.answer for row in judged.rows]
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in answers]
 
-    def prompts(self, sources: Sequence[DataSource], rollout: Generation[Never]) -> list[Prompted]:
+    def prompts(
+        self, sources: Sequence[DataSource], rollout: Generation[Never], malformed: MalformedPolicy = "error"
+    ) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
         loaded = load_prompts(
             sources,
@@ -179,11 +181,17 @@ class _Reading:
             root=self.root,
             max_prompt_tokens=limit,
             overlong=rollout.overlong_prompts,
+            malformed=malformed,
         )
+        self.tell_dropped(loaded.dropped)
         if loaded.num_overlong:
             verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
             self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
         return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.prompts]
+
+    def tell_dropped(self, dropped: Dropped) -> None:
+        if dropped.first is not None:
+            self.lines.append(f"{num_rows_phrase(dropped.count)} malformed, and left out: {dropped.first.message}")
 
     def rows(self, prompts: Sequence[Prompted]) -> str:
         longest = max((len(prompt.tokens) for prompt in prompts), default=0)

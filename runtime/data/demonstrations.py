@@ -13,8 +13,9 @@ import torch
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import DataSource
-from runtime.data.jsonl import Missing, Row, RowFaults, read_rows, type_name, value_at, wrong_type
-from runtime.data.prompts import LengthLimit, OverlongPolicy, add_empty, add_refusal, read_input
+from runtime.data.context_limit import Limit
+from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, read_rows, type_name, value_at, wrong_type
+from runtime.data.prompts import LengthLimit, MalformedPolicy, add_empty, add_refusal, read_input
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
 
@@ -34,6 +35,7 @@ class DemonstrationSet:
 
     rows: tuple[Demonstration, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_demonstrations(
@@ -41,18 +43,18 @@ def load_demonstrations(
     tokenizer: TextTokenizer,
     *,
     root: Path,
-    max_context_tokens: int,
-    overlong: OverlongPolicy,
-    limit: str = "rollout.max_context_tokens",
+    limit: Limit,
+    malformed: MalformedPolicy = "error",
 ) -> DemonstrationSet:
-    """Return the demonstrations of all files; paths are relative to `root`, and `limit` is the field of the length.
+    """Return the demonstrations of all files; paths are relative to `root`.
 
     A text input is followed by the label's text and the end of sequence.  Chat messages that end with the assistant's
     are learned as they are, and the label is not read; otherwise the label is the assistant's message.  What a chat
     template writes behind its last end-of-sequence token is left out; where it writes none, one is added.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
+    faults = RowFaults(drops=malformed == "drop")
+    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
     found: list[Demonstration] = []
     num_rows = 0
     for source in sources:
@@ -64,8 +66,8 @@ def load_demonstrations(
                 num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
                 found.append(replace(read, tokens=tokens, num_prompt_tokens=num_prompt))
     lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    return DemonstrationSet(rows=tuple(found), num_overlong=lengths.num_over)
+    dropped = faults.raise_if_any(num_kept=len(found))
+    return DemonstrationSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
 
 
 def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never
@@ -52,40 +52,69 @@ class Fault(NamedTuple):
     note: str = ""
 
 
-class RowFaults:
-    """Collects faults over all files of a data set."""
+class Dropped(NamedTuple):
+    """Rows that were left out because something is wrong with them: how many, and with which fault the first."""
 
-    def __init__(self) -> None:
+    count: int = 0
+    first: Diagnostic | None = None
+
+
+class RowFaults:
+    """Collects faults over all files of a data set.
+
+    Args:
+        drops: whether rows with faults of their own are left out, as [data] malformed_rows = "drop" says.
+    """
+
+    def __init__(self, *, drops: bool = False) -> None:
+        self._drops = drops
         self._faults: list[Fault] = []
+        self._of_all: list[Fault] = []
         self._unplaced: list[Diagnostic] = []
+        self._places: set[Place] = set()
         self._num_more = 0
 
     def add(self, place: Place, diagnostic: Diagnostic, *, column: int = 0, note: str = "") -> None:
         """Keep a fault of one line; beyond the number that is shown it is only counted."""
+        self._places.add(place)
         if len(self._faults) < MAX_FAULTS_SHOWN:
             self._faults.append(Fault(place, diagnostic, column, note))
         else:
             self._num_more += 1
 
+    def add_of_all(self, place: Place, diagnostic: Diagnostic, *, note: str = "") -> None:
+        """Keep what is not the fault of the row that it was seen at: it is told once, and no row is left out for it."""
+        if all(fault.diagnostic.code != diagnostic.code for fault in self._of_all):
+            self._of_all.append(Fault(place, diagnostic, note=note))
+
     def add_file(self, diagnostic: Diagnostic) -> None:
         """Keep a fault of a whole file."""
         self._unplaced.append(diagnostic)
 
-    def raise_if_any(self) -> None:
-        """Stop here if anything was found.  Raises: SpecError with every fault that was kept."""
-        if not self._faults and not self._unplaced:
-            return
-        sources = self._sources()
-        placed = [_placed(fault, sources[fault.place.path]) for fault in self._faults]
+    def raise_if_any(self, *, num_kept: int = 0) -> Dropped:
+        """Stop here if anything was found that no row is left out for, or if none of the rows is left.
+
+        Args:
+            num_kept: rows without a fault.
+
+        Raises: SpecError with every fault that was kept.
+        """
+        if not self._of_all and not self._unplaced and self._drops and num_kept:
+            return Dropped(len(self._places), self._faults[0].diagnostic if self._faults else None)
+        told = [*self._of_all, *self._faults]
+        if not told and not self._unplaced:
+            return Dropped()
+        sources = self._sources(told)
+        placed = [_placed(fault, sources[fault.place.path]) for fault in told]
         if self._num_more:
             more = f"{self._num_more:,} more rows at fault"
             placed[-1] = placed[-1]._replace(help=(*placed[-1].help, Help(f"and {more} in the data")))
         raise SpecError(*self._unplaced, *placed)
 
-    def _sources(self) -> dict[Path, SourceFile]:
+    def _sources(self, told: Sequence[Fault]) -> dict[Path, SourceFile]:
         wanted: dict[Path, dict[int, str]] = {}
-        names = {fault.place.path: fault.place.name for fault in self._faults}
-        for fault in self._faults:
+        names = {fault.place.path: fault.place.name for fault in told}
+        for fault in told:
             wanted.setdefault(fault.place.path, {})[fault.place.line] = ""
         for path, lines in wanted.items():
             for number, raw in _raw_lines(path, last=max(lines)):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from compiler.ir.data import DataSource, PreferenceSource, RankedSource
 from compiler.ir.openness import Off
+from runtime.data.context_limit import Limit
 from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import Row, RowFaults, number_at, read_rows, wrong_type
-from runtime.data.prompts import LengthLimit, OverlongPolicy
+from runtime.data.jsonl import Dropped, Row, RowFaults, number_at, read_rows, wrong_type
+from runtime.data.prompts import LengthLimit, MalformedPolicy
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
 
@@ -33,6 +34,7 @@ class PreferenceSet:
 
     rows: tuple[Preference, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_preferences(
@@ -40,17 +42,17 @@ def load_preferences(
     tokenizer: TextTokenizer,
     *,
     root: Path,
-    max_context_tokens: int,
-    overlong: OverlongPolicy,
-    limit: str,
+    limit: Limit,
+    malformed: MalformedPolicy = "error",
 ) -> PreferenceSet:
-    """Return the pairs of all files; paths are relative to `root`, and `limit` is the field of the length.
+    """Return the pairs of all files; paths are relative to `root`.
 
     Both answers of a row are read as demonstrations are, and have to differ.  A pair with an answer that is left out is
     left out.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
+    faults = RowFaults(drops=malformed == "drop")
+    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
     found: list[Preference] = []
     num_rows = 0
     for source in sources:
@@ -65,8 +67,8 @@ def load_preferences(
             elif chosen is not None and rejected is not None:
                 found.append(Preference(chosen=chosen, rejected=rejected, margin=margin))
     lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    return PreferenceSet(rows=tuple(found), num_overlong=lengths.num_over)
+    dropped = faults.raise_if_any(num_kept=len(found))
+    return PreferenceSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
 
 
 def preference_batch(rows: Sequence[Preference]) -> TrainBatch:

@@ -11,6 +11,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.data import DataSource, TextSource
 from compiler.ir.openness import Off
 from runtime.data.jsonl import (
+    Dropped,
     Missing,
     Place,
     Row,
@@ -25,14 +26,21 @@ from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import JsonValue, Message, Prompt
 
 OverlongPolicy = Literal["error", "drop", "truncate"]
+MalformedPolicy = Literal["error", "drop"]
+
+_NO_TEMPLATE = "RLC0604"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSet:
-    """The prompts of a data set, in the order of its files, and how many rows were too long: left out, or cut."""
+    """The prompts of a data set, in the order of its files; how many rows were too long: left out, or cut.
+
+    `dropped` are the rows that were left out because something is wrong with them.
+    """
 
     prompts: tuple[Prompt, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_prompts(
@@ -42,13 +50,15 @@ def load_prompts(
     root: Path,
     max_prompt_tokens: int,
     overlong: OverlongPolicy,
+    malformed: MalformedPolicy = "error",
 ) -> PromptSet:
     """Return the prompts of all files, one after another; paths are relative to `root`.
 
     `Prompt.source` is `file:line`, `Prompt.row` the index in the data set, rows that were dropped included.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
+    faults = RowFaults(drops=malformed == "drop")
+    lengths = LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
     prompts: list[Prompt] = []
     num_rows = 0
     for source in sources:
@@ -60,8 +70,8 @@ def load_prompts(
                 is_whole = len(tokens) == len(prompt.tokens)
                 prompts.append(prompt if is_whole else replace(prompt, tokens=tokens, text=tokenizer.decode(tokens)))
     lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    return PromptSet(prompts=tuple(prompts), num_overlong=lengths.num_over)
+    dropped = faults.raise_if_any(num_kept=len(prompts))
+    return PromptSet(prompts=tuple(prompts), num_overlong=lengths.num_over, dropped=dropped)
 
 
 class LengthLimit:
@@ -107,7 +117,8 @@ class LengthLimit:
         else:
             return
         paths = (self._path, "rollout.overlong_prompts")
-        faults.add(place, Diagnostic(code=code, message=message, help=ways, paths=paths), note=f"{num_tokens:,} tokens")
+        told = Diagnostic(code=code, message=message, help=ways, paths=paths)
+        faults.add_of_all(place, told, note=f"{num_tokens:,} tokens")
 
 
 def read_messages(value: JsonValue) -> tuple[Message, ...] | None:
@@ -143,6 +154,9 @@ def read_input(row: Row, source: TextSource, faults: RowFaults) -> tuple[str, tu
 def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
     """Add what a tokenizer said about a row as a fault of that row."""
     for diagnostic in error.diagnostics:
+        if diagnostic.code == _NO_TEMPLATE:
+            faults.add_of_all(row.place, diagnostic, note="chat messages")
+            continue
         faults.add(row.place, diagnostic._replace(message=f"{row.place}: {diagnostic.message}"), note="this row")
 
 

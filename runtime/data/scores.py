@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from compiler.ir.data import DataSource, ScoredSource
+from runtime.data.context_limit import Limit
 from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import RowFaults, number_at, read_rows
+from runtime.data.jsonl import Dropped, RowFaults, number_at, read_rows
 from runtime.data.preferences import Preference, preference_batch
-from runtime.data.prompts import LengthLimit, OverlongPolicy
+from runtime.data.prompts import LengthLimit, MalformedPolicy
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
 
@@ -34,6 +35,7 @@ class ScoredSet:
 
     rows: tuple[ScoredAnswer, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_scores(
@@ -41,16 +43,16 @@ def load_scores(
     tokenizer: TextTokenizer,
     *,
     root: Path,
-    max_context_tokens: int,
-    overlong: OverlongPolicy,
-    limit: str,
+    limit: Limit,
+    malformed: MalformedPolicy = "error",
 ) -> ScoredSet:
-    """Return the answers of all files; paths are relative to `root`, and `limit` is the field of the length.
+    """Return the answers of all files; paths are relative to `root`.
 
     An answer is read as a demonstration is; its score is a finite number.
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
+    faults = RowFaults(drops=malformed == "drop")
+    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
     found: list[ScoredAnswer] = []
     num_rows = 0
     for source in sources:
@@ -68,8 +70,8 @@ def load_scores(
             if read is not None and tokens is not None and score is not None:
                 found.append(ScoredAnswer(answer=replace(read, tokens=tokens), score=score))
     lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    return ScoredSet(rows=tuple(found), num_overlong=lengths.num_over)
+    dropped = faults.raise_if_any(num_kept=len(found))
+    return ScoredSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
 
 
 def scored_batch(rows: Sequence[ScoredAnswer], *, pad_token_id: int) -> TrainBatch:

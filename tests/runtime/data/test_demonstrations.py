@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import DataSource
+from runtime.data.context_limit import Limit
 from runtime.data.demonstrations import Demonstration, load_demonstrations, supervised_batch
 from runtime.data.tokenizers import CharacterTokenizer, HuggingFaceTokenizer, TextTokenizer
 
@@ -20,7 +21,9 @@ SOURCE = DataSource(path="d.jsonl")
 
 def load(root: Path, tokenizer: TextTokenizer, *rows: object, source: DataSource = SOURCE) -> tuple[Demonstration, ...]:
     (root / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return load_demonstrations([source], tokenizer, root=root, max_context_tokens=60, overlong="drop").rows
+    return load_demonstrations(
+        [source], tokenizer, root=root, limit=Limit(60, "drop", "rollout.max_context_tokens")
+    ).rows
 
 
 def chat_tokenizer(directory: Path, template: str) -> HuggingFaceTokenizer:
@@ -96,7 +99,9 @@ def test_a_batch_masks_exactly_the_answers() -> None:
 @pytest.mark.parametrize(("most", "text", "num_prompt"), [(7, "12=34", 3), (4, "=34", 1), (2, "4", 0)])
 def test_a_long_demonstration_that_is_cut_keeps_its_end(tmp_path: Path, most: int, text: str, num_prompt: int) -> None:
     (tmp_path / "d.jsonl").write_text('{"input": "12=", "label": "34"}\n')
-    found = load_demonstrations([SOURCE], DIGITS, root=tmp_path, max_context_tokens=most, overlong="truncate")
+    found = load_demonstrations(
+        [SOURCE], DIGITS, root=tmp_path, limit=Limit(most, "truncate", "rollout.max_context_tokens")
+    )
     (row,) = found.rows
     assert (row.tokens, row.num_prompt_tokens) == ((*DIGITS.encode(text), DIGITS.eos_token_id), num_prompt)
     assert found.num_overlong == (most < 6)
@@ -106,12 +111,7 @@ def test_the_field_that_limits_the_length_is_named(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('{"input": "11", "label": "1"}\n')
     with pytest.raises(SpecError) as caught:
         load_demonstrations(
-            [DataSource(path="d.jsonl")],
-            DIGITS,
-            root=tmp_path,
-            max_context_tokens=3,
-            overlong="error",
-            limit="model.max_position_tokens",
+            [DataSource(path="d.jsonl")], DIGITS, root=tmp_path, limit=Limit(3, "error", "model.max_position_tokens")
         )
     (fault,) = caught.value.diagnostics
     assert "has 4 tokens, but max_position_tokens = 3" in fault.message
