@@ -18,6 +18,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations, supervised_batch
 from runtime.data.jsonl import Dropped
@@ -26,6 +27,7 @@ from runtime.data.prompts import load_prompts
 from runtime.data.scores import ScoredAnswer, load_scores, ranked_batch, scored_batch
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -159,8 +161,10 @@ def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextToke
             overlong=rollout.overlong_prompts,
             malformed=malformed,
         )
-        prompts = found.prompts
-        return _Rows(PolicySchedule(prompts).step, len(prompts), found.num_overlong, found.dropped, prompts)
+        prompts, keeps = found.prompts, load_group_filter(stage, root=root)
+        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        step = PolicySchedule(prompts, keeps, select).step
+        return _Rows(step, len(prompts), found.num_overlong, found.dropped, prompts)
     shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
     imitated = SupervisedSchedule(shown.rows, supervised_batch)
     return _Rows(imitated.step, len(shown.rows), shown.num_overlong, shown.dropped)
