@@ -70,7 +70,7 @@ FURTHER = {
 POLICY_RECIPES = sorted(
     path.stem
     for path in (scan().stdlib / "recipes").iterdir()
-    if path.suffix == ".star" and path.stem not in ("dpo", "sft")
+    if path.suffix == ".star" and path.stem not in ("dpo", "reward_model_bt", "reward_model_regression", "sft")
 )
 
 
