@@ -4,6 +4,7 @@ compile   CPU time of a warm `rlc plan` against that of a bare interpreter
 sweep     time of a thousand plans from one file of Starlark, and of ten thousand
 packing   time to pack a million sequences, how full micro-batches are, and a plain search for comparison
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
+rewards   judging beside generation against judging after it
 train     a whole GRPO step against TRL's; needs --peer-python
 
     python -m benchmarks
@@ -31,6 +32,7 @@ _MODULES = {
     "sweep": "benchmarks.compile.sweep",
     "packing": "benchmarks.packing.million",
     "rollout": "benchmarks.rollout.decode",
+    "rewards": "benchmarks.rewards.overlap",
     "train": "benchmarks.train.against_trl",
 }
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
@@ -41,6 +42,7 @@ from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
 from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
+from runtime.weights.teacher import check_teacher
 
 Outcome = Literal["finished", "interrupted"]
 
@@ -147,6 +149,8 @@ class _Run:
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             check_rewards(stage, found[index], root=self.place.root)
+            if isinstance(stage.algorithm, TaughtParams):
+                check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
         before = start.progress.data_digest
         if before and before != found[first].digest:
             raise SpecError(_other_data(self.experiment.stages[first]))
@@ -233,7 +237,8 @@ class _Run:
         )
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
-        if actors.engine is None or actors.reward is None or isinstance(stage.rollout, Off):
+        is_judged = actors.reward is not None or isinstance(stage.algorithm, TaughtParams)
+        if actors.engine is None or not is_judged or isinstance(stage.rollout, Off):
             return None
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
         return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)

@@ -113,7 +113,7 @@ class RolloutEngine(Protocol):
 class Trainer(Protocol):
     """Holds the weights and the optimizer, computes log-probs, and takes steps."""
 
-    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference"]) -> Tensor:
+    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
         ...
 

@@ -20,7 +20,7 @@ from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Dropped
 from runtime.data.preferences import load_preferences
-from runtime.data.prompts import load_prompts
+from runtime.data.prompts import RowPolicy, load_prompts
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
 from runtime.schedules.group_filter import load_group_filter
@@ -132,12 +132,13 @@ def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextToke
             root=root,
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
-            malformed=data.malformed_rows,
+            wanted=RowPolicy(data.malformed_rows, label=not isinstance(stage.reward, Off)),
         )
         prompts, keeps = found.prompts, load_group_filter(stage, root=root)
         select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        judged = () if isinstance(stage.reward, Off) else prompts
         return _Rows(
-            PolicySchedule(prompts, keeps, select).step, len(prompts), found.num_overlong, found.dropped, prompts
+            PolicySchedule(prompts, keeps, select).step, len(prompts), found.num_overlong, found.dropped, judged
         )
     shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=data.malformed_rows)
     return _Rows(SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong, shown.dropped)

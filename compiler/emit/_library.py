@@ -36,6 +36,7 @@ def recipes_page(catalogue: Catalogue) -> str:
 
 _KINDS = {
     "policy": "samples its data",
+    "distillation": "samples its data and asks a teacher",
     "supervised": "imitates its data",
     "preference": "compares the answers of its data",
 }

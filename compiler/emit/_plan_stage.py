@@ -181,6 +181,8 @@ def _batch(sheet: Sheet, stage: Values) -> None:
             f"{stage.count('rollout.samples_per_prompt', 'samples')} = {counted(total, 'samples')} = "
             f"{train('global_batch')} x {train.count('steps_per_rollout', 'optimizer steps')}"
         )
+        if train.raw("epochs_per_rollout") != 1:
+            arithmetic += f", in each of {train.count('epochs_per_rollout', 'passes')}"
     else:
         steps = counted(stage.raw("optim.total_steps"), "optimizer steps")
         arithmetic = f"{train.count('global_batch', 'samples')} x {steps} = {counted(samples, 'samples')}"

@@ -19,6 +19,7 @@ from compiler.ir.reward_settings import (
     FormatReward,
     IfBenchReward,
     JudgeReward,
+    MathReward,
     RegexReward,
     RemoteReward,
     RewardModel,
@@ -185,6 +186,7 @@ class Judgement(Record, Generic[A]):
         "A reward of the standard library, such as `exact` or `math`, or a function of your own as `file.py:function` "
         "or `module:function`."
     )
+    math: MathReward | Off = setting("Settings of `math`.", default=OFF, read_if=_of("math"))
     dapo: DapoReward | Off = setting("Settings of `dapo`.", default=OFF, read_if=_of("dapo"))
     regex: RegexReward | Off = setting("Settings of `regex`.", default=OFF, read_if=_of("regex"))
     format: FormatReward | Off = setting("Settings of `format`.", default=OFF, read_if=_of("format"))

@@ -34,6 +34,7 @@ from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
 from compiler.lowering.path_resolver import path_resolver
 from compiler.lowering.reader import Reader, has_misspelt, key_id, origin_of
+from compiler.lowering.teacher import expect_teacher, with_teacher_weights
 from compiler.lowering.unread import find_unread, misspelt_fields
 from compiler.lowering.until import read_until
 
@@ -74,6 +75,8 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     )
     check_overrides(loaded.value, reader)
     root = with_checkpoint_facts(loaded.value, reader, loaded.root, folder=folder)
+    if "teacher" in root.entries:
+        root = with_checkpoint_facts(root, reader, loaded.root, folder=folder, of="teacher")
     _check_target(root, catalogue, reader)
     if "cluster.target" in reader.broken:  # which of these keys are read follows from it
         for name in root.entries.keys() & {"placement", "parallel"}:
@@ -146,10 +149,11 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
     return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
 
 
-def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Record] | None]:
+def stage_choice(entry: AlgorithmEntry, *, evaluates: bool, judges: bool) -> dict[str, type[Record] | None]:
     """Return which record each table of a stage is read into, given what its algorithm does."""
-    if entry.kind == "policy":
-        return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": Reward, "train": PolicyTrain}
+    if entry.kind in ("policy", "distillation"):
+        reward = Reward if entry.kind == "policy" or judges or evaluates else None
+        return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": reward, "train": PolicyTrain}
     sampled = Generation if evaluates else None
     data = PreferenceData if entry.kind == "preference" else Data
     reward = Reward if evaluates else None
@@ -158,7 +162,9 @@ def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Re
 
 def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) -> Record:
     evaluates = isinstance(table.whole.get("eval"), Table)
-    choice = stage_choice(entry, evaluates=evaluates)
+    choice = stage_choice(entry, evaluates=evaluates, judges=isinstance(table.whole.get("reward"), Table))
+    if "teacher" in entry.params.fields():
+        expect_teacher(table.whole, reader, path)
     until = table.whole.entries.get("until")
     entries = {k: e for k, e in table.whole.entries.items() if k not in (*SHARED, "until") or k in ("name", "run")}
     stage = reader.record(Stage, Table(entries, table.whole.span, table.whole.priority), path, choice)
@@ -175,7 +181,7 @@ def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) 
             for name in type(parsed).fields():
                 reader.origins.record(f"{path}.until.{name}", origin_of(until))
         stage = stage.replacing(until=parsed)
-    return stage
+    return with_teacher_weights(stage, reader, path)
 
 
 def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:

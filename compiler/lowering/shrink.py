@@ -15,6 +15,7 @@ from math import gcd
 
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import SHRUNK, Entry, Leaf, List, Table
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.data import Eval, Until
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
@@ -35,6 +36,7 @@ PROMPT_TOKENS = 64
 RESPONSE_TOKENS = 16
 EVAL_PROMPTS = 4
 EVAL_SAMPLES = 2
+TOPK = 8
 
 
 def shrunk_changes(subject: Subject) -> tuple[Change, ...]:
@@ -113,6 +115,9 @@ def _machine(ledger: Ledger) -> None:
 def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
     ledger.cap(f"{at}.run.max_steps", MAX_STEPS)
     ledger.cap(f"{at}.critic.warmup_rollouts", MAX_STEPS - 1)
+    if isinstance(stage.algorithm, TaughtParams):
+        shrunk_model(ledger, f"{at}.teacher")
+        ledger.cap(f"{at}.loss.topk", TOPK)
     if not isinstance(stage.rollout, Off):
         _lengths(ledger, at)
     if isinstance(stage.rollout, Rollout):
@@ -186,4 +191,5 @@ def _training(ledger: Ledger, at: str) -> None:
     ledger.derive(f"{at}.optim.total_steps", "follows the steps")
     ledger.cap(f"{at}.train.micro_batch", ledger.number(f"{at}.train.global_batch") or 1)
     total = (ledger.number(f"{at}.run.max_steps") or 1) * (ledger.number(f"{at}.train.steps_per_rollout") or 1)
+    total *= ledger.number(f"{at}.train.epochs_per_rollout") or 1
     ledger.cap(f"{at}.optim.warmup_steps", max(0, total - 1))

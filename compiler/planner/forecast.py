@@ -7,7 +7,7 @@ trains, and of one that generates.  Activations and the working memory of kernel
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -37,6 +37,7 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
         optimizer_bytes=max(one.optimizer for one in held),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
         critic_bytes=max((h.total for h, s in zip(held, stages, strict=True) if has_critic(s)), default=0),
+        teacher_bytes=max((_taught(experiment, stage) for stage in stages), default=0),
         engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
         stages=tuple(
             StageForecast(
@@ -57,6 +58,15 @@ def moments_of(optim: Optim[object]) -> int:
 def has_critic(stage: Stage[Any]) -> bool:
     """Whether a stage trains a second network of the model's shape."""
     return isinstance(stage.algorithm, ActorCriticParams)
+
+
+def teacher_bytes(stage: Stage[Any], spread: Spread, *, is_bf16: bool) -> int:
+    """Return the bytes of the teacher's weights on one training GPU, which no optimizer keeps; 0 without a teacher."""
+    params = stage.algorithm
+    if not isinstance(params, TaughtParams):
+        return 0
+    is_sharded = stage.train.engine.name == "fsdp2"
+    return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=is_sharded).weights
 
 
 def trained_bytes(
@@ -81,11 +91,21 @@ def _measures(stage: Stage[Never]) -> bool:
 
 
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
+    spread, is_bf16 = _spread_of(experiment, stage)
+    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+
+
+def _taught(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    spread, is_bf16 = _spread_of(experiment, stage)
+    return teacher_bytes(stage, spread, is_bf16=is_bf16)
+
+
+def _spread_of(experiment: Experiment[Never], stage: Stage[Never]) -> tuple[Spread, bool]:
+    """Return the axes, and whether weights are kept in bf16."""
     parallel = experiment.parallel
     has_gpus = isinstance(parallel, Parallel)
     spread = Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE
-    is_bf16 = has_gpus and stage.train.precision == "bf16"
-    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    return spread, has_gpus and stage.train.precision == "bf16"
 
 
 def _engine_bytes(experiment: Experiment[Never]) -> int:

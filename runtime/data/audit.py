@@ -25,7 +25,7 @@ from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
 from runtime.data.preferences import load_preferences
-from runtime.data.prompts import MalformedPolicy, load_prompts
+from runtime.data.prompts import WHOLE_ROWS, RowPolicy, load_prompts
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 
 IN_BOTH = "RLC0671"
@@ -122,7 +122,8 @@ class _Reading:
             better = [pair.chosen for pair in pairs.rows]
             return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
         if isinstance(rollout, Rollout):
-            return self.prompts(data.train, rollout, malformed=data.malformed_rows)
+            has_labels = not isinstance(self.stage.reward, Off)
+            return self.prompts(data.train, rollout, RowPolicy(data.malformed_rows, label=has_labels))
         shown = load_demonstrations(
             data.train,
             self.tokenizer or ByteTokenizer(),
@@ -134,7 +135,7 @@ class _Reading:
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
 
     def prompts(
-        self, sources: Sequence[DataSource], rollout: Generation[Never], malformed: MalformedPolicy = "error"
+        self, sources: Sequence[DataSource], rollout: Generation[Never], wanted: RowPolicy = WHOLE_ROWS
     ) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
         loaded = load_prompts(
@@ -143,7 +144,7 @@ class _Reading:
             root=self.root,
             max_prompt_tokens=limit,
             overlong=rollout.overlong_prompts,
-            malformed=malformed,
+            wanted=wanted,
         )
         self.tell_dropped(loaded.dropped)
         if loaded.num_overlong:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.data import DataSource, TextSource
@@ -43,6 +43,16 @@ class PromptSet:
     dropped: Dropped
 
 
+class RowPolicy(NamedTuple):
+    """What a row has to hold, and what becomes of one that does not; where nothing is judged it needs no label."""
+
+    malformed: MalformedPolicy = "error"
+    label: bool = True
+
+
+WHOLE_ROWS = RowPolicy()
+
+
 def load_prompts(
     sources: Sequence[DataSource],
     tokenizer: TextTokenizer,
@@ -50,20 +60,24 @@ def load_prompts(
     root: Path,
     max_prompt_tokens: int,
     overlong: OverlongPolicy,
-    malformed: MalformedPolicy = "error",
+    wanted: RowPolicy = WHOLE_ROWS,
 ) -> PromptSet:
     """Return the prompts of all files, one after another; paths are relative to `root`.
 
     `Prompt.source` is `file:line`, `Prompt.row` the index in the data set, rows that were dropped included.
+
+    Args:
+        wanted: what a row has to hold.
+
     Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults = RowFaults(drops=malformed == "drop")
+    faults = RowFaults(drops=wanted.malformed == "drop")
     lengths = LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
     prompts: list[Prompt] = []
     num_rows = 0
     for source in sources:
         for row in read_rows(root / source.path, name=source.path, faults=faults):
-            prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults)
+            prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults, needs_label=wanted.label)
             num_rows += 1
             tokens = None if prompt is None else lengths.fitted(row.place, prompt.tokens)
             if prompt is not None and tokens is not None:
@@ -160,9 +174,11 @@ def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
         faults.add(row.place, diagnostic._replace(message=f"{row.place}: {diagnostic.message}"), note="this row")
 
 
-def _prompt(row: Row, source: DataSource, tokenizer: TextTokenizer, *, index: int, faults: RowFaults) -> Prompt | None:
+def _prompt(
+    row: Row, source: DataSource, tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
+) -> Prompt | None:
     given = read_input(row, source, faults)
-    label = value_at(row, source.label_key, faults)
+    label = value_at(row, source.label_key, faults) if needs_label else None
     metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
     if given is None or isinstance(label, Missing) or isinstance(metadata, Missing):
         return None

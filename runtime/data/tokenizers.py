@@ -210,6 +210,11 @@ class HuggingFaceTokenizer:
             raise _refused("the chat template writes the earlier messages differently once the answer is there")
         return self.encode(before), self.encode(whole[len(before) :])
 
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every token, added ones included."""
+        found: dict[str, int] = self._backend.get_vocab()
+        return found
+
     def save(self, directory: Path) -> None:
         """Write the tokenizer's files."""
         self._backend.save_pretrained(str(directory))

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
@@ -20,6 +20,7 @@ from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from runtime.rewards.runner import RewardRunner
+from runtime.weights.teacher import teacher_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +33,8 @@ _TRAINERS = {"torch": TorchTrainer}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actors:
-    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, an algorithm
-    without a critic none either.
+    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, one that
+    learns from a teacher needs none, and an algorithm without a critic has none either.
 
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
     by name, that have a reward of their own.
@@ -78,9 +79,11 @@ def build_actors(
         keep_reference=not isinstance(stage.reference, Off),
         seed=stage.seeds.minibatch,
     )
-    trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
+    params, critic, taught = stage.algorithm, None, None
+    if isinstance(params, TaughtParams):
+        taught = teacher_weights(params.teacher, root=root, seed=experiment.run.seed)
+    trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights, taught)
     reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
-    params, critic = stage.algorithm, None
     if isinstance(params, ActorCriticParams):
         critic = TorchCritic(spec, params.critic, algorithm, weights)
     return Actors(

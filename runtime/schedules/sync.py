@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
 from runtime.buffer.rollout_buffer import Selector
 from runtime.data.demonstrations import Demonstration, supervised_batch
@@ -104,8 +105,11 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     prepared = prepare(job, groups, baselines)
     batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
-    order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    batches = [select(prepared.batch, order[at : at + batch_size]) for at in range(0, count, batch_size)]
+    batches = [
+        select(prepared.batch, order[at : at + batch_size])
+        for order in _orders(job, count)
+        for at in range(0, count, batch_size)
+    ]
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
@@ -114,6 +118,14 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     mean |= skipped | {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
     _refresh_reference(job)
     return {**prepared.metrics, **mean}
+
+
+def _orders(job: StageJob, count: int) -> Iterator[list[int]]:
+    """Yield the order of each pass over the samples of a rollout; passes are counted from the start of the stage."""
+    train = job.stage.train
+    passes = train.epochs_per_rollout if isinstance(train, PolicyTrain) else 1
+    for epoch in range(job.progress.step * passes, (job.progress.step + 1) * passes):
+        yield permutation(count, seed=job.stage.seeds.minibatch, epoch=epoch).tolist()
 
 
 def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
@@ -138,10 +150,22 @@ def _refresh_reference(job: StageJob) -> None:
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
+    lengths = [sample.num_response_tokens for sample in samples]
+    return {
+        **(_reward_metrics(groups) if all(sample.reward is not None for sample in samples) else {}),
+        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
+        "rollout/tokens": sum(lengths),
+        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
+        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
+    }
+
+
+def _reward_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Return what is known of the rewards of a rollout that was judged."""
+    samples = [sample for group in groups for sample in group.samples]
     rewards = [reward_of(sample) for sample in samples]
     raw = [raw_reward_of(sample) for sample in samples]
     labels = {label: None for sample in samples for label in sample.reward_terms}
-    lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
     flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
     terms: dict[str, float] = {"reward/raw/mean": sum(raw) / len(raw)} if raw != rewards else {}
@@ -152,9 +176,5 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         **terms,
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
-        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
-        "rollout/tokens": sum(lengths),
-        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
-        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
     }

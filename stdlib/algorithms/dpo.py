@@ -14,7 +14,7 @@ from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import Algo, AlgorithmParams, PreferenceLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._ops import sequence_means, sequence_sums
+from stdlib.algorithms._ops import kept, sequence_means, sequence_sums
 from stdlib.algorithms._terms import LossOutput, MetricSum, PreferenceTerms, Totals
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _answers(logprobs_T: Tensor, terms: PreferenceTerms, *, is_mean: bool) -> Te
     """Return [N] the log-prob of each answer: sum, or mean, over its tokens."""
     if is_mean:
         return sequence_means(logprobs_T, terms.mask_T, terms.sequence_T)
-    return sequence_sums(logprobs_T * terms.mask_T, terms.sequence_T)
+    return sequence_sums(kept(logprobs_T, terms.mask_T), terms.sequence_T)
 
 
 def _preference(margin_P: Tensor, spec: PreferenceLoss) -> Tensor:

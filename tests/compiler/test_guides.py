@@ -9,8 +9,8 @@ from compiler.compile import compile_all, compile_spec
 from compiler.diagnostics.span import SourceFile
 from compiler.format.starlark import format_starlark
 from rlc.catalogue import scan
+from tests.support.good_spec import GRPO, spec_text
 from tests.support.good_spec import compiled as compiled_with
-from tests.support.good_spec import spec_text
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -54,3 +54,26 @@ def test_every_block_of_the_guide_to_the_buffer_compiles(tmp_path: Path) -> None
     kept = {"rollout.buffer.max_staleness_steps": "8", "rollout.buffer.replay.frac": "0.25"}
     found = compiled_with(tmp_path, {**kept, **{field: f'"own.py:{name}"' for field, name in fields.items()}})
     assert found.diagnostics == ()
+
+
+def test_the_spec_of_the_guide_to_distillation_compiles(tmp_path: Path) -> None:
+    ((language, text),) = blocks_of("distillation.md")
+    assert language == "toml"
+    (tmp_path / "spec.toml").write_text(text)
+    assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+
+
+def test_every_start_of_the_guide_to_moving_compiles_on_top_of_a_recipe(tmp_path: Path) -> None:
+    blocks = blocks_of("moving_here.md")
+    assert [language for language, _ in blocks] == ["toml"] * 4
+    for _, text in blocks:
+        (tmp_path / "spec.toml").write_text(spec_text({}, base=GRPO) + text)
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+
+
+def test_every_setting_that_the_guide_to_moving_names_is_one() -> None:
+    guide = (GUIDES / "moving_here.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(algo|loss|critic|reward)\.(?:[a-z_0-9]+\.)*([a-z_0-9]+)", guide))
+    pages = {table: (GUIDES.parent / "reference" / f"{table}.md").read_text(encoding="utf-8") for table, _ in named}
+    assert len(named) > 15
+    assert {(table, leaf) for table, leaf in named if f"| `{leaf}` |" not in pages[table]} == set()

@@ -66,11 +66,12 @@ FURTHER = {
     ),
     "dapo": ('rollout.truncated_responses="train"', 'reward.shaping.overlong="off"'),
     "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
+    "vapo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
 }
 POLICY_RECIPES = sorted(
     path.stem
     for path in (scan().stdlib / "recipes").iterdir()
-    if path.suffix == ".star" and path.stem not in ("dpo", "sft")
+    if path.suffix == ".star" and path.stem not in ("dpo", "on_policy_distillation", "sft")
 )
 
 
@@ -92,6 +93,7 @@ def test_a_recipe_learns(recipe: str, tmp_path: Path) -> None:
         ('algo.baseline="leave_one_out"', "algo.advantage_high=2.0", "loss.dual_clip=3.0"),
         ('loss.reduction="sequence"', 'loss.empty_sequences="skip"', "loss.opsm_delta=0.5"),
         ("train.global_batch=16", "algo.whiten=true"),
+        ("loss.positive_nll.coef=0.1", "train.epochs_per_rollout=2"),
     ],
 )
 def test_settings_of_grpo_learn(further: tuple[str, ...], tmp_path: Path) -> None:

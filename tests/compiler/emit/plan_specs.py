@@ -374,6 +374,35 @@ critic_lam = 1.0
 
 [critic]
 warmup_rollouts = 3
+
+[loss.positive_nll]
+coef = 0.05
+"""
+)
+
+TAUGHT = ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+    '[reward]\nname = "exact"\n', ""
+) + (
+    """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "teacher"
+
+[loss]
+divergence = "mixed"
+outside_topk = "zero"
+"""
+)
+
+BY_TOKEN = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+        'use = ["//recipes:on_policy_distillation"]', 'algo = { name = "opd", rewards = "group" }\noptim.lr = 1e-5'
+    )
+    + """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "random"
+init_std = 0.05
 """
 )
 
@@ -469,6 +498,8 @@ SPECS = {
     "dynamic": DYNAMIC,
     "preferences": PREFERENCES,
     "critic": CRITIC,
+    "taught": TAUGHT,
+    "by_token": BY_TOKEN,
     "rewards": REWARDS,
     "by_row": BY_ROW,
     "on_gpus": ON_GPUS,

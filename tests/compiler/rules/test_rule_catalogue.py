@@ -24,6 +24,7 @@ SIZES = {
     "BUF": 4,
     "CFG": 8,
     "ALGO": 7,
+    "DISTILL": 2,
     "CKPT": 3,
     "ENV": 4,
     "REWARD": 5,
