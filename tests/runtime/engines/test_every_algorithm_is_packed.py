@@ -1,4 +1,4 @@
-"""Every algorithm in the trainer: packed or one row at a time, loss and gradient are the same."""
+"""Every algorithm without a teacher in the trainer: packed or one row at a time, loss and gradient are the same."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def step_of(name: str, reduction: str, **train: Any) -> tuple[float, dict[str, T
 
 
 @pytest.mark.parametrize("reduction", ["token", "sequence"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].teacher is None])
 def test_loss_and_gradient_of_packs_are_those_of_one_row_at_a_time(name: str, reduction: str) -> None:
     expected_loss, expected, single = step_of(name, reduction, micro_batch=1)
     loss, found, packed = step_of(name, reduction, packing=Packing(tokens=90))

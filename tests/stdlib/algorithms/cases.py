@@ -14,6 +14,7 @@ from compiler.ir.algorithm import (
     AdvantageEstimationAlgo,
     Algo,
     Critic,
+    DistillationLoss,
     GreedyBaselineAlgo,
     GroupRelativeAlgo,
     LikelihoodLoss,
@@ -25,11 +26,13 @@ from compiler.ir.algorithm import (
     Rejection,
     ReturnsAlgo,
     SeveralRewardsAlgo,
+    TeacherAlgo,
 )
 from stdlib.algorithms import rloo, sapo
 from stdlib.algorithms._terms import Experience
 from tests.stdlib.algorithms import naive
 from tests.stdlib.algorithms.terms import clipped_loss, policy_loss
+from tests.stdlib.algorithms.test_distillation import teacher
 
 _K3 = KL(estimator="k3", coef=0.3)
 _TERMS: dict[str, Any] = {"entropy_coef": 0.1, "kl": _K3}
@@ -45,6 +48,8 @@ class Case(NamedTuple):
     naive_loss: Callable[..., Tensor]
     naive_advantages: Callable[[Experience], list[float]] | None = None
     critic: Any = None
+    teacher: Any = None
+    terms: str | None = None  # their kind, where it is not the algorithm's
 
 
 def _policy(surrogate: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -74,6 +79,10 @@ def _soft(reduction: Any) -> Any:
 
 def _likelihood(reduction: Any) -> Any:
     return LikelihoodLoss(reduction=reduction)
+
+
+def _mixture(reduction: Any) -> Any:
+    return DistillationLoss(divergence="mixed", forward_weight=0.3, reduction=reduction)
 
 
 def _pairs(_: str) -> Any:
@@ -111,6 +120,15 @@ CASES: Mapping[str, Case] = {
         partial(naive.estimated, gamma=0.9, lam=0.8),
         critic=Critic(lr=1e-3, value_clip=0.3),
     ),
+    "opd": Case(
+        TeacherAlgo(name="opd", teacher_coef=0.7),
+        _clipped,
+        _policy(naive.clipped),
+        partial(naive.taught, coef=0.7),
+        teacher=teacher(),
+        terms="policy",
+    ),
+    "distillation": Case(Algo(name="distillation"), _mixture, naive.mixture, teacher=teacher()),
     "sft": Case(Algo(name="sft"), _likelihood, naive.likelihood),
     "dpo": Case(Algo(name="dpo"), _pairs, naive.preference),
 }
@@ -118,5 +136,6 @@ CASES: Mapping[str, Case] = {
 
 def params_of(name: str, reduction: str) -> Any:
     case, module = CASES[name], import_module(f"stdlib.algorithms.{name}")
-    more: dict[str, Any] = {} if case.critic is None else {"critic": case.critic}
+    roles = {"critic": case.critic, "teacher": case.teacher}
+    more: dict[str, Any] = {role: spec for role, spec in roles.items() if spec is not None}
     return module.Params(algo=case.algo, loss=case.loss(reduction), **more)

@@ -97,6 +97,14 @@ def likelihood(terms: Any, totals: Totals, loss: Any) -> Tensor:
     return reduced(terms, totals, loss, lambda _, t: -terms.logprobs_T[t])
 
 
+def mixture(terms: Any, totals: Totals, loss: Any) -> Tensor:
+    """On-policy distillation with a weight on each of both divergences."""
+    forward = loss.forward_weight
+    return reduced(
+        terms, totals, loss, lambda _, t: forward * terms.forward_kl_T[t] + (1 - forward) * terms.reverse_kl_T[t]
+    )
+
+
 def preference(terms: Any, totals: Totals, loss: Any) -> Tensor:
     """DPO, eq. 7, and the likelihood of the better answer."""
     answers = list(sequences_of(terms))
@@ -161,6 +169,14 @@ def over_tokens(experience: Experience, of_sample: Callable[[Experience, int], f
         for t in tokens:
             found[t] = of_sample(experience, n)
     return found
+
+
+def taught(experience: Experience, coef: float) -> list[float]:
+    """What the teacher says of each token, less what the student does."""
+    assert experience.old_logprobs_T is not None
+    assert experience.teacher_logprobs_T is not None
+    gaps = (experience.teacher_logprobs_T - experience.old_logprobs_T).tolist()
+    return [coef * gap if m else 0.0 for gap, m in zip(gaps, experience.mask_T, strict=True)]
 
 
 def returns(experience: Experience, gamma: float) -> list[float]:

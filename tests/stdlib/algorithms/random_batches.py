@@ -11,12 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stdlib.algorithms._terms import Experience, PolicyTerms, PreferenceTerms, SupervisedTerms, Totals, ValueTerms
+from stdlib.algorithms._terms import (
+    DistillationTerms,
+    Experience,
+    PolicyTerms,
+    PreferenceTerms,
+    SupervisedTerms,
+    Totals,
+    ValueTerms,
+)
 
 TERMS: dict[str, Any] = {
     "supervised": SupervisedTerms,
     "policy": PolicyTerms,
     "preference": PreferenceTerms,
+    "distillation": DistillationTerms,
     "value": ValueTerms,
 }
 # Prompts, sampled tokens, and what a tool said between two turns; the fifth response is left out altogether.
@@ -45,7 +54,7 @@ def random_terms(kind: str, *, seed: int = 0) -> Any:
 
 def carrying(terms: Any) -> Any:
     """Return the terms with a gradient of their own, and for the entropy as well."""
-    names = [terms._fields[0], *(name for name in terms._fields if name == "entropy_T")]
+    names = [terms._fields[0], *(name for name in terms._fields if name in ("entropy_T", "reverse_kl_T"))]
     return terms._replace(**{name: getattr(terms, name).detach().clone().requires_grad_() for name in names})
 
 
@@ -86,6 +95,7 @@ def random_experience(*, seed: int = 0) -> Experience:
         baselines_N=rewards[2],
         old_logprobs_T=terms.old_logprobs_T,
         ref_logprobs_T=terms.ref_logprobs_T,
+        teacher_logprobs_T=terms.rollout_logprobs_T,
         values_T=terms.advantages_T,
     )
 
@@ -95,7 +105,7 @@ def reordered(experience: Experience, order: Sequence[int]) -> tuple[Experience,
     at_T = torch.cat([(experience.sequence_T == n).nonzero()[:, 0] for n in order])
     at_N = torch.tensor(order)
     lengths = torch.tensor([int((experience.sequence_T == n).sum()) for n in order])
-    by_token = ("mask_T", "old_logprobs_T", "ref_logprobs_T", "values_T")
+    by_token = ("mask_T", "old_logprobs_T", "ref_logprobs_T", "teacher_logprobs_T", "values_T")
     by_sample = ("rewards_N", "group_N", "baselines_N")
     found = experience._replace(
         **{name: getattr(experience, name)[at_T] for name in by_token},

@@ -52,7 +52,7 @@ class Loss(NamedTuple):
 def losses_of(name: str, reduction: str) -> list[Loss]:
     """Return the algorithm's loss, and its critic's where it has one."""
     case, module, params = CASES[name], import_module(f"stdlib.algorithms.{name}"), params_of(name, reduction)
-    own = Loss(module.KIND, partial(module.loss, params), partial(case.naive_loss, loss=params.loss))
+    own = Loss(case.terms or module.KIND, partial(module.loss, params), partial(case.naive_loss, loss=params.loss))
     if case.critic is None:
         return [own]
     settings: dict[str, Any] = {**vars(case.critic), "reduction": reduction}
@@ -192,7 +192,7 @@ def test_masked_tokens_have_no_effect_on_advantages(name: str, junk: float) -> N
         random_experience(),
     )
     masked_T = experience.mask_T == 0
-    fields = ("old_logprobs_T", "ref_logprobs_T", "values_T")
+    fields = ("old_logprobs_T", "ref_logprobs_T", "teacher_logprobs_T", "values_T")
     other = experience._replace(**{f: getattr(experience, f).masked_fill(masked_T, junk) for f in fields})
     found, again = (module.advantages(params, one) for one in (experience, other))
     assert again.advantages_T.tolist() == found.advantages_T.tolist()
