@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from compiler.compile import Compiled
 from compiler.diagnostics.diagnostic import Diagnostic, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.subject import Subject
 from rlc.running import check_installed
 
@@ -48,8 +49,9 @@ def _files_by_name(subject: Subject) -> dict[str, str]:
     found: dict[str, str] = {}
     for at, stage in enumerate(subject.experiment.stages):
         sources = [(f"data.train.{i}", source.path) for i, source in enumerate(stage.data.train)]
-        for i, measured in enumerate(getattr(stage.eval, "sets", ())):
-            sources.append((f"eval.sets.{i}", measured.path))
+        sources += [(f"eval.sets.{i}", measured.path) for i, measured in enumerate(sampled_sets(stage.eval))]
+        sources += [(f"eval.pairs.{i}", measured.path) for i, measured in enumerate(pair_sets(stage.eval))]
+        sources += [(f"eval.scored.{i}", measured.path) for i, measured in enumerate(scored_sets(stage.eval))]
         for path, name in sources:
             found.setdefault(str(name), f"stages.{at}.{path}.path")
     return found

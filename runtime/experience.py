@@ -58,7 +58,7 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         batch = replace(batch, values_T=job.actors.critic.values(batch))
     teacher_T = None
     if isinstance(job.stage.algorithm, TaughtParams):
-        teacher_T = job.actors.trainer.logprobs(batch, of="teacher")
+        teacher_T = job.actors.trained_policy().logprobs(batch, of="teacher")
     sizes = torch.tensor([len(group.samples) for group in groups])
     experience = Experience(
         rewards_N=_rewards_of(job, samples),
@@ -93,7 +93,7 @@ def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:
     """Fill in log-probs of the policy before its first update, and of the reference, where somebody asks for them."""
-    trainer = job.actors.trainer
+    trainer = job.actors.trained_policy()
     if old_logprobs == "recompute":
         batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
     if not isinstance(job.stage.reference, Off):

@@ -39,6 +39,7 @@ _KINDS = {
     "distillation": "samples its data and asks a teacher",
     "supervised": "imitates its data",
     "preference": "compares the answers of its data",
+    "reward": "learns what the answers of its data are worth",
 }
 
 

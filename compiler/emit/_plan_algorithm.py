@@ -127,6 +127,8 @@ def _divergence(stage: Values) -> list[str]:
 def _loss(stage: Values) -> list[str]:
     if stage.has("loss.beta"):
         return _preference(stage)
+    if stage.has("loss.center_coef"):
+        return _scores(stage)
     if not stage.has("loss.reduction"):
         return []
     reduction = str(stage.raw("loss.reduction"))
@@ -169,6 +171,13 @@ def _preference(stage: Values) -> list[str]:
     likelihood = "mean" if stage.raw("loss.sft_average") else "sum"
     better = f"likelihood of the better answer ({likelihood}{stage.mark('loss.sft_average')})"
     return [sentence(*parts, f"{better} x {stage('loss.sft_coef')}")]
+
+
+def _scores(stage: Values) -> list[str]:
+    if stage.raw("loss.kind") == "regression":
+        return [f"squared error of scores{stage.mark('loss.kind')}"]
+    pairs = stage("loss.kind", "-log sigmoid of the difference of two scores")
+    return [sentence(pairs, f"squared sum of the two x {stage('loss.center_coef')}")]
 
 
 def _correction(stage: Values) -> list[str]:

@@ -66,6 +66,11 @@ def _data(sheet: Sheet, stage: Values) -> None:
 def _source(source: Values) -> str:
     if source.has("chosen_key"):
         keys = f"{source('input_key')} -> {source('chosen_key')} rather than {source('rejected_key')}"
+        if source.has("margin_key"):
+            keys += f", margin from {source('margin_key')}" if source.is_on("margin_key") else ", without margins"
+            keys += "" if source.is_on("margin_key") else source.mark("margin_key")
+    elif source.has("score_key"):
+        keys = f"{source('input_key')} -> {source('response_key')}, worth {source('score_key')}"
     else:
         keys = f"{source('input_key')} -> {source('label_key')}"
     metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""

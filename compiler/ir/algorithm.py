@@ -245,6 +245,23 @@ class PreferenceLoss(Loss):
     )
 
 
+class ScoreLoss(Loss):
+    """[loss] of reward models."""
+
+    kind: Literal["bradley_terry", "regression"] = setting(
+        "What is learnt: which of two answers is better, by -log sigmoid of the difference of their scores; or the "
+        "score of each answer, by the squared error.",
+        default="bradley_terry",
+    )
+    center_coef: float = setting(
+        "Weight of the squared sum of a pair's two scores, which keeps scores around 0: pairs say nothing of where "
+        "they lie.",
+        default=0.0,
+        ge=0,
+        read_if=("kind", ("bradley_terry",)),
+    )
+
+
 class KL(Record):
     """[loss.kl]: distance from the reference model."""
 

@@ -34,6 +34,21 @@ class PreferenceSource(TextSource):
     rejected_key: str = setting("The key of the worse answer, a text.", default="rejected")
 
 
+class RankedSource(PreferenceSource):
+    """[[data.train]] of a reward model that learns from pairs: one JSON-lines file of them."""
+
+    margin_key: str | Off = setting(
+        "The key of a number by which the better answer has to score more: how much better it was found.", default=OFF
+    )
+
+
+class ScoredSource(TextSource):
+    """[[data.train]] of a reward model that learns scores: one JSON-lines file of judged answers."""
+
+    response_key: str = setting("The key of the answer, a text.", default="response")
+    score_key: str = setting("The key of its score, a number.", default="score")
+
+
 class ReadingOrder(Record):
     """[data]: the training data of a stage."""
 
@@ -56,6 +71,18 @@ class PreferenceData(ReadingOrder):
     """[data] of a stage that learns preferences."""
 
     train: tuple[PreferenceSource, ...] = setting("The files, one after another.")
+
+
+class RankedData(PreferenceData):
+    """[data] of a reward model that learns from pairs."""
+
+    train: tuple[RankedSource, ...] = setting("The files, one after another.")
+
+
+class ScoredData(ReadingOrder):
+    """[data] of a reward model that learns scores."""
+
+    train: tuple[ScoredSource, ...] = setting("The files, one after another.")
 
 
 class EvalSampling(Record, Generic[A]):
@@ -82,10 +109,23 @@ class EvalSet(DataSource, Generic[A]):
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 
-class Eval(Record, Generic[A]):
-    """[eval]: measurement on held-out prompts; each set inherits what it does not say itself."""
+class PairSet(PreferenceSource):
+    """[[eval.pairs]]: held-out pairs of answers, of which the better one is known."""
 
-    sets: tuple[EvalSet[A], ...] = setting("The held-out prompts.")
+    name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
+    max_pairs: int | Off = setting("At most this many pairs, the first of the file.", default=OFF, unit="pairs", ge=1)
+
+
+class ScoredSet(ScoredSource):
+    """[[eval.scored]]: held-out answers with their scores."""
+
+    name: str = setting("What its metrics are called: `eval/<name>/mse`.")
+    max_rows: int | Off = setting("At most this many answers, the first of the file.", default=OFF, unit="rows", ge=1)
+
+
+class Measurement(Record):
+    """[eval]: when a stage is measured on what it does not train on, and how sure its numbers are."""
+
     interval: int | Off = setting(
         "Steps between evaluations; the last step of a stage is always evaluated.",
         default=OFF,
@@ -94,6 +134,25 @@ class Eval(Record, Generic[A]):
         on_resume="may_change",
     )
     at_start: bool = setting("Whether a stage is evaluated before its first step.", default=True)
+    confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
+
+
+class PairEval(Measurement):
+    """[eval] of a stage that is measured on pairs of answers alone."""
+
+    pairs: tuple[PairSet, ...] = setting("Held-out pairs of answers.")
+
+
+class ScoredEval(Measurement):
+    """[eval] of a reward model that learns scores."""
+
+    scored: tuple[ScoredSet, ...] = setting("Held-out answers with their scores.")
+
+
+class Eval(Measurement, Generic[A]):
+    """[eval]: measurement on held-out prompts; each set inherits what it does not say itself."""
+
+    sets: tuple[EvalSet[A], ...] = setting("The held-out prompts.")
     samples_per_prompt: int = setting("Responses sampled for each held-out prompt.", default=1, unit="samples", ge=1)
     max_response_tokens: Tokens | A = setting("Longest response; unless set, as [rollout] says.", unit="tokens", ge=1)
     metrics: tuple[Literal["pass", "avg", "cons"], ...] = setting(
@@ -111,8 +170,13 @@ class Eval(Record, Generic[A]):
     greedy: bool = setting("Whether to take the most likely tokens once as well.", default=True)
     max_prompts: int | Off = setting("At most this many prompts of each set.", default=OFF, unit="prompts", ge=1)
     correct_at: float = setting("A response counts as right from this reward on.", default=1.0)
-    confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
+
+
+class PreferenceEval(Eval[A]):
+    """[eval] of a stage that learns preferences, and samples to be measured."""
+
+    pairs: tuple[PairSet, ...] = setting("Held-out pairs of answers.", default=())
 
 
 class Checkpoint(Record):

@@ -1,8 +1,31 @@
-"""What an evaluation measures: the names of its metrics, from the settings of a set."""
+"""What an evaluation measures: its sets by what they hold, and the names of their metrics."""
 
 from __future__ import annotations
 
-from compiler.ir.data import EvalSet
+from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.ir.data import Eval, EvalSet, PairEval, PreferenceEval, ScoredEval
+
+if TYPE_CHECKING:
+    from compiler.ir.data import PairSet, ScoredSet
+    from compiler.ir.openness import A, Off
+
+OF_PAIRS = ("accuracy", "loss", "margin")
+OF_SCORES = ("mse", "pearson", "spearman")
+
+
+def sampled_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[EvalSet[A], ...]:
+    """Return the sets of prompts that responses are sampled to."""
+    return settings.sets if isinstance(settings, Eval) else ()
+
+
+def pair_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[PairSet, ...]:
+    """Return the sets of pairs of answers."""
+    return settings.pairs if isinstance(settings, (PairEval, PreferenceEval)) else ()
+
+
+def scored_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[ScoredSet, ...]:
+    """Return the sets of answers with scores."""
+    return settings.scored if isinstance(settings, ScoredEval) else ()
 
 
 def metrics_over_samples(measured: EvalSet[object]) -> tuple[str, ...]:

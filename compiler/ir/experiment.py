@@ -8,7 +8,18 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
-from compiler.ir.data import Checkpoint, Data, Eval, PreferenceData, Until
+from compiler.ir.data import (
+    Checkpoint,
+    Data,
+    Eval,
+    PairEval,
+    PreferenceData,
+    PreferenceEval,
+    RankedData,
+    ScoredData,
+    ScoredEval,
+    Until,
+)
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -64,12 +75,14 @@ class Stage(Record, Generic[A]):
     run: StageRun[A] = setting("How long.")
     schedule: Schedule = setting("The loop.")
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
-    data: Data | PreferenceData = setting("What is read.")
+    data: Data | PreferenceData | RankedData | ScoredData = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
     train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")
     optim: Optim[A] = setting("The update rule.")
-    eval: Eval[A] | Off = setting("Measurement on held-out prompts.", default=OFF)
+    eval: Eval[A] | PreferenceEval[A] | PairEval | ScoredEval | Off = setting(
+        "Measurement on what is not trained on.", default=OFF
+    )
     checkpoint: Checkpoint = setting("What can be resumed.")
     reference: Literal["stage_start"] | Off | A = setting(
         "The model that the KL divergence is measured from.", derived=True

@@ -123,6 +123,11 @@ class RewardModel(Record):
     )
     precision: Literal["fp32", "bf16"] = setting("What the model computes in.", default="fp32")
     squash: Literal["none", "sigmoid"] = setting("What is done to the output of the model.", default="none")
+    ends_with_eos: bool = setting(
+        "Whether the end of sequence stands behind what is judged, and nothing after it: a reward model that rlc has "
+        "trained is read there; others often where their chat template ends.",
+        default=False,
+    )
 
 
 class Service(Record):

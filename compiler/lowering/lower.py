@@ -14,7 +14,7 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
-from compiler.ir.data import Data, PreferenceData
+from compiler.ir.data import Data, PairEval, PreferenceData, PreferenceEval, RankedData, ScoredData, ScoredEval
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -149,20 +149,29 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
     return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
 
 
-def stage_choice(entry: AlgorithmEntry, *, evaluates: bool, judges: bool) -> dict[str, type[Record] | None]:
-    """Return which record each table of a stage is read into, given what its algorithm does."""
+def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] | None]:
+    """Return which record each table of a stage is read into, given what its algorithm does and what it is told."""
+    found: dict[str, type[Record] | None] = {"algorithm": entry.params, "data": Data}
+    measured = table.get("eval")
+    samples = isinstance(measured, Table)
     if entry.kind in ("policy", "distillation"):
-        reward = Reward if entry.kind == "policy" or judges or evaluates else None
-        return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": reward, "train": PolicyTrain}
-    sampled = Generation if evaluates else None
-    data = PreferenceData if entry.kind == "preference" else Data
-    reward = Reward if evaluates else None
-    return {"algorithm": entry.params, "data": data, "rollout": sampled, "reward": reward, "train": Train}
+        judges = entry.kind == "policy" or samples or isinstance(table.get("reward"), Table)
+        return {**found, "rollout": Rollout, "reward": Reward if judges else None, "train": PolicyTrain}
+    evaluation: type[Record] | None = None
+    if entry.kind == "preference":
+        samples = isinstance(measured, Table) and "sets" in measured.entries
+        found["data"], evaluation = PreferenceData, PreferenceEval if samples else PairEval
+    elif entry.kind == "reward":
+        samples, kind = False, node_at(table, "loss", "kind")
+        learns_scores = isinstance(kind, Leaf) and kind.value == "regression"
+        found["data"], evaluation = (ScoredData, ScoredEval) if learns_scores else (RankedData, PairEval)
+    if evaluation is not None and isinstance(measured, Table):
+        found["eval"] = evaluation
+    return {**found, "rollout": Generation if samples else None, "reward": Reward if samples else None, "train": Train}
 
 
 def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) -> Record:
-    evaluates = isinstance(table.whole.get("eval"), Table)
-    choice = stage_choice(entry, evaluates=evaluates, judges=isinstance(table.whole.get("reward"), Table))
+    choice = stage_choice(entry, table.whole)
     if "teacher" in entry.params.fields():
         expect_teacher(table.whole, reader, path)
     until = table.whole.entries.get("until")

@@ -1,13 +1,14 @@
 """Bytes and parameters that can be counted exactly: weights, gradients, optimizer state, keys and values.
 
 Where everything runs in one process they are those of the process, in fp32; on a target with GPUs those of one GPU that
-trains, and of one that generates.  Activations and the working memory of kernels are not in it.
+trains, and of one that generates.  Activations and the working memory of kernels are not in it, nor is the one row that
+a critic or a reward model has for a head.
 """
 
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
-from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -36,7 +37,7 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
         gradient_bytes=max(one.gradients for one in held),
         optimizer_bytes=max(one.optimizer for one in held),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
-        critic_bytes=max((h.total for h, s in zip(held, stages, strict=True) if has_critic(s)), default=0),
+        critic_bytes=max((_critic_bytes(experiment, stage) for stage in stages if has_critic(stage)), default=0),
         teacher_bytes=max((_taught(experiment, stage) for stage in stages), default=0),
         engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
         stages=tuple(
@@ -69,6 +70,11 @@ def teacher_bytes(stage: Stage[Any], spread: Spread, *, is_bf16: bool) -> int:
     return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=is_sharded).weights
 
 
+def trains_scores(stage: Stage[Any]) -> bool:
+    """Whether a stage trains a reward model, which has no head over the vocabulary and computes no logits."""
+    return isinstance(stage.algorithm.loss, ScoreLoss)
+
+
 def trained_bytes(
     model: Model[object], spread: Spread, train: Train[object], optim: Optim[object], *, is_bf16: bool
 ) -> RankBytes:
@@ -90,9 +96,19 @@ def _measures(stage: Stage[Never]) -> bool:
     return not isinstance(stage.reference, Off)
 
 
+def without_head(model: Model[Any]) -> Model[Any]:
+    """Return the model without its head over the vocabulary; a critic and a reward model have one row in its place."""
+    return model.replacing(tie_embeddings=True)
+
+
+def _critic_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    return _held(experiment.replacing(model=without_head(experiment.model)), stage).total
+
+
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     spread, is_bf16 = _spread_of(experiment, stage)
-    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    model = without_head(experiment.model) if trains_scores(stage) else experiment.model
+    return trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
 
 
 def _taught(experiment: Experiment[Never], stage: Stage[Never]) -> int:

@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.data import DataSource, EvalSet, PreferenceData, TextSource
+from compiler.ir.data import (
+    DataSource,
+    EvalSet,
+    PairSet,
+    PreferenceData,
+    PreferenceSource,
+    ScoredData,
+    ScoredSet,
+    ScoredSource,
+    TextSource,
+)
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
@@ -25,8 +36,11 @@ from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
 from runtime.data.preferences import load_preferences
-from runtime.data.prompts import WHOLE_ROWS, RowPolicy, load_prompts
+from runtime.data.prompts import WHOLE_ROWS, MalformedPolicy, RowPolicy, load_prompts
+from runtime.data.scores import load_scores
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
+
+HeldOutSet = EvalSet[Never] | PairSet | ScoredSet
 
 IN_BOTH = "RLC0671"
 TOO_FEW = "RLC0672"
@@ -88,14 +102,19 @@ class _Reading:
         if train is not None:
             self.lines.append(f"train: {self.rows(train)}; {self.steps(len(train))}")
         settings, rollout = self.stage.eval, self.stage.rollout
-        if isinstance(settings, Off) or isinstance(rollout, Off):
-            return
-        for measured in settings.sets:
-            heldout = self.kept(partial(self.prompts, (measured,), rollout))
-            if heldout is None:
-                continue
-            self.lines.append(f"held-out {measured.name}: {self.rows(heldout)}")
-            self.found += _in_both(measured, train or (), heldout, self.root)
+        for measured in sampled_sets(settings):
+            if not isinstance(rollout, Off):
+                self.heldout(measured, partial(self.prompts, (measured,), rollout), train)
+        for of_pairs in pair_sets(settings):
+            self.heldout(of_pairs, partial(self.pairs, (of_pairs,)), train)
+        for of_scores in scored_sets(settings):
+            self.heldout(of_scores, partial(self.scores, (of_scores,)), train)
+
+    def heldout(self, measured: HeldOutSet, read: Callable[[], list[Prompted]], train: list[Prompted] | None) -> None:
+        found = self.kept(read)
+        if found is not None:
+            self.lines.append(f"held-out {measured.name}: {self.rows(found)}")
+            self.found += _in_both(measured, train or (), found, self.root)
             self.found += _two_forms(measured, self.stage.data.train)
 
     def kept(self, read: Callable[[], list[Prompted]]) -> list[Prompted] | None:
@@ -111,16 +130,9 @@ class _Reading:
         limit = context_limit(self.stage, self.model)
         longest = _NO_LIMIT if self.tokenizer is None else limit.tokens
         if isinstance(data, PreferenceData):
-            pairs = load_preferences(
-                data.train,
-                self.tokenizer or ByteTokenizer(),
-                root=self.root,
-                limit=limit._replace(tokens=longest),
-                malformed=data.malformed_rows,
-            )
-            self.tell_dropped(pairs.dropped)
-            better = [pair.chosen for pair in pairs.rows]
-            return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
+            return self.pairs(data.train, data.malformed_rows)
+        if isinstance(data, ScoredData):
+            return self.scores(data.train, data.malformed_rows)
         if isinstance(rollout, Rollout):
             has_labels = not isinstance(self.stage.reward, Off)
             return self.prompts(data.train, rollout, RowPolicy(data.malformed_rows, label=has_labels))
@@ -133,6 +145,32 @@ class _Reading:
         )
         self.tell_dropped(shown.dropped)
         return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
+
+    def pairs(self, sources: Sequence[PreferenceSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
+        limit = context_limit(self.stage, self.model)
+        pairs = load_preferences(
+            sources,
+            self.tokenizer or ByteTokenizer(),
+            root=self.root,
+            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
+            malformed=malformed,
+        )
+        self.tell_dropped(pairs.dropped)
+        better = [pair.chosen for pair in pairs.rows]
+        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
+
+    def scores(self, sources: Sequence[ScoredSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
+        limit = context_limit(self.stage, self.model)
+        judged = load_scores(
+            sources,
+            self.tokenizer or ByteTokenizer(),
+            root=self.root,
+            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
+            malformed=malformed,
+        )
+        self.tell_dropped(judged.dropped)
+        answers = [row.answer for row in judged.rows]
+        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in answers]
 
     def prompts(
         self, sources: Sequence[DataSource], rollout: Generation[Never], wanted: RowPolicy = WHOLE_ROWS
@@ -180,7 +218,7 @@ class _Reading:
 
 
 def _in_both(
-    measured: EvalSet[Never], train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
+    measured: HeldOutSet, train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
 ) -> tuple[Diagnostic, ...]:
     """Return RLC0671 if prompts that are measured on are trained on, at the first of them."""
     known: dict[tuple[int, ...], str] = {}
@@ -203,7 +241,7 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource]) -> Iterator[Diagnostic]:
+def _two_forms(measured: HeldOutSet, train: Sequence[TextSource]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:

@@ -115,7 +115,7 @@ def demonstration(row: Row, source: DataSource, tokenizer: TextTokenizer, faults
         return None
     return Demonstration(
         source=str(row.place),
-        tokens=prompt + _ended(answer_tokens, tokenizer.eos_token_id),
+        tokens=prompt + ended(answer_tokens, tokenizer.eos_token_id),
         num_prompt_tokens=len(prompt),
     )
 
@@ -129,7 +129,8 @@ def _label(row: Row, source: DataSource, faults: RowFaults) -> str | None:
     return None
 
 
-def _ended(answer: tuple[int, ...], eos_token_id: int) -> tuple[int, ...]:
+def ended(answer: tuple[int, ...], eos_token_id: int) -> tuple[int, ...]:
+    """Return an answer up to its last end of sequence, which is added where there is none."""
     if eos_token_id not in answer:
         return (*answer, eos_token_id)
     last = len(answer) - 1 - answer[::-1].index(eos_token_id)

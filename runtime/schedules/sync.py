@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
 from runtime.buffer.rollout_buffer import Selector
-from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
@@ -23,6 +23,8 @@ from runtime.schedules.sampling import sample_rollout
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of, reward_of, select
 from stdlib.samples import Group, Prompt, TrainBatch
+
+R = TypeVar("R")
 
 
 class PolicySchedule:
@@ -66,11 +68,16 @@ class PolicySchedule:
         }
 
 
-class SupervisedSchedule:
-    """Steps of a stage that imitates."""
+class SupervisedSchedule(Generic[R]):
+    """Steps of a stage that learns from rows as they are: one that imitates, or a reward model.
 
-    def __init__(self, rows: Sequence[Demonstration]) -> None:
+    Args:
+        batch_of: makes a batch of some rows.
+    """
+
+    def __init__(self, rows: Sequence[R], batch_of: Callable[[Sequence[R]], TrainBatch]) -> None:
         self._rows = rows
+        self._batch_of = batch_of
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next rows."""
@@ -78,7 +85,7 @@ class SupervisedSchedule:
         count = job.stage.train.global_batch
         rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
         job.progress.data_position += count
-        metrics = job.actors.trainer.step(supervised_batch(rows))
+        metrics = job.actors.learner.step(self._batch_of(rows))
         seconds = time.perf_counter() - started
         return {**metrics, "time/train_s": seconds}
 
@@ -91,7 +98,7 @@ class PreferenceSchedule:
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next pairs."""
-        started, trainer = time.perf_counter(), job.actors.trainer
+        started, trainer = time.perf_counter(), job.actors.trained_policy()
         count = job.stage.train.global_batch
         rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
         job.progress.data_position += count
@@ -132,11 +139,11 @@ def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
     """Train the critic, where there is one, and then the policy, once the critic is warm."""
     params, critic = job.stage.algorithm, job.actors.critic
     if critic is None or not isinstance(params, ActorCriticParams):
-        return dict(job.actors.trainer.step(batch))
+        return dict(job.actors.learner.step(batch))
     learnt = critic.step(batch)
     if job.progress.step < params.critic.warmup_rollouts:
         return dict(learnt)
-    return {**learnt, **job.actors.trainer.step(batch)}
+    return {**learnt, **job.actors.learner.step(batch)}
 
 
 def _refresh_reference(job: StageJob) -> None:
@@ -144,7 +151,7 @@ def _refresh_reference(job: StageJob) -> None:
     if isinstance(loss, PolicyLoss) and not isinstance(job.stage.reference, Off):
         every = loss.kl.refresh_steps
         if not isinstance(every, Off) and (job.progress.step + 1) % every == 0:
-            job.actors.trainer.refresh_reference()
+            job.actors.trained_policy().refresh_reference()
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:

@@ -82,6 +82,17 @@ class DistillationTerms(NamedTuple):
     sequence_T: Tensor
 
 
+class ScoreTerms(NamedTuple):
+    """What a reward model learns from: answers of one micro-batch, where they are pairs better and worse ones in turn.
+
+    scores_N: [N] float32 of each answer; carries the gradient.
+    targets_N: [N] float32 what the scores should be; of pairs the margin, at the better answer.
+    """
+
+    scores_N: Tensor
+    targets_N: Tensor
+
+
 class ValueTerms(NamedTuple):
     """What a critic learns from: tokens of one micro-batch.
 

@@ -31,6 +31,18 @@ def test_every_block_of_the_guide_to_constraints_compiles(tmp_path: Path) -> Non
         assert compile_spec(tmp_path / "spec.toml", scan([tmp_path / "lab.star"])).diagnostics == ()
 
 
+def test_the_spec_of_the_guide_to_preferences_compiles_and_its_reward_goes_with_another(tmp_path: Path) -> None:
+    (_, spec), (_, reward) = blocks_of("preferences.md")
+    for algorithm in ("reward_model_bt", "dpo"):
+        read = spec if algorithm == "reward_model_bt" else spec.replace('margin_key = "margin"\n', "")
+        (tmp_path / "spec.toml").write_text(read.replace("reward_model_bt", algorithm))
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+    rollout = "[rollout]\nprompts_per_step = 8\nsamples_per_prompt = 8\nmax_response_tokens = 4\n"
+    judged = spec.partition("[[data.train]]")[0].replace("reward_model_bt", "grpo")
+    (tmp_path / "spec.toml").write_text(f'{judged}{rollout}{reward}[[data.train]]\npath = "prompts.jsonl"\n')
+    assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+
+
 def test_the_recipe_and_the_sweep_of_their_guide_compile(tmp_path: Path) -> None:
     (_, recipe), (_, sweep) = blocks_of("recipes_and_sweeps.md")
     for name, text in (("house.star", recipe), ("sweep.star", sweep)):

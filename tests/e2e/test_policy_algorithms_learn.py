@@ -68,10 +68,11 @@ FURTHER = {
     "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
     "vapo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
 }
+NO_POLICY_OF_REWARDS = ("dpo", "on_policy_distillation", "reward_model_bt", "reward_model_regression", "sft")
 POLICY_RECIPES = sorted(
     path.stem
     for path in (scan().stdlib / "recipes").iterdir()
-    if path.suffix == ".star" and path.stem not in ("dpo", "on_policy_distillation", "sft")
+    if path.suffix == ".star" and path.stem not in NO_POLICY_OF_REWARDS
 )
 
 

@@ -429,6 +429,64 @@ apply_chat_template = true
 """
 )
 
+COMPARED = (
+    PREFERENCES
+    + """
+[rollout]
+max_response_tokens = 8
+
+[reward]
+name = "exact"
+
+[eval]
+interval = 10
+
+[[eval.sets]]
+name = "sampled"
+path = "heldout.jsonl"
+
+[[eval.pairs]]
+name = "compared"
+path = "heldout_pairs.jsonl"
+max_pairs = 64
+"""
+)
+RANKED = (
+    PREFERENCES.replace("//recipes:dpo", "//recipes:reward_model_bt")
+    + """margin_key = "margin"
+
+[[data.train]]
+path = "more_pairs.jsonl"
+
+[loss]
+center_coef = 0.01
+
+[eval]
+at_start = false
+confidence = 0.9
+
+[[eval.pairs]]
+name = "heldout"
+path = "heldout_pairs.jsonl"
+"""
+)
+SCORED = (
+    SUPERVISED.partition("[[data.train]]")[0].replace("//recipes:sft", "//recipes:reward_model_regression")
+    + """[[data.train]]
+path = "scores.jsonl"
+score_key = "helpfulness"
+
+[eval]
+interval = 10
+
+[[eval.scored]]
+name = "heldout"
+path = "heldout_scores.jsonl"
+response_key = "answer"
+max_rows = 100
+"""
+)
+
 SOFT = ONE_STAGE.replace("//recipes:grpo", "//recipes:sapo")
 
 _JUDGED = [
@@ -497,6 +555,9 @@ SPECS = {
     "apart": APART,
     "dynamic": DYNAMIC,
     "preferences": PREFERENCES,
+    "compared": COMPARED,
+    "ranked": RANKED,
+    "scored": SCORED,
     "critic": CRITIC,
     "taught": TAUGHT,
     "by_token": BY_TOKEN,

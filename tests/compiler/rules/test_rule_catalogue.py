@@ -23,7 +23,7 @@ SIZES = {
     "LIVE": 5,
     "BUF": 4,
     "CFG": 8,
-    "ALGO": 7,
+    "ALGO": 9,
     "DISTILL": 2,
     "CKPT": 3,
     "ENV": 4,
