@@ -20,7 +20,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, raw_reward_of, reward_of, sequence_of_token
+from runtime.train_batches import is_right, policy_batch, reward_of, sequence_of_token
 from stdlib.algorithms._correction import Gap, correction, is_needed
 from stdlib.algorithms._terms import Experience
 from stdlib.samples import Group, Sample, TrainBatch
@@ -52,7 +52,7 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     if is_needed(loss):
         batch, metrics = _corrected(batch, loss, sequence_T)
     if not isinstance(loss.positive_nll, Off):
-        right_N = torch.tensor([float(raw_reward_of(s) >= loss.positive_nll.correct_at) for s in samples])
+        right_N = torch.tensor([float(is_right(s, loss.positive_nll.correct_at)) for s in samples])
         batch = replace(batch, is_right_T=right_N[sequence_T])
     if job.actors.critic is not None:
         batch = replace(batch, values_T=job.actors.critic.values(batch))
@@ -72,6 +72,7 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         ref_logprobs_T=batch.ref_logprobs_T,
         values_T=batch.values_T,
         teacher_logprobs_T=teacher_T,
+        sampled_N=torch.tensor([float(sample.num_response_tokens) for sample in samples]),
     )
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
     return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)

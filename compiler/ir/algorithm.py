@@ -159,6 +159,11 @@ class TeacherAlgo(GroupRelativeAlgo):
         read_if=_OF_GROUPS,
     )
     std_eps: float = setting("Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=_OF_GROUPS)
+    group_of_one: Literal["zero", "reward"] = setting(
+        "What the only sample of a group is worth: nothing, or its reward as it is.",
+        default="zero",
+        read_if=_OF_GROUPS,
+    )
 
 
 class Loss(Record):
