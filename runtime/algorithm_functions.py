@@ -25,12 +25,12 @@ from stdlib.algorithms._correction import Gap, Weigh, Weighed
 from stdlib.algorithms._ops import kept
 from stdlib.algorithms._terms import Experience
 
-_WEIGHTS = Duty(
+WEIGHTS = Duty(
     "RLC0655",
     "a correction returns a tensor with a finite weight of at least 0 for each token, or a pair of it and a mask of "
     "zeros and ones",
 )
-_ADVANTAGES = Duty(
+ADVANTAGES = Duty(
     "RLC0656", "a function of advantages returns a tensor with a finite number for each sample, or for each token"
 )
 K = TypeVar("K", Gap, Experience)
@@ -64,9 +64,9 @@ def load_algorithm_functions(stage: Stage[Never], *, root: Path) -> AlgorithmFun
     algo, loss = stage.algorithm.algo, stage.algorithm.loss
     weights = advantages = None
     if isinstance(loss, PolicyLoss) and not isinstance(loss.mismatch.code, Off):
-        weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=_WEIGHTS)
+        weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=WEIGHTS)
     if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.code, Off):
-        advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=_ADVANTAGES)
+        advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=ADVANTAGES)
     return AlgorithmFunctions(weights=weights, advantages=advantages)
 
 
