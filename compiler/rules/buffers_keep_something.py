@@ -36,13 +36,17 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             yield _all_dropped(stage)
         if not _leaves_over(rollout, rollout.buffer):
             yield _nothing_left_over(stage)
-        elif rollout.buffer.stale_tokens == "mask" and rollout.buffer.selector == "prioritised":
+        elif rollout.buffer.stale_tokens == "mask" and _compares_rewards(stage, rollout.buffer):
             yield _nothing_judged(stage)
 
 
 def _leaves_over(rollout: Rollout[object], buffer: Buffer[object]) -> bool:
     has_surplus = not isinstance(rollout.filter, Off) and rollout.filter.oversample > 1
     return buffer.partial or not isinstance(buffer.replay, Off) or has_surplus
+
+
+def _compares_rewards(stage: StageSubject, buffer: Buffer[object]) -> bool:
+    return buffer.selector == "prioritised" and not isinstance(stage.stage.reward, Off)
 
 
 def _all_dropped(stage: StageSubject) -> Diagnostic:

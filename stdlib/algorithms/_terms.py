@@ -122,6 +122,8 @@ class Experience(NamedTuple):
     values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
     teacher_logprobs_T: [T] float32 of each token under the teacher; None where there is none.
     sampled_N: [N] float32 tokens that the policy sampled, those that are masked too; None where none of them is.
+    own_advantages_T: [T] float32, 0 where masked, what a function of the experiment's own says in the place of a
+        comparison within groups; None where there is none.
     """
 
     rewards_N: Tensor
@@ -136,6 +138,7 @@ class Experience(NamedTuple):
     values_T: Tensor | None = None
     teacher_logprobs_T: Tensor | None = None
     sampled_N: Tensor | None = None
+    own_advantages_T: Tensor | None = None
 
 
 class Advantages(NamedTuple):
