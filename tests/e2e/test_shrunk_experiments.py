@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from compiler.compile import compile_spec, experiments_of
 from compiler.frontend.session import Session
+from compiler.ir.openness import Off
 from rlc.catalogue import scan
 from rlc.running import Place, prepare
 from runtime.driver import RunPlace, run_plan
@@ -90,6 +92,23 @@ def test_a_shipped_experiment_runs_shrunk(spec: Path, name: str, tmp_path: Path)
     steps = {row["stage"]: row["step"] for row in rows_of(tmp_path / "run") if "train/loss" in row}
     assert steps == {stage.name: 1 for stage in compiled.plan.experiment.stages}
     assert (newest_checkpoint(tmp_path / "run") / "config.json").exists()
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3", "moonlight_16b_a3b", "glm4_5_355b_a32b"])
+def test_a_model_of_balanced_experts_runs_shrunk(name: str, tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_text('{"input": "1 + 1?", "label": "2"}\n' * 3)
+    named = f'model.name = "//models:{name}"\nmodel.weights = "checkpoints/large"'
+    (tmp_path / "spec.toml").write_text(CHAT.replace('model.hf = "large"', named).replace("8Ki", "2Ki"))
+    compiled = compile_spec(tmp_path / "spec.toml", scan(), shrink=True)
+    assert compiled.plan is not None, compiled.diagnostics
+    model = compiled.plan.experiment.model
+    assert not isinstance(model.moe, Off)
+    assert (model.moe.num_dense_layers, model.moe.expert_bias, model.num_layers) == (1, True, 2)
+    place = RunPlace(root=tmp_path, run_dir=tmp_path / "run", stream=io.StringIO())
+    assert run_plan(compiled.plan, place) == "finished"
+    bias = "model.layers.1.mlp.gate.e_score_correction_bias"
+    (saved,) = (newest_checkpoint(tmp_path / "run")).glob("model.safetensors")
+    assert bias in load_file(saved)
 
 
 def test_a_network_that_no_engine_of_a_cpu_computes_says_what_is_missing(tmp_path: Path) -> None:

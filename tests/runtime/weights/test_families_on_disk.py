@@ -17,10 +17,12 @@ from runtime.weights.expert_layout import as_computed, as_stored
 from runtime.weights.huggingface import save_model
 from runtime.weights.initial import initial_weights
 from tests.runtime.engines.tiny_trainer import hf_model, tiny_families, tiny_weights
+from tests.support.good_spec import compiled
 from tests.support.tiny_model import VOCAB
 
 pytestmark = pytest.mark.torch
 
+NO_FACTS = ("hf", "weights", "tokenizer", "init_std")
 FAMILIES = pytest.mark.parametrize("model", tiny_families().values(), ids=tiny_families().keys())
 
 
@@ -42,6 +44,16 @@ def test_a_saved_model_is_read_back_bit_by_bit(model: Model[Never], tmp_path: Pa
     again = initial_weights(model.replacing(weights="."), root=tmp_path, seed=0)
     assert list(again) == list(weights)
     assert all(again[name].equal(weight) for name, weight in weights.items())
+
+
+@FAMILIES
+def test_the_configuration_of_a_saved_model_says_what_the_plan_said(model: Model[Never], tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    save_model(tmp_path / "saved", tiny_weights(model), model=model, tokenizer=ByteTokenizer())
+    subject = compiled(tmp_path, {"model.name": None, "model.hf": '"saved"'}).subject
+    assert subject is not None
+    facts = {name: value for name, value in vars(subject.experiment.model).items() if name not in NO_FACTS}
+    assert facts == {name: value for name, value in vars(model).items() if name not in NO_FACTS}
 
 
 def test_layers_that_predict_further_tokens_are_left_in_their_files(tmp_path: Path) -> None:
