@@ -26,7 +26,6 @@ SIZES = {
         ("num_experts", 4),
         ("experts_per_token", 2),
         ("expert_size", 32),
-        ("shared_expert_size", 32),
         ("num_dense_layers", 1),
     ),
     "mla": (
@@ -58,6 +57,9 @@ def shrunk_model(ledger: Ledger, of: str = "model") -> None:
     for table, sizes in SIZES.items():
         for name, most in sizes:
             ledger.cap(f"{of}.{table}.{name}", most)
+    one = ledger.number(f"{of}.moe.expert_size")
+    if one is not None:
+        ledger.cap(f"{of}.moe.shared_expert_size", one)
     _latent_head(ledger, of)
     _groups(ledger, of)
     if ledger.value(f"{of}.tokenizer.kind") == "huggingface":
@@ -110,7 +112,7 @@ def _groups(ledger: Ledger, of: str) -> None:
     experts, groups = ledger.number(f"{of}.moe.num_experts"), ledger.number(f"{of}.moe.num_groups")
     if experts is None or groups is None or groups == 1:
         return
-    few = 2 if experts % 2 == 0 else 1
-    ledger.put(f"{of}.moe.num_groups", few, "at most 2, of as many experts each")
+    few = 2 if experts >= 4 and experts % 2 == 0 else 1
+    ledger.put(f"{of}.moe.num_groups", few, "at most 2, of as many experts each and not less than 2")
     ledger.cap(f"{of}.moe.groups_per_token", 1)
     ledger.cap(f"{of}.moe.experts_per_token", experts // few)

@@ -26,14 +26,21 @@ _PLAIN: Facts = {
     "indexer": (OFF,),
 }
 _EITHER = (True, False)
-_SOFTMAX: Facts = {"moe": (ON,), "moe.score": ("softmax",), "moe.expert_bias": (False,)}
+_SOFTMAX: Facts = {
+    "moe": (ON,),
+    "moe.score": ("softmax",),
+    "moe.expert_bias": (False,),
+    "moe.routed_scaling": (1.0,),
+    "moe.num_groups": (1,),
+}
 _SIGMOID: Facts = {
     "moe": (ON,),
     "moe.score": ("sigmoid",),
     "moe.expert_bias": (True,),
     "moe.shared_expert_gate": (False,),
 }
-_LATENT: Facts = {"mla": (ON,), "rope_interleaved": _EITHER, **_SIGMOID}
+_SHARED: Facts = {**_SIGMOID, "moe.shared_expert_size": (ON,)}
+_LATENT: Facts = {"mla": (ON,), "rope_interleaved": _EITHER, **_SHARED}
 _DELTA_NETS: Facts = {
     "linear_attention": (ON,),
     "attention_gate": (True,),
@@ -52,7 +59,7 @@ _OWN: Mapping[str, Facts] = {
     "qwen3_5": _DELTA_NETS,
     "qwen3_5_moe": _GATED_EXPERTS,
     "glm4": {"qkv_bias": _EITHER, "post_norms": (True,), "rope_interleaved": (True,), "rope_fraction": (ON,)},
-    "glm4_moe": {"qkv_bias": _EITHER, "qk_norm": ("none", "head"), "rope_fraction": (ON,), **_SIGMOID},
+    "glm4_moe": {"qkv_bias": _EITHER, "qk_norm": ("none", "head"), "rope_fraction": (ON,), **_SHARED},
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": {**_LATENT, "indexer": (ON,), "mla.q_lora_rank": (ON,)},
     "deepseek_v3": _LATENT,

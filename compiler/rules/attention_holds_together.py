@@ -1,7 +1,8 @@
 """Attention holds together.
 
 What: the rotary share of a head is a whole, even number of channels; positions stretched by YaRN reach as far as the
-model is said to go; a head of latent attention is as wide as its two parts; value heads of a delta net are a multiple
+model is said to go; a head of latent attention is as wide as its two parts, and has keys and values of its own; value
+heads of a delta net are a multiple
 of its key heads, and some layer has full attention; the leading layers of an indexer are there.
 Why it matters: shapes that do not fit fail in the first forward pass, with numbers that name no field; a share that is
 cut down to whole channels, or a position beyond the stretched ones, gives another model's output without a message.
@@ -24,8 +25,10 @@ CODE = "RLC0318"
 ID = "PAR-02"
 _FARTHEST = 2**53  # whole numbers up to here are exact as floats
 _WIDTH, _FRACTION, _LAYERS = "model.head_dim", "model.rope_fraction", "model.num_layers"
+_BASE = "model.rope_base"
 _LONGEST, _FACTOR = "model.max_position_tokens", "model.rope_scaling.factor"
 _ORIGINAL = "model.rope_scaling.original_max_position_tokens"
+_HEADS, _SHARED = "model.num_heads", "model.num_kv_heads"
 _ROPE, _PLAIN = "model.mla.qk_rope_dim", "model.mla.qk_nope_dim"
 _KEYS, _VALUES = "model.linear_attention.num_key_heads", "model.linear_attention.num_value_heads"
 _INTERVAL, _LEADING = "model.linear_attention.full_attention_interval", "model.indexer.leading_layers"
@@ -37,7 +40,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     if isinstance(model.mla, Off):
         yield from _rotary(subject, model)
     else:
-        yield from _latent(subject, model.head_dim, model.mla)
+        yield from _latent(subject, model, model.mla)
     if not isinstance(model.rope_scaling, Off):
         yield from _stretched(subject, model.max_position_tokens, model.rope_scaling)
     if not isinstance(model.linear_attention, Off):
@@ -61,6 +64,14 @@ def _rotary(subject: Subject, model: Model[Auto]) -> Iterator[Diagnostic]:
 
 def _stretched(subject: Subject, longest: int, scaling: RopeScaling) -> Iterator[Diagnostic]:
     """Llama 3's rule has no such end: it leaves short waves as they are."""
+    base = subject.experiment.model.rope_base
+    if scaling.kind == "yarn" and base <= 1:
+        yield _diagnostic(
+            subject,
+            f"waves of base {base:g} have no long ones, which YaRN could stretch",
+            ((_BASE, "not above 1"),),
+            (fix(_BASE, 10000.0),),
+        )
     reach = int(min(scaling.factor * scaling.original_max_position_tokens, _FARTHEST))
     if scaling.kind == "yarn" and longest > reach:
         yield _diagnostic(
@@ -72,7 +83,15 @@ def _stretched(subject: Subject, longest: int, scaling: RopeScaling) -> Iterator
         )
 
 
-def _latent(subject: Subject, width: int, mla: LatentAttention) -> Iterator[Diagnostic]:
+def _latent(subject: Subject, model: Model[Auto], mla: LatentAttention) -> Iterator[Diagnostic]:
+    width, heads, shared = model.head_dim, model.num_heads, model.num_kv_heads
+    if heads != shared:
+        yield _diagnostic(
+            subject,
+            f"each of {heads:,} heads of latent attention has keys and values of its own, not one of {shared:,}",
+            ((_HEADS, f"{heads:,} heads"), (_SHARED, "another number")),
+            (fix(_SHARED, heads),),
+        )
     parts = mla.qk_nope_dim + mla.qk_rope_dim
     if width != parts:
         yield _diagnostic(

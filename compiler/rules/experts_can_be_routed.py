@@ -1,9 +1,11 @@
 """Experts can be routed.
 
 What: a token visits no more experts than there are; groups divide the experts, a token visits no more groups than there
-are, and those groups hold the experts that it visits; some layer has experts.
+are, and those groups hold the experts that it visits; a group holds the two by which it is ranked; a shared expert is
+as wide as one routed expert or several; some layer has experts.
 Why it matters: a router that picks more than it has fails in the first forward pass; groups that do not come out even
-fail when the scores are reshaped, and neither message names a field.
+fail when the scores are reshaped, and neither message names a field.  A shared expert of a balanced router is written
+down as a number of experts, and what does not come out even would be cut down.
 Example: `model.moe.experts_per_token = 8` with 4 experts.
 Fix: take the numbers of the model's own config.json; the message has the nearest that fit.
 Source: Megatron-core's TransformerConfig; transformers' DeepseekV3TopkRouter.
@@ -23,6 +25,8 @@ CODE = "RLC0317"
 ID = "PAR-02"
 _EXPERTS, _VISITED = "model.moe.num_experts", "model.moe.experts_per_token"
 _GROUPS, _VISITED_GROUPS = "model.moe.num_groups", "model.moe.groups_per_token"
+_EACH, _SHARED = "model.moe.expert_size", "model.moe.shared_expert_size"
+_RANKED_BY = 2  # best experts of a group
 _DENSE, _LAYERS = "model.moe.num_dense_layers", "model.num_layers"
 
 
@@ -40,6 +44,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         )
     else:
         yield from _groups(subject, moe)
+    yield from _shared(subject, moe)
     layers = subject.experiment.model.num_layers
     if moe.num_dense_layers >= layers:
         yield _diagnostic(
@@ -66,6 +71,13 @@ def _groups(subject: Subject, moe: Moe) -> Iterator[Diagnostic]:
             ((_GROUPS, f"{groups:,} groups"), (_VISITED_GROUPS, "more than there are")),
             (fix(_VISITED_GROUPS, groups),),
         )
+    elif groups > 1 and moe.num_experts // groups < _RANKED_BY:
+        yield _diagnostic(
+            subject,
+            f"groups of one expert cannot be ranked by the {_RANKED_BY} best of each",
+            ((_EXPERTS, f"{moe.num_experts:,} experts"), (_GROUPS, "as many groups")),
+            (fix(_EXPERTS, _RANKED_BY * groups),),
+        )
     elif moe.experts_per_token > visited * (moe.num_experts // groups):
         each = moe.num_experts // groups
         yield _diagnostic(
@@ -74,6 +86,20 @@ def _groups(subject: Subject, moe: Moe) -> Iterator[Diagnostic]:
             ((_GROUPS, f"{each:,} experts each"), (_VISITED, "more experts"), (_VISITED_GROUPS, "too few groups")),
             (fix(_VISITED_GROUPS, -(-moe.experts_per_token // each)), fix(_VISITED, visited * each)),
         )
+
+
+def _shared(subject: Subject, moe: Moe) -> Iterator[Diagnostic]:
+    """Where a bias balances the experts, a configuration counts shared experts of the routed ones' width."""
+    width, one = moe.shared_expert_size, moe.expert_size
+    if isinstance(width, Off) or not moe.expert_bias or width % one == 0:
+        return
+    near = [n for n in (width // one * one, -(-width // one) * one) if n > 0]
+    yield _diagnostic(
+        subject,
+        f"a shared expert of {width:,} channels is no whole number of experts of {one:,}",
+        ((_EACH, f"{one:,} channels"), (_SHARED, "not a multiple")),
+        tuple(fix(_SHARED, n) for n in near),
+    )
 
 
 def _diagnostic(

@@ -20,7 +20,7 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.model import Model
-from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model
+from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model, held_weights
 from runtime.weights.expert_layout import as_computed
 from runtime.weights.huggingface import SCORE_HEAD
 
@@ -31,6 +31,8 @@ MAX_NAMES_SHOWN = 5
 def initial_weights(model: Model[Never], *, root: Path, seed: int, is_reward_model: bool = False) -> dict[str, Tensor]:
     """Return the float32 weights by name, in the order of the architecture; directories are relative to `root`.
 
+    Layers that predict further tokens, of which the plan says how many there are, are not read.
+
     For a reward model the directory may be one as well: it needs no head over the vocabulary, and its head is kept.
 
     Raises: SpecError RLC0617 without a readable directory, RLC0618 for missing or unknown tensors, RLC0619 for shapes
@@ -40,31 +42,34 @@ def initial_weights(model: Model[Never], *, root: Path, seed: int, is_reward_mod
     if model.weights == "random":
         return {name: _draw(name, shape, seed=seed, std=model.init_std) for name, shape in shapes.items()}
     optional = {HEAD: shapes.pop(HEAD, None), SCORE_HEAD: torch.Size([1, model.hidden_size])} if is_reward_model else {}
-    return _read_directory(root / model.weights, shapes, {name: s for name, s in optional.items() if s is not None})
+    unread = tuple(f"model.layers.{model.num_layers + at}." for at in range(model.num_mtp_layers))
+    wanted = {name: shape for name, shape in optional.items() if shape is not None}
+    return _read_directory(root / model.weights, shapes, wanted, unread)
 
 
 def weight_shapes(model: Model[Never]) -> dict[str, torch.Size]:
     """Return the shape of every weight that the facts of a model ask for."""
-    return {name: p.shape for name, p in empty_model(model).named_parameters()}
+    return {name: tensor.shape for name, tensor in held_weights(empty_model(model)).items()}
 
 
 def _draw(name: str, shape: torch.Size, *, seed: int, std: float) -> Tensor:
     # A stream for each name: adding a layer does not change the layers before it, nor does the order matter.
     if len(shape) == 1:
-        return torch.zeros(shape) if name.endswith(".bias") else torch.ones(shape)
+        return torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
     digest = hashlib.blake2b(f"weights {seed} {name}".encode(), digest_size=8).digest()
     stream = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     return torch.empty(shape).normal_(0.0, std, generator=stream)
 
 
 def _read_directory(
-    directory: Path, shapes: Mapping[str, torch.Size], optional: Mapping[str, torch.Size]
+    directory: Path, shapes: Mapping[str, torch.Size], optional: Mapping[str, torch.Size], unread: tuple[str, ...]
 ) -> dict[str, Tensor]:
+    """Read what the shapes name; `unread` begins the names of layers that predict further tokens, which stay there."""
     found: dict[str, Tensor] = {}
     for path in _weight_files(directory):
         try:
             with safe_open(path, framework="pt") as file:
-                found |= _all_tensors(file)
+                found |= _all_tensors(file, unread)
         except (SafetensorError, OSError) as error:
             raise _unreadable(f"{path} cannot be read: {error}") from error
     found = as_computed(found)
@@ -82,9 +87,9 @@ def _read_directory(
     return {name: found[name].to(torch.float32) for name in shapes}
 
 
-def _all_tensors(file: Any) -> dict[str, Tensor]:
+def _all_tensors(file: Any, unread: tuple[str, ...]) -> dict[str, Tensor]:
     names: list[str] = file.keys()
-    return {name: file.get_tensor(name) for name in names}
+    return {name: file.get_tensor(name) for name in names if not name.startswith(unread)}
 
 
 def _weight_files(directory: Path) -> list[Path]:

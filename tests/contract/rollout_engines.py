@@ -16,7 +16,7 @@ from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
-from tests.runtime.engines.tiny_trainer import hf_model, tiny_families
+from tests.runtime.engines.tiny_trainer import tiny_families, tiny_weights
 from tests.support.tiny_model import tiny_model
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def engine_of(
 
 
 def weights_of(model: Model[Never], seed: int = 0) -> dict[str, Tensor]:
-    return {name: p.detach() for name, p in hf_model(model, seed).named_parameters()}
+    return tiny_weights(model, seed)
 
 
 def request(tokens: Sequence[int], **changes: Any) -> GenerationRequest:

@@ -95,7 +95,7 @@ class TorchCritic:
         self._optimizer.load_state(own)
 
     def _live_state(self) -> dict[str, Tensor]:
-        found = {f"critic.{name}": parameter for name, parameter in self._network.parameters().items()}
+        found = {f"critic.{name}": parameter for name, parameter in self._network.weights().items()}
         return found | {f"critic_optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:

@@ -11,10 +11,24 @@ from compiler.diagnostics.diagnostic import InternalError
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import Glm4ForCausalLM, LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM
+    from transformers import (
+        DeepseekV3ForCausalLM,
+        Glm4ForCausalLM,
+        Glm4MoeForCausalLM,
+        LlamaForCausalLM,
+        Qwen2ForCausalLM,
+        Qwen3ForCausalLM,
+        Qwen3MoeForCausalLM,
+    )
 
     CausalModel: TypeAlias = (
-        Glm4ForCausalLM | LlamaForCausalLM | Qwen2ForCausalLM | Qwen3ForCausalLM | Qwen3MoeForCausalLM
+        DeepseekV3ForCausalLM
+        | Glm4ForCausalLM
+        | Glm4MoeForCausalLM
+        | LlamaForCausalLM
+        | Qwen2ForCausalLM
+        | Qwen3ForCausalLM
+        | Qwen3MoeForCausalLM
     )
 
 
@@ -43,6 +57,16 @@ def hf_family(family: str) -> HfFamily:
             from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeMLP, Qwen3MoeRMSNorm
 
             return HfFamily(Qwen3MoeConfig, Qwen3MoeForCausalLM, Qwen3MoeRMSNorm, Qwen3MoeMLP)
+        case "deepseek_v3":
+            from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+            from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3MLP, DeepseekV3RMSNorm
+
+            return HfFamily(DeepseekV3Config, DeepseekV3ForCausalLM, DeepseekV3RMSNorm, DeepseekV3MLP)
+        case "glm4_moe":
+            from transformers import Glm4MoeConfig, Glm4MoeForCausalLM
+            from transformers.models.glm4_moe.modeling_glm4_moe import Glm4MoeMLP, Glm4MoeRMSNorm
+
+            return HfFamily(Glm4MoeConfig, Glm4MoeForCausalLM, Glm4MoeRMSNorm, Glm4MoeMLP)
         case "qwen2":
             from transformers import Qwen2Config, Qwen2ForCausalLM
             from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP, Qwen2RMSNorm

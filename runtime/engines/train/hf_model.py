@@ -53,18 +53,33 @@ def build_backbone(model: Model[Never], weights: Mapping[str, Tensor]) -> Causal
 
 def _filled(built: CausalModel, given: Mapping[str, Tensor], model: Model[Never]) -> CausalModel:
     """The model with memory and weights, adapted."""
-    expected = {name: p.shape for name, p in built.named_parameters()}
+    expected = {name: tensor.shape for name, tensor in held_weights(built).items()}
     check_names_and_shapes(expected, given, code="RLC0640", what="the weights do not fit the model")
     built.to_empty(device="cpu")
     if not isinstance(built.lm_head, nn.Identity):
         built.tie_weights()
     with torch.no_grad():
-        for name, parameter in built.named_parameters():
-            parameter.copy_(given[name])
+        for name, tensor in held_weights(built).items():
+            tensor.copy_(given[name])
     _restore_rotary_tables(built)
     built.set_attn_implementation(register_packed_attention())
     _replace_layers(built, hf_family(model.family))
     return built.train()
+
+
+def held_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the live weights by name, in the order of the state dict: parameters, and what no gradient reaches.
+
+    The latter are the buffers that checkpoints hold, such as the biases by which a router balances its experts.  A
+    tied head is not repeated.
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor
+    return found
 
 
 def empty_model(model: Model[Never]) -> CausalModel:

@@ -8,7 +8,7 @@ Short rows use plain matrix products, whose cost is a few hundred microseconds w
 as much; long rows use the fused kernel, which never holds L * L scores.
 
 Shape letters: U nodes (distinct prefixes), N sequences, L longest of a bucket, H query heads, K key-value heads,
-Q = H / K query heads of one key-value head, E width of a head.
+Q = H / K query heads of one key-value head, E width of a query and a key, V width of a value.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Heads(NamedTuple):
 class Bucket:
     """Sequences of similar length.
 
-    queries: [N * H * L] rows of the [U * H, E] queries; keys: [N * K * L] rows of the [U * K, E] keys and values.
+    queries: [N * H * L] rows of the [U * H, E] queries.
+    keys: [N * K * L] rows of the [U * K, E] keys and [U * K, V] values.
     mask_QL: [Q * L, L] additive causal mask; None where the fused kernel is used.
     """
 
@@ -127,36 +128,42 @@ def packed_attention(
     layout: AttentionLayout,
     **_unused: object,
 ) -> tuple[Tensor, None]:
-    """Return [1, U, H, E] attention outputs for [1, H, U, E] queries and [1, K, U, E] keys and values.
+    """Return [1, U, H, V] attention outputs for [1, H, U, E] queries, [1, K, U, E] keys and [1, K, U, V] values.
 
     The signature is that of transformers' attention functions; `layout` reaches it through the model's keyword
     arguments.  There is no mask to be given: causality and sequence borders are in the layout.
     """
     num_heads, num_kv_heads, width = query.shape[1], key.shape[1], query.shape[3]
-    q, k, v = (x.transpose(1, 2).reshape(-1, width) for x in (query, key, value))
+    value_width = value.shape[3]
+    q, k, v = (x.transpose(1, 2).reshape(-1, x.shape[3]) for x in (query, key, value))
     outs = []
     for bucket in layout.buckets:
         n, length = bucket.num_sequences, bucket.max_tokens
         qb, kb, vb = q.index_select(0, bucket.queries), k.index_select(0, bucket.keys), v.index_select(0, bucket.keys)
         if bucket.mask_QL is None:
-            shape, kv_shape = (n, num_heads, length, width), (n, num_kv_heads, length, width)
+            # The fused kernel knows one width; zeros change neither a score nor the channels that are kept.
+            widest = max(width, value_width)
             out = F.scaled_dot_product_attention(
-                qb.view(shape).to(vb.dtype),
-                kb.view(kv_shape).to(vb.dtype),
-                vb.view(kv_shape),
+                _widened(qb, widest).view(n, num_heads, length, widest).to(vb.dtype),
+                _widened(kb, widest).view(n, num_kv_heads, length, widest).to(vb.dtype),
+                _widened(vb, widest).view(n, num_kv_heads, length, widest),
                 is_causal=True,
                 scale=scaling,
                 enable_gqa=True,
-            )
+            )[..., :value_width]
         else:
-            kv_shape = (n * num_kv_heads, length, width)
+            shape, value_shape = (n * num_kv_heads, length, width), (n * num_kv_heads, length, value_width)
             scores = torch.baddbmm(
-                bucket.mask_QL, qb.view(n * num_kv_heads, -1, width), kb.view(kv_shape).transpose(1, 2), alpha=scaling
+                bucket.mask_QL, qb.view(n * num_kv_heads, -1, width), kb.view(shape).transpose(1, 2), alpha=scaling
             )
-            out = torch.bmm(scores.softmax(dim=-1), vb.view(kv_shape))
-        outs.append(out.reshape(-1, width))
+            out = torch.bmm(scores.softmax(dim=-1), vb.view(value_shape))
+        outs.append(out.reshape(-1, value_width))
     flat = outs[0] if len(outs) == 1 else torch.cat(outs)
-    return flat.index_select(0, layout.outputs).view(1, -1, num_heads, width), None
+    return flat.index_select(0, layout.outputs).view(1, -1, num_heads, value_width), None
+
+
+def _widened(rows: Tensor, width: int) -> Tensor:
+    return rows if rows.shape[1] == width else F.pad(rows, (0, width - rows.shape[1]))
 
 
 def register_packed_attention() -> str:

@@ -75,7 +75,7 @@ class TorchRewardModel:
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live weights by their Hugging Face names, fp32, the head among them."""
-        for name, parameter in self._network.parameters().items():
+        for name, parameter in self._network.weights().items():
             yield name, parameter.detach()
 
     def state(self) -> dict[str, Tensor]:
@@ -98,7 +98,7 @@ class TorchRewardModel:
         self._optimizer.load_state(own)
 
     def _live_state(self) -> dict[str, Tensor]:
-        found = {f"model.{name}": parameter for name, parameter in self._network.parameters().items()}
+        found = {f"model.{name}": parameter for name, parameter in self._network.weights().items()}
         return found | {f"optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
 
     def _micro_batches(self, batch: TrainBatch) -> Iterator[_MicroBatch]:

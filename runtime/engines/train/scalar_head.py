@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.engines.train.forward import hidden_states
-from runtime.engines.train.hf_model import HEAD, build_backbone
+from runtime.engines.train.hf_model import HEAD, build_backbone, held_weights
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch
 from runtime.engines.train.torch_ import TrainerSpec
@@ -46,8 +46,12 @@ class ScalarHead:
         return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
 
     def parameters(self) -> dict[str, Tensor]:
-        """Return the live weights by name, the head last."""
+        """Return what is trained by name, the head last."""
         return {**dict(self._model.named_parameters()), self._name: self._head_1D}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the live weights by name, trained or not, the head last."""
+        return {**held_weights(self._model), self._name: self._head_1D}
 
     def numbers(self, packed: PackedBatch) -> Tensor:
         """Return [M] float32 the number before each wanted token; carries the gradient."""

@@ -26,7 +26,7 @@ from compiler.ir.training import Optim, Train
 from runtime.engines.train.chunked_divergence import Side
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
 from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
-from runtime.engines.train.hf_model import build_model, check_names_and_shapes
+from runtime.engines.train.hf_model import build_model, check_names_and_shapes, held_weights
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
@@ -145,13 +145,14 @@ class TorchTrainer:
         if self._reference is None:
             raise SpecError(_without("reference"))
         with torch.no_grad():
-            for kept, live in zip(self._reference.parameters(), self._policy.parameters(), strict=True):
-                kept.copy_(live)
+            live = held_weights(self._policy)
+            for name, kept in held_weights(self._reference).items():
+                kept.copy_(live[name])
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live policy weights by their Hugging Face names, fp32; a tied head is not repeated."""
-        for name, parameter in self._policy.named_parameters():
-            yield name, parameter.detach()
+        for name, tensor in held_weights(self._policy).items():
+            yield name, tensor.detach()
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names.
@@ -179,9 +180,9 @@ class TorchTrainer:
             self._optimizer.load_state(own)
 
     def _live_state(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {f"model.{n}": p for n, p in self._policy.named_parameters()}
+        found: dict[str, Tensor] = {f"model.{n}": t for n, t in held_weights(self._policy).items()}
         if self._reference is not None:
-            found |= {f"reference.{n}": p for n, p in self._reference.named_parameters()}
+            found |= {f"reference.{n}": t for n, t in held_weights(self._reference).items()}
         if self._teacher is not None:
             found["teacher.sha256"] = self._teacher.sha256
         return found | {f"optim.{n}": t for n, t in self._optimizer.state().items()}

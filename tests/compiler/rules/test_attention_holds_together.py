@@ -46,6 +46,20 @@ def test_a_latent_head_is_its_two_parts(tmp_path: Path, plain: int, turning: int
     assert told(tmp_path, {**changes}) == found
 
 
+@pytest.mark.parametrize(("heads", "found"), [("4", []), ("2", ["RLC0318"]), ("1", ["RLC0318"])])
+def test_a_latent_head_has_keys_and_values_of_its_own(tmp_path: Path, heads: str, found: list[str]) -> None:
+    changes = {"model.family": '"deepseek_v3"', "model.mla": MLA.format(plain=24, turning=8)}
+    assert told(tmp_path, {**changes, "model.num_kv_heads": heads}) == found
+
+
+@pytest.mark.parametrize(
+    ("base", "kind", "found"), [("1", "yarn", ["RLC0318"]), ("1", "llama3", []), ("2", "yarn", [])]
+)
+def test_yarn_needs_waves_of_several_lengths(tmp_path: Path, base: str, kind: str, found: list[str]) -> None:
+    scaling = f'{{ kind = "{kind}", factor = 4, original_max_position_tokens = 128 }}'
+    assert told(tmp_path, {"model.rope_base": base, "model.rope_scaling": scaling}) == found
+
+
 @pytest.mark.parametrize(
     ("every", "keys", "values", "found"),
     [(2, 2, 4, []), (2, 2, 2, []), (2, 4, 6, ["RLC0318"]), (3, 2, 4, ["RLC0318"])],
@@ -62,5 +76,5 @@ def test_delta_nets_share_their_keys_and_leave_a_layer_of_full_attention(
 def test_the_leading_layers_of_an_indexer_are_there(tmp_path: Path, leading: int, found: list[str]) -> None:
     indexer = f"{{ num_heads = 2, head_dim = 8, tokens = 64, leading_layers = {leading} }}"
     mla = MLA.format(plain=24, turning=8)
-    changes = {"model.family": '"glm_moe_dsa"', "model.mla": mla, "model.indexer": indexer}
+    changes = {"model.family": '"glm_moe_dsa"', "model.num_kv_heads": "4", "model.mla": mla, "model.indexer": indexer}
     assert told(tmp_path, {**changes}) == found

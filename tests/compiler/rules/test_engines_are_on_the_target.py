@@ -37,14 +37,8 @@ def test_an_architecture_that_the_target_does_not_know_is_refused(tmp_path: Path
 @pytest.mark.parametrize(
     ("facts", "has"),
     [
-        ({"model.moe.shared_expert_size": "16"}, "model.moe.shared_expert_size = 16"),
-        ({"model.moe.num_dense_layers": "1"}, "model.moe.num_dense_layers = 1"),
-        ({"model.moe.routed_scaling": "2.5"}, "model.moe.routed_scaling = 2.5"),
-        ({"model.moe.num_groups": "2", "model.moe.groups_per_token": "2"}, "model.moe.num_groups = 2"),
-        (
-            {"model.rope_scaling": '{ kind = "yarn", factor = 4, original_max_position_tokens = 128 }'},
-            'model.rope_scaling.kind = "yarn"',
-        ),
+        ({"model.moe.shared_expert_gate": "true"}, "model.moe.shared_expert_gate = true"),
+        ({"model.qk_norm": '"whole"'}, 'model.qk_norm = "whole"'),
     ],
 )
 def test_what_the_engines_of_a_cpu_do_not_compute_is_refused(tmp_path: Path, facts: Changes, has: str) -> None:

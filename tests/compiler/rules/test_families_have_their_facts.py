@@ -15,7 +15,11 @@ from tests.support.good_spec import Changes, codes, compiled
 
 EXPERTS = "{ num_experts = 8, experts_per_token = 2, expert_size = 32 }"
 LATENT = "{ kv_lora_rank = 16, qk_nope_dim = 24, qk_rope_dim = 8, v_head_dim = 24 }"
-SIGMOID = '{ num_experts = 8, experts_per_token = 2, expert_size = 32, score = "sigmoid", expert_bias = true }'
+SIGMOID = (
+    "{ num_experts = 8, experts_per_token = 2, expert_size = 32, shared_expert_size = 32, "
+    'score = "sigmoid", expert_bias = true }'
+)
+GROUPS = EXPERTS.replace(" }", ", routed_scaling = 2.5, num_groups = 2, groups_per_token = 2 }")
 NETS = (
     "{ full_attention_interval = 2, num_key_heads = 2, num_value_heads = 4, key_head_dim = 16, "
     "value_head_dim = 16, conv_kernel = 4 }"
@@ -72,6 +76,14 @@ def test_a_model_with_the_facts_of_its_family_is_fine(tmp_path: Path, facts: Cha
         ({"model.mla": LATENT, "model.head_dim": "32"}, "qwen3 has no mla"),
         ({"model.family": '"qwen2"', "model.qk_norm": '"none"'}, "qwen2 has qkv_bias = true, not false"),
         ({"model.family": '"qwen3_moe"'}, "qwen3_moe needs moe"),
+        (
+            {"model.family": '"qwen3_moe"', "model.moe": GROUPS},
+            "qwen3_moe has moe.routed_scaling = 1.0, not 2.5; has moe.num_groups = 1, not 2",
+        ),
+        (
+            {"model.family": '"glm4_moe"', "model.moe": SIGMOID.replace("shared_expert_size = 32, ", "")},
+            "glm4_moe needs moe.shared_expert_size",
+        ),
         (
             {"model.family": '"minimax_m2"', "model.moe": EXPERTS},
             'minimax_m2 has qk_norm = "whole" or "none", not "head"; has moe.score = "sigmoid", not "softmax"; '

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from compiler.ir.model import LatentAttention
 from runtime.engines.train import packed_attention
 from runtime.engines.train.hf_model import build_model
 from runtime.engines.train.packed_attention import Heads, attention_layout, bucket_by_length
@@ -29,9 +30,9 @@ pytestmark = pytest.mark.torch
 HEADS = Heads(4, 2)
 
 
-def packed_logprobs(model: CausalModel, batch: TrainBatch) -> Tensor:
+def packed_logprobs(model: CausalModel, batch: TrainBatch, heads: Heads = HEADS) -> Tensor:
     wanted = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
-    packed = pack(batch, range(len(batch.lengths_N)), wanted, heads=HEADS)
+    packed = pack(batch, range(len(batch.lengths_N)), wanted, heads=heads)
     assert packed is not None
     states = hidden_states(model, packed)[packed.sources_M]
     table = (states @ model.lm_head.weight.t()).log_softmax(dim=-1)
@@ -68,7 +69,8 @@ def test_every_family_is_packed_without_changing_values_or_gradients(model: Mode
     sequences = [[3, 1, 2, *range(n)] for n in (1, 20, 7)] + [[5]] + [[(5 * i) % VOCAB for i in range(33)]]
     batch = batch_of(sequences, [0] * len(sequences))
     packed, plain = build_model(model, tiny_weights(model)), hf_model(model)
-    found, expected = packed_logprobs(packed, batch), plain_logprobs(plain, batch)
+    heads = Heads(model.num_heads, model.num_kv_heads)
+    found, expected = packed_logprobs(packed, batch, heads), plain_logprobs(plain, batch)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     found.mean().backward()
     expected.mean().backward()
@@ -86,6 +88,20 @@ def test_long_rows_take_the_fused_kernel_and_agree() -> None:
     assert [bucket.mask_QL is None for bucket in layout.buckets] == [True, False, False]
     model, plain = build_model(tiny_model(), tiny_weights(tiny_model())), hf_model(tiny_model())
     found, expected = packed_logprobs(model, batch), plain_logprobs(plain, batch)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    found.mean().backward()
+    expected.mean().backward()
+    for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("value_dim", [10, 20, 30])
+def test_long_rows_of_latent_attention_agree_whatever_is_wider(value_dim: int) -> None:
+    latent = LatentAttention(q_lora_rank=24, kv_lora_rank=18, qk_nope_dim=12, qk_rope_dim=8, v_head_dim=value_dim)
+    facts = tiny_families()["deepseek_v3"].replacing(mla=latent)
+    batch = batch_of([[(7 * i + i * i) % VOCAB for i in range(packed_attention.MAX_PLAIN_TOKENS + 20)], [3, 4]], [0, 0])
+    model, plain = build_model(facts, tiny_weights(facts)), hf_model(facts)
+    found, expected = packed_logprobs(model, batch, Heads(4, 4)), plain_logprobs(plain, batch)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     found.mean().backward()
     expected.mean().backward()

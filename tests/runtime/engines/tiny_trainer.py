@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from compiler.ir.algorithm import KL, Algo, ClippedLoss, GroupRelativeAlgo, LikelihoodLoss, Mismatch, Rejection
-from compiler.ir.model import Model, Moe, RopeScaling
+from compiler.ir.model import LatentAttention, Model, Moe, RopeScaling
 from compiler.ir.openness import OFF
 from compiler.ir.training import Optim, Packing, Train, TrainEngine
 from runtime.engines.architecture import Architecture, architecture
 from runtime.engines.train.hf_config import hf_config
 from runtime.engines.train.hf_families import hf_family
+from runtime.engines.train.hf_model import held_weights
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from stdlib.algorithms import grpo, sft
 from stdlib.algorithms._terms import Algorithm
@@ -32,6 +33,18 @@ torch.set_num_threads(1)  # tiny products: a second thread only waits, and fight
 def tiny_families() -> dict[str, Model[Never]]:
     """Return a tiny model of each family that the CPU target knows."""
     scaling = RopeScaling(kind="llama3", factor=4.0, original_max_position_tokens=16)
+    balanced = Moe(
+        num_experts=6,
+        experts_per_token=2,
+        expert_size=24,
+        shared_expert_size=48,
+        num_dense_layers=1,
+        score="sigmoid",
+        expert_bias=True,
+        routed_scaling=2.5,
+        num_groups=3,
+        groups_per_token=2,
+    )
     return {
         "qwen3": tiny_model(),
         "qwen2": tiny_model(family="qwen2", qk_norm="none", qkv_bias=True),
@@ -46,6 +59,20 @@ def tiny_families() -> dict[str, Model[Never]]:
             rope_interleaved=True,
             tie_embeddings=False,
         ),
+        "deepseek_v3": tiny_model(
+            family="deepseek_v3",
+            qk_norm="none",
+            num_kv_heads=4,
+            head_dim=20,
+            rope_interleaved=True,
+            rope_scaling=RopeScaling(
+                kind="yarn", factor=4.0, original_max_position_tokens=256, mscale=0.8, mscale_all_dim=1.2
+            ),
+            tie_embeddings=False,
+            mla=LatentAttention(q_lora_rank=24, kv_lora_rank=18, qk_nope_dim=12, qk_rope_dim=8, v_head_dim=10),
+            moe=balanced,
+        ),
+        "glm4_moe": tiny_model(family="glm4_moe", qkv_bias=True, rope_fraction=0.5, tie_embeddings=False, moe=balanced),
     }
 
 
@@ -85,15 +112,15 @@ def hf_model(model: Model[Never], seed: int = 0, *, facts: Architecture | None =
     generator = torch.Generator().manual_seed(seed)
     built: CausalModel = hf_family(model.family).model(hf_config(model, facts or architecture(model)))
     with torch.no_grad():
-        for name, parameter in built.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
+        for name, tensor in held_weights(built).items():
+            noise = torch.randn(tensor.shape, generator=generator)
             is_norm = name.endswith("norm.weight")
-            parameter.copy_(1.0 + 0.2 * noise if is_norm else (0.5 if name.endswith(".bias") else 0.15) * noise)
+            tensor.copy_(1.0 + 0.2 * noise if is_norm else (0.5 if name.endswith(".bias") else 0.15) * noise)
     return built
 
 
 def tiny_weights(model: Model[Never], seed: int = 0) -> dict[str, Tensor]:
-    return {name: p.detach() for name, p in hf_model(model, seed).named_parameters()}
+    return {name: tensor.detach() for name, tensor in held_weights(hf_model(model, seed)).items()}
 
 
 def trainer_of(spec: TrainerSpec, algorithm: Algorithm = grpo, *, seed: int = 0) -> TorchTrainer:

@@ -6,8 +6,10 @@ from typing import Any, Never
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.model import Model
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.engines.architecture import architecture
@@ -15,10 +17,12 @@ from runtime.weights.expert_layout import as_computed, as_stored
 from runtime.weights.huggingface import save_model
 from runtime.weights.initial import initial_weights
 from tests.runtime.engines.tiny_trainer import hf_model, tiny_families, tiny_weights
+from tests.support.good_spec import compiled
 from tests.support.tiny_model import VOCAB
 
 pytestmark = pytest.mark.torch
 
+NO_FACTS = ("hf", "weights", "tokenizer", "init_std")
 FAMILIES = pytest.mark.parametrize("model", tiny_families().values(), ids=tiny_families().keys())
 
 
@@ -43,11 +47,33 @@ def test_a_saved_model_is_read_back_bit_by_bit(model: Model[Never], tmp_path: Pa
 
 
 @FAMILIES
+def test_the_configuration_of_a_saved_model_says_what_the_plan_said(model: Model[Never], tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    save_model(tmp_path / "saved", tiny_weights(model), model=model, tokenizer=ByteTokenizer())
+    subject = compiled(tmp_path, {"model.name": None, "model.hf": '"saved"'}).subject
+    assert subject is not None
+    facts = {name: value for name, value in vars(subject.experiment.model).items() if name not in NO_FACTS}
+    assert facts == {name: value for name, value in vars(model).items() if name not in NO_FACTS}
+
+
+def test_layers_that_predict_further_tokens_are_left_in_their_files(tmp_path: Path) -> None:
+    model = tiny_families()["glm4_moe"].replacing(weights=".", num_mtp_layers=1)
+    weights = tiny_weights(model)
+    save_model(tmp_path, weights, model=model, tokenizer=ByteTokenizer())
+    save_file({"model.layers.2.eh_proj.weight": torch.ones(2, 2)}, tmp_path / "more.safetensors")
+    index = {name: name for name in ("model.safetensors", "more.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    assert initial_weights(model, root=tmp_path, seed=0).keys() == weights.keys()
+    with pytest.raises(SpecError, match=r"model\.layers\.2\.eh_proj\.weight, which the model lacks"):
+        initial_weights(model.replacing(num_mtp_layers=0), root=tmp_path, seed=0)
+
+
+@FAMILIES
 def test_random_norms_are_one_and_random_biases_zero(model: Model[Never]) -> None:
     drawn = initial_weights(model, root=Path(), seed=1)
     vectors = {name: weight for name, weight in drawn.items() if weight.ndim == 1}
     assert any(name.endswith(".bias") for name in vectors) == architecture(model).qkv_bias
-    assert all(weight.eq(0.0 if name.endswith(".bias") else 1.0).all() for name, weight in vectors.items())
+    assert all(weight.eq(0.0 if name.endswith("bias") else 1.0).all() for name, weight in vectors.items())
 
 
 def test_stacking_undoes_splitting_and_an_expert_that_lacks_a_part_keeps_its_name() -> None:

@@ -25,11 +25,12 @@ _WINDOW_STEP: Final = 8
 class LayerWindow:
     """One layer's part of a window: where to write, and what to attend to.
 
-    flat_keys, flat_values: [B * K * T, H].  keys_KHW: [R * K, H, W], values_KWH: [R * K, W, H].
+    flat_keys, flat_values: [B * K * T, H].  keys_KHW: [R * K, H, W], values_KWH: [R * K, W, H].  Where the values are
+    the first channels of the keys, flat_values is None, and values_KWH views these.
     """
 
     flat_keys: Tensor
-    flat_values: Tensor
+    flat_values: Tensor | None
     keys_KHW: Tensor
     values_KWH: Tensor
 
@@ -55,12 +56,24 @@ class SequenceCache:
     Args:
         num_rows: sequences at once.
         num_positions: longest prompt and response together.
+        value_dim: where the values are the first channels of the keys and are not held apart, how many.
     """
 
-    def __init__(self, *, num_rows: int, num_positions: int, num_layers: int, num_kv_heads: int, head_dim: int) -> None:
+    def __init__(
+        self,
+        *,
+        num_rows: int,
+        num_positions: int,
+        num_layers: int,
+        num_kv_heads: int,
+        head_dim: int,
+        value_dim: int | None = None,
+    ) -> None:
         width = max(_WINDOW_MIN, -(-num_positions // _WINDOW_STEP) * _WINDOW_STEP)
         self._shape = (num_rows, num_kv_heads, width)
-        self._kv_LBKTH = torch.zeros(2 * num_layers, num_rows, num_kv_heads, width, head_dim)
+        self._value_dim = value_dim
+        num_tables = 2 * num_layers if value_dim is None else num_layers
+        self._kv_LBKTH = torch.zeros(num_tables, num_rows, num_kv_heads, width, head_dim)
         self._bias_BKT = torch.full(self._shape, -torch.inf)
         self._token_BT = torch.zeros(num_rows, width, dtype=torch.int64)
         self._logprob_BT = torch.zeros(num_rows, width)
@@ -116,13 +129,15 @@ class SequenceCache:
         head_dim = kv_LBKTH.shape[-1]
         columns = max(_WINDOW_MIN, -(-num_positions // _WINDOW_STEP) * _WINDOW_STEP)
         layers = []
-        for keys_BKTH, values_BKTH in zip(kv_LBKTH[0::2], kv_LBKTH[1::2], strict=True):
+        is_apart = self._value_dim is None
+        tables = zip(kv_LBKTH[0::2], kv_LBKTH[1::2], strict=True) if is_apart else zip(kv_LBKTH, kv_LBKTH, strict=True)
+        for keys_BKTH, values_BKTH in tables:
             keys_KTH = keys_BKTH.flatten(0, 1)[: num_rows * heads, :columns]
             layer = LayerWindow(
                 flat_keys=keys_BKTH.view(-1, head_dim),
-                flat_values=values_BKTH.view(-1, head_dim),
+                flat_values=values_BKTH.view(-1, head_dim) if is_apart else None,
                 keys_KHW=keys_KTH.transpose(1, 2),
-                values_KWH=values_BKTH.flatten(0, 1)[: num_rows * heads, :columns],
+                values_KWH=values_BKTH.flatten(0, 1)[: num_rows * heads, :columns, : self._value_dim],
             )
             layers.append(layer)
         return Window(

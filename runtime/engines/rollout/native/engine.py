@@ -48,8 +48,9 @@ class NativeEngine:
             num_rows=concurrency,
             num_positions=max_context_tokens,
             num_layers=model.num_layers,
-            num_kv_heads=model.num_kv_heads,
-            head_dim=model.head_dim,
+            num_kv_heads=self._network.shape.num_keys,
+            head_dim=self._network.shape.key_dim,
+            value_dim=self._network.shape.value_dim,
         )
         self._scheduler = Scheduler(self._network, cache, num_rows=concurrency)
         self._version: int | None = None
