@@ -23,7 +23,6 @@ from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.evaluation import Evaluator, build_evaluator
 from runtime.executors.inline import Actors, build_actors
@@ -150,10 +149,12 @@ class _Run:
                     actors.load_state(state)
                 job = self._job(stage, actors, progress, data[progress.stage], sinks)
                 self._announce(stage, progress, sinks)
+                data[progress.stage].feed.start(progress.data_position)
                 asyncio.run(job.run(data[progress.stage].take_step))
             except RunInterruptedError:
                 return self._interrupted(stage, progress)
             finally:
+                data[progress.stage].feed.close()
                 for runner in actors.rewards():
                     runner.close()
             if progress.stage == len(self.experiment.stages) - 1:
@@ -195,6 +196,8 @@ class _Run:
             if count:
                 done = "cut at the front" if cuts else "dropped"
                 self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
+        if data.num_bad:
+            self.view.warning(f"{num_rows_phrase(data.num_bad)} of the training data at fault and left out")
         progress.data_digest = data.digest
         worker = self._worker(stage, actors)
         return StageJob(
@@ -202,7 +205,6 @@ class _Run:
             stage=stage,
             actors=actors,
             tokenizer=self.tokenizer,
-            order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,
             evaluator=self._evaluator(stage, actors, data),
             progress=progress,
@@ -226,7 +228,7 @@ class _Run:
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:
-    files = ", ".join(source.path for source in stage.data.train)
+    files = ", ".join(source.called for source in stage.data.train)
     return Diagnostic(
         "RLC0663",
         f"the training data of stage {stage.name} is not what it was when the checkpoint was written: {files}",

@@ -1,24 +1,28 @@
 """What one stage reads: its training rows as the steps that draw from them, and its held-out prompts.
 
-The data of every stage is read before the first is trained, so that a fault in the last file is reported at the start.
+The data of every stage is opened before the first is trained, and all rows judged that a plan does not leave for later,
+so that a fault in the last file is reported at the start.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Never
+from typing import Any, NamedTuple, Never
 
-from compiler.ir.data import PreferenceData
+from compiler.diagnostics.diagnostic import InternalError
+from compiler.ir.data import DemonstrationData, PreferenceData
 from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.data.context_limit import context_limit
-from runtime.data.demonstrations import load_demonstrations
-from runtime.data.preferences import load_preferences
-from runtime.data.prompts import load_prompts
+from runtime.data.demonstrations import DemonstrationReading
+from runtime.data.feed import Feed
+from runtime.data.open_feed import Needs, Opened, open_feed
+from runtime.data.preferences import PreferenceReading
+from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
+from runtime.data.sources import digest_of
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
@@ -29,14 +33,17 @@ from stdlib.samples import Prompt
 class StageData(NamedTuple):
     """The data of a stage.
 
-    `digest` names the content of the training files; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted.  `rewarded` are the training prompts whose responses are
-    judged.
+    `digest` names the content of the training data; `heldout` is empty for a stage that does not evaluate.  Rows that
+    are too long, and were dropped or cut, are counted, and those that could not be used and were left out, where all
+    were judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training prompts whose
+    responses are judged, as far as they were read.
     """
 
     take_step: Step
+    feed: Feed[Any]
     num_rows: int
     num_overlong: int
+    num_bad: int
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
     num_heldout_overlong: int
@@ -44,30 +51,37 @@ class StageData(NamedTuple):
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
-    """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
+    """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the data."""
     heldout, num_heldout_overlong = load_heldout(stage, tokenizer, root=root)
-    rewarded: list[Prompt] = []
-    rollout, data = stage.rollout, stage.data
+    rollout, data, limit = stage.rollout, stage.data, context_limit(stage, model)
+    rewarded: Sequence[Prompt] = ()
     if isinstance(data, PreferenceData):
-        step, rows, num_overlong = _preferences(data, stage, model, tokenizer, root)
-    elif isinstance(rollout, Rollout):
-        prompts = load_prompts(
-            data.train,
-            tokenizer,
-            root=root,
-            max_prompt_tokens=rollout.max_prompt_tokens,
-            overlong=rollout.overlong_prompts,
-        )
-        rewarded += prompts.prompts
-        step, rows, num_overlong = PolicySchedule(prompts.prompts).step, len(prompts.prompts), prompts.num_overlong
+        needs = Needs(limit, stage.train.global_batch, stage.seeds.data)
+        pairs = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
+        found: Opened[Any] = pairs
+        step: Step = PreferenceSchedule(pairs.feed).step
+    elif isinstance(data, DemonstrationData):
+        needs = Needs(limit, stage.train.global_batch, stage.seeds.data)
+        shown = open_feed(data, data.train, DemonstrationReading(tokenizer), needs, root=root)
+        found, step = shown, SupervisedSchedule(shown.feed).step
     else:
-        limit = context_limit(stage, model)
-        shown = load_demonstrations(
-            data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-        )
-        step, rows, num_overlong = SupervisedSchedule(shown.rows).step, len(shown.rows), shown.num_overlong
-    digest = _digest([root / source.path for source in data.train])
-    return StageData(step, rows, num_overlong, digest, heldout, num_heldout_overlong, rewarded)
+        if not isinstance(rollout, Rollout):
+            raise InternalError("a stage that samples has a rollout")
+        longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
+        needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
+        prompts = open_feed(data, data.train, PromptReading(tokenizer), needs, root=root)
+        found, step, rewarded = prompts, PolicySchedule(prompts.feed).step, prompts.rows
+    return StageData(
+        take_step=step,
+        feed=found.feed,
+        num_rows=found.num_rows,
+        num_overlong=found.num_overlong,
+        num_bad=found.num_bad,
+        digest=digest_of(data.train, root=root),
+        heldout=heldout,
+        num_heldout_overlong=num_heldout_overlong,
+        rewarded=rewarded,
+    )
 
 
 def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
@@ -79,16 +93,6 @@ def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
     for measured in sets:
         if not isinstance(measured.reward, Off):
             check_reward(measured.reward, data.heldout.get(measured.name, ()), root=root)
-
-
-def _preferences(
-    data: PreferenceData, stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path
-) -> tuple[Step, int, int]:
-    limit = context_limit(stage, model)
-    pairs = load_preferences(
-        data.train, tokenizer, root=root, max_context_tokens=limit.tokens, overlong=limit.policy, limit=limit.field
-    )
-    return PreferenceSchedule(pairs.rows).step, len(pairs.rows), pairs.num_overlong
 
 
 def load_heldout(
@@ -115,11 +119,3 @@ def load_heldout(
         found[measured.name] = loaded.prompts[:most]
         num_overlong += loaded.num_overlong
     return found, num_overlong
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()

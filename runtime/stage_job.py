@@ -16,7 +16,6 @@ from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from runtime.checkpoint.store import CheckpointStore
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer
 from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors
@@ -55,7 +54,6 @@ class StageJob:
     stage: Stage[Never]
     actors: Actors
     tokenizer: TextTokenizer
-    order: DataOrder
     worker: RolloutWorker | None
     evaluator: Evaluator | None
     progress: Progress

@@ -27,7 +27,6 @@ from benchmarks.train.plan import SPEC, compiled_step
 from benchmarks.train.turns import Turns
 from compiler.ir.plan import Plan
 from runtime.checkpoint.store import CheckpointStore
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import load_tokenizer
 from runtime.executors.inline import build_actors
 from runtime.progress import Progress
@@ -75,7 +74,6 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         stage=stage,
         actors=actors,
         tokenizer=tokenizer,
-        order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
         evaluator=None,
         progress=Progress(plan_hash=plan.hash),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
-from compiler.ir.data import Checkpoint, Data, Eval, PreferenceData, Until
+from compiler.ir.data import Checkpoint, Data, DemonstrationData, Eval, PreferenceData, Until
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -64,7 +64,7 @@ class Stage(Record, Generic[A]):
     run: StageRun[A] = setting("How long.")
     schedule: Schedule = setting("The loop.")
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
-    data: Data | PreferenceData = setting("What is read.")
+    data: Data[A] | DemonstrationData[A] | PreferenceData[A] = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
     train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.data import Data, PreferenceData
+from compiler.ir.data import Data, DemonstrationData, PreferenceData
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
@@ -28,6 +28,7 @@ _HEADER = re.compile(r"^\[+[\w.]+\]+(?:: |, |\s+)")
 # Which records one table of a stage may be read into, beside its annotation, and when.
 _SAMPLES = "stages that sample"
 _GENERATES = "stages that sample or evaluate"
+_IMITATES = "stages that imitate"
 _PREFERS = "stages that learn preferences"
 _HAS_GPUS = "targets with GPUs"
 _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
@@ -40,6 +41,7 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("rollout", Rollout, _SAMPLES),
     ("reward", Reward, _GENERATES),
     ("data", Data, ""),
+    ("data", DemonstrationData, _IMITATES),
     ("data", PreferenceData, _PREFERS),
     ("train", Train, ""),
     ("train", PolicyTrain, _SAMPLES),
@@ -143,7 +145,7 @@ class _Walk(NamedTuple):
             if field.spread or (path == ROOT and name == STAGE):
                 continue
             readings = table.keys.setdefault(name, [])
-            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS, _PREFERS) and any(
+            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS, _IMITATES, _PREFERS) and any(
                 field is known.field for known in readings
             )
             reading = _Reading(field, self.reader, is_derived or field.is_derived)

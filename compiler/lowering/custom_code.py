@@ -1,9 +1,9 @@
 """A function of the experiment's own, found in its file and never imported.
 
-The syntax tree says whether the function exists and what its first parameter is called, which decides what one call is
-given: `sample`, `group` or `batch`.  A file is relative to the one that names it, like every path; a module stands
-below the root of the file that names it.  `@lab//judges:math.py:score` and `@lab//judges.math:score` are a file and a
-module of the further root `lab`.
+The syntax tree says whether the function exists and, of a reward, what its first parameter is called, which decides
+what one call is given: `sample`, `group` or `batch`; a source of rows is given nothing.  A file is relative to the one
+that names it, like every path; a module stands below the root of the file that names it.  `@lab//judges:math.py:score`
+and `@lab//judges.math:score` are a file and a module of the further root `lab`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Label
+from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.roots import is_further, owner_of
@@ -82,8 +83,38 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-def parameter_of(code: Code, reference: str) -> Parameter | Fault:
-    """Return the first parameter of the function of a reference, which is called `sample`, `group` or `batch`."""
+class Definition(NamedTuple):
+    """A function in the text of its file."""
+
+    code: Code
+    text: str
+    function: ast.FunctionDef | ast.AsyncFunctionDef
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is written with `async def`."""
+        return isinstance(self.function, ast.AsyncFunctionDef)
+
+    @property
+    def num_required(self) -> int:
+        """How many arguments have to be given."""
+        given = self.function.args
+        positional = [*given.posonlyargs, *given.args]
+        return len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
+
+    def name_place(self, said: str) -> Label:
+        """A label at its name."""
+        column = len("async def " if self.is_async else "def ")
+        return _place(self.code, self.text, self.function.lineno, column, said)
+
+    @property
+    def span(self) -> Span:
+        """Where it is defined."""
+        return _place(self.code, self.text, self.function.lineno, self.function.col_offset, "").span
+
+
+def definition_of(code: Code, reference: str) -> Definition | Fault:
+    """Return the function of a reference, as its file defines it."""
     where, _, function = reference.rpartition(":")
     try:
         text = code.path.read_text(encoding="utf-8")
@@ -102,26 +133,44 @@ def parameter_of(code: Code, reference: str) -> Parameter | Fault:
     if found is None:
         near = nearest_names(function, functions)
         return Fault(f"{code.name} has no function {function}", meant=tuple(f"{where}:{n}" for n in near))
-    given = found.args
+    return Definition(code, text, found)
+
+
+def parameter_of(code: Code, reference: str) -> Parameter | Fault:
+    """Return the first parameter of the function of a reference, which is called `sample`, `group` or `batch`."""
+    found = definition_of(code, reference)
+    if isinstance(found, Fault):
+        return found
+    function, given = found.function.name, found.function.args
     positional = [*given.posonlyargs, *given.args]
-    required = len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
+    required = found.num_required
     if not positional or required > 1:
-        column = len("async def " if isinstance(found, ast.AsyncFunctionDef) else "def ")
-        place = _place(
-            code, text, found.lineno, column, f"takes {required}" if positional else "takes none by its place"
-        )
+        place = found.name_place(f"takes {required}" if positional else "takes none by its place")
         helps = tuple(f"def {function}({level}): ..." for level in _LEVELS)
         taken = f"{required} arguments" if positional else "no argument by its place"
         return Fault(f"{function} takes {taken}, and a reward is given one", helps, place)
     first = positional[0]
     if first.arg not in _LEVELS:
-        column = len(text.split("\n")[first.lineno - 1].encode()[: first.col_offset].decode())
+        column = len(found.text.split("\n")[first.lineno - 1].encode()[: first.col_offset].decode())
         return Fault(
             f"the first parameter of {function} is called {first.arg}",
             ("call it sample, group or batch: the name says what one call is given",),
-            _place(code, text, first.lineno, column, "does not say what it is given"),
+            _place(code, found.text, first.lineno, column, "does not say what it is given"),
         )
-    return Parameter(first.arg, _place(code, text, found.lineno, found.col_offset, "").span)
+    return Parameter(first.arg, found.span)
+
+
+def source_of(code: Code, reference: str) -> Span | Fault:
+    """Return where the function of a reference is defined, which yields rows and is given nothing."""
+    found = definition_of(code, reference)
+    if isinstance(found, Fault):
+        return found
+    name = found.function.name
+    if found.num_required:
+        place = found.name_place(f"takes {found.num_required}")
+        helps = (f"def {name}(): ...",)
+        return Fault(f"{name} takes arguments, and a source of rows is given none", helps, place)
+    return found.span
 
 
 def _place(code: Code, text: str, line: int, column: int, said: str) -> Label:

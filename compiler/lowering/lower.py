@@ -14,7 +14,7 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
-from compiler.ir.data import Data, PreferenceData
+from compiler.ir.data import Data, DemonstrationData, PreferenceData
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -24,6 +24,7 @@ from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
+from compiler.lowering.bind_data import bind_data
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
 from compiler.lowering.code_reference import Code, CodeRoots
@@ -106,7 +107,8 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     with_options = (options.stage(s, tables[i].whole, f"stages.{i}") for i, s in enumerate(experiment.stages))
     experiment = experiment.replacing(stages=tuple(with_options))
     check_names(experiment, reader)
-    experiment = bind_reward(experiment, reader, catalogue, CodeRoots(Code(loaded.root, folder), loaded.roots))
+    roots = CodeRoots(Code(loaded.root, folder), loaded.roots)
+    experiment = bind_data(bind_reward(experiment, reader, catalogue, roots), reader, roots)
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)
@@ -148,7 +150,7 @@ def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Re
     if entry.kind == "policy":
         return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": Reward, "train": PolicyTrain}
     sampled = Generation if evaluates else None
-    data = PreferenceData if entry.kind == "preference" else Data
+    data = PreferenceData if entry.kind == "preference" else DemonstrationData
     reward = Reward if evaluates else None
     return {"algorithm": entry.params, "data": data, "rollout": sampled, "reward": reward, "train": Train}
 

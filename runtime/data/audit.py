@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Never
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.data import DataSource, EvalSet, PreferenceData, TextSource
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.ir.data import DataSource, DemonstrationData, EvalSet, PreferenceData, TextSource
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.context_limit import context_limit
@@ -26,12 +26,17 @@ from runtime.data.demonstrations import load_demonstrations
 from runtime.data.jsonl import Place, RowFaults, num_rows_phrase
 from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
+from runtime.data.reading import Effort
+from runtime.data.sources import streams
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 
 IN_BOTH = "RLC0671"
 TOO_FEW = "RLC0672"
 TWO_FORMS = "RLC0673"
 NO_TOKENIZER = "RLC0674"
+
+# Of a stream so many rows are looked at.
+STREAM_ROWS = 1_000
 
 _NO_FILES = "RLC0617"
 _NO_LIMIT = 1 << 62
@@ -82,16 +87,25 @@ class _Reading:
     root: Path
     found: list[Diagnostic] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    unread: bool = False
+
+    @property
+    def effort(self) -> Effort:
+        """All faults are told, and a stream is not read to its end."""
+        streaming = any(streams(source) for source in self.stage.data.train)
+        return Effort(workers=self.stage.data.workers, most=STREAM_ROWS if streaming else None)
 
     def run(self) -> None:
         train = self.kept(self.train)
-        if train is not None:
-            self.lines.append(f"train: {self.rows(train)}; {self.steps(len(train))}")
+        if train is not None and (train or not self.unread):
+            epochs = "" if self.unread else f"; {self.steps(len(train))}"
+            self.lines.append(f"train: {self.rows(train)}{epochs}")
         settings, rollout = self.stage.eval, self.stage.rollout
         if isinstance(settings, Off) or isinstance(rollout, Off):
             return
         for measured in settings.sets:
-            heldout = self.kept(partial(self.prompts, (measured,), rollout))
+            self.apart([measured])
+            heldout = None if measured.code is not OFF else self.kept(partial(self.prompts, (measured,), rollout))
             if heldout is None:
                 continue
             self.lines.append(f"held-out {measured.name}: {self.rows(heldout)}")
@@ -108,32 +122,33 @@ class _Reading:
 
     def train(self) -> list[Prompted]:
         rollout, data = self.stage.rollout, self.stage.data
+        self.unread = self.apart(data.train)
         limit = context_limit(self.stage, self.model)
-        longest = _NO_LIMIT if self.tokenizer is None else limit.tokens
+        limit = limit._replace(tokens=_NO_LIMIT) if self.tokenizer is None else limit
+        tokenizer, effort = self.tokenizer or ByteTokenizer(), self.effort
         if isinstance(data, PreferenceData):
-            pairs = load_preferences(
-                data.train,
-                self.tokenizer or ByteTokenizer(),
-                root=self.root,
-                max_context_tokens=longest,
-                overlong=limit.policy,
-                limit=limit.field,
-            )
+            sources = [source for source in data.train if source.code is OFF]
+            pairs = load_preferences(sources, tokenizer, root=self.root, limit=limit, effort=effort)
             better = [pair.chosen for pair in pairs.rows]
             return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
-        if isinstance(rollout, Rollout):
-            return self.prompts(data.train, rollout)
-        shown = load_demonstrations(
-            data.train,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            max_context_tokens=longest,
-            overlong=limit.policy,
-            limit=limit.field,
-        )
-        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
+        if isinstance(data, DemonstrationData):
+            shown_sources = [source for source in data.train if source.code is OFF]
+            shown = load_demonstrations(shown_sources, tokenizer, root=self.root, limit=limit, effort=effort)
+            return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
+        if isinstance(rollout, Off):
+            raise InternalError("a stage that samples has a rollout")
+        return self.prompts([source for source in data.train if source.code is OFF], rollout)
 
-    def prompts(self, sources: Sequence[DataSource], rollout: Generation[Never]) -> list[Prompted]:
+    def apart(self, sources: Sequence[TextSource[Never]]) -> bool:
+        """Tell what of the data is not read here, or not all of it; return whether there is any."""
+        for source in sources:
+            if not isinstance(source.code, Off):
+                self.lines.append(f"{source.called}: rows of a function are not read: a check runs no code")
+            elif streams(source):
+                self.lines.append(f"{source.called}: of a stream the first {STREAM_ROWS:,} rows are read")
+        return any(streams(source) for source in sources)
+
+    def prompts(self, sources: Sequence[DataSource[Never]], rollout: Generation[Never]) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
         loaded = load_prompts(
             sources,
@@ -141,6 +156,7 @@ class _Reading:
             root=self.root,
             max_prompt_tokens=limit,
             overlong=rollout.overlong_prompts,
+            effort=self.effort,
         )
         if loaded.num_overlong:
             verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
@@ -194,15 +210,15 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource]) -> Iterator[Diagnostic]:
+def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource[Never]]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:
         return
     form = {True: "as chat messages", False: "as they are"}
     message = (
-        f"{other[0].path} is given to the model {form[other[0].apply_chat_template]}, "
-        f"and {measured.path} of {measured.name} {form[measured.apply_chat_template]}"
+        f"{other[0].called} is given to the model {form[other[0].apply_chat_template]}, "
+        f"and {measured.called} of {measured.name} {form[measured.apply_chat_template]}"
     )
     way = Help("set apply_chat_template alike for both: the model is measured on what it was trained for")
     yield Diagnostic(TWO_FORMS, message, help=(way,), rule="CFG-08", severity="warning", paths=("data.train",))
@@ -210,6 +226,8 @@ def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource]) -> Iterato
 
 def _place(source: str, root: Path) -> Place:
     name, _, line = source.rpartition(":")
+    if line.startswith(" row "):
+        return Place(root / name, name, int(line.removeprefix(" row ")), is_line=False, shown={})
     return Place(root / name, name, int(line))
 
 

@@ -1,16 +1,19 @@
-"""JSON-lines files and the faults in their rows.
+"""JSON-lines files, the rows of any source, and the faults in them.
 
 Faults are collected, up to a number that a person can read, and reported together.  A label points into the line of
 the data file: the source text behind it holds only the lines that are at fault, so that a file of any size has right
-line numbers at no cost.
+line numbers at no cost.  A row that stands in no line is shown as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Never
 
@@ -24,14 +27,19 @@ MAX_LINE_SHOWN = 160
 
 
 class Place(NamedTuple):
-    """A line of a data file, counted from 1; `name` is how the plan writes the file."""
+    """A line of a data file, counted from 1, or a row, counted from 0; `name` is how the plan writes the source.
+
+    `shown` is what a row holds that stands in no line.
+    """
 
     path: Path
     name: str
     line: int
+    is_line: bool = True
+    shown: Mapping[str, JsonValue] | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.line}"
+        return f"{self.name}:{self.line}" if self.is_line else f"{self.name}: row {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class Row:
 
     place: Place
     value: Mapping[str, JsonValue]
+
+
+# A row that may not have been read yet: called with where faults go, it returns the row, or None after adding one.
+Unread = Callable[["RowFaults"], Row | None]
 
 
 class Fault(NamedTuple):
@@ -70,12 +82,29 @@ class RowFaults:
         """Keep a fault of a whole file."""
         self._unplaced.append(diagnostic)
 
+    def add_all(self, others: RowFaults) -> None:
+        """Keep what others have collected, behind one's own."""
+        for fault in others._faults:
+            self.add(fault.place, fault.diagnostic, column=fault.column, note=fault.note)
+        self._num_more += others._num_more
+        self._unplaced += others._unplaced
+
+    def take_rows(self) -> int:
+        """Forget the faults of rows, and return how many there were; those of whole files stay."""
+        count = len(self._faults) + self._num_more
+        self._faults.clear()
+        self._num_more = 0
+        return count
+
     def raise_if_any(self) -> None:
         """Stop here if anything was found.  Raises: SpecError with every fault that was kept."""
         if not self._faults and not self._unplaced:
             return
         sources = self._sources()
-        placed = [_placed(fault, sources[fault.place.path]) for fault in self._faults]
+        placed = [
+            _placed(fault, sources[fault.place.path]) if fault.place.is_line else _shown(fault)
+            for fault in self._faults
+        ]
         if self._num_more:
             more = f"{self._num_more:,} more rows at fault"
             placed[-1] = placed[-1]._replace(help=(*placed[-1].help, Help(f"and {more} in the data")))
@@ -83,8 +112,9 @@ class RowFaults:
 
     def _sources(self) -> dict[Path, SourceFile]:
         wanted: dict[Path, dict[int, str]] = {}
-        names = {fault.place.path: fault.place.name for fault in self._faults}
-        for fault in self._faults:
+        in_lines = [fault for fault in self._faults if fault.place.is_line]
+        names = {fault.place.path: fault.place.name for fault in in_lines}
+        for fault in in_lines:
             wanted.setdefault(fault.place.path, {})[fault.place.line] = ""
         for path, lines in wanted.items():
             for number, raw in _raw_lines(path, last=max(lines)):
@@ -96,30 +126,73 @@ class RowFaults:
         }
 
 
-def read_rows(path: Path, *, name: str, faults: RowFaults) -> Iterator[Row]:
-    """Yield the objects of a JSON-lines file in order; what cannot be read is added to `faults` and passed over.
+class JsonLines:
+    """The rows of a JSON-lines file.  Blank lines at the end are allowed; others are rows at fault."""
 
-    Blank lines at the end are allowed.
-    """
-    num_lines, blank = 0, 0
-    try:
-        for number, raw in _raw_lines(path):
-            if not raw.strip():
-                blank = blank or number
-                continue
-            if blank:
-                place = Place(path, name, blank)
-                faults.add(place, _unreadable(f"{place} is blank, and rows follow it"))
-                blank = 0
-            num_lines += 1
-            row = _read_row(Place(path, name, number), raw, faults)
-            if row is not None:
-                yield row
-    except OSError as error:
-        faults.add_file(_no_file(f"{name} cannot be read: {error.strerror}"))
-        return
-    if num_lines == 0:
-        faults.add_file(_no_file(f"{name} has no rows"))
+    def __init__(self, path: Path, *, name: str) -> None:
+        self._path, self._name = path, name
+        self._starts: array[int] | None = None
+        self._numbers: array[int] | None = None
+        self._file = -1
+
+    def rows(self, first: int) -> Iterator[Unread]:
+        """Yield the rows from a number on, to the end.  Raises: SpecError RLC0601 without a readable file or a row."""
+        count = 0
+        for number, raw in self._lines():
+            if count >= first:
+                yield partial(_read_row, Place(self._path, self._name, number), raw)
+            count += 1
+        if count == 0:
+            raise SpecError(no_rows(self._name))
+
+    def load_index(self) -> int:
+        """Find out where each row begins, and return how many there are.  Raises: as `rows`."""
+        starts, numbers, at, blank_at = array("Q"), array("Q"), 0, list[tuple[int, int]]()
+        try:
+            for number, raw in _raw_lines(self._path):
+                if raw.strip():
+                    if blank_at:  # rows follow, so the first blank line is a row at fault
+                        starts.append(blank_at[0][0])
+                        numbers.append(blank_at[0][1])
+                        blank_at.clear()
+                    starts.append(at)
+                    numbers.append(number)
+                else:
+                    blank_at.append((at, number))
+                at += len(raw)
+            self._file = os.open(self._path, os.O_RDONLY)
+        except OSError as error:
+            raise SpecError(_not_readable(self._name, error)) from error
+        if not starts:
+            raise SpecError(no_rows(self._name))
+        starts.append(at)
+        self._starts, self._numbers = starts, numbers
+        return len(numbers)
+
+    def row(self, number: int) -> Unread:
+        """Return a row by its number, after `load_index`; it may be read in another thread."""
+        if self._starts is None or self._numbers is None:
+            raise ValueError("the index was not loaded")
+        start, end = self._starts[number], self._starts[number + 1]
+        return partial(self._read_at, Place(self._path, self._name, self._numbers[number]), start, end - start)
+
+    def _read_at(self, place: Place, start: int, size: int, faults: RowFaults) -> Row | None:
+        lines = os.pread(self._file, size, start).split(b"\n", 1)
+        return _read_row(place, lines[0], faults)
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        blank: list[int] = []
+        try:
+            for number, raw in _raw_lines(self._path):
+                if not raw.strip():
+                    blank.append(number)
+                    continue
+                if blank:
+                    yield blank[0], b""
+                    blank.clear()
+                yield number, raw
+        except OSError as error:
+            raise SpecError(_not_readable(self._name, error)) from error
 
 
 def value_at(row: Row, key: str, faults: RowFaults) -> JsonValue | Missing:
@@ -141,7 +214,7 @@ def value_at(row: Row, key: str, faults: RowFaults) -> JsonValue | Missing:
 
 def wrong_type(row: Row, message: str, faults: RowFaults) -> None:
     """Add the fault that a value of a row is not what it has to be."""
-    faults.add(row.place, _unreadable(f"{row.place}: {message}"), note="this row")
+    faults.add(row.place, unreadable(f"{row.place}: {message}"), note="this row")
 
 
 class Missing:
@@ -160,19 +233,22 @@ def _raw_lines(path: Path, last: int | None = None) -> Iterator[tuple[int, bytes
 
 
 def _read_row(place: Place, raw: bytes, faults: RowFaults) -> Row | None:
+    if not raw.strip():
+        faults.add(place, unreadable(f"{place} is blank, and rows follow it"))
+        return None
     try:
         text = raw.rstrip().decode("utf-8-sig" if place.line == 1 else "utf-8")
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
-        faults.add(place, _unreadable(f"{place} is not UTF-8: {error.reason}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not UTF-8: {error.reason}"), note="this line")
     except json.JSONDecodeError as error:
-        faults.add(place, _unreadable(f"{place} is not JSON: {error.msg}"), column=error.colno - 1, note="here")
+        faults.add(place, unreadable(f"{place} is not JSON: {error.msg}"), column=error.colno - 1, note="here")
     except (ValueError, RecursionError) as error:
-        faults.add(place, _unreadable(f"{place} is not JSON: {error}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not JSON: {error}"), note="this line")
     else:
         if isinstance(value, dict):
             return Row(place, value)
-        faults.add(place, _unreadable(f"{place} is not an object: {type_name(value)}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not an object: {type_name(value)}"), note="this line")
     return None
 
 
@@ -207,14 +283,25 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_constant(text)
 
 
-def _unreadable(message: str) -> Diagnostic:
+def unreadable(message: str) -> Diagnostic:
+    """Return RLC0603."""
     way = Help('each line is one JSON object, as {"input": "2+2=", "label": "4"}')
     return Diagnostic(code="RLC0603", message=message, help=(way,), paths=("data.train",))
 
 
-def _no_file(message: str) -> Diagnostic:
+def no_file(message: str) -> Diagnostic:
+    """Return RLC0601."""
     way = Help("paths are relative to the file that names them; the file holds one JSON object a line")
     return Diagnostic(code="RLC0601", message=message, help=(way,), paths=("data.train",))
+
+
+def no_rows(name: str) -> Diagnostic:
+    """Return RLC0601 for a source without rows."""
+    return no_file(f"{name} has no rows")
+
+
+def _not_readable(name: str, error: OSError) -> Diagnostic:
+    return no_file(f"{name} cannot be read: {error.strerror}")
 
 
 def _placed(fault: Fault, source: SourceFile) -> Diagnostic:
@@ -222,4 +309,11 @@ def _placed(fault: Fault, source: SourceFile) -> Diagnostic:
     start = sum(len(source.line(i)) + 1 for i in range(1, fault.place.line)) + min(fault.column, len(text))
     length = 1 if fault.column else min(len(text), MAX_LINE_SHOWN)
     span = Span(source, start, min(start + length, len(source.text)))
+    return fault.diagnostic._replace(labels=(Label(span, fault.note, is_primary=True),))
+
+
+def _shown(fault: Fault) -> Diagnostic:
+    """A fault of a row that stands in no line, with what the row holds."""
+    text = json.dumps(fault.place.shown, ensure_ascii=False, default=str)[:MAX_LINE_SHOWN]
+    span = Span(SourceFile(str(fault.place), text), 0, len(text))
     return fault.diagnostic._replace(labels=(Label(span, fault.note, is_primary=True),))

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Never
 
-from compiler.ir.data import DataSource, PreferenceSource
-from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import RowFaults, read_rows, wrong_type
-from runtime.data.prompts import LengthLimit, OverlongPolicy
+from compiler.ir.data import DemonstrationSource, PreferenceSource
+from runtime.data.demonstrations import Demonstration, demonstration, fitted_demonstration, supervised_batch
+from runtime.data.jsonl import Row, RowFaults, wrong_type
+from runtime.data.lengths import LengthLimit, Limit
+from runtime.data.reading import Effort, load_all
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
+
+_CUT_ALIKE = "its answers differ only where they were cut: what is left of them is the same"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,36 +38,50 @@ class PreferenceSet:
 
 
 def load_preferences(
-    sources: Sequence[PreferenceSource],
+    sources: Sequence[PreferenceSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
-    max_context_tokens: int,
-    overlong: OverlongPolicy,
-    limit: str,
+    limit: Limit,
+    effort: Effort | None = None,
 ) -> PreferenceSet:
-    """Return the pairs of all files; paths are relative to `root`, and `limit` is the field of the length.
+    """Return the pairs of all sources; paths are relative to `root`.
+
+    Raises: SpecError with every fault of the sources, as `load_all`.
+    """
+    found = load_all(sources, PreferenceReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return PreferenceSet(rows=tuple(found.rows), num_overlong=found.num_overlong)
+
+
+class PreferenceReading:
+    """Turns rows into pairs.
 
     Both answers of a row are read as demonstrations are, and have to differ.  A pair with an answer that is left out is
     left out.
-    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults, lengths = RowFaults(), LengthLimit(max_context_tokens, overlong, path=limit)
-    found: list[Preference] = []
-    num_rows = 0
-    for source in sources:
-        sides = [_side(source, key) for key in (source.chosen_key, source.rejected_key)]
-        for row in read_rows(root / source.path, name=source.path, faults=faults):
-            num_rows += 2
-            read = [demonstration(row, side, tokenizer, faults) for side in sides]
-            chosen, rejected = (_fitted(one, lengths.fitted(row.place, one.tokens)) if one else None for one in read)
-            if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
-                wrong_type(row, _same(source), faults)
-            elif chosen is not None and rejected is not None:
-                found.append(Preference(chosen=chosen, rejected=rejected))
-    lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    return PreferenceSet(rows=tuple(found), num_overlong=lengths.num_over)
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def parsed(self, row: Row, source: PreferenceSource[Never], index: int, faults: RowFaults) -> Preference | None:
+        """Return a row as a pair, or None after adding what is wrong with it."""
+        keys = source.chosen_key, source.rejected_key
+        chosen, rejected = (demonstration(row, _side(source, key), self._tokenizer, faults) for key in keys)
+        if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
+            wrong_type(row, _same(source), faults)
+            return None
+        return None if chosen is None or rejected is None else Preference(chosen=chosen, rejected=rejected)
+
+    def fitted(self, found: Preference, row: Row, lengths: LengthLimit, faults: RowFaults) -> Preference | None:
+        """Return a pair within a length, or None where one of its answers is left out, or cut to the other."""
+        whole = (found.chosen, found.rejected)
+        chosen, rejected = (fitted_demonstration(one, lengths.fitted(row.place, one.tokens)) for one in whole)
+        if chosen is None or rejected is None:
+            return None
+        if chosen.tokens == rejected.tokens:
+            wrong_type(row, _CUT_ALIKE, faults)
+            return None
+        return Preference(chosen=chosen, rejected=rejected)
 
 
 def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
@@ -72,24 +90,23 @@ def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
     return replace(supervised_batch(answers), row_size=2)
 
 
-def _same(source: PreferenceSource) -> str:
+def _same(source: PreferenceSource[Never]) -> str:
     return (
         f'"{source.chosen_key}" and "{source.rejected_key}" come to the same tokens: nothing is better than itself; '
         "a conversation ends with the user's message, not with an answer"
     )
 
 
-def _side(source: PreferenceSource, key: str) -> DataSource:
-    return DataSource(
+def _side(source: PreferenceSource[Never], key: str) -> DemonstrationSource[Never]:
+    return DemonstrationSource(
         path=source.path,
+        hub=source.hub,
+        function=source.function,
+        format=source.format,
+        code=source.code,
         input_key=source.input_key,
+        tools_key=source.tools_key,
         label_key=key,
         apply_chat_template=source.apply_chat_template,
+        learn="last",
     )
-
-
-def _fitted(read: Demonstration, tokens: tuple[int, ...] | None) -> Demonstration | None:
-    if tokens is None:
-        return None
-    num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
-    return replace(read, tokens=tokens, num_prompt_tokens=num_prompt)

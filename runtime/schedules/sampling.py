@@ -16,6 +16,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Spe
 from compiler.ir.algorithm import GreedyBaselineAlgo, SeveralRewardsAlgo
 from compiler.ir.openness import Off
 from compiler.ir.rollout import GroupFilter, Rollout
+from runtime.data.feed import Feed
 from runtime.protocols import DrawKey
 from runtime.rewards.runner import nothing_left
 from runtime.rollouts import GREEDY, RolloutWorker
@@ -33,7 +34,7 @@ class SampledRollout:
     metrics: dict[str, float]
 
 
-async def sample_rollout(job: StageJob, prompts: Sequence[Prompt]) -> SampledRollout:
+async def sample_rollout(job: StageJob, feed: Feed[Prompt]) -> SampledRollout:
     """Return the groups of the next step, and move the position in the data behind the prompts that were drawn.
 
     Raises: SpecError RLC0690 if groups are missing and [rollout.filter] on_shortage is "stop", or if the filter leaves
@@ -42,7 +43,7 @@ async def sample_rollout(job: StageJob, prompts: Sequence[Prompt]) -> SampledRol
     rollout = job.stage.rollout
     if not isinstance(rollout, Rollout) or job.worker is None:
         raise InternalError("a policy stage without a rollout")
-    drawing = _Drawing(job=job, worker=job.worker, rollout=rollout, prompts=prompts)
+    drawing = _Drawing(job=job, worker=job.worker, rollout=rollout, feed=feed, position=job.progress.data_position)
     if isinstance(rollout.filter, Off):
         groups = await drawing.draw(rollout.prompts_per_step)
         metrics: dict[str, float] = {}
@@ -54,7 +55,7 @@ async def sample_rollout(job: StageJob, prompts: Sequence[Prompt]) -> SampledRol
         groups, baselines = of_the_same_prompts(groups, greedy)
     if not groups:
         raise SpecError(_nothing_left(job, drawing.num_drawn))
-    job.progress.data_position += drawing.num_drawn
+    job.progress.data_position = drawing.position
     return SampledRollout(groups=groups, baselines=baselines, metrics=metrics)
 
 
@@ -72,14 +73,15 @@ class _Drawing:
     job: StageJob
     worker: RolloutWorker
     rollout: Rollout[Never]
-    prompts: Sequence[Prompt]
+    feed: Feed[Prompt]
+    position: int
     num_drawn: int = 0
     drawn: list[Prompt] = field(default_factory=list)
 
     async def draw(self, count: int) -> list[Group]:
         """Return judged groups of the next prompts; those that could not be judged may be missing."""
-        rows = self.job.order.take(self.job.progress.data_position + self.num_drawn, count)
-        prompts = [self.prompts[row] for row in rows]
+        taken = self.feed.take(self.position, count)
+        prompts, self.position = taken.rows, taken.position
         groups = await self.worker.groups(
             prompts,
             first_key=self._key(self.num_drawn),

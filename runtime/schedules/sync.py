@@ -12,6 +12,7 @@ from dataclasses import replace
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
 from runtime.data.demonstrations import Demonstration, supervised_batch
+from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
@@ -24,13 +25,13 @@ from stdlib.samples import Group, Prompt, TrainBatch
 class PolicySchedule:
     """Steps of a stage that trains on what it samples."""
 
-    def __init__(self, prompts: Sequence[Prompt]) -> None:
-        self._prompts = prompts
+    def __init__(self, feed: Feed[Prompt]) -> None:
+        self._feed = feed
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
-        rollout = await sample_rollout(job, self._prompts)
+        rollout = await sample_rollout(job, self._feed)
         groups = rollout.groups
         sampled = time.perf_counter()
         metrics = {**rollout_metrics(groups), **rollout.metrics}
@@ -43,6 +44,7 @@ class PolicySchedule:
         job.view.sampled(samples)
         return {
             **metrics,
+            **self._feed.take_metrics(),
             "time/sync_s": sync_s,
             "time/rollout_s": sampled - started,
             "time/train_s": trained - sampled,
@@ -53,36 +55,34 @@ class PolicySchedule:
 class SupervisedSchedule:
     """Steps of a stage that imitates."""
 
-    def __init__(self, rows: Sequence[Demonstration]) -> None:
-        self._rows = rows
+    def __init__(self, feed: Feed[Demonstration]) -> None:
+        self._feed = feed
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next rows."""
+        taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
+        job.progress.data_position = taken.position
         started = time.perf_counter()
-        count = job.stage.train.global_batch
-        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
-        job.progress.data_position += count
-        metrics = job.actors.trainer.step(supervised_batch(rows))
+        metrics = job.actors.trainer.step(supervised_batch(taken.rows))
         seconds = time.perf_counter() - started
-        return {**metrics, "time/train_s": seconds}
+        return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
 
 class PreferenceSchedule:
     """Steps of a stage that learns which of two answers is better."""
 
-    def __init__(self, rows: Sequence[Preference]) -> None:
-        self._rows = rows
+    def __init__(self, feed: Feed[Preference]) -> None:
+        self._feed = feed
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next pairs."""
+        taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
+        job.progress.data_position = taken.position
         started, trainer = time.perf_counter(), job.actors.trainer
-        count = job.stage.train.global_batch
-        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
-        job.progress.data_position += count
-        batch = preference_batch(rows)
+        batch = preference_batch(taken.rows)
         metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
         seconds = time.perf_counter() - started
-        return {**metrics, "time/train_s": seconds}
+        return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
 
 def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:

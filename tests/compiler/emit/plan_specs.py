@@ -79,7 +79,50 @@ label_key = "answer"
 path = "more.jsonl"
 metadata_key = "extra"
 apply_chat_template = true
+learn = "marked"
 """
+
+STREAMED = (
+    ONE_STAGE.replace('[[data.train]]\npath = "sums.jsonl"\n', "").replace(
+        "[train]", '[data]\ncheck = "as_read"\non_bad_row = "skip"\nworkers = 4\n\n[train]'
+    )
+    + """
+[[data.train]]
+hub = "some/sums"
+subset = "main"
+split = "train"
+revision = "v2"
+streaming = true
+weight = 3.0
+tools_key = "tools"
+
+[[data.train]]
+function = "source.py:rows"
+rows = ":2000"
+weight = 1.0
+
+[[data.train]]
+path = "more.parquet"
+weight = 0.5
+
+[[eval.sets]]
+name = "own"
+function = "source.py:rows"
+rows = "2000:2100"
+
+[[eval.sets]]
+name = "saved"
+path = "saved"
+split = "test"
+"""
+)
+SOURCE = '''\
+"""Sums."""
+
+
+def rows():
+    yield {"input": "1+1=", "label": "2"}
+'''
 
 FROM_CHECKPOINT = ONE_STAGE.replace('name = "//models:tiny_qwen3"', 'hf = "checkpoint"')
 CONFIG = {
@@ -461,6 +504,7 @@ BY_ROW = (
 )
 
 SPECS = {
+    "streamed": STREAMED,
     "corrected": CORRECTED,
     "returns": RETURNS,
     "soft": SOFT,
@@ -490,6 +534,7 @@ def write_spec(folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.toml").write_text(SPECS[name])
     (folder / "judge.py").write_text(JUDGE)
+    (folder / "source.py").write_text(SOURCE)
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint/config.json").write_text(json.dumps(CONFIG, indent=2))
     return Path("spec.toml")
