@@ -22,6 +22,7 @@ from rlc.run_lock import not_writable, run_lock
 
 ORIGIN = "origin.json"
 _LARGEST_PLAN = 16 << 20
+_LONGEST_NAME = 60
 
 # The experiment and what it reads were in order, and the run broke all the same.
 _RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651"})
@@ -201,7 +202,13 @@ def read_saved_plan(path: Path, catalogue: Catalogue) -> Plan:
 
 
 def _cannot_execute(plan: Plan, catalogue: Catalogue) -> list[Diagnostic]:
-    target = catalogue.load_target(plan.experiment.cluster.target)
+    name = plan.experiment.cluster.target
+    if name not in catalogue.targets:
+        # Whoever wrote the plan chose the name: no file is looked for under it.
+        ways = (Help("run the plan with the rlc that made it, or compile its spec for a target of this one"),)
+        message = f"this rlc has no target {name[:_LONGEST_NAME]!r}: it has {', '.join(catalogue.targets)}"
+        return [Diagnostic("RLC0503", message, help=ways, paths=("cluster.target",))]
+    target = catalogue.load_target(name)
     executor = plan.experiment.run.executor
     if executor in target.executors:
         return []

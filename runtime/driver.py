@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,11 +29,13 @@ from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 Outcome = Literal["finished", "interrupted"]
@@ -60,8 +61,7 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
 
     Raises: SpecError for faults of data, rewards, weights and checkpoints.
     """
-    torch.set_num_threads(plan.experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=plan.experiment.cluster.cpu_threads)
     view = open_view(place.stream, clock=time.monotonic, look=place.look)
     stop = StopRequest()
     try:
@@ -195,9 +195,12 @@ class _Run:
         for count, what in ((data.num_overlong, "training data"), (data.num_heldout_overlong, "held-out prompts")):
             if count:
                 done = "cut at the front" if cuts else "dropped"
-                self.view.warning(f"{num_rows_phrase(count)} of the {what} too long and {done}")
-        if data.num_bad:
-            self.view.warning(f"{num_rows_phrase(data.num_bad)} of the training data at fault and left out")
+                self.view.warning(f"RLC0605: {num_rows_phrase(count)} of the {what} too long and {done}")
+        if data.dropped.first is not None:
+            first, count = data.dropped.first, num_rows_phrase(data.dropped.count)
+            self.view.warning(
+                f"{first.code}: {count} of the training data malformed and dropped, first: {first.message}"
+            )
         progress.data_digest = data.digest
         worker = self._worker(stage, actors)
         return StageJob(
@@ -208,10 +211,12 @@ class _Run:
             worker=worker,
             evaluator=self._evaluator(stage, actors, data),
             progress=progress,
+            of_data=data.metrics(),
             store=self.store,
             sinks=sinks,
             view=self.view,
             stop=self.stop,
+            warnings=StageWarnings(stage, self.view),
         )
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:

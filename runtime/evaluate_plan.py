@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
-import torch
 from safetensors.torch import load_file
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
@@ -22,11 +21,12 @@ from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
-from runtime.evaluation import build_evaluator
+from runtime.evaluation import build_evaluator, unmeasured
 from runtime.executors.inline import build_engine, build_set_rewards
 from runtime.progress import Progress
 from runtime.rewards.runner import RewardRunner
 from runtime.stage_data import load_heldout
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 
@@ -76,8 +76,7 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     cannot be measured, and for faults of data, rewards and weights.
     """
     experiment: Experiment[Never] = plan.experiment
-    torch.set_num_threads(experiment.cluster.cpu_threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
     progress = Progress(plan_hash=plan.hash) if checkpoint is None else Progress.from_json(checkpoint.state)
     index = _stage_index(experiment, progress, choice.stage)
     stage = _chosen(experiment.stages[index], choice)
@@ -105,8 +104,10 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     failed = sum(runner.num_failed for runner in runners)
     unjudged = sum(runner.num_unjudged for runner in runners)
     warnings = [f"{num_rows_phrase(num_overlong)} of the held-out prompts too long"] if num_overlong else []
+    last = next((f"{r.last_code}: {r.last_failure}" for r in reversed(runners) if r.num_failed), "")
     warnings += [f"{unjudged} response(s) could not be judged"] if unjudged else []
-    warnings += [f"{failed} judgement(s) failed"] if failed else []
+    warnings += [f"{failed} judgement(s) failed, the last of them so: {last}"] if failed else []
+    warnings += unmeasured([s for s in stage.eval.sets if s.name in asked], metrics)
     return Evaluated(
         stage=stage.name,
         stage_step=progress.step if index == progress.stage else 0,

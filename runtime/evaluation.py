@@ -50,7 +50,9 @@ class Evaluator:
     async def measure(self, *, stage: int) -> dict[str, float]:
         """Return `eval/<set>/accuracy` (sampled) and, where asked, `greedy` and metrics of several responses.
 
-        Each has its interval beside it, as `accuracy_low` and `accuracy_high`.
+        Each has its interval beside it, as `accuracy_low` and `accuracy_high`.  Where not one response could be judged
+        there is nothing to say, and the metric is missing; one that was not judged is not right otherwise.
+        `failed_judgements` counts these, where there are any.
         """
         found: dict[str, float] = {}
         for held in self._sets:
@@ -67,8 +69,12 @@ class Evaluator:
         groups = await self._groups(held, stage, num_samples=num_samples, sampling=sampled)
         # A group that was left out because a response could not be judged has no right one.
         missing = len(held.prompts) - len(groups)
-        found = self._metric("accuracy", [_share_right(g, settings) for g in groups], missing, draws=num_samples)
-        for name in metrics_over_samples(settings):
+        failed = _num_failed(groups) + missing * num_samples
+        found: dict[str, float] = {}
+        has_any = failed < len(held.prompts) * num_samples
+        if has_any:
+            found |= self._metric("accuracy", [_share_right(g, settings) for g in groups], missing, draws=num_samples)
+        for name in metrics_over_samples(settings) if has_any else ():
             kind, _, size = name.partition("@")
             values = [_KINDS[kind](g, settings, int(size)) for g in groups]
             draws = num_samples if kind == "avg" else num_samples // int(size)
@@ -78,8 +84,10 @@ class Evaluator:
         if settings.greedy:
             groups = await self._groups(held, stage, num_samples=1, sampling=GREEDY)
             missing = len(held.prompts) - len(groups)
-            found |= self._metric("greedy", [_share_right(g, settings) for g in groups], missing, draws=1)
-        return found
+            if _num_failed(groups) + missing < len(held.prompts):
+                found |= self._metric("greedy", [_share_right(g, settings) for g in groups], missing, draws=1)
+            failed += _num_failed(groups) + missing
+        return found | ({"failed_judgements": failed} if failed else {})
 
     async def _groups(self, held: HeldOut, stage: int, *, num_samples: int, sampling: Sampling) -> list[Group]:
         return await held.worker.groups(
@@ -114,6 +122,19 @@ def build_evaluator(
         if s.name in prompts
     ]
     return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence)
+
+
+def unmeasured(sets: Sequence[EvalSet[Never]], metrics: Mapping[str, float]) -> list[str]:
+    """Return a warning for each set of which not one response could be judged, by what was measured."""
+    return [
+        f"RLC0698: no response to the prompts of {measured.name} could be judged, so it has no metrics this time"
+        for measured in sets
+        if f"eval/{measured.name}/num_prompts" in metrics and f"eval/{measured.name}/accuracy" not in metrics
+    ]
+
+
+def _num_failed(groups: Sequence[Group]) -> int:
+    return sum(sample.has_failed for group in groups for sample in group.samples)
 
 
 def _num_right(group: Group, settings: EvalSet[Never]) -> int:

@@ -19,6 +19,7 @@ from compiler.ir.rollout import Rollout
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import DemonstrationReading
 from runtime.data.feed import Feed
+from runtime.data.jsonl import Dropped
 from runtime.data.open_feed import Needs, Opened, open_feed
 from runtime.data.preferences import PreferenceReading
 from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
@@ -34,8 +35,8 @@ class StageData(NamedTuple):
     """The data of a stage.
 
     `digest` names the content of the training data; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted, and those that could not be used and were left out, where all
-    were judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training prompts whose
+    are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped, as far as rows were
+    judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training prompts whose
     responses are judged, as far as they were read.
     """
 
@@ -43,11 +44,20 @@ class StageData(NamedTuple):
     feed: Feed[Any]
     num_rows: int
     num_overlong: int
-    num_bad: int
+    dropped: Dropped
     digest: str
     heldout: Mapping[str, Sequence[Prompt]]
     num_heldout_overlong: int
     rewarded: Sequence[Prompt] = ()
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the first row of a stage says of its data."""
+        known: dict[str, float] = {"data/rows": self.num_rows} if self.num_rows else {}
+        return known | {
+            "data/overlong_rows": self.num_overlong,
+            "data/malformed_rows": self.dropped.count,
+            "data/overlong_heldout_rows": self.num_heldout_overlong,
+        }
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
@@ -76,7 +86,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         feed=found.feed,
         num_rows=found.num_rows,
         num_overlong=found.num_overlong,
-        num_bad=found.num_bad,
+        dropped=found.dropped,
         digest=digest_of(data.train, root=root),
         heldout=heldout,
         num_heldout_overlong=num_heldout_overlong,

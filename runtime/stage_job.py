@@ -21,6 +21,7 @@ from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors
 from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
 from runtime.telemetry.sinks import RunSinks
 from runtime.telemetry.view import View
@@ -48,7 +49,7 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class StageJob:
-    """What a schedule works with."""
+    """What a schedule works with; `of_data` is what the first row says of the data."""
 
     experiment: Experiment[Never]
     stage: Stage[Never]
@@ -61,10 +62,10 @@ class StageJob:
     sinks: RunSinks
     view: View
     stop: StopRequest
+    warnings: StageWarnings
+    of_data: Mapping[str, float] = field(default_factory=dict)
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
-    _unjudged: int = field(default=0)
-    _failed: int = field(default=0)
 
     async def run(self, take_step: Step) -> None:
         """Take steps until the stage is complete.  Raises: RunInterruptedError after saving, if asked to stop."""
@@ -109,18 +110,20 @@ class StageJob:
 
     async def _step(self, take_step: Step) -> None:
         progress, started = self.progress, time.perf_counter()
+        of_data = self.of_data if progress.step == 0 else {}
         metrics = await take_step(self)
         progress.step += 1
         progress.global_step += 1
         progress.measured.clear()
-        row = self.row({**metrics, "time/step_s": time.perf_counter() - started})
+        row = self.row({**metrics, **of_data, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
-        self._warn_of_unjudged()
+        self.warnings.of_step(progress.step, metrics)
+        self.warnings.of_judgements(progress.step, self.actors.rewards())
         if self._is_due():
             await self._evaluate()
-        if progress.step >= self.stage.run.max_steps:
-            self._warn_of_missed_bound()
+        if progress.step >= self.stage.run.max_steps and not _bound_is_met(self.stage, progress):
+            self.warnings.of_missed_bound(progress.step, progress.measured)
         interval = self.stage.checkpoint.interval
         if is_complete(self.stage, progress) or (not isinstance(interval, Off) and progress.step % interval == 0):
             self.save()
@@ -147,31 +150,8 @@ class StageJob:
         row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
         self.view.evaluated(row)
-        self._warn_of_unjudged()
-
-    def _warn_of_unjudged(self) -> None:
-        total = sum(reward.num_unjudged for reward in self.actors.rewards())
-        if total > self._unjudged:
-            count, self._unjudged = total - self._unjudged, total
-            at = f"stage {self.stage.name}, step {self.progress.step}"
-            self.view.warning(
-                f"{at}: {count} response(s) could not be judged, and got the score that the reward has for these"
-            )
-
-        failed = sum(reward.num_failed for reward in self.actors.rewards())
-        if failed > self._failed:
-            count, self._failed = failed - self._failed, failed
-            last = next(r.last_failure for r in reversed(self.actors.rewards()) if r.num_failed)
-            at = f"stage {self.stage.name}, step {self.progress.step}"
-            self.view.warning(f"{at}: {count} judgement(s) failed, the last of them so: {last}")
-
-    def _warn_of_missed_bound(self) -> None:
-        until, measured = self.stage.until, self.progress.measured
-        if not isinstance(until, Off) and not _bound_is_met(self.stage, self.progress):
-            self.view.warning(
-                f"stage {self.stage.name} ended after {self.progress.step} steps, its bound; "
-                f"{until.metric} was {measured.get(until.metric, 0.0):.3f}"
-            )
+        self.warnings.of_judgements(self.progress.step, self.actors.rewards())
+        self.warnings.of_evaluation(self.progress.step, self.progress.measured)
 
 
 def _bound_is_met(stage: Stage[Never], progress: Progress) -> bool:

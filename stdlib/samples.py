@@ -68,7 +68,8 @@ class Sample:
     """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out.
 
     `reward` is what advantages are made of, `raw_reward` the same before shaping, `reward_terms` the score of each
-    reward by its name, before weights; all three are there once the sample has been judged.
+    reward by its name, before weights; all three are there once the sample has been judged.  `has_failed` says that a
+    judgement of it failed, and that a score for such responses stands in the place of its reward.
     """
 
     id: SampleId
@@ -79,6 +80,12 @@ class Sample:
     reward: float | None = None
     raw_reward: float | None = None
     reward_terms: Mapping[str, float] = field(default_factory=dict)
+    has_failed: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the response has no text, white space aside."""
+        return not self.text.strip()
 
     @property
     def num_response_tokens(self) -> int:

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from torch.profiler import profile
 
 from benchmarks.train.plan import SPEC, compiled_step
@@ -33,9 +32,11 @@ from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
 from runtime.stage_job import StageJob, StopRequest
+from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import open_sinks
 from runtime.telemetry.view import StageInfo
+from runtime.torch_process import set_up_torch
 from runtime.weights.initial import initial_weights
 
 WARMUP_STEPS = 4
@@ -48,8 +49,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print a table of operations instead")
     options = parser.parse_args()
     plan = compiled_step((f"cluster.cpu_threads={options.threads}",))
-    torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
+    set_up_torch(cpu_threads=options.threads)
     with tempfile.TemporaryDirectory() as folder:
         job, data = make_job(plan, Path(folder))
         if options.profile:
@@ -69,6 +69,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
     actors = build_actors(experiment, stage, weights, root=root)
     assert actors.engine is not None
     assert actors.reward is not None
+    view = open_view(io.StringIO(), clock=time.monotonic, look=Look())
     job = StageJob(
         experiment=experiment,
         stage=stage,
@@ -79,8 +80,9 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         progress=Progress(plan_hash=plan.hash),
         store=CheckpointStore(run_dir / "checkpoints"),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),
-        view=open_view(io.StringIO(), clock=time.monotonic, look=Look()),
+        view=view,
         stop=StopRequest(),
+        warnings=StageWarnings(stage, view),
     )
     job.view.stage_started(
         StageInfo(

@@ -6,6 +6,9 @@ What a terminal would obey instead of showing (escapes, direction marks) is show
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
 from compiler.diagnostics.diagnostic import Diagnostic, Label
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.printable import display_width, is_hidden, printable
@@ -37,11 +40,16 @@ def render(diagnostic: Diagnostic, *, color: bool, ascii_only: bool, width: int 
     return "\n".join(_Writer(diagnostic, color=color, ascii_only=ascii_only, width=width).lines())
 
 
-class _Cell(NamedTuple):
-    """What one character of the source shows, and the column at which it begins, from 0."""
+class _Cells(NamedTuple):
+    """What each character of a line shows, the column at which it begins, from 0, and the width of the line."""
 
-    shown: str
-    column: int
+    shown: Sequence[str]
+    columns: Sequence[int]
+    width: int
+
+    def column(self, at: int) -> int:
+        """The column of a character; that behind the line for those that are not there."""
+        return self.columns[at] if at < len(self.columns) else self.width
 
 
 class _Piece(NamedTuple):
@@ -106,13 +114,14 @@ class _Writer:
 
     def rows(self, number: int, line: str, labels: list[Label], *, skipped: int = 0) -> list[str]:
         """One line of a text, or what is left of it after some skipped characters, with its marks."""
-        cells, total = self.cells(line)
-        pieces = [self.piece(cells, total, label, skipped) for label in labels]
+        cells = self.cells(line)
+        total = cells.width
+        pieces = [self.piece(cells, label, skipped) for label in labels]
         pieces.sort(key=lambda piece: piece[:2])
         groups = [(0, total, pieces)] if total <= self.room else self.windows(pieces, total)
         lines: list[str] = []
         for start, end, group in groups:
-            lines.append(f"{self.edge(str(number))} {self.excerpt(cells, start, end, total)}".rstrip())
+            lines.append(f"{self.edge(str(number))} {self.excerpt(cells, start, end)}".rstrip())
             shift = len(self.cut) if start else 0
             lines += [self.mark(piece, start - shift, end) for piece in group]
         return lines
@@ -131,13 +140,10 @@ class _Writer:
             groups.append((start, min(total, start + size), [piece]))
         return groups
 
-    def piece(self, cells: list[_Cell], total: int, label: Label, skipped: int) -> _Piece:
+    def piece(self, cells: _Cells, label: Label, skipped: int) -> _Piece:
         first = label.span.file.position(label.span.start)[1] - 1 - skipped
-        length = label.span.end - label.span.start
-        last = min(first + length, len(cells))
-        start = cells[first].column if first < len(cells) else total
-        end = cells[last].column if last < len(cells) else total
-        return _Piece(start, max(end, start + 1), label)
+        start = cells.column(first)
+        return _Piece(start, max(cells.column(first + label.span.end - label.span.start), start + 1), label)
 
     def mark(self, piece: _Piece, origin: int, window_end: int) -> str:
         label = piece.label
@@ -151,30 +157,34 @@ class _Writer:
         color = self.severity_color if label.is_primary else _SECONDARY
         return f"{self.edge('')} {' ' * begin}{self.painted(marks, color)}"
 
-    def excerpt(self, cells: list[_Cell], start: int, end: int, total: int) -> str:
+    def excerpt(self, cells: _Cells, start: int, end: int) -> str:
         """The characters that lie whole between two columns; half a wide one becomes a space."""
-        if start == 0 and end >= total:
-            return "".join(cell.shown for cell in cells)
+        if start == 0 and end >= cells.width:
+            return "".join(cells.shown)
         shown: list[str] = [self.cut] if start else []
-        for at, cell in enumerate(cells):
-            after = cells[at + 1].column if at + 1 < len(cells) else total
-            if start <= cell.column and after <= end and not (cell.column == after == start):
-                shown.append(cell.shown)
-            elif cell.column < end and after > start:
-                shown.append(" " * (min(after, end) - max(cell.column, start)))
-        if end < total:
+        for at in range(max(0, bisect_left(cells.columns, start) - 1), bisect_right(cells.columns, end)):
+            column, after = cells.column(at), cells.column(at + 1)
+            if start <= column and after <= end and not (column == after == start):
+                shown.append(cells.shown[at])
+            elif column < end and after > start:
+                shown.append(" " * (min(after, end) - max(column, start)))
+        if end < cells.width:
             shown.append(self.cut)
         return "".join(shown)
 
-    def cells(self, line: str) -> tuple[list[_Cell], int]:
-        """The characters of a line with their columns, and the width of the whole."""
-        cells: list[_Cell] = []
+    def cells(self, line: str) -> _Cells:
+        # Of plain text nothing needs to be laid out, which counts where a line has a thousand faults.
+        if line.isascii() and line.isprintable():
+            return _Cells(line, range(len(line)), len(line))
+        pieces: list[str] = []
+        columns: list[int] = []
         column = 0
         for char in line:
             shown, width = self.shown(char, column)
-            cells.append(_Cell(shown, column))
+            pieces.append(shown)
+            columns.append(column)
             column += width
-        return cells, column
+        return _Cells(pieces, columns, column)
 
     def shown(self, char: str, column: int) -> tuple[str, int]:
         if char == "\t":

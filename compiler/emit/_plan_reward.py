@@ -16,6 +16,10 @@ _FAILURES: dict[object, str] = {
     "score": "a failed judgement scores",
     "drop_group": "a failed judgement leaves its group out",
 }
+_EMPTY: dict[object, str] = {
+    "judge": "empty responses are judged as any other",
+    "fail": "an empty response is a failed judgement",
+}
 
 
 def write_reward(sheet: Sheet, stage: Values) -> None:
@@ -42,7 +46,8 @@ def reward_lines(reward: Values) -> list[str]:
         failure += f" {reward('failure_score')}"
     if reward.raw("name") == "by_row":
         failure = sentence(f"each row names its term under {reward('row_key')}", failure)
-    return [*lines, failure]
+    empty = reward("empty_responses", _EMPTY[reward.raw("empty_responses")])
+    return [*lines, sentence(failure, empty)]
 
 
 def _judgement(one: Values) -> str:

@@ -63,13 +63,13 @@ def _data(sheet: Sheet, stage: Values) -> None:
     if streams and stage.raw("data.shuffle"):
         drawn = sentence(drawn, f"streams within {stage.count('data.shuffle_window', 'rows')}")
     times = {"at_start": "before anything is trained", "as_read": "when they are drawn"}
-    fates = {"stop": "ends the run", "skip": "is left out and counted"}
+    fates = {"error": "malformed rows are an error", "drop": "malformed rows are dropped and counted"}
     judged = stage("data.check", f"rows are judged {times[str(stage.raw('data.check'))]}")
-    bad = stage("data.on_bad_row", f"a bad one {fates[str(stage.raw('data.on_bad_row'))]}")
+    malformed = stage("data.malformed_rows", fates[str(stage.raw("data.malformed_rows"))])
     is_ahead = streams or stage.raw("data.check") == "as_read"
     ahead = f"{stage.count('data.prefetch', 'steps')} ahead" if is_ahead else ""
     sheet.row(
-        "data", *map(_source, tables), drawn, sentence(judged, bad, stage.count("data.workers", "threads"), ahead)
+        "data", *map(_source, tables), drawn, sentence(judged, malformed, stage.count("data.workers", "threads"), ahead)
     )
 
 

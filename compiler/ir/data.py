@@ -126,8 +126,11 @@ class ReadingOrder(Record):
         "of streams and functions are always judged when drawn.",
         default="at_start",
     )
-    on_bad_row: Literal["stop", "skip"] = setting(
-        "What a row does that cannot be used: it ends the run, or is left out and counted.", default="stop"
+    malformed_rows: Literal["error", "drop"] = setting(
+        "What happens to a training row that is no JSON object, lacks a key or has a value of the wrong type: the run "
+        "does not begin, or ends where rows are judged when drawn, or the row is left out; those that were left out "
+        "are counted. Held-out rows are never left out.",
+        default="error",
     )
     workers: int = setting(
         "Threads that turn rows into tokens.", default=1, unit="threads", ge=1, le=256, on_resume="may_change"

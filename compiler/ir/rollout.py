@@ -163,4 +163,10 @@ class Reward(Judgement[A]):
         on_resume="may_change",
         read_if=("on_failure", ("score",)),
     )
+    empty_responses: Literal["judge", "fail"] = setting(
+        "What happens to a response without any text: it is judged as any other, or counts as a failed judgement, of "
+        "which on_failure decides; empty responses are counted.",
+        default="judge",
+        on_resume="may_change",
+    )
     shaping: Shaping[A] | Off = setting("What becomes of a reward before advantages are made of it.", default=OFF)

@@ -23,7 +23,7 @@ from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import load_demonstrations
-from runtime.data.jsonl import Place, RowFaults, num_rows_phrase
+from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
 from runtime.data.preferences import load_preferences
 from runtime.data.prompts import load_prompts
 from runtime.data.reading import Effort
@@ -93,7 +93,8 @@ class _Reading:
     def effort(self) -> Effort:
         """All faults are told, and a stream is not read to its end."""
         streaming = any(streams(source) for source in self.stage.data.train)
-        return Effort(workers=self.stage.data.workers, most=STREAM_ROWS if streaming else None)
+        most = STREAM_ROWS if streaming else None
+        return Effort(malformed=self.stage.data.malformed_rows, workers=self.stage.data.workers, most=most)
 
     def run(self) -> None:
         train = self.kept(self.train)
@@ -105,7 +106,9 @@ class _Reading:
             return
         for measured in settings.sets:
             self.apart([measured])
-            heldout = None if measured.code is not OFF else self.kept(partial(self.prompts, (measured,), rollout))
+            heldout = (
+                None if measured.code is not OFF else self.kept(partial(self.prompts, (measured,), rollout, Effort()))
+            )
             if heldout is None:
                 continue
             self.lines.append(f"held-out {measured.name}: {self.rows(heldout)}")
@@ -129,15 +132,21 @@ class _Reading:
         if isinstance(data, PreferenceData):
             sources = [source for source in data.train if source.code is OFF]
             pairs = load_preferences(sources, tokenizer, root=self.root, limit=limit, effort=effort)
+            self.tell_dropped(pairs.dropped)
             better = [pair.chosen for pair in pairs.rows]
             return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
         if isinstance(data, DemonstrationData):
             shown_sources = [source for source in data.train if source.code is OFF]
             shown = load_demonstrations(shown_sources, tokenizer, root=self.root, limit=limit, effort=effort)
+            self.tell_dropped(shown.dropped)
             return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
         if isinstance(rollout, Off):
             raise InternalError("a stage that samples has a rollout")
-        return self.prompts([source for source in data.train if source.code is OFF], rollout)
+        return self.prompts([source for source in data.train if source.code is OFF], rollout, effort)
+
+    def tell_dropped(self, dropped: Dropped) -> None:
+        if dropped.first is not None:
+            self.lines.append(f"{num_rows_phrase(dropped.count)} malformed, and left out: {dropped.first.message}")
 
     def apart(self, sources: Sequence[TextSource[Never]]) -> bool:
         """Tell what of the data is not read here, or not all of it; return whether there is any."""
@@ -148,7 +157,9 @@ class _Reading:
                 self.lines.append(f"{source.called}: of a stream the first {STREAM_ROWS:,} rows are read")
         return any(streams(source) for source in sources)
 
-    def prompts(self, sources: Sequence[DataSource[Never]], rollout: Generation[Never]) -> list[Prompted]:
+    def prompts(
+        self, sources: Sequence[DataSource[Never]], rollout: Generation[Never], effort: Effort
+    ) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
         loaded = load_prompts(
             sources,
@@ -156,8 +167,9 @@ class _Reading:
             root=self.root,
             max_prompt_tokens=limit,
             overlong=rollout.overlong_prompts,
-            effort=self.effort,
+            effort=effort,
         )
+        self.tell_dropped(loaded.dropped)
         if loaded.num_overlong:
             verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
             self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")

@@ -14,7 +14,7 @@ import torch
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import DemonstrationSource
-from runtime.data.jsonl import Missing, Row, RowFaults, type_name, value_at, wrong_type
+from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
 from runtime.data.lengths import LengthLimit, Limit
 from runtime.data.prompts import add_empty, add_refusal, read_input, read_tools
 from runtime.data.reading import Effort, load_all
@@ -44,6 +44,7 @@ class DemonstrationSet:
 
     rows: tuple[Demonstration, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_demonstrations(
@@ -59,7 +60,7 @@ def load_demonstrations(
     Raises: SpecError with every fault of the sources, as `load_all`.
     """
     found = load_all(sources, DemonstrationReading(tokenizer), limit, root=root, effort=effort or Effort())
-    return DemonstrationSet(rows=tuple(found.rows), num_overlong=found.num_overlong)
+    return DemonstrationSet(rows=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
 
 
 class DemonstrationReading:

@@ -19,7 +19,7 @@ from compiler.ir.data import TextSource
 from runtime.data.ahead import Ahead
 from runtime.data.lanes import Drawn, Lane
 from runtime.data.mixture import Mixture
-from runtime.data.reading import BadRowPolicy, Outcome, nothing_usable
+from runtime.data.reading import MalformedPolicy, Outcome, nothing_usable
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Pace:
         ahead: rows that are made ready ahead of the step that takes them; none where 0.
     """
 
-    on_bad_row: BadRowPolicy
+    malformed: MalformedPolicy
     workers: int
     ahead: int
 
@@ -92,7 +92,7 @@ class Feed(Generic[T]):
             while len(rows) < count:
                 source, outcome = follow()
                 self._position += 1
-                if outcome.fault is not None and (self._pace.on_bad_row == "stop" or outcome.is_overlong):
+                if outcome.fault is not None and (self._pace.malformed == "error" or outcome.concerns_all):
                     raise outcome.fault
                 self._count(source, outcome)
                 unusable = 0 if outcome.value is not None else unusable + 1
@@ -112,7 +112,7 @@ class Feed(Generic[T]):
         """Return what was counted since the last call: time waited, rows left out, rows of each of several sources."""
         found = {"time/data_wait_s": self._wait_s}
         if not self._is_ready:
-            found |= {f"data/{name}": float(self._counts[name]) for name in ("bad_rows", "overlong_rows")}
+            found |= {f"data/drawn_{name}": float(self._counts[name]) for name in ("malformed_rows", "overlong_rows")}
         if len(self._sources) > 1:
             names = [source.called for source in self._sources]
             found |= {f"data/rows/{name}": float(self._counts[f"rows/{name}"]) for name in names}
@@ -151,6 +151,6 @@ class Feed(Generic[T]):
 
     def _count(self, source: int | None, outcome: Outcome[T]) -> None:
         self._counts["overlong_rows"] += outcome.is_overlong
-        self._counts["bad_rows"] += outcome.fault is not None
+        self._counts["malformed_rows"] += outcome.fault is not None
         if outcome.value is not None and source is not None:
             self._counts[f"rows/{self._sources[source].called}"] += 1

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,58 +63,84 @@ class Fault(NamedTuple):
     note: str = ""
 
 
-class RowFaults:
-    """Collects faults over all files of a data set."""
+class Dropped(NamedTuple):
+    """Rows that were left out because something is wrong with them: how many, and with which fault the first."""
 
-    def __init__(self) -> None:
+    count: int = 0
+    first: Diagnostic | None = None
+
+
+class RowFaults:
+    """Collects faults over all sources of a data set.
+
+    Args:
+        drops: whether rows with faults of their own are left out, as [data] malformed_rows = "drop" says.
+    """
+
+    def __init__(self, *, drops: bool = False) -> None:
+        self._drops = drops
         self._faults: list[Fault] = []
+        self._of_all: list[Fault] = []
         self._unplaced: list[Diagnostic] = []
+        self._places: set[str] = set()
         self._num_more = 0
 
+    @property
+    def concerns_all(self) -> bool:
+        """Whether anything was found that no row is left out for."""
+        return bool(self._of_all or self._unplaced)
+
     def add(self, place: Place, diagnostic: Diagnostic, *, column: int = 0, note: str = "") -> None:
-        """Keep a fault of one line; beyond the number that is shown it is only counted."""
+        """Keep a fault of one row; beyond the number that is shown it is only counted."""
+        self._places.add(str(place))
         if len(self._faults) < MAX_FAULTS_SHOWN:
             self._faults.append(Fault(place, diagnostic, column, note))
         else:
             self._num_more += 1
 
+    def add_of_all(self, place: Place, diagnostic: Diagnostic, *, note: str = "") -> None:
+        """Keep what is not the fault of the row that it was seen at: it is told once, and no row is left out for it."""
+        if all(fault.diagnostic.code != diagnostic.code for fault in self._of_all):
+            self._of_all.append(Fault(place, diagnostic, note=note))
+
     def add_file(self, diagnostic: Diagnostic) -> None:
-        """Keep a fault of a whole file."""
+        """Keep a fault of a whole source."""
         self._unplaced.append(diagnostic)
 
     def add_all(self, others: RowFaults) -> None:
         """Keep what others have collected, behind one's own."""
         for fault in others._faults:
             self.add(fault.place, fault.diagnostic, column=fault.column, note=fault.note)
+        for fault in others._of_all:
+            self.add_of_all(fault.place, fault.diagnostic, note=fault.note)
+        self._places |= others._places
         self._num_more += others._num_more
         self._unplaced += others._unplaced
 
-    def take_rows(self) -> int:
-        """Forget the faults of rows, and return how many there were; those of whole files stay."""
-        count = len(self._faults) + self._num_more
-        self._faults.clear()
-        self._num_more = 0
-        return count
+    def raise_if_any(self, *, num_kept: int = 0) -> Dropped:
+        """Stop here if anything was found that no row is left out for, or if none of the rows is left.
 
-    def raise_if_any(self) -> None:
-        """Stop here if anything was found.  Raises: SpecError with every fault that was kept."""
-        if not self._faults and not self._unplaced:
-            return
-        sources = self._sources()
-        placed = [
-            _placed(fault, sources[fault.place.path]) if fault.place.is_line else _shown(fault)
-            for fault in self._faults
-        ]
+        Args:
+            num_kept: rows without a fault.
+
+        Raises: SpecError with every fault that was kept.
+        """
+        if not self.concerns_all and self._drops and num_kept:
+            return Dropped(len(self._places), self._faults[0].diagnostic if self._faults else None)
+        told = [*self._of_all, *self._faults]
+        if not told and not self._unplaced:
+            return Dropped()
+        sources = self._sources([fault for fault in told if fault.place.is_line])
+        placed = [_placed(fault, sources[fault.place.path]) if fault.place.is_line else _shown(fault) for fault in told]
         if self._num_more:
             more = f"{self._num_more:,} more rows at fault"
             placed[-1] = placed[-1]._replace(help=(*placed[-1].help, Help(f"and {more} in the data")))
         raise SpecError(*self._unplaced, *placed)
 
-    def _sources(self) -> dict[Path, SourceFile]:
+    def _sources(self, told: Sequence[Fault]) -> dict[Path, SourceFile]:
         wanted: dict[Path, dict[int, str]] = {}
-        in_lines = [fault for fault in self._faults if fault.place.is_line]
-        names = {fault.place.path: fault.place.name for fault in in_lines}
-        for fault in in_lines:
+        names = {fault.place.path: fault.place.name for fault in told}
+        for fault in told:
             wanted.setdefault(fault.place.path, {})[fault.place.line] = ""
         for path, lines in wanted.items():
             for number, raw in _raw_lines(path, last=max(lines)):

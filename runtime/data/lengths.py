@@ -61,4 +61,5 @@ class LengthLimit:
         else:
             return
         paths = (self._path, "rollout.overlong_prompts")
-        faults.add(place, Diagnostic(code=code, message=message, help=ways, paths=paths), note=f"{num_tokens:,} tokens")
+        told = Diagnostic(code=code, message=message, help=ways, paths=paths)
+        faults.add_of_all(place, told, note=f"{num_tokens:,} tokens")

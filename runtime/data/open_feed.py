@@ -10,7 +10,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Data, DemonstrationData, PreferenceData, PreferenceSource, TextSource, TrainSource
 from compiler.ir.openness import Off
 from runtime.data.feed import Feed, Pace
-from runtime.data.jsonl import Unread
+from runtime.data.jsonl import Dropped, Unread
 from runtime.data.lanes import IndexedLane, Lane, ReadyLane, StreamLane
 from runtime.data.lengths import Limit
 from runtime.data.mixture import Mixture
@@ -32,7 +32,7 @@ class Opened(NamedTuple, Generic[T]):
     rows: Sequence[T]
     num_rows: int
     num_overlong: int
-    num_bad: int
+    dropped: Dropped
 
 
 class Needs(NamedTuple):
@@ -86,18 +86,18 @@ class _Opening(Generic[T, S]):
                 for at in every
             ]
         pace = Pace(
-            on_bad_row=self._data.on_bad_row,
+            malformed=self._data.malformed_rows,
             workers=self._data.workers,
             ahead=self._data.prefetch * self._needs.rows_per_step,
         )
         feed = Feed(self._sources, lanes, mixture, pace, is_ready=not later)
         has_stream = any(map(streams, self._sources))
         num_rows = 0 if has_stream else len(found.rows) + self._num_indexed
-        return Opened(feed, found.rows, num_rows, found.num_overlong, found.num_bad)
+        return Opened(feed, found.rows, num_rows, found.num_overlong, found.dropped)
 
     def _at_start(self, at: Sequence[int]) -> Loaded[T]:
         """All rows of some sources, each with the index of its source in the stage."""
-        effort = Effort(on_bad_row=self._data.on_bad_row, workers=self._data.workers)
+        effort = Effort(malformed=self._data.malformed_rows, workers=self._data.workers)
         chosen = [self._sources[index] for index in at]
         found = load_all(chosen, self._reading, self._needs.limit, root=self._root, effort=effort)
         found.origins = [at[origin] for origin in found.origins]
@@ -107,7 +107,9 @@ class _Opening(Generic[T, S]):
         """The lane of sources whose rows are there."""
         kept = [(row, origin) for row, origin in zip(found.rows, found.origins, strict=True) if origin in at]
         if not kept:
-            raise SpecError(nothing_usable([self._sources[index] for index in at], found.num_overlong + found.num_bad))
+            raise SpecError(
+                nothing_usable([self._sources[index] for index in at], found.num_overlong + found.dropped.count)
+            )
         seed = self._needs.seed if of_mixture < 0 else self._needs.seed ^ (of_mixture + 1)
         order = DataOrder(len(kept), seed=seed, shuffle=self._data.shuffle)
         return ReadyLane([row for row, _ in kept], [origin for _, origin in kept], order)

@@ -12,7 +12,7 @@ from typing import Never
 
 from compiler.ir.data import DemonstrationSource, PreferenceSource
 from runtime.data.demonstrations import Demonstration, demonstration, fitted_demonstration, supervised_batch
-from runtime.data.jsonl import Row, RowFaults, wrong_type
+from runtime.data.jsonl import Dropped, Row, RowFaults, wrong_type
 from runtime.data.lengths import LengthLimit, Limit
 from runtime.data.reading import Effort, load_all
 from runtime.data.tokenizers import TextTokenizer
@@ -35,6 +35,7 @@ class PreferenceSet:
 
     rows: tuple[Preference, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_preferences(
@@ -50,7 +51,7 @@ def load_preferences(
     Raises: SpecError with every fault of the sources, as `load_all`.
     """
     found = load_all(sources, PreferenceReading(tokenizer), limit, root=root, effort=effort or Effort())
-    return PreferenceSet(rows=tuple(found.rows), num_overlong=found.num_overlong)
+    return PreferenceSet(rows=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
 
 
 class PreferenceReading:

@@ -11,20 +11,26 @@ from typing import Never
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.data import DataSource, TextSource
 from compiler.ir.openness import Off
-from runtime.data.jsonl import Missing, Row, RowFaults, type_name, value_at, wrong_type
+from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
 from runtime.data.lengths import LengthLimit, Limit, OverlongPolicy
 from runtime.data.reading import Effort, load_all
 from runtime.data.tokenizers import TextTokenizer
 from runtime.data.turns import Tools
 from stdlib.samples import JsonValue, Message, Prompt
 
+_NO_TEMPLATE = "RLC0604"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSet:
-    """The prompts of a data set, in the order of its sources, and how many rows were too long: left out, or cut."""
+    """The prompts of a data set, in the order of its sources; how many rows were too long: left out, or cut.
+
+    `dropped` are the rows that were left out because something is wrong with them.
+    """
 
     prompts: tuple[Prompt, ...]
     num_overlong: int
+    dropped: Dropped
 
 
 def load_prompts(
@@ -43,7 +49,7 @@ def load_prompts(
     """
     limit = prompt_limit(max_prompt_tokens, overlong)
     found = load_all(sources, PromptReading(tokenizer), limit, root=root, effort=effort or Effort())
-    return PromptSet(prompts=tuple(found.rows), num_overlong=found.num_overlong)
+    return PromptSet(prompts=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
 
 
 def prompt_limit(max_prompt_tokens: int, overlong: OverlongPolicy) -> Limit:
@@ -142,6 +148,9 @@ def read_tools(row: Row, source: TextSource[Never], faults: RowFaults) -> Tools 
 def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
     """Add what a tokenizer said about a row as a fault of that row."""
     for diagnostic in error.diagnostics:
+        if diagnostic.code == _NO_TEMPLATE:
+            faults.add_of_all(row.place, diagnostic, note="chat messages")
+            continue
         faults.add(row.place, diagnostic._replace(message=f"{row.place}: {diagnostic.message}"), note="this row")
 
 

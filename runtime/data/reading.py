@@ -11,13 +11,13 @@ from typing import Generic, Literal, Never, Protocol, TypeVar
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.data import TextSource
-from runtime.data.jsonl import Row, RowFaults, Unread
+from runtime.data.jsonl import Dropped, Row, RowFaults, Unread
 from runtime.data.lengths import LengthLimit, Limit
 from runtime.data.sources import open_rows
 
 T = TypeVar("T")
 S = TypeVar("S", bound="TextSource[Never]")
-BadRowPolicy = Literal["stop", "skip"]
+MalformedPolicy = Literal["error", "drop"]
 
 _CHUNK_ROWS = 1024
 
@@ -41,14 +41,14 @@ class Reading(Protocol[T, S]):
 class Loaded(Generic[T]):
     """The rows of a data set, in the order of its sources, each with the index of its source.
 
-    `num_overlong` were too long, and left out or cut; `num_bad` could not be used, and were left out.
+    `num_overlong` were too long, and left out or cut; `dropped` are those that were left out as malformed.
     """
 
     def __init__(self) -> None:
         self.rows: list[T] = []
         self.origins: list[int] = []
         self.num_overlong = 0
-        self.num_bad = 0
+        self.dropped = Dropped()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,7 @@ class Effort:
         most: of each source only so many, or all.
     """
 
-    on_bad_row: BadRowPolicy = "stop"
+    malformed: MalformedPolicy = "error"
     workers: int = 1
     most: int | None = None
 
@@ -68,9 +68,9 @@ def load_all(sources: Sequence[S], reading: Reading[T, S], limit: Limit, *, root
     """Return all rows of all sources; paths are relative to `root`.
 
     Raises: SpecError with every fault of the sources (RLC0601 to RLC0609, RLC0615, RLC0616), at most 20 of them in
-    full; RLC0626 if faults were passed over and left nothing.
+    full.
     """
-    faults, lengths, found = RowFaults(), LengthLimit(limit), Loaded[T]()
+    faults, lengths, found = RowFaults(drops=effort.malformed == "drop"), LengthLimit(limit), Loaded[T]()
     num_rows = 0
     for at, source in enumerate(sources):
         for row, parsed in _parsed(source, reading, faults, first=num_rows, root=root, effort=effort):
@@ -79,23 +79,23 @@ def load_all(sources: Sequence[S], reading: Reading[T, S], limit: Limit, *, root
             if fitted is not None:
                 found.rows.append(fitted)
                 found.origins.append(at)
-    if effort.on_bad_row == "skip":
-        found.num_bad = faults.take_rows()
     lengths.report(faults, num_rows=num_rows)
-    faults.raise_if_any()
-    if found.num_bad and not found.rows:
-        raise SpecError(nothing_usable(sources, found.num_bad))
+    found.dropped = faults.raise_if_any(num_kept=len(found.rows))
     found.num_overlong = lengths.num_over
     return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of one row: a value, or none where it was too long or at fault."""
+    """What became of one row: a value, or none where it was too long or at fault.
+
+    `concerns_all` says of a fault that no row is left out for it: it is not that row's own.
+    """
 
     value: T | None
     is_overlong: bool = False
     fault: SpecError | None = None
+    concerns_all: bool = False
 
 
 def read_one(unread: Unread, source: S, index: int, reading: Reading[T, S], limit: Limit) -> Outcome[T]:
@@ -109,7 +109,8 @@ def read_one(unread: Unread, source: S, index: int, reading: Reading[T, S], limi
     try:
         faults.raise_if_any()
     except SpecError as fault:
-        return Outcome(value=None, is_overlong=lengths.num_over > 0, fault=fault)
+        is_overlong = lengths.num_over > 0
+        return Outcome(value=None, is_overlong=is_overlong, fault=fault, concerns_all=faults.concerns_all)
     return Outcome(value=value, is_overlong=lengths.num_over > 0)
 
 
@@ -117,8 +118,8 @@ def nothing_usable(sources: Sequence[TextSource[Never]], num_rows: int) -> Diagn
     """Return RLC0626."""
     names = ", ".join(dict.fromkeys(source.called for source in sources))
     message = f"of {num_rows:,} rows of {names} none could be used: they are at fault, or too long"
-    way = Help('set data.on_bad_row = "stop" to see what is wrong with the first')
-    return Diagnostic("RLC0626", message, help=(way,), paths=("data.on_bad_row", "data.train"))
+    way = Help('set data.malformed_rows = "error" to see what is wrong with the first')
+    return Diagnostic("RLC0626", message, help=(way,), paths=("data.malformed_rows", "data.train"))
 
 
 def _parsed(

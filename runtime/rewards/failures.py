@@ -8,14 +8,21 @@ from typing_extensions import override
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 
-Kind = Literal["raised", "late", "value", "service"]
+Kind = Literal["raised", "late", "value", "service", "empty"]
 
-_CODES: dict[Kind, str] = {"raised": "RLC0612", "late": "RLC0613", "value": "RLC0614", "service": "RLC0680"}
+_CODES: dict[Kind, str] = {
+    "raised": "RLC0612",
+    "late": "RLC0613",
+    "value": "RLC0614",
+    "service": "RLC0680",
+    "empty": "RLC0696",
+}
 _WAYS: dict[Kind, str] = {
     "raised": "a reward returns a number for every response, also for one that it cannot read",
     "late": "make the function faster, or raise reward.timeout_s; a run may resume with another timeout",
     "value": "return a finite float for a sample, a list of them for a group, a list of lists for a batch",
     "service": "look at the service; a run may resume with another url, and with more attempts",
+    "empty": 'see why the policy ends at once, or set reward.empty_responses = "judge": the reward then decides',
 }
 
 
@@ -36,9 +43,18 @@ class JudgementError(Exception):
     def __str__(self) -> str:
         return f"reward {self.name} {self.words}"
 
+    @property
+    def code(self) -> str:
+        """The code of the error that ends the run, or of the warning where it goes on."""
+        return _CODES[self.kind]
+
     def to_error(self) -> SpecError:
         """Return the error that ends the run."""
-        paths = {"late": ("reward.timeout_s",), "service": ("reward.on_failure",)}.get(self.kind, ("reward.name",))
+        paths = {
+            "late": ("reward.timeout_s",),
+            "service": ("reward.on_failure",),
+            "empty": ("reward.empty_responses",),
+        }.get(self.kind, ("reward.name",))
         lenient = Help('or let the run go on with reward.on_failure = "score" or "drop_group"; failures are counted')
         ways = (Help(_WAYS[self.kind]), lenient)
-        return SpecError(Diagnostic(_CODES[self.kind], str(self), self.label, ways, paths=paths))
+        return SpecError(Diagnostic(self.code, str(self), self.label, ways, paths=paths))

@@ -34,7 +34,7 @@ class RewardRunner:
     """Fills in the rewards of groups; implements `runtime.protocols.Reward`.
 
     `num_unjudged` counts the responses that got their score because judging them took too long, `num_failed` those
-    whose judgement failed, and `last_failure` says why the last of them did.
+    whose judgement failed, `last_failure` says why the last of them did, and `last_code` is the code of that.
     Raises: SpecError RLC0610 or RLC0611 if a function cannot be loaded or is not the one that was compiled.
     """
 
@@ -45,7 +45,7 @@ class RewardRunner:
         self._seen: dict[str, int] = {}
         self._waited_s = 0.0
         self.num_failed = 0
-        self.last_failure = ""
+        self.last_failure, self.last_code = "", ""
 
     @property
     def num_unjudged(self) -> int:
@@ -101,6 +101,9 @@ class RewardRunner:
     async def _of_group(self, group: Group) -> _Scores | None:
         """The scores of each sample by the terms that need no other group; None for a group that is left out."""
         found: _Scores = [{} for _ in group.samples]
+        for sample in group.samples:
+            if self._is_refused(sample) and not self._survives(_nothing_to_judge(self._reward, sample), 1):
+                return None
         calls: list[Coroutine[Any, Any, bool]] = []
         for named in self._terms:
             if named.term.level == "group" and self._judges(named, group.samples[0]):
@@ -109,13 +112,16 @@ class RewardRunner:
                 calls += [
                     self._by_sample(named, sample, scores)
                     for sample, scores in zip(group.samples, found, strict=True)
-                    if self._judges(named, sample)
+                    if self._judges(named, sample) and not self._is_refused(sample)
                 ]
         return found if all(await _together(calls)) else None
 
     def _judges(self, named: NamedTerm, sample: Sample) -> bool:
         reward = self._reward
         return reward.name != BY_ROW or named_by(sample.prompt.metadata, reward.row_key) == named.label
+
+    def _is_refused(self, sample: Sample) -> bool:
+        return self._reward.empty_responses == "fail" and sample.is_empty
 
     async def _by_sample(self, named: NamedTerm, sample: Sample, scores: dict[str, float]) -> bool:
         try:
@@ -153,7 +159,7 @@ class RewardRunner:
         if self._reward.on_failure == "stop":
             raise failure.to_error() from failure.__cause__
         self.num_failed += num_responses
-        self.last_failure = str(failure)
+        self.last_failure, self.last_code = str(failure), failure.code
         name = f"reward/failed/{failure.kind}"
         self._counts[name] = self._counts.get(name, 0) + num_responses
         return self._reward.on_failure == "score"
@@ -164,10 +170,10 @@ class RewardRunner:
 
     def _judged(self, sample: Sample, scores: Mapping[str, float]) -> Sample:
         reward, asked = self._reward, [named for named in self._terms if self._judges(named, sample)]
-        if any(named.label not in scores for named in asked):
+        if self._is_refused(sample) or any(named.label not in scores for named in asked):
             failed = reward.failure_score
             terms = {named.label: scores.get(named.label, failed) for named in asked}
-            return replace(sample, reward=failed, raw_reward=failed, reward_terms=terms)
+            return replace(sample, reward=failed, raw_reward=failed, reward_terms=terms, has_failed=True)
         raw = sum(named.weight * scores[named.label] for named in asked)
         final = raw if isinstance(reward.shaping, Off) else shaped(raw, sample, reward.shaping)
         return replace(sample, reward=final, raw_reward=raw, reward_terms=scores)
@@ -180,6 +186,10 @@ async def _together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__
     return [task.result() for task in tasks]
+
+
+def _nothing_to_judge(reward: Reward[Never], sample: Sample) -> JudgementError:
+    return JudgementError("empty", reward.name, f"was given an empty response, on {sample.prompt.source}")
 
 
 def nothing_left(number: int, why: str) -> Diagnostic:

@@ -141,5 +141,5 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "rollout/tokens": sum(lengths),
         "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
-        "rollout/empty_responses": sum(not sample.text.strip() for sample in samples),
+        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
     }

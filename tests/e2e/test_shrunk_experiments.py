@@ -117,7 +117,7 @@ def test_a_model_of_real_sizes_without_its_checkpoint_runs_on_long_conversations
     assert run_plan(compiled.plan, RunPlace(root=tmp_path, run_dir=tmp_path / "run", stream=stream)) == "finished"
     rows = rows_of(tmp_path / "run")
     assert [row["stage"] for row in rows if "train/loss" in row] == ["sft", "sft", "grpo", "grpo"]
-    assert "warning: 1 row of the training data too long and cut at the front" in stream.getvalue()
+    assert "warning: RLC0605: 1 row of the training data too long and cut at the front" in stream.getvalue()
     shown = json.loads(next((tmp_path / "run/transcripts").glob("stage_grpo_*")).read_text().splitlines()[0])
     assert shown["prompt"].endswith("ist ein Byte? \nassistant: ")
 

@@ -26,7 +26,7 @@ ONE = '[[data.train]]\npath = "sums.jsonl"\n'
 MIXED = """
 [data]
 shuffle_window = 6
-on_bad_row = "skip"
+malformed_rows = "drop"
 prefetch = 3
 workers = 2
 
@@ -67,11 +67,11 @@ def mixed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def test_each_source_gives_its_share_and_bad_rows_are_counted(mixed: tuple[Path, Ended]) -> None:
     folder, ended = mixed
     assert (ended.code, ended.err) == (0, "")
-    steps = [row for row in rows_of(folder / "whole") if "data/bad_rows" in row]
+    steps = [row for row in rows_of(folder / "whole") if "data/drawn_malformed_rows" in row]
     assert [row["stage"] for row in steps] == ["sft"] * 6 + ["grpo"] * 8
     for stage, taken in (("sft", 6 * 4), ("grpo", 8 * 4)):
         drawn = [sum(row[f"data/rows/{name}"] for row in steps if row["stage"] == stage) for name in NAMES]
-        bad = sum(row["data/bad_rows"] for row in steps if row["stage"] == stage)
+        bad = sum(row["data/drawn_malformed_rows"] for row in steps if row["stage"] == stage)
         assert sum(drawn) == taken
         for share, count in zip((0.5, 0.25, 0.25), drawn, strict=True):
             assert abs(count - share * taken) <= 3

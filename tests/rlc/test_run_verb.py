@@ -10,6 +10,7 @@ import pytest
 
 from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from compiler.ir.plan import Plan
 from rlc.catalogue import scan
 from rlc.cli.main import main
 from rlc.run_lock import run_lock
@@ -76,6 +77,19 @@ def test_a_plan_that_is_not_as_it_was_saved_is_refused(tmp_path: Path, pattern: 
     assert changed != text
     saved.write_text(changed, encoding="utf-8")
     assert _codes(saved) == ["RLC0020"]
+
+
+@pytest.mark.parametrize("name", ["offcpu", "", "../tests/support", "/tmp", "cpu/../cpu", "x" * 5_000, "\0"])
+def test_a_plan_for_a_target_that_is_not_there_is_refused_and_no_file_is_looked_for(tmp_path: Path, name: str) -> None:
+    """Not even one that is there under this name: a plan may come from anywhere."""
+    plan = compile_spec(write_experiment(tmp_path), scan()).plan
+    assert plan is not None
+    cluster = plan.experiment.cluster.replacing(target=name)
+    saved = tmp_path / "saved.json"
+    saved.write_text(Plan(experiment=plan.experiment.replacing(cluster=cluster), forecast=plan.forecast).to_text())
+    (found,) = prepare(saved, overrides=(), place=Place()).diagnostics
+    assert found.code == "RLC0503"
+    assert found.message == f"this rlc has no target {name[:60]!r}: it has cpu, cuda, rocm"
 
 
 def test_a_root_belongs_to_a_plan_and_not_to_a_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

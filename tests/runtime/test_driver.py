@@ -65,8 +65,8 @@ def test_rows_that_are_dropped_are_counted_for_training_and_for_evaluation(tmp_p
     short, long = '{"input": "1=", "label": "1"}\n', '{"input": "1+1+1=", "label": "3"}\n'
     files = {"sums.jsonl": short * 4 + long * 3, "heldout.jsonl": short + long * 2}
     out = _run(tmp_path, until="", overrides=('rollout.overlong_prompts="drop"',), files=files)
-    assert "warning: 3 rows of the training data too long and dropped" in out
-    assert "warning: 2 rows of the held-out prompts too long and dropped" in out
+    assert "warning: RLC0605: 3 rows of the training data too long and dropped" in out
+    assert "warning: RLC0605: 2 rows of the held-out prompts too long and dropped" in out
 
 
 def test_responses_that_nobody_could_judge_are_counted_out_loud(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_responses_that_nobody_could_judge_are_counted_out_loud(tmp_path: Path) 
         "def reward(sample):\n    os._exit(3) if sample.id.group == 0 else None\n    return 1.0\n"
     )
     out = _run(tmp_path, until="", rl="eval.greedy = false", files={"judge.py": judge})
-    assert "warning: stage grpo, step 1: 4 response(s) could not be judged" in out
+    assert "warning: RLC0613: stage grpo, step 1: 4 response(s) could not be judged" in out
 
 
 def _run(

@@ -58,8 +58,11 @@ def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) 
 
 def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
     """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count."""
-    num_nonempty = sum(bool(part.any()) for part in wanted_T.split(list(lengths)))
-    return Totals(num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=num_nonempty)
+    counted_N = torch.zeros(len(lengths), dtype=torch.bool)
+    counted_N[torch.repeat_interleave(torch.tensor(lengths, dtype=torch.int64))[wanted_T != 0]] = True
+    return Totals(
+        num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=int(counted_N.sum())
+    )
 
 
 def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, dict[str, float]]:

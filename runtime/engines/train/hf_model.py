@@ -1,7 +1,8 @@
 """A Hugging Face model instance built from plan facts, holding given weights, and adapted to packed batches.
 
-Two things differ from the model as published: attention is the packed one, and the norms of this instance are replaced
-by modules of the same parameter names and the same values that read and write memory less often."""
+Two things differ from the model as published: attention is the packed one, and norms and gated feed-forward layers are
+replaced by modules of the same parameter names and the same values that touch memory less often.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +10,16 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Never
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
 from runtime.engines.train.hf_config import hf_config
-from runtime.engines.train.hf_families import hf_family
+from runtime.engines.train.hf_families import HfFamily, hf_family
 from runtime.engines.train.lean_norm import LeanNorm
+from runtime.engines.train.lean_swiglu import LeanSwiGlu
 from runtime.engines.train.packed_attention import register_packed_attention
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalMod
             parameter.copy_(given[name])
     _restore_rotary_tables(built)
     built.set_attn_implementation(register_packed_attention())
-    _replace_norms(built, hf_family(model.family).norm)
+    _replace_layers(built, hf_family(model.family))
     return built.train()
 
 
@@ -77,12 +79,14 @@ def _enumerate(faults: Iterable[str]) -> str:
     return "; ".join([first, *rest[:4]]) + (f"; and {len(rest) - 4} more" if len(rest) > 4 else "")
 
 
-def _replace_norms(model: CausalModel, kind: type[nn.Module]) -> None:
+def _replace_layers(model: CausalModel, family: HfFamily) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, kind):
-                norm: Any = child
-                setattr(module, name, LeanNorm(norm.weight, eps=norm.variance_epsilon))
+            layer: Any = child
+            if isinstance(child, family.norm):
+                setattr(module, name, LeanNorm(layer.weight, eps=layer.variance_epsilon))
+            elif family.swiglu is not None and isinstance(child, family.swiglu):
+                setattr(module, name, LeanSwiGlu(layer.gate_proj, layer.up_proj, layer.down_proj))
 
 
 def _restore_rotary_tables(model: CausalModel) -> None:

@@ -1,6 +1,7 @@
 """One micro-batch, laid out for the model: distinct prefixes once, and where each wanted token is predicted.
 
-Shape letters: T tokens of the global batch, U nodes (distinct prefixes) of the micro-batch, M wanted tokens.
+Shape letters: T tokens of the global batch, P tokens and S sequences of the micro-batch, U its nodes (distinct
+prefixes), M wanted tokens.
 """
 
 from __future__ import annotations
@@ -51,37 +52,34 @@ def pack(batch: TrainBatch, sequences: Sequence[int], wanted_T: Tensor, *, heads
     of a sequence are left out: nothing that is wanted depends on them.
     """
     starts = list(accumulate(batch.lengths_N, initial=0))
-    tokens, wanted = batch.tokens_T.tolist(), wanted_T.bool()
-    token_indices: list[Tensor] = []
-    local: list[Tensor] = []
-    inputs: list[list[int]] = []
-    node_slots: list[range] = []
-    for i in sequences:
-        indices = wanted[starts[i] : starts[i + 1]].nonzero()[:, 0] + starts[i]
-        if indices.numel() == 0:
-            continue
-        local.append(torch.full_like(indices, len(inputs)))
-        token_indices.append(indices)
-        end = int(indices[-1])
-        inputs.append(tokens[starts[i] : end])
-        node_slots.append(range(starts[i], end))
-    if not inputs:
+    lengths = [batch.lengths_N[i] for i in sequences]
+    tokens_P = torch.tensor(list(chain.from_iterable(range(starts[i], starts[i + 1]) for i in sequences)))
+    wanted_M = wanted_T[tokens_P].nonzero()[:, 0] if sequences else tokens_P
+    if wanted_M.numel() == 0:
         return None
+    slot_P = torch.repeat_interleave(torch.tensor(lengths))
+    # Of each sequence: where it begins in P, and its tokens up to the last wanted one, which itself is no input.
+    begins = list(accumulate(lengths, initial=0))
+    ends = torch.zeros(len(lengths), dtype=torch.int64).scatter_reduce_(0, slot_P[wanted_M], wanted_M, "amax").tolist()
+    tokens = batch.tokens_T[tokens_P].tolist()
+    kept = [slot for slot, end in enumerate(ends) if end > begins[slot]]
+    inputs = [tokens[begins[slot] : ends[slot]] for slot in kept]
     forest = shared_prefixes(inputs)
-    node_of_T = torch.full((len(tokens),), -1, dtype=torch.int64)
-    node_of_T[torch.tensor(list(chain.from_iterable(node_slots)))] = torch.tensor(
-        list(chain.from_iterable(forest.paths))
-    )
-    tokens_M = torch.cat(token_indices)
+    node_P = torch.full((len(tokens),), -1, dtype=torch.int64)
+    filled = chain.from_iterable(range(begins[slot], ends[slot]) for slot in kept)
+    node_P[torch.tensor(list(filled))] = torch.tensor(list(chain.from_iterable(forest.paths)))
+    number_S = torch.zeros(len(lengths), dtype=torch.int64)
+    number_S[torch.tensor(kept)] = torch.arange(len(kept))
     own = [(i, forest.first_own[i]) for i in forest.owners]
+    tokens_M = tokens_P[wanted_M]
     return PackedBatch(
         tokens_1U=torch.tensor([list(chain.from_iterable(inputs[i][first:] for i, first in own))]),
         positions_1U=torch.tensor([list(chain.from_iterable(range(first, len(inputs[i])) for i, first in own))]),
         layout=attention_layout(forest, heads),
         tokens_M=tokens_M,
-        sources_M=node_of_T[tokens_M - 1],
+        sources_M=node_P[wanted_M - 1],
         targets_M=batch.tokens_T[tokens_M],
-        sequence_M=torch.cat(local),
+        sequence_M=number_S[slot_P[wanted_M]],
     )
 
 

@@ -84,7 +84,7 @@ learn = "marked"
 
 STREAMED = (
     ONE_STAGE.replace('[[data.train]]\npath = "sums.jsonl"\n', "").replace(
-        "[train]", '[data]\ncheck = "as_read"\non_bad_row = "skip"\nworkers = 4\n\n[train]'
+        "[train]", '[data]\ncheck = "as_read"\nmalformed_rows = "drop"\nworkers = 4\n\n[train]'
     )
     + """
 [[data.train]]

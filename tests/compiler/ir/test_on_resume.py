@@ -12,7 +12,7 @@ from tests.compiler.ir.changed_plans import changed_plans, quickstart
 MAY_CHANGE = re.compile(
     r"log\..*|allow|model\.(hf_id|chat_template|published_.*|overrides|tokenizer\.name)"
     r"|stages\.\d+\.(until(\..*)?|run\.max_steps|optim\.total_steps|eval\.interval|checkpoint\.interval"
-    r"|reward\.(timeout_s|concurrency|on_failure|failure_score)|budget\..*)"
+    r"|reward\.(timeout_s|concurrency|on_failure|failure_score|empty_responses)|budget\..*)"
 )
 
 

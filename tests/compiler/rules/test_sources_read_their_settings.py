@@ -44,7 +44,7 @@ LATER: Changes = {"data.check": '"as_read"'}
         ({"data.shuffle_window": "9", "data.shuffle": "false", **STREAM}, ["RLC0202"]),
         ({**LATER, **STREAM}, ["RLC0361"]),
         ({**LATER, **MIXED}, []),
-        ({"data.workers": "3", "data.on_bad_row": '"skip"'}, []),
+        ({"data.workers": "3", "data.malformed_rows": '"drop"'}, []),
     ],
 )
 def test_what_is_read_of_how_rows_are_read(tmp_path: Path, changes: Changes, raised: list[str]) -> None:

@@ -156,32 +156,40 @@ def test_a_bad_row_that_is_drawn_ends_the_run_with_its_line(prefetch: int, tmp_p
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 def test_a_bad_row_that_is_skipped_is_counted_in_the_step_that_met_it(prefetch: int, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"shuffle": False, "prefetch": prefetch, "on_bad_row": "skip", **LATER}
+    settings: dict[str, Any] = {"shuffle": False, "prefetch": prefetch, "malformed_rows": "drop", **LATER}
     feed = opened(tmp_path, spoilt(tmp_path, [2, 3]), **settings).feed
     found: list[tuple[list[str], int, float]] = []
     position = 0
     for _ in range(3):
         taken = feed.take(position, 3)
         position = taken.position
-        found.append(([prompt.text for prompt in taken.rows], position, feed.take_metrics()["data/bad_rows"]))
+        found.append(
+            ([prompt.text for prompt in taken.rows], position, feed.take_metrics()["data/drawn_malformed_rows"])
+        )
     feed.close()
     assert found == [(["0", "1", "4"], 5, 2.0), (["5", "6", "7"], 8, 0.0), (["8", "9", "0"], 11, 0.0)]
 
 
 def test_bad_rows_may_be_skipped_at_the_start_as_well(tmp_path: Path) -> None:
-    found = opened(tmp_path, spoilt(tmp_path, [2, 3]), on_bad_row="skip")
-    assert (found.num_rows, found.num_bad) == (8, 2)
+    found = opened(tmp_path, spoilt(tmp_path, [2, 3]), malformed_rows="drop")
+    assert (found.num_rows, found.dropped.count) == (8, 2)
     with pytest.raises(SpecError) as caught:
         opened(tmp_path, spoilt(tmp_path, [2, 3]))
     assert [fault.code for fault in caught.value.diagnostics] == ["RLC0603", "RLC0606"]
 
 
-@pytest.mark.parametrize("check", ["at_start", "as_read"])
-def test_rows_that_are_all_bad_are_no_data(check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_all_bad_are_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "MAX_UNUSABLE", 20)
     source = spoilt(tmp_path, range(10))
     with pytest.raises(SpecError, match=r"RLC0626: of .* rows of jsonl0\.jsonl none could be used"):
-        opened(tmp_path, source, on_bad_row="skip", check=check).feed.take(0, 1)
+        opened(tmp_path, source, malformed_rows="drop", **LATER).feed.take(0, 1)
+
+
+def test_a_source_of_a_mixture_of_which_nothing_is_left_is_named(tmp_path: Path) -> None:
+    good, bad = write(tmp_path, "jsonl", 20, 3, weight=1.0), spoilt(tmp_path, range(10))
+    sources = good, bad.replacing(weight=1.0)
+    with pytest.raises(SpecError, match=r"RLC0626: of .* rows of jsonl0\.jsonl none could be used"):
+        opened(tmp_path, *sources, malformed_rows="drop")
 
 
 @pytest.mark.parametrize(
@@ -195,13 +203,13 @@ def test_rows_that_are_too_long_are_dropped_or_cut_when_drawn(
     taken = feed.take(0, 3)
     feed.close()
     assert [prompt.text for prompt in taken.rows] == kept
-    assert feed.take_metrics()["data/overlong_rows"] == count
+    assert feed.take_metrics()["data/drawn_overlong_rows"] == count
 
 
 def test_a_row_that_is_too_long_ends_the_run_even_where_bad_rows_are_skipped(tmp_path: Path) -> None:
     source = write(tmp_path, "streamed_jsonl", 9, 2)
     with pytest.raises(SpecError, match=r"RLC0605: streamed_jsonl9\.jsonl:2 has 2 tokens, but max_prompt_tokens = 1"):
-        opened(tmp_path, source, most=1, shuffle=False, on_bad_row="skip").feed.take(0, 3)
+        opened(tmp_path, source, most=1, shuffle=False, malformed_rows="drop").feed.take(0, 3)
 
 
 def test_a_function_that_fails_in_the_middle_ends_the_run_at_its_row(tmp_path: Path) -> None:
