@@ -20,6 +20,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
+from compiler.ir.rollout import Rollout
+from runtime.buffer.rollout_buffer import RolloutBuffer
+from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
@@ -72,11 +75,15 @@ def run_plan(plan: Plan, place: RunPlace) -> Outcome:
 
 
 class _Start(NamedTuple):
-    """Where a run begins.  `state` is that of the trainer in the middle of a stage, or None at the start of one."""
+    """Where a run begins.
+
+    `state` is that of the trainer in the middle of a stage, or None at the start of one, and `buffer` what waits there.
+    """
 
     progress: Progress
     weights: Mapping[str, Tensor]
     state: Mapping[str, Tensor] | None
+    buffer: RolloutBuffer
 
 
 class _Run:
@@ -112,14 +119,19 @@ class _Run:
     def _start(self, checkpoint: Checkpoint | None) -> _Start:
         if checkpoint is None:
             weights = initial_weights(self.experiment.model, root=self.place.root, seed=self.experiment.run.seed)
-            return _Start(Progress(plan_hash=self.plan.hash), weights, None)
+            return _Start(Progress(plan_hash=self.plan.hash), weights, None, RolloutBuffer())
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
         weights = load_file(checkpoint.path / "model.safetensors")
-        if is_complete(self.experiment.stages[progress.stage], progress):
+        stage = self.experiment.stages[progress.stage]
+        if is_complete(stage, progress):
             progress.next_stage()
-            return _Start(progress, weights, None)
-        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **checkpoint.tensors()})
+            return _Start(progress, weights, None, RolloutBuffer())
+        rollout, tensors, buffer = stage.rollout, checkpoint.tensors(), RolloutBuffer()
+        if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off):
+            waiting = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
+            buffer = restored(checkpoint.state.get(STATE), waiting)
+        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **tensors}, buffer)
 
     def _finished_before(self, progress: Progress) -> Outcome:
         MetricsFile.truncate(self.place.run_dir / "metrics.jsonl", progress.metrics_offset)
@@ -140,7 +152,7 @@ class _Run:
         return found
 
     def _stages(self, start: _Start, data: Mapping[int, StageData], sinks: RunSinks) -> Outcome:
-        progress, weights, state = start
+        progress, weights, state, buffer = start
         while True:
             stage = self.experiment.stages[progress.stage]
             actors = build_actors(self.experiment, stage, weights, root=self.place.root)
@@ -148,6 +160,7 @@ class _Run:
                 if state is not None:
                     actors.load_state(state)
                 job = self._job(stage, actors, progress, data[progress.stage], sinks)
+                job.buffer = buffer
                 self._announce(stage, progress, sinks)
                 data[progress.stage].feed.start(progress.data_position)
                 asyncio.run(job.run(data[progress.stage].take_step))
@@ -162,7 +175,7 @@ class _Run:
             if self.stop.is_set:
                 return self._interrupted(stage, progress)
             weights = {name: tensor.clone() for name, tensor in actors.trainer.named_weights()}
-            state = None
+            state, buffer = None, RolloutBuffer()
             progress.next_stage()
 
     def _interrupted(self, stage: Stage[Never], progress: Progress) -> Outcome:

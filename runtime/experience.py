@@ -69,12 +69,17 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
 
 
 def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
-    """The samples as a batch, in which responses that were cut count or not, as [rollout] says."""
+    """The samples as a batch, in which what [rollout] says does not count: cut responses, tokens of older weights."""
     batch, rollout = policy_batch(samples), job.stage.rollout
-    if not isinstance(rollout, Rollout) or rollout.truncated_responses == "train":
+    if not isinstance(rollout, Rollout):
         return batch
-    counts_N = torch.tensor([float(sample.finish != "length") for sample in samples])
-    return replace(batch, mask_T=batch.mask_T * counts_N[sequence_of_token(batch.lengths_N)])
+    mask_T = batch.mask_T
+    if rollout.truncated_responses == "mask":
+        counts_N = torch.tensor([float(sample.finish != "length") for sample in samples])
+        mask_T = mask_T * counts_N[sequence_of_token(batch.lengths_N)]
+    if not isinstance(rollout.buffer, Off) and rollout.buffer.stale_tokens == "mask":
+        mask_T = mask_T * (batch.versions_T == job.progress.global_step)
+    return replace(batch, mask_T=mask_T)
 
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:

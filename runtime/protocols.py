@@ -35,6 +35,8 @@ class GenerationRequest:
         tokens: the prompt, at least one token.
         num_samples: responses; sample i draws from the stream (key, first_sample + i).
         stop_token_ids: tokens that end a response; the one that did is part of it.
+        first_draw: tokens of the response that were drawn before and end `tokens`: the next one takes the draw of this
+            position, so that a response that was broken off goes on in its own stream.
     """
 
     key: DrawKey
@@ -44,14 +46,16 @@ class GenerationRequest:
     stop_token_ids: frozenset[int]
     sampling: Sampling
     first_sample: int = 0
+    first_draw: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """One finished response.
+    """One response, finished or broken off.
 
-    `request` and `sample` index it; `logprobs` are natural logs under the distribution that was sampled from (after
-    temperature, top-k and top-p; at temperature 0 that of the unfiltered softmax at temperature 1), one a token.
+    `request` and `sample` index it; `tokens` are those drawn for this request; `logprobs` are natural logs under the
+    distribution that was sampled from (after temperature, top-k and top-p; at temperature 0 that of the unfiltered
+    softmax at temperature 1), one a token.
     """
 
     request: int
@@ -59,14 +63,42 @@ class Completion:
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     versions: tuple[int, ...]
-    finish: Literal["stop", "length"]
+    finish: Literal["stop", "length", "abort"]
+
+
+class Generation(Protocol):
+    """Requests under way, to which more can be added, and which can be broken off."""
+
+    def submit(self, requests: Sequence[GenerationRequest]) -> None:
+        """Add requests; they are numbered on from those before.  Raises: SpecError if one cannot be served."""
+        ...
+
+    async def next(self) -> Completion | None:
+        """Return the next finished response, in any order, or None if none is outstanding; other tasks may run."""
+        ...
+
+    def abort(self) -> list[Completion]:
+        """Stop all that is outstanding and let go of its memory.
+
+        Returns: responses that are finished and were not fetched, and those that were broken off after at least one
+        token, with finish "abort".
+        """
+        ...
 
 
 class RolloutEngine(Protocol):
-    """Generates text from the weights that it was last given."""
+    """Generates text from the weights that it was last given.
+
+    When responses end is a function of the requests and the weights alone: `begin` with the same requests yields the
+    same responses in the same order, and `abort` after the same number of them the same parts.
+    """
 
     def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
         """Yield each response as soon as it is finished, in any order; between yields other tasks may run."""
+        ...
+
+    def begin(self) -> Generation:
+        """Return a generation without requests."""
         ...
 
     def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:

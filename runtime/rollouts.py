@@ -23,10 +23,10 @@ class RolloutWorker:
     def __init__(
         self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward, *, stop_token_ids: frozenset[int]
     ) -> None:
-        self._engine = engine
-        self._tokenizer = tokenizer
-        self._reward = reward
-        self._stop_token_ids = stop_token_ids
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self.reward = reward
+        self.stop_token_ids = stop_token_ids
 
     async def groups(
         self,
@@ -48,18 +48,27 @@ class RolloutWorker:
                 tokens=prompt.tokens,
                 num_samples=num_samples,
                 max_new_tokens=max_new_tokens,
-                stop_token_ids=self._stop_token_ids,
+                stop_token_ids=self.stop_token_ids,
                 sampling=sampling,
             )
             for i, prompt in enumerate(prompts)
         ]
-        return await self._reward.score_all(self._finished_groups(prompts, requests))
+        return await self.reward.score_all(self._finished_groups(prompts, requests))
+
+    async def judged(self, group: Group) -> Group | None:
+        """Return a finished group with its rewards, or None if it is left out because a judgement failed."""
+
+        async def arriving() -> AsyncIterator[Group]:
+            yield group
+
+        found = await self.reward.score_all(arriving())
+        return found[0] if found else None
 
     async def _finished_groups(
         self, prompts: Sequence[Prompt], requests: Sequence[GenerationRequest]
     ) -> AsyncIterator[Group]:
         waiting: dict[int, list[Sample]] = {i: [] for i in range(len(requests))}
-        async for completion in self._engine.generate(requests):
+        async for completion in self.engine.generate(requests):
             request, prompt = requests[completion.request], prompts[completion.request]
             samples = waiting[completion.request]
             samples.append(self._sample(completion, request, prompt))
@@ -81,6 +90,6 @@ class RolloutWorker:
                     versions=completion.versions,
                 ),
             ),
-            text=self._tokenizer.decode(completion.tokens),
+            text=self.tokenizer.decode(completion.tokens),
             finish=completion.finish,
         )

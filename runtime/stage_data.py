@@ -16,6 +16,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
 from runtime.data.demonstrations import DemonstrationReading
 from runtime.data.feed import Feed
@@ -26,6 +27,7 @@ from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
 from runtime.data.sources import digest_of
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
@@ -80,7 +82,9 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
         needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
         prompts = open_feed(data, data.train, PromptReading(tokenizer), needs, root=root)
-        found, step, rewarded = prompts, PolicySchedule(prompts.feed).step, prompts.rows
+        keeps = load_group_filter(stage, root=root)
+        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+        found, step, rewarded = prompts, PolicySchedule(prompts.feed, keeps, select).step, prompts.rows
     return StageData(
         take_step=step,
         feed=found.feed,

@@ -15,6 +15,9 @@ from typing import Never
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from runtime.buffer.rollout_buffer import RolloutBuffer
+from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.tokenizers import TextTokenizer
 from runtime.evaluation import Evaluator
@@ -49,7 +52,10 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class StageJob:
-    """What a schedule works with; `of_data` is what the first row says of the data."""
+    """What a schedule works with.
+
+    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off.
+    """
 
     experiment: Experiment[Never]
     stage: Stage[Never]
@@ -64,6 +70,7 @@ class StageJob:
     stop: StopRequest
     warnings: StageWarnings
     of_data: Mapping[str, float] = field(default_factory=dict)
+    buffer: RolloutBuffer = field(default_factory=RolloutBuffer)
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
 
@@ -95,13 +102,16 @@ class StageJob:
         state = self.actors.state()
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
+        told = self.progress.to_json()
+        if isinstance(self.stage.rollout, Rollout) and not isinstance(self.stage.rollout.buffer, Off):
+            waiting = saved(self.buffer)
+            others.update(waiting.tensors)
+            told[STATE] = waiting.state
 
         def write_model(directory: Path) -> None:
             save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
 
-        return self.store.save(
-            self.progress.global_step, tensors=others, state=self.progress.to_json(), write_model=write_model
-        )
+        return self.store.save(self.progress.global_step, tensors=others, state=told, write_model=write_model)
 
     def row(self, values: Mapping[str, float]) -> Row:
         """Return a row of metrics with its place in the run."""

@@ -17,7 +17,13 @@ from compiler.ir.record import Record
 from compiler.ir.sourced_plan import SourcedPlan
 
 # In a supervised stage nothing is sampled or judged unless the stage is evaluated; code belongs to a reward's name.
-_PRESENT_BY = {"rollout": ("algo.name", "eval"), "reward": ("algo.name", "eval"), "reward.code": ("reward.name",)}
+_PRESENT_BY = {
+    "rollout": ("algo.name", "eval"),
+    "rollout.filter.code": ("rollout.filter.name",),
+    "rollout.buffer.code": ("rollout.buffer.selector",),
+    "reward": ("algo.name", "eval"),
+    "reward.code": ("reward.name",),
+}
 _STAGES = "stages."
 
 

@@ -35,12 +35,12 @@ def write_reward(sheet: Sheet, stage: Values) -> None:
 def reward_lines(reward: Values) -> list[str]:
     """Return what judges a response, with its settings and terms, and what becomes of a judgement that fails."""
     calls = f"up to {reward.count('concurrency', 'calls')} at once, {reward('timeout_s')} s each"
-    lines = [f"{_judgement(reward)}, {calls}", *_settings(reward), *_code(reward)]
+    lines = [f"{_judgement(reward)}, {calls}", *_settings(reward), *code_lines(reward)]
     terms = reward.raw("terms")
     for at in range(len(terms) if isinstance(terms, tuple) else 0):
         term = reward.below(f"terms.{at}")
         label = f", called {term('label')}" if term.is_on("label") else ""
-        lines += [f"{term('weight')} x {_judgement(term)}{label}", *_settings(term), *_code(term)]
+        lines += [f"{term('weight')} x {_judgement(term)}{label}", *_settings(term), *code_lines(term)]
     failure = reward("on_failure", _FAILURES.get(reward.raw("on_failure"), str(reward.raw("on_failure"))))
     if reward.raw("on_failure") == "score":
         failure += f" {reward('failure_score')}"
@@ -54,7 +54,8 @@ def _judgement(one: Values) -> str:
     return f"{one('name')}: {one('level', _LEVELS.get(one.raw('level'), str(one.raw('level'))))}"
 
 
-def _code(one: Values) -> list[str]:
+def code_lines(one: Values) -> list[str]:
+    """Return where the function of the experiment's own stands, if a table names one."""
     if not one.is_on("code"):
         return []
     digest = said(str(one.raw("code.sha256")))[:12]

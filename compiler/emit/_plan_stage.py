@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.emit._plan_algorithm import write_algorithm
 from compiler.emit._plan_evaluation import write_evaluation
-from compiler.emit._plan_reward import write_reward
+from compiler.emit._plan_reward import code_lines, write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.options import Options
 
@@ -148,12 +148,42 @@ def _left_out(rollout: Values) -> list[str]:
         }
         shortage = spec("on_shortage", fates[str(spec.raw("on_shortage"))])
         at_once = f"{spec('oversample')} x the missing prompts at once"
+        is_bounded = spec.raw("name") == "mean_within"
+        between = f" {spec('low')} to {spec('high')}" if is_bounded else ""
         refills = f"at most {spec.count('max_refills', 'times')} again"
         lines.append(
-            sentence(f"groups kept by {spec('name')}", at_once, refills, f"if some are missing then {shortage}")
+            sentence(
+                f"groups kept by {spec('name')}{between}", at_once, refills, f"if some are missing then {shortage}"
+            )
         )
+        lines += code_lines(spec)
     else:
         lines.append(f"filter of groups: {rollout('filter')}")
+    return [*lines, *_buffer(rollout)]
+
+
+def _buffer(rollout: Values) -> list[str]:
+    """What is kept from one step to the next."""
+    if not rollout.is_on("buffer"):
+        return [f"buffer of groups: {rollout('buffer')}"]
+    spec = rollout.below("buffer")
+    bound = spec.count("max_staleness_steps", "steps") if spec.is_on("max_staleness_steps") else "no bound of age"
+    if spec.is_on("max_staleness_steps"):
+        bound = f"dropped when older than {bound}"
+    by = f" by {spec('stratum_key')}" if spec.raw("selector") == "stratified" and spec.is_on("stratum_key") else ""
+    lines = [sentence(f"buffer of groups: taken by {spec('selector')}{by}", bound), *code_lines(spec)]
+    if spec.raw("partial"):
+        counts = {"train": "old tokens count in the loss", "mask": "old tokens do not count in the loss"}
+        tokens = spec("stale_tokens", counts[str(spec.raw("stale_tokens"))])
+        broken = spec("partial", "responses are broken off and go on in the next step")
+        lines.append(sentence(broken, f"{spec('oversample')} x the missing prompts under way", tokens))
+    else:
+        lines.append(spec("partial", "responses are sampled to their end"))
+    if spec.is_on("replay"):
+        uses = spec.count("replay.max_uses", "steps")
+        lines.append(f"replay: {spec('replay.frac')} of a step, each group in at most {uses} again")
+    else:
+        lines.append(f"replay: {spec('replay')}")
     return lines
 
 

@@ -117,6 +117,8 @@ class Catalogue(NamedTuple):
     load_algorithm: Callable[[str], AlgorithmEntry]
     load_target: Callable[[str], TargetEntry]
     cache: Path | None = None
+    filters: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
     policies: tuple[Path, ...] = ()
     load_hardware: Callable[[], dict[str, Gpu]] = dict
     load_advisories: Callable[[], tuple[Advisory, ...]] = tuple

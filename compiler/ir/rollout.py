@@ -23,6 +23,17 @@ from compiler.ir.reward_settings import (
     Shaping,
 )
 
+_WITHIN = ("name", ("mean_within",))
+_PARTIAL = ("partial", (True,))
+
+
+class CustomCode(Record):
+    """A function of the experiment's own.  Compiling never imports it; running refuses changed code."""
+
+    path: str = setting("The file, relative to the experiment's root.")
+    function: str = setting("The function in it.")
+    sha256: str = setting("Digest of the file when the plan was made.")
+
 
 class Sampling(Record):
     """[rollout.sampling]: the distribution that tokens are drawn from."""
@@ -64,12 +75,16 @@ class Generation(Record, Generic[A]):
     engine: RolloutEngine[A] = setting("What generates.")
 
 
-class GroupFilter(Record):
+class GroupFilter(Record, Generic[A]):
     """[rollout.filter]: groups that are left out of a rollout, and others sampled in their place."""
 
-    name: Literal["nonzero_std"] = setting(
-        "Which groups are kept: a file of stdlib/filters/; `nonzero_std` keeps those whose rewards differ."
+    name: str = setting(
+        "Which groups are kept: a file of stdlib/filters/, or a function of your own as `file.py:function`; "
+        "`nonzero_std` keeps those whose rewards differ, `mean_within` those whose mean reward lies between `low` and "
+        "`high`."
     )
+    low: float = setting("Lowest mean reward of a group that is kept.", default=0.2, read_if=_WITHIN)
+    high: float = setting("Highest mean reward of a group that is kept.", default=0.8, read_if=_WITHIN)
     oversample: float = setting(
         "Prompts sampled at once, as a multiple of those that are still wanted.", default=1.0, ge=1, le=16
     )
@@ -79,6 +94,64 @@ class GroupFilter(Record):
         "up, or the run ends.",
         default="keep_filtered",
     )
+    code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
+
+
+class Replay(Record):
+    """[rollout.buffer.replay]: groups that were trained on, and are again."""
+
+    frac: float = setting(
+        "Share of a step's groups that were trained on before, rounded down to whole groups; fewer where there are not "
+        "so many yet.",
+        gt=0,
+        lt=1,
+    )
+    max_uses: int = setting("Steps that a group is trained on again.", default=1, unit="steps", ge=1)
+
+    def num_groups(self, prompts_per_step: int) -> int:
+        """Return the groups of a step that are replayed at most; a millionth of a group less is a whole one."""
+        return int(self.frac * prompts_per_step + 1e-6)
+
+
+class Buffer(Record, Generic[A]):
+    """[rollout.buffer]: groups that are kept from one step to the next."""
+
+    partial: bool = setting(
+        "Partial rollout: sampling ends as soon as a step has its groups, and responses that are unfinished then are "
+        "kept with their tokens and go on in the next step, under newer weights.",
+        default=False,
+    )
+    oversample: float = setting(
+        "Prompts under way at once, as a multiple of those that are still wanted.",
+        default=1.0,
+        ge=1,
+        le=16,
+        read_if=_PARTIAL,
+    )
+    stale_tokens: Literal["train", "mask"] = setting(
+        "Whether tokens that older weights sampled count in the loss; their reward counts in any case.",
+        default="train",
+        read_if=_PARTIAL,
+    )
+    max_staleness_steps: int | Off = setting(
+        "Steps by which the weights that sampled a group's oldest token may be behind those that are trained; groups "
+        "that are older are dropped.  Off keeps all.",
+        unit="steps",
+        ge=0,
+    )
+    selector: str = setting(
+        "Which of the groups that wait are taken first: a file of stdlib/selectors/, or a function of your own as "
+        "`file.py:function`; `fifo` takes the oldest, `prioritised` those whose rewards vary most, `stratified` "
+        "as many of each stratum.",
+        default="fifo",
+    )
+    stratum_key: str | Off = setting(
+        "The key of a row's metadata that names its stratum; off: the file that it comes from.",
+        default=OFF,
+        read_if=("selector", ("stratified",)),
+    )
+    replay: Replay | Off = setting("Groups that were trained on, and are again.", default=OFF)
+    code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
 
 
 class Rollout(Generation[A]):
@@ -90,15 +163,8 @@ class Rollout(Generation[A]):
         "Whether a response that was cut at max_response_tokens counts in the loss; its reward counts in any case.",
         default="train",
     )
-    filter: GroupFilter | Off = setting("Groups that are left out, and others sampled in their place.", default=OFF)
-
-
-class CustomCode(Record):
-    """A function of the experiment's own.  Compiling never imports it; running refuses changed code."""
-
-    path: str = setting("The file, relative to the experiment's root.")
-    function: str = setting("The function in it.")
-    sha256: str = setting("Digest of the file when the plan was made.")
+    filter: GroupFilter[A] | Off = setting("Groups that are left out, and others sampled in their place.", default=OFF)
+    buffer: Buffer[A] | Off = setting("Groups that are kept from one step to the next.", default=OFF)
 
 
 def _of(*names: str) -> tuple[str, tuple[object, ...]]:

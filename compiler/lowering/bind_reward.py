@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from compiler.diagnostics.annotations import TypeVar
-from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Label
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
-from compiler.frontend.value import RECIPE, Leaf
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
 from compiler.ir.reward_settings import BOXABLE, BOXED, BY_ROW, COMBINED, base_name
 from compiler.ir.rollout import CustomCode, Judgement
-from compiler.ir.subject import toml_literal
-from compiler.lowering.code_reference import Code, CodeRoots, Fault, Parameter
+from compiler.lowering.code_reference import REWARD, CodeRoots, Fault
+from compiler.lowering.function_references import FunctionReferences
 from compiler.lowering.reader import Reader
 
 _LEVELS = ("sample", "group", "batch")
@@ -56,7 +53,7 @@ class _Binder:
     def __init__(self, reader: Reader, catalogue: Catalogue, roots: CodeRoots) -> None:
         self._reader = reader
         self._catalogue = catalogue
-        self._roots = roots
+        self._references = FunctionReferences(reader, roots)
 
     def stage(self, stage: Stage[Auto], path: str) -> Stage[Auto]:
         reward = stage.reward
@@ -119,47 +116,17 @@ class _Binder:
         return one
 
     def _bound_to_code(self, one: J, path: str) -> J:
-        from compiler.lowering.custom_code import find_function, parameter_of
-
-        roots = self._roots
-        code = find_function(one.name, roots, folder=self._folder_of(f"{path}.name"))
-        if isinstance(code, Fault):
-            self._report(path, "RLC0209", code)
+        found = self._references.code_of(f"{path}.name", one.name, REWARD)
+        if found is None:
+            self._reader.broken.update((f"{path}.level", f"{path}.code"))
             return one
-        name = posixpath.normpath(posixpath.join(roots.own.name, code.path))
-        found = parameter_of(Code(roots.own.path / code.path, name), one.name)
-        if not isinstance(found, Parameter):
-            self._report(path, "RLC0209", found)
-            return one
-        return self._filled(one, path, found.name, code, found.function)
+        return self._filled(one, path, found.parameter.name, found.code, found.parameter.function)
 
     def _filled(self, one: J, path: str, level: str, code: CustomCode | Off, defined: Span | None) -> J:
-        origins = self._reader.origins
-        for name in ("level", "code"):
-            origins.record(f"{path}.{name}", Origin("derived", by="lower", inputs=(f"{path}.name",)))
-        if isinstance(code, CustomCode):
-            for name in CustomCode.fields():
-                origin = Origin("derived", span=defined, by="lower", inputs=(f"{path}.name",))
-                origins.record(f"{path}.code.{name}", origin)
+        self._reader.origins.record(f"{path}.level", Origin("derived", by="lower", inputs=(f"{path}.name",)))
+        self._references.record(f"{path}.name", f"{path}.code", code, defined)
         return one.replacing(level=level, code=code)
 
     def _report(self, path: str, code: str, fault: Fault, said: str = "named here") -> None:
-        reader = self._reader
-        origin = reader.origins.get(f"{path}.name")
-        named = (Label(origin.span, said, fault.place is None),) if origin and origin.span else ()
-        labels = (*named, fault.place) if fault.place else named
-        helps = tuple(Help(text) for text in fault.help)
-        if origin and origin.span:
-            shown = reader.shown(f"{path}.name", origin.span)
-            sets = tuple(((shown, toml_literal(name)),) if len(fault.meant) == 1 else () for name in fault.meant)
-            helps += tuple(Help(f'did you mean "{n}"?', way) for n, way in zip(fault.meant, sets, strict=True))
-        reader.broken.update((f"{path}.level", f"{path}.code"))
-        reader.report(f"{path}.name", Diagnostic(code, fault.message, labels, helps))
-
-    def _folder_of(self, path: str) -> str:
-        """The folder of the file that says a field, relative to the root."""
-        origin = self._reader.origins.get(path)
-        if origin is None or origin.span is None:
-            return "."
-        found = self._reader.resolve_path(Leaf(".", origin.span, RECIPE))
-        return found if isinstance(found, str) else "."
+        self._reader.broken.update((f"{path}.level", f"{path}.code"))
+        self._references.report(f"{path}.name", code, fault, said)

@@ -18,6 +18,19 @@ class Fault(NamedTuple):
     meant: tuple[str, ...] = ()
 
 
+class Callee(NamedTuple):
+    """Who a function stands for, and what its required parameters may be called."""
+
+    who: str
+    signatures: tuple[tuple[str, ...], ...]
+
+
+REWARD = Callee("a reward", (("sample",), ("group",), ("batch",)))
+FILTER = Callee("a filter", (("group",),))
+SOURCE = Callee("a source of rows", ((),))
+SELECTOR = Callee("a selector", (("waiting", "count"),))
+
+
 class Parameter(NamedTuple):
     """What the first parameter of a function is called, and where the function is defined."""
 

@@ -1,9 +1,9 @@
 """A function of the experiment's own, found in its file and never imported.
 
-The syntax tree says whether the function exists and, of a reward, what its first parameter is called, which decides
-what one call is given: `sample`, `group` or `batch`; a source of rows is given nothing.  A file is relative to the one
-that names it, like every path; a module stands below the root of the file that names it.  `@lab//judges:math.py:score`
-and `@lab//judges.math:score` are a file and a module of the further root `lab`.
+The syntax tree says whether the function exists and what its parameters are called; for a reward that decides what one
+call is given: `sample`, `group` or `batch`.  A file is relative to the one that names it, like every path; a module
+stands below the root of the file that names it.  `@lab//judges:math.py:score` and `@lab//judges.math:score` are a file
+and a module of the further root `lab`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import warnings
 from pathlib import Path
 
 from compiler.diagnostics.diagnostic import Label
-from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.roots import is_further, owner_of
 from compiler.ir.rollout import CustomCode
-from compiler.lowering.code_reference import Code, CodeRoots, Fault, Parameter
+from compiler.lowering.code_reference import REWARD, Callee, Code, CodeRoots, Fault, Parameter
 
-_LEVELS = ("sample", "group", "batch")
+_NUMBERS = ("none", "one", "two")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LARGEST = 1 << 20
 
@@ -83,38 +82,11 @@ def _neighbours(path: Path) -> list[str]:
         return []
 
 
-class Definition(NamedTuple):
-    """A function in the text of its file."""
+def parameter_of(code: Code, reference: str, callee: Callee = REWARD) -> Parameter | Fault:
+    """Return the first parameter of the function of a reference, which takes what one of the signatures says.
 
-    code: Code
-    text: str
-    function: ast.FunctionDef | ast.AsyncFunctionDef
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is written with `async def`."""
-        return isinstance(self.function, ast.AsyncFunctionDef)
-
-    @property
-    def num_required(self) -> int:
-        """How many arguments have to be given."""
-        given = self.function.args
-        positional = [*given.posonlyargs, *given.args]
-        return len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
-
-    def name_place(self, said: str) -> Label:
-        """A label at its name."""
-        column = len("async def " if self.is_async else "def ")
-        return _place(self.code, self.text, self.function.lineno, column, said)
-
-    @property
-    def span(self) -> Span:
-        """Where it is defined."""
-        return _place(self.code, self.text, self.function.lineno, self.function.col_offset, "").span
-
-
-def definition_of(code: Code, reference: str) -> Definition | Fault:
-    """Return the function of a reference, as its file defines it."""
+    It has no name where the function is given nothing.
+    """
     where, _, function = reference.rpartition(":")
     try:
         text = code.path.read_text(encoding="utf-8")
@@ -133,44 +105,41 @@ def definition_of(code: Code, reference: str) -> Definition | Fault:
     if found is None:
         near = nearest_names(function, functions)
         return Fault(f"{code.name} has no function {function}", meant=tuple(f"{where}:{n}" for n in near))
-    return Definition(code, text, found)
+    fault = _signature_fault(found, code, text, callee)
+    if fault is not None:
+        return fault
+    first = next((one.arg for one in (*found.args.posonlyargs, *found.args.args)), "")
+    return Parameter(first, _place(code, text, found.lineno, found.col_offset, "").span)
 
 
-def parameter_of(code: Code, reference: str) -> Parameter | Fault:
-    """Return the first parameter of the function of a reference, which is called `sample`, `group` or `batch`."""
-    found = definition_of(code, reference)
-    if isinstance(found, Fault):
-        return found
-    function, given = found.function.name, found.function.args
+def _signature_fault(
+    found: ast.FunctionDef | ast.AsyncFunctionDef, code: Code, text: str, callee: Callee
+) -> Fault | None:
+    """Return what is wrong with the parameters of a function, or None."""
+    given = found.args
     positional = [*given.posonlyargs, *given.args]
-    required = found.num_required
-    if not positional or required > 1:
-        place = found.name_place(f"takes {required}" if positional else "takes none by its place")
-        helps = tuple(f"def {function}({level}): ..." for level in _LEVELS)
-        taken = f"{required} arguments" if positional else "no argument by its place"
-        return Fault(f"{function} takes {taken}, and a reward is given one", helps, place)
-    first = positional[0]
-    if first.arg not in _LEVELS:
-        column = len(found.text.split("\n")[first.lineno - 1].encode()[: first.col_offset].decode())
-        return Fault(
-            f"the first parameter of {function} is called {first.arg}",
-            ("call it sample, group or batch: the name says what one call is given",),
-            _place(code, found.text, first.lineno, column, "does not say what it is given"),
+    required = len(positional) - len(given.defaults) + sum(d is None for d in given.kw_defaults)
+    count = len(callee.signatures[0])
+    if len(positional) < count or required > count:
+        column = len("async def " if isinstance(found, ast.AsyncFunctionDef) else "def ")
+        place = _place(
+            code, text, found.lineno, column, f"takes {required}" if positional else "takes none by its place"
         )
-    return Parameter(first.arg, found.span)
-
-
-def source_of(code: Code, reference: str) -> Span | Fault:
-    """Return where the function of a reference is defined, which yields rows and is given nothing."""
-    found = definition_of(code, reference)
-    if isinstance(found, Fault):
-        return found
-    name = found.function.name
-    if found.num_required:
-        place = found.name_place(f"takes {found.num_required}")
-        helps = (f"def {name}(): ...",)
-        return Fault(f"{name} takes arguments, and a source of rows is given none", helps, place)
-    return found.span
+        helps = tuple(f"def {found.name}({', '.join(names)}): ..." for names in callee.signatures)
+        taken = f"{required} argument{'s' * (required != 1)}" if positional else "no argument by its place"
+        return Fault(f"{found.name} takes {taken}, and {callee.who} is given {_NUMBERS[count]}", helps, place)
+    for at, given_name in enumerate(positional[:count]):
+        known = [names[at] for names in callee.signatures]
+        if given_name.arg not in known:
+            column = len(text.split("\n")[given_name.lineno - 1].encode()[: given_name.col_offset].decode())
+            which = ("first", "second")[at]
+            called = " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
+            return Fault(
+                f"the {which} parameter of {found.name} is called {given_name.arg}",
+                (f"call it {called}: the name says what one call is given",),
+                _place(code, text, given_name.lineno, column, "does not say what it is given"),
+            )
+    return None
 
 
 def _place(code: Code, text: str, line: int, column: int, said: str) -> Label:

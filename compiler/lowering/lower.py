@@ -26,6 +26,7 @@ from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_data import bind_data
 from compiler.lowering.bind_reward import bind_reward
+from compiler.lowering.bind_rollout import bind_rollout
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
 from compiler.lowering.code_reference import Code, CodeRoots
 from compiler.lowering.engine_options import EngineOptions
@@ -107,8 +108,10 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     with_options = (options.stage(s, tables[i].whole, f"stages.{i}") for i, s in enumerate(experiment.stages))
     experiment = experiment.replacing(stages=tuple(with_options))
     check_names(experiment, reader)
-    roots = CodeRoots(Code(loaded.root, folder), loaded.roots)
-    experiment = bind_data(bind_reward(experiment, reader, catalogue, roots), reader, roots)
+    code_roots = CodeRoots(Code(loaded.root, folder), loaded.roots)
+    experiment = bind_reward(experiment, reader, catalogue, code_roots)
+    experiment = bind_rollout(experiment, reader, catalogue, code_roots)
+    experiment = bind_data(experiment, reader, code_roots)
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)

@@ -170,6 +170,10 @@ def _batch_identity(ledger: Ledger, at: str) -> None:
         ledger.put(f"{at}.rollout.prompts_per_step", fewest, f"at most {fewest}, and the batch identity holds")
         now = ledger.number(f"{at}.rollout.prompts_per_step") or fewest
         ledger.put(f"{at}.train.global_batch", now * group // steps, "the batch identity")
+    frac = ledger.value(f"{at}.rollout.buffer.replay.frac")
+    fewer = ledger.number(f"{at}.rollout.prompts_per_step")
+    if isinstance(frac, float) and fewer is not None and fewer > 1 and frac * fewer < 1:
+        ledger.put(f"{at}.rollout.buffer.replay.frac", 1 / fewer, "one group of the step")
 
 
 def _training(ledger: Ledger, at: str) -> None:

@@ -8,7 +8,7 @@ from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Budget, Experiment
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
-from compiler.ir.rollout import GroupFilter, Rollout
+from compiler.ir.rollout import Rollout
 from compiler.passes._each_stage import StageEditor, each_stage
 
 
@@ -33,7 +33,7 @@ def _count(editor: StageEditor) -> None:
         if not (isinstance(prompts, int) and isinstance(group, int)):
             return
         rollouts = steps
-        drawn, drawn_by = _prompts_at_most(stage.rollout.filter, prompts)
+        drawn, drawn_by = _prompts_at_most(stage.rollout, prompts)
         tokens = steps * drawn * group * stage.rollout.max_response_tokens
         sampled = ("rollout.prompts_per_step", *drawn_by, "rollout.samples_per_prompt", "rollout.max_response_tokens")
         inputs |= {"rollouts": ("run.max_steps",), "max_sampled_tokens": ("run.max_steps", *sampled)}
@@ -44,9 +44,19 @@ def _count(editor: StageEditor) -> None:
         editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs.get(field, ("algo.name",)))
 
 
-def _prompts_at_most(groups: GroupFilter | Off, prompts: int) -> tuple[int, tuple[str, ...]]:
-    """Prompts that one rollout draws if every group is left out, and the fields that say it."""
-    if isinstance(groups, Off):
+def _prompts_at_most(rollout: Rollout[Auto], prompts: int) -> tuple[int, tuple[str, ...]]:
+    """Prompts that one rollout draws if every group is left out, and the fields that say it.
+
+    Groups that wait in a buffer make it fewer.
+    """
+    groups, buffer = rollout.filter, rollout.buffer
+    is_partial = not isinstance(buffer, Off) and buffer.partial
+    if is_partial and not isinstance(buffer, Off):
+        at_once, fields = ceil(prompts * buffer.oversample), ("rollout.buffer.oversample",)
+    elif isinstance(groups, Off):
         return prompts, ()
-    at_once = ceil(prompts * groups.oversample)
-    return at_once * (1 + groups.max_refills), ("rollout.filter.oversample", "rollout.filter.max_refills")
+    else:
+        at_once, fields = ceil(prompts * groups.oversample), ("rollout.filter.oversample",)
+    if isinstance(groups, Off):
+        return at_once, fields
+    return at_once * (1 + groups.max_refills), (*fields, "rollout.filter.max_refills")

@@ -1,9 +1,9 @@
 """A lower bound is below the upper one.
 
-What: `low` of [loss.mismatch] and [loss.rejection] is at most `high`, and `algo.advantage_low` below
+What: `low` of [loss.mismatch], [loss.rejection] and [rollout.filter] is at most `high`, and `algo.advantage_low` below
 `algo.advantage_high`.
-Why it matters: between bounds that cross there is nothing: every token is masked, or every advantage is one number, and
-training goes on without learning.
+Why it matters: between bounds that cross there is nothing: every token is masked, every advantage is one number, or
+every group is filtered away, and training goes on without learning.
 Example: `[loss.rejection] level = "geometric"` with `low = 1.002`, `high = 0.999`.
 Fix: exchange them.
 Source: ALGO-02.
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.algorithm import PolicyAlgo, PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
 
 CODE = "RLC0351"
@@ -34,6 +35,14 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             if not isinstance(loss.rejection.level, Off):
                 kept = loss.rejection
                 yield from _pair(stage, "loss.rejection.low", kept.low, "loss.rejection.high", kept.high)
+        rollout = stage.stage.rollout
+        if (
+            isinstance(rollout, Rollout)
+            and not isinstance(rollout.filter, Off)
+            and rollout.filter.name == "mean_within"
+        ):
+            kept_groups = rollout.filter
+            yield from _pair(stage, "rollout.filter.low", kept_groups.low, "rollout.filter.high", kept_groups.high)
         if isinstance(algo, PolicyAlgo):
             yield from _pair(
                 stage, "algo.advantage_low", algo.advantage_low, "algo.advantage_high", algo.advantage_high

@@ -8,9 +8,7 @@ calls it and passes over the rows that it has had.  What runs are the bytes that
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,6 +19,7 @@ from typing import Any
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.ir.rollout import CustomCode
+from runtime.custom_code import load_file
 from runtime.data.jsonl import Place, Row, RowFaults, Unread, no_rows, unreadable
 from runtime.data.tables import given_row
 from runtime.rewards.border import ForeignCode, RewardCallError
@@ -38,7 +37,7 @@ class FunctionRows:
         self._module: ModuleType | None = None
 
     def check(self) -> None:
-        """Load the file.  Raises: SpecError RLC0611 if it has changed since, RLC0627 if it cannot be loaded."""
+        """Load the file.  Raises: SpecError as load_file, RLC0627 if it fails."""
         if self._module is None:
             self._module = self._loaded()
 
@@ -70,29 +69,12 @@ class FunctionRows:
             raise SpecError(self._failed(f"failed: {fault.message}", label)) from fault
 
     def _loaded(self) -> ModuleType:
+        source = self._code
         try:
-            code = self._path.read_bytes()
-        except OSError as error:
-            raise SpecError(self._failed(f"cannot be read: {error.strerror}")) from error
-        digest = hashlib.sha256(code).hexdigest()
-        if digest != self._code.sha256:
-            message = (
-                f"{self._code.shown} has changed since the plan was made: sha256 {digest[:12]}, planned "
-                f"{self._code.sha256[:12]}"
-            )
-            way = Help("compile again to accept the new code, or restore the file")
-            raise SpecError(Diagnostic("RLC0611", message, help=(way,), paths=("data.train",)))
-        module = ModuleType(f"rlc_rows_{digest[:16]}")
-        module.__file__ = self._code.file
-        # Dataclasses look a class's module up by name.
-        sys.modules[module.__name__] = module
-        try:
-            with ForeignCode(self._code.file):
-                exec(compile(code, self._code.file, "exec"), module.__dict__)
+            return load_file(self._path, shown=source.shown, sha256=source.sha256, field="data.train")
         except RewardCallError as fault:
-            label = line_label(self._code, fault.line, "raised here")
+            label = line_label(source, fault.line, "raised here")
             raise SpecError(self._failed(f"cannot be loaded: {fault.message}", label)) from fault
-        return module
 
     def _failed(self, what: str, labels: tuple[Label, ...] = ()) -> Diagnostic:
         way = Help("the function is given nothing and yields rows: def rows(): yield {...}")

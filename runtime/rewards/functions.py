@@ -1,15 +1,10 @@
-"""Reward functions, found and loaded: those of the standard library by name, custom ones from the file in the plan.
-
-Custom code is the bytes that the plan's digest names: they are read once, compared, and those very bytes run.  The
-import path is left alone, so a custom reward cannot shadow a module, nor import its neighbours by accident.
-"""
+"""Reward functions, found and loaded: those of the standard library by name, custom ones from the file in the plan."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +18,8 @@ from compiler.ir.openness import Off
 from compiler.ir.record import Record
 from compiler.ir.reward_settings import base_name
 from compiler.ir.rollout import Judgement
-from runtime.rewards.border import ForeignCode, RewardCallError
+from runtime.custom_code import load_file
+from runtime.rewards.border import RewardCallError
 from stdlib.rewards._boxed import last_boxed
 from stdlib.rewards._isolation import Isolation
 from stdlib.samples import Sample
@@ -89,7 +85,7 @@ def load_reward(source: RewardSource) -> LoadedReward:
     Raises: SpecError RLC0610 if it cannot be loaded, RLC0611 if the file is not the one that was compiled.
     """
     base = base_name(source.name)
-    module = _load_custom(source) if source.sha256 else importlib.import_module(f"stdlib.rewards.{base}")
+    module = _custom(source) if source.sha256 else importlib.import_module(f"stdlib.rewards.{base}")
     call = getattr(module, source.function, None)
     if not callable(call):
         raise _not_loaded(f"{source.shown} has no function {source.function}")
@@ -121,33 +117,12 @@ def line_label(source: RewardSource, line: int | None, note: str) -> tuple[Label
     return (Label(Span(shown, start, start + len(code.strip())), note, is_primary=True),)
 
 
-def _load_custom(source: RewardSource) -> ModuleType:
+def _custom(source: RewardSource) -> ModuleType:
     try:
-        code = Path(source.file).read_bytes()
-    except OSError as error:
-        raise _not_loaded(f"{source.shown} cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256(code).hexdigest()
-    if digest != source.sha256:
-        raise SpecError(
-            Diagnostic(
-                code="RLC0611",
-                message=f"{source.shown} has changed since the plan was made: "
-                f"sha256 {digest[:12]}, planned {source.sha256[:12]}",
-                help=(Help("compile again to accept the new code, or restore the file"),),
-                paths=("reward.name",),
-            )
-        )
-    module = ModuleType(f"rlc_reward_{digest[:16]}")
-    module.__file__ = source.file
-    # Dataclasses and pickle look a class's module up by name.
-    sys.modules[module.__name__] = module
-    try:
-        with ForeignCode(source.file):
-            exec(compile(code, source.file, "exec"), module.__dict__)
+        return load_file(Path(source.file), shown=source.shown, sha256=source.sha256, field="reward.name")
     except RewardCallError as fault:
         label = line_label(source, fault.line, "raised here")
         raise _not_loaded(f"{source.shown} cannot be loaded: {fault.message}", label) from fault
-    return module
 
 
 def _not_loaded(message: str, labels: tuple[Label, ...] = ()) -> SpecError:

@@ -6,36 +6,30 @@ so a step that is taken again after a resume has the same groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from math import ceil
 from typing import Never
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
-from compiler.ir.algorithm import GreedyBaselineAlgo, SeveralRewardsAlgo
+from compiler.diagnostics.diagnostic import InternalError, SpecError
+from compiler.ir.algorithm import GreedyBaselineAlgo
 from compiler.ir.openness import Off
-from compiler.ir.rollout import GroupFilter, Rollout
+from compiler.ir.rollout import GroupFilter as FilterSettings
+from compiler.ir.rollout import Rollout
 from runtime.data.feed import Feed
 from runtime.protocols import DrawKey
-from runtime.rewards.runner import nothing_left
 from runtime.rollouts import GREEDY, RolloutWorker
+from runtime.schedules.group_filter import GroupFilter
+from runtime.schedules.sampled import SampledRollout, nothing_left, shortage
 from runtime.stage_job import StageJob
-from runtime.train_batches import raw_reward_of
 from stdlib.samples import Group, Prompt
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampledRollout:
-    """What one step trains on; `baselines` are the greedy responses to the same prompts, where an algorithm asks."""
-
-    groups: list[Group]
-    baselines: list[Group] | None
-    metrics: dict[str, float]
-
-
-async def sample_rollout(job: StageJob, feed: Feed[Prompt]) -> SampledRollout:
+async def sample_rollout(job: StageJob, feed: Feed[Prompt], keeps: GroupFilter | None) -> SampledRollout:
     """Return the groups of the next step, and move the position in the data behind the prompts that were drawn.
+
+    Args:
+        keeps: what [rollout.filter] says, where there is one.
 
     Raises: SpecError RLC0690 if groups are missing and [rollout.filter] on_shortage is "stop", or if the filter leaves
     none; RLC0681 if judgements that failed leave none.
@@ -44,17 +38,17 @@ async def sample_rollout(job: StageJob, feed: Feed[Prompt]) -> SampledRollout:
     if not isinstance(rollout, Rollout) or job.worker is None:
         raise InternalError("a policy stage without a rollout")
     drawing = _Drawing(job=job, worker=job.worker, rollout=rollout, feed=feed, position=job.progress.data_position)
-    if isinstance(rollout.filter, Off):
+    if isinstance(rollout.filter, Off) or keeps is None:
         groups = await drawing.draw(rollout.prompts_per_step)
         metrics: dict[str, float] = {}
     else:
-        groups, metrics = await _filtered(drawing, rollout.filter, rollout.prompts_per_step)
+        groups, metrics = await _filtered(drawing, rollout.filter, keeps)
     baselines = None
     if isinstance(job.stage.algorithm.algo, GreedyBaselineAlgo):
         greedy = await drawing.greedy(groups)
         groups, baselines = of_the_same_prompts(groups, greedy)
     if not groups:
-        raise SpecError(_nothing_left(job, drawing.num_drawn))
+        raise SpecError(nothing_left(job, drawing.num_drawn))
     job.progress.data_position = drawing.position
     return SampledRollout(groups=groups, baselines=baselines, metrics=metrics)
 
@@ -108,27 +102,22 @@ class _Drawing:
             )
         return found
 
-    def compared(self, group: Group) -> list[list[float]]:
-        """The rewards that the samples of a group are compared by: one before shaping, or each of several."""
-        if not isinstance(self.job.stage.algorithm.algo, SeveralRewardsAlgo):
-            return [[raw_reward_of(sample) for sample in group.samples]]
-        labels = group.samples[0].reward_terms
-        return [[sample.reward_terms[label] for sample in group.samples] for label in labels]
-
     def _key(self, group: int) -> DrawKey:
         progress = self.job.progress
         return DrawKey(seed=self.job.stage.seeds.sampling, stage=progress.stage, step=progress.step, group=group)
 
 
-async def _filtered(drawing: _Drawing, spec: GroupFilter, wanted: int) -> tuple[list[Group], dict[str, float]]:
-    keeps: Callable[[Sequence[float]], bool] = import_module(f"stdlib.filters.{spec.name}").keeps
+async def _filtered(
+    drawing: _Drawing, spec: FilterSettings[Never], keeps: GroupFilter
+) -> tuple[list[Group], dict[str, float]]:
+    wanted = drawing.rollout.prompts_per_step
     kept: list[Group] = []
     left_out: list[Group] = []
     refills = -1
     while len(kept) < wanted and refills < spec.max_refills:
         refills += 1
         for group in await drawing.draw(ceil((wanted - len(kept)) * spec.oversample)):
-            (kept if any(keeps(rewards) for rewards in drawing.compared(group)) else left_out).append(group)
+            (kept if keeps(group) else left_out).append(group)
     surplus = max(0, len(kept) - wanted)
     metrics = {
         "rollout/drawn_prompts": float(drawing.num_drawn),
@@ -138,7 +127,7 @@ async def _filtered(drawing: _Drawing, spec: GroupFilter, wanted: int) -> tuple[
     }
     missing = wanted - len(kept)
     if missing > 0 and spec.on_shortage == "stop":
-        raise SpecError(_shortage(drawing, len(kept), wanted))
+        raise SpecError(shortage(len(kept), wanted, drawing.num_drawn))
     if missing > 0 and spec.on_shortage == "keep_filtered":
         kept += left_out[:missing]
         metrics["rollout/kept_filtered_groups"] = float(min(missing, len(left_out)))
@@ -154,28 +143,3 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, number))
     return runs
-
-
-def _shortage(drawing: _Drawing, num_kept: int, wanted: int) -> Diagnostic:
-    return Diagnostic(
-        "RLC0690",
-        f"{num_kept:,} of {wanted:,} groups passed the filter after {drawing.num_drawn:,} prompts",
-        help=(
-            Help("raise rollout.filter.max_refills, or take prompts that the policy answers now and then"),
-            Help('or set rollout.filter.on_shortage = "keep_filtered"'),
-        ),
-        paths=("rollout.filter.max_refills", "rollout.filter.on_shortage"),
-    )
-
-
-def _nothing_left(job: StageJob, num_drawn: int) -> Diagnostic:
-    reward, rollout = job.actors.reward, job.stage.rollout
-    if reward is not None and isinstance(rollout, Rollout) and isinstance(rollout.filter, Off):
-        return nothing_left(num_drawn, reward.last_failure)
-    return Diagnostic(
-        "RLC0690",
-        f"step {job.progress.step + 1} of stage {job.stage.name} has no group to train on: all of {num_drawn:,} "
-        "prompts were left out",
-        help=(Help("look at the rewards of this step"),),
-        paths=("rollout.filter.on_shortage", "reward.on_failure"),
-    )

@@ -11,11 +11,14 @@ from dataclasses import replace
 
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
+from runtime.buffer.buffered_step import BufferedStep
+from runtime.buffer.rollout_buffer import Selector
 from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
+from runtime.schedules.group_filter import GroupFilter
 from runtime.schedules.sampling import sample_rollout
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of, reward_of, select
@@ -23,20 +26,31 @@ from stdlib.samples import Group, Prompt, TrainBatch
 
 
 class PolicySchedule:
-    """Steps of a stage that trains on what it samples."""
+    """Steps of a stage that trains on what it samples.
 
-    def __init__(self, feed: Feed[Prompt]) -> None:
+    Args:
+        keeps: what [rollout.filter] says, where there is one.
+        select: what takes groups out of the buffer, where there is one.
+    """
+
+    def __init__(self, feed: Feed[Prompt], keeps: GroupFilter | None, select: Selector | None) -> None:
         self._feed = feed
+        self._keeps = keeps
+        self._select = select
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
-        rollout = await sample_rollout(job, self._feed)
+        if self._select is None:
+            rollout = await sample_rollout(job, self._feed, self._keeps)
+        else:
+            rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
         groups = rollout.groups
         sampled = time.perf_counter()
-        metrics = {**rollout_metrics(groups), **rollout.metrics}
+        metrics = rollout_metrics(groups)
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
+        metrics.update(rollout.metrics)
         metrics.update(_train(job, groups, rollout.baselines))
         trained = time.perf_counter()
         samples = [sample for group in groups for sample in group.samples]
@@ -48,7 +62,8 @@ class PolicySchedule:
             "time/sync_s": sync_s,
             "time/rollout_s": sampled - started,
             "time/train_s": trained - sampled,
-            "time/tokens_per_s": metrics["rollout/tokens"] / max(sampled - started, 1e-9),
+            "time/tokens_per_s": metrics.get("buffer/sampled_tokens", metrics["rollout/tokens"])
+            / max(sampled - started, 1e-9),
         }
 
 

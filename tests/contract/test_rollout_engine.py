@@ -16,7 +16,7 @@ from compiler.diagnostics.diagnostic import InternalError, SpecError
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
-from runtime.protocols import Completion, DrawKey, GenerationRequest
+from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
 from tests.contract.rollout_engines import (
     ENGINE_PARAMS,
     GREEDY,
@@ -302,6 +302,113 @@ def test_a_call_that_is_given_up_leaves_the_others_intact(engine_class: EngineCl
         found = [await anext(kept)]
         await close(given_up)
         return [*found, *[c async for c in kept]]
+
+    found = sorted(asyncio.run(run()), key=lambda c: (c.request, c.sample))
+    assert tokens_of(found) == tokens_of(generate(engine_of(engine_class), asked))
+
+
+def aborted_after(
+    engine: RolloutEngine, asked: Sequence[GenerationRequest], *, num_finished: int
+) -> tuple[list[Completion], list[Completion]]:
+    """Return the first responses to finish, and what a generation gives back that is broken off then."""
+
+    async def run() -> tuple[list[Completion], list[Completion]]:
+        generation = engine.begin()
+        generation.submit(asked)
+        finished = [await generation.next() for _ in range(num_finished)]
+        left = generation.abort()
+        assert await generation.next() is None
+        assert generation.abort() == []
+        return [c for c in finished if c is not None], left
+
+    return asyncio.run(run())
+
+
+def resumed(asked: GenerationRequest, part: Completion) -> GenerationRequest:
+    """Return the request for what a response that was broken off still lacks."""
+    return replace(
+        asked,
+        tokens=asked.tokens + part.tokens,
+        num_samples=1,
+        first_sample=asked.first_sample + part.sample,
+        max_new_tokens=asked.max_new_tokens - len(part.tokens),
+        first_draw=asked.first_draw + len(part.tokens),
+    )
+
+
+LONG = [request([3, 1], num_samples=3, max_new_tokens=40), request([7], max_new_tokens=3), request([9, 9])]
+
+
+def test_a_response_that_was_broken_off_is_the_beginning_of_the_whole_one(engine_class: EngineClass) -> None:
+    whole = {(c.request, c.sample): c for c in generate(engine_of(engine_class), LONG)}
+    finished, left = aborted_after(engine_of(engine_class), LONG, num_finished=1)
+    assert [c.request for c in finished] == [1]
+    parts = [c for c in left if c.finish == "abort"]
+    assert parts
+    for part in parts:
+        of = whole[part.request, part.sample]
+        assert 0 < len(part.tokens) == len(part.logprobs) == len(part.versions) < len(of.tokens)
+        assert part.tokens == of.tokens[: len(part.tokens)]
+        assert part.logprobs == pytest.approx(of.logprobs[: len(part.tokens)], abs=ROUNDING)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, *SAMPLINGS], ids=str)
+def test_a_response_that_is_resumed_under_the_same_weights_is_the_uninterrupted_one(
+    engine_class: EngineClass, sampling: Sampling
+) -> None:
+    asked = [replace(r, sampling=sampling) for r in LONG]
+    engine = engine_of(engine_class)
+    whole = {(c.request, c.sample): c for c in generate(engine, asked)}
+    _, left = aborted_after(engine, asked, num_finished=1)
+    parts = [c for c in left if c.finish == "abort"]
+    rests = generate(engine, [resumed(asked[part.request], part) for part in parts])
+    for part, rest in zip(parts, rests, strict=True):
+        of = whole[part.request, part.sample]
+        assert part.tokens + rest.tokens == of.tokens
+        assert part.logprobs + rest.logprobs == pytest.approx(of.logprobs, abs=1e-4)
+        assert rest.finish == of.finish
+
+
+def test_a_resumed_response_says_which_weights_drew_which_of_its_tokens(engine_class: EngineClass) -> None:
+    engine, model = engine_of(engine_class), tiny_model()
+    engine.load_weights(iter(weights_of(model).items()), version=3)
+    _, left = aborted_after(engine, LONG, num_finished=1)
+    part = next(c for c in left if c.finish == "abort" and c.request == 0)
+    engine.load_weights(iter(weights_of(model, seed=1).items()), version=4)
+    (rest,) = generate(engine, [resumed(LONG[0], part)])
+    assert part.versions + rest.versions == (3,) * len(part.tokens) + (4,) * (40 - len(part.tokens))
+
+
+def test_what_is_broken_off_and_when_follows_from_the_requests_alone(engine_class: EngineClass) -> None:
+    used = engine_of(engine_class, concurrency=4)
+    generate(used, mixed_requests()[:3])
+    for num_finished in (1, 3):
+        fresh = aborted_after(engine_of(engine_class, concurrency=4), mixed_requests(), num_finished=num_finished)
+        assert aborted_after(used, mixed_requests(), num_finished=num_finished) == fresh
+
+
+def test_a_generation_that_is_aborted_leaves_room_for_others(engine_class: EngineClass) -> None:
+    engine, asked = engine_of(engine_class, concurrency=2), mixed_requests()
+    for _ in range(5):
+        aborted_after(
+            engine,
+            [request([3], num_samples=9, max_new_tokens=90), request([1], max_new_tokens=1)][::-1],
+            num_finished=1,
+        )
+    assert tokens_of(generate(engine, asked)) == tokens_of(generate(engine_of(engine_class, concurrency=2), asked))
+
+
+def test_requests_that_are_added_later_are_numbered_on(engine_class: EngineClass) -> None:
+    engine, asked = engine_of(engine_class, concurrency=4), mixed_requests()
+
+    async def run() -> list[Completion]:
+        generation, found = engine.begin(), list[Completion]()
+        generation.submit(asked[:3])
+        while (completion := await generation.next()) is not None:
+            found.append(completion)
+            if len(found) == 2:
+                generation.submit(asked[3:])
+        return found
 
     found = sorted(asyncio.run(run()), key=lambda c: (c.request, c.sample))
     assert tokens_of(found) == tokens_of(generate(engine_of(engine_class), asked))

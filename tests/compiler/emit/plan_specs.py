@@ -10,6 +10,7 @@ from compiler.compile import compile_spec
 from compiler.ir.sourced_plan import SourcedPlan
 from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
+from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
 
 PROJECT = Path(__file__).parents[3]
 QUICKSTART = "experiments/quickstart.toml"
@@ -526,6 +527,7 @@ SPECS = {
     "with_reference": WITH_REFERENCE,
     "many_sets": MANY_SETS,
     "two_stages": TWO_STAGES,
+    **buffer_specs(ONE_STAGE),
 }
 
 
@@ -535,6 +537,7 @@ def write_spec(folder: Path, name: str) -> Path:
     (folder / "spec.toml").write_text(SPECS[name])
     (folder / "judge.py").write_text(JUDGE)
     (folder / "source.py").write_text(SOURCE)
+    (folder / "choices.py").write_text(CHOICES)
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint/config.json").write_text(json.dumps(CONFIG, indent=2))
     return Path("spec.toml")

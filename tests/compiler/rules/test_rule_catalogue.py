@@ -21,6 +21,7 @@ SIZES = {
     "MEM": 7,
     "SYNC": 5,
     "LIVE": 5,
+    "BUF": 4,
     "CFG": 8,
     "ALGO": 7,
     "CKPT": 3,

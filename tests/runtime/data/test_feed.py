@@ -235,7 +235,7 @@ def test_what_is_read_ahead_is_bounded(tmp_path: Path) -> None:
     feed = opened(tmp_path, source, shuffle=False, prefetch=3).feed
     feed.take(0, 8)
     feed.close()
-    drawn: list[int] = sys.modules[f"rlc_rows_{digest[:16]}"].drawn
+    drawn: list[int] = sys.modules[f"rlc_custom_{digest[:16]}"].drawn
     # 8 were taken, 3 steps of 4 are ready, one waits for room, one is being drawn.
     assert 8 <= len(drawn) <= 8 + 12 + 2
 

@@ -36,13 +36,20 @@ def group_stream(key: DrawKey) -> int:
     return bits
 
 
-def uniform_draws(streams: Sequence[int], samples: Sequence[int], *, num_draws: int) -> Tensor:
-    """Return [R, N] float64 in [0, 1): row r belongs to sample `samples[r]` of the group named by `streams[r]`."""
+def uniform_draws(
+    streams: Sequence[int], samples: Sequence[int], *, num_draws: int, first_draws: Sequence[int] | None = None
+) -> Tensor:
+    """Return [R, N] float64 in [0, 1): row r belongs to sample `samples[r]` of the group named by `streams[r]`.
+
+    Args:
+        first_draws: position of each row's first draw in its stream; 0 unless given.
+    """
     stream_R = torch.tensor([_signed(s) for s in streams], dtype=torch.int64)
     sample_R = torch.tensor(samples, dtype=torch.int64)
     stream_R = _mix_in_place((stream_R ^ sample_R) + _signed(_GAMMA))
-    counter_N = torch.arange(1, num_draws + 1, dtype=torch.int64) * _signed(_GAMMA)
-    bits_RN = _mix_in_place(stream_R[:, None] + counter_N)
+    first_R1 = torch.tensor(first_draws or [0] * len(streams), dtype=torch.int64)[:, None]
+    counter_RN = (first_R1 + torch.arange(1, num_draws + 1, dtype=torch.int64)) * _signed(_GAMMA)
+    bits_RN = _mix_in_place(stream_R[:, None] + counter_RN)
     return _shifted(bits_RN, 12).double().mul_(_RESOLUTION)
 
 

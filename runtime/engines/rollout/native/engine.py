@@ -60,20 +60,32 @@ class NativeEngine:
         Raises: SpecError if a request cannot be served (nothing is generated then), or if the policy's output is not
         a number.
         """
-        vocab_size = self._model.vocab_size
-        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=vocab_size)
-        call = self._scheduler.submit(requests)
+        generation = self.begin()
+        generation.submit(requests)
         try:
-            while call.num_outstanding or call.inbox:
-                if not call.inbox:
-                    self._advance()
-                if call.fault is not None:
-                    raise call.fault
-                while call.inbox:
-                    yield call.inbox.popleft()
-                await asyncio.sleep(0)
+            while (completion := await generation.next()) is not None:
+                yield completion
         finally:
-            self._scheduler.cancel(call)
+            generation.abort()
+
+    def begin(self) -> NativeGeneration:
+        """Return a generation without requests; all that are under way share one batch."""
+        return NativeGeneration(self)
+
+    def check(self, requests: Sequence[GenerationRequest]) -> None:
+        """Raise SpecError with every request that cannot be served."""
+        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=self._model.vocab_size)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The rows and the queue before them."""
+        return self._scheduler
+
+    def advance(self) -> None:
+        """Run some steps, until a sequence is finished or other tasks deserve a turn."""
+        if self._version is None:
+            raise InternalError("the native engine was asked to generate before it had weights")
+        self._scheduler.advance(version=self._version)
 
     def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
         """Copy weights into the engine's own memory; a head that is tied may be left out.
@@ -111,7 +123,36 @@ class NativeEngine:
         for weight in self._network.weights():
             yield weight.name, weight.value()
 
-    def _advance(self) -> None:
-        if self._version is None:
-            raise InternalError("the native engine was asked to generate before it had weights")
-        self._scheduler.advance(version=self._version)
+
+class NativeGeneration:
+    """Requests under way in a native engine."""
+
+    def __init__(self, engine: NativeEngine) -> None:
+        self._engine = engine
+        self._call = engine.scheduler.open()
+
+    def submit(self, requests: Sequence[GenerationRequest]) -> None:
+        """Queue requests behind those before.  Raises: SpecError if one cannot be served; then none is queued."""
+        self._engine.check(requests)
+        self._engine.scheduler.submit(self._call, requests)
+
+    async def next(self) -> Completion | None:
+        """Return the next finished response, or None; other tasks run between batches of steps.
+
+        Raises: SpecError if the policy's output is not a number.
+        """
+        call = self._call
+        while True:
+            if call.fault is not None:
+                raise call.fault
+            if call.inbox:
+                return call.inbox.popleft()
+            if not call.num_outstanding:
+                return None
+            await asyncio.sleep(0)
+            if not call.inbox and call.fault is None:
+                self._engine.advance()
+
+    def abort(self) -> list[Completion]:
+        """Stop what is outstanding, free its rows, and return what there is of it."""
+        return self._engine.scheduler.abort(self._call)

@@ -38,9 +38,10 @@ _PADDED_TO_MAX: Final = 1.25
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Call:
-    """One call of generate: what is finished and not yet fetched, and how much is to come."""
+    """One generation: how many requests it has had, what is finished and not yet fetched, and how much is to come."""
 
-    num_outstanding: int
+    num_requests: int = 0
+    num_outstanding: int = 0
     inbox: deque[Completion] = field(default_factory=deque)
     fault: SpecError | None = None
 
@@ -100,18 +101,27 @@ class Scheduler:
         self._sampler: Sampler | None = None
         self._stops = StopTable([frozenset()])
 
-    def submit(self, requests: Sequence[GenerationRequest]) -> Call:
+    def open(self) -> Call:
+        """Return a call without requests."""
+        return Call()
+
+    def submit(self, call: Call, requests: Sequence[GenerationRequest]) -> None:
         """Queue requests, which fit."""
-        call = Call(num_outstanding=sum(r.num_samples for r in requests))
-        for idx, request in enumerate(requests):
+        for idx, request in enumerate(requests, call.num_requests):
             stream = group_stream(request.key)
             self._waiting.append(_Group(call=call, request_idx=idx, request=request, stream=stream))
-        return call
+        call.num_requests += len(requests)
+        call.num_outstanding += sum(r.num_samples for r in requests)
 
-    def cancel(self, call: Call) -> None:
-        """Drop what is left of a call."""
+    def abort(self, call: Call) -> list[Completion]:
+        """Drop what is left of a call; return what nobody fetched, and the tokens of those that are broken off."""
         self._waiting = deque(g for g in self._waiting if g.call is not call)
-        self._vacate([row for row, s in enumerate(self._rows) if s is not None and s.group.call is call])
+        rows = [row for row, s in enumerate(self._rows) if s is not None and s.group.call is call]
+        found = [*call.inbox, *(self._completion(row, "abort") for row in rows)]
+        self._vacate(rows)
+        call.inbox.clear()
+        call.num_outstanding = 0
+        return found
 
     def advance(self, *, version: int) -> None:
         """Admit what fits and run some steps, until a sequence is finished or other tasks deserve a turn.
@@ -199,7 +209,8 @@ class Scheduler:
         requests = [s.group.request for s in sequences]
         samples = [r.first_sample + s.sample for r, s in zip(requests, sequences, strict=True)]
         num_draws = max(r.max_new_tokens for r in requests)
-        draws_MN = uniform_draws([s.group.stream for s in sequences], samples, num_draws=num_draws)
+        streams, firsts = [s.group.stream for s in sequences], [r.first_draw for r in requests]
+        draws_MN = uniform_draws(streams, samples, num_draws=num_draws, first_draws=firsts)
         self._cache.enter(rows, prompt_lengths=[len(r.tokens) for r in requests], draws_MN=draws_MN)
         by_prefilled: dict[int, tuple[_Prefilled, list[int]]] = {}
         for place, sequence in enumerate(sequences):
@@ -283,6 +294,13 @@ class Scheduler:
     def _deliver(self, row: int, finish: Literal["stop", "length"]) -> None:
         sequence = self._rows[row]
         assert sequence is not None
+        call = sequence.group.call
+        call.inbox.append(self._completion(row, finish))
+        call.num_outstanding -= 1
+
+    def _completion(self, row: int, finish: Literal["stop", "length", "abort"]) -> Completion:
+        sequence = self._rows[row]
+        assert sequence is not None
         group, num_tokens = sequence.group, self._step - sequence.began_at
         start = len(group.request.tokens)
         tokens, logprobs = self._cache.response(row, start=start, stop=start + num_tokens)
@@ -290,7 +308,7 @@ class Scheduler:
         bounds = [first for first, _ in sequence.marks[1:]] + [num_tokens]
         for (first, version), bound in zip(sequence.marks, bounds, strict=True):
             versions += [version] * (bound - first)
-        completion = Completion(
+        return Completion(
             request=group.request_idx,
             sample=sequence.sample,
             tokens=tokens,
@@ -298,8 +316,6 @@ class Scheduler:
             versions=tuple(versions),
             finish=finish,
         )
-        group.call.inbox.append(completion)
-        group.call.num_outstanding -= 1
 
     def _vacate(self, rows: list[int]) -> None:
         for row in rows:

@@ -72,6 +72,14 @@ def test_a_row_depends_on_its_own_stream_and_sample_only() -> None:
     assert len(set(together.flatten().tolist())) == 24
 
 
+def test_a_row_that_begins_later_has_the_draws_of_its_later_positions() -> None:
+    whole = uniform_draws([5, 6], [0, 3], num_draws=8)
+    rest = uniform_draws([5, 6, 6], [0, 3, 3], num_draws=3, first_draws=[5, 2, 0])
+    assert rest[0].equal(whole[0, 5:])
+    assert rest[1].equal(whole[1, 2:5])
+    assert rest[2].equal(whole[1, :3])
+
+
 @pytest.mark.parametrize("of", ["positions", "samples", "groups", "steps", "seeds"])
 def test_draws_are_uniform_along(of: str) -> None:
     rows: dict[str, Callable[[], torch.Tensor]] = {

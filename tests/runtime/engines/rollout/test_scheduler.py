@@ -77,7 +77,13 @@ def drain(scheduler: Scheduler, call: Call, *, version: int = 1) -> list[Complet
 
 
 def served(scheduler: Scheduler, requests: Sequence[GenerationRequest]) -> list[Completion]:
-    return drain(scheduler, scheduler.submit(requests))
+    return drain(scheduler, submitted(scheduler, requests))
+
+
+def submitted(scheduler: Scheduler, requests: Sequence[GenerationRequest]) -> Call:
+    call = scheduler.open()
+    scheduler.submit(call, requests)
+    return call
 
 
 def short_and_long(*most: int, **changes: Any) -> list[GenerationRequest]:
@@ -106,7 +112,7 @@ def test_prompts_of_no_more_than_some_thousand_tokens_are_in_memory_at_once() ->
 
 def test_a_prompt_whose_samples_wait_is_run_again_under_new_weights() -> None:
     scheduler, network = scheduler_of(2)
-    call = scheduler.submit([request([3, 1, 2], num_samples=6, max_new_tokens=4)])
+    call = submitted(scheduler, [request([3, 1, 2], num_samples=6, max_new_tokens=4)])
     with torch.no_grad():
         scheduler.advance(version=1)
     found = drain(scheduler, call, version=2)
@@ -150,12 +156,13 @@ def test_attention_is_no_wider_than_the_longest_sequence_needs() -> None:
     assert [columns for _, columns in network.decodes] == [24] * 8 + [32] * 8 + [40] * 8 + [48] * 8 + [56] * 7
 
 
-def test_a_call_that_is_cancelled_leaves_its_rows_to_others() -> None:
+def test_a_call_that_is_aborted_leaves_its_rows_to_others() -> None:
     scheduler, network = scheduler_of(4)
-    given_up = scheduler.submit([request([3], num_samples=9, max_new_tokens=50)])
+    given_up = submitted(scheduler, [request([3], num_samples=9, max_new_tokens=50)])
     with torch.no_grad():
         scheduler.advance(version=1)
-    scheduler.cancel(given_up)
+    parts = scheduler.abort(given_up)
+    assert [(c.sample, c.finish, len(c.tokens)) for c in parts] == [(i, "abort", 9) for i in range(4)]
     num_before = len(network.decodes)
     served(scheduler, short_and_long(5, 5, 5, 5))
     assert [rows for rows, _ in network.decodes[num_before:]] == [4] * 4
