@@ -5,7 +5,7 @@ What: how the rows of a path are stored follows from its suffix (`.jsonl`, `.ndj
 Why it matters: rows that are read as what they are not fail at their first line, or are one row instead of many.
 Example: `path = "train.json"`, which may be one list or an object a line.
 Fix: `format = "jsonl"` beside the path.
-Source: DATA-02.
+Source: the language's rule that nothing is guessed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from compiler.ir.subject import Subject, toml_literal
 from compiler.rules._data_sources import sources_of
 
 CODE = "RLC0362"
-ID = "DATA-02"
+ID = ""
 
 _OF_A_PATH = ("jsonl", "parquet", "arrow")
 _NOUNS = {"hub": "data set of the hub", "function": "function"}
@@ -37,7 +37,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     Help('"jsonl" is one JSON object a line, "arrow" a folder that save_to_disk wrote'),
                 )
                 labels = stage.labels((f"{path}.format", "said here"), (f"{path}.path", "stored how?"))
-                yield Diagnostic(CODE, message, labels, ways, rule=ID, paths=(stage.path(f"{path}.format"),))
+                yield Diagnostic(CODE, message, labels, ways, paths=(stage.path(f"{path}.format"),))
             for place in ("hub", "function"):
                 if isinstance(source.__dict__[place], str) and source.format not in (place, *_other(source.__dict__)):
                     yield Diagnostic(
@@ -45,7 +45,6 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                         f"{source.called} is a {_NOUNS[place]}, and {source.format} a format of files",
                         stage.labels((f"{path}.{place}", "rows of this"), (f"{path}.format", "not of a path")),
                         (Help("leave out format"),),
-                        rule=ID,
                         paths=(stage.path(f"{path}.format"),),
                     )
 

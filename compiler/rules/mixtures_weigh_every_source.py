@@ -6,7 +6,7 @@ Why it matters: sources without weights are read one after another, which an end
 weight beside sources without one has no share to be compared with.
 Example: two `[[data.train]]`, `weight = 3.0` in the first only.
 Fix: a weight for each: rows are drawn in proportion to them.
-Source: DATA-04.
+Source: the language's rule that nothing is guessed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from compiler.ir.subject import StageSubject, Subject
 from compiler.rules._data_sources import PlacedSource, sources_of
 
 CODE = "RLC0364"
-ID = "DATA-04"
+ID = ""
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -33,7 +33,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             labels = stage.labels((path, "a share of what?"))
             way = Help("leave it out, or add the other source")
             message = f"{weighted[0].source.called} has a weight, and is the only source"
-            yield Diagnostic(CODE, message, labels, (way,), rule=ID, paths=(stage.path(path),))
+            yield Diagnostic(CODE, message, labels, (way,), paths=(stage.path(path),))
         elif weighted and len(weighted) < len(sources):
             yield _unweighted(stage, sources, weighted, "of several sources some have a weight")
         elif len(sources) > 1 and streams and not weighted:
@@ -53,6 +53,5 @@ def _unweighted(
         f"{message}, and there is none for {names}" if weighted else message,
         stage.labels(*labels),
         (Help(f"write weight = 1.0 beside {names}"),),
-        rule=ID,
         paths=tuple(stage.path(f"{placed.path}.weight") for placed in missing),
     )

@@ -4,7 +4,7 @@ What: `rows` is written `first:end`, numbers counted from 0, and its end is behi
 Why it matters: an empty slice is a data set without rows, which is found only once the data is read.
 Example: `rows = "2000:1000"`, `rows = "-100:"`.
 Fix: `rows = "1000:2000"`: the rows from number 1000 up to 1999.
-Source: DATA-03; slime writes `path@[1000:2000]`.
+Source: slime writes `path@[1000:2000]`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from compiler.ir.subject import Subject
 from compiler.rules._data_sources import sources_of
 
 CODE = "RLC0363"
-ID = "DATA-03"
+ID = ""
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -31,7 +31,6 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     f'rows = "{source.rows}" of {source.called} {why}',
                     stage.labels((f"{path}.rows", "which rows?")),
                     (Help('write rows = "1000:2000" for rows 1000 up to 1999, counted from 0'),),
-                    rule=ID,
                     paths=(stage.path(f"{path}.rows"),),
                 )
 

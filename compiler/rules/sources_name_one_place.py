@@ -5,7 +5,7 @@ Why it matters: with two of them nobody knows which rows are meant, and a data s
 which is usually held out.
 Example: `path = "gsm8k.jsonl"` beside `hub = "openai/gsm8k"`; `hub = "openai/gsm8k"` without `split = "train"`.
 Fix: leave one of them; name the split.
-Source: DATA-01.
+Source: the language's rule that there is no last-wins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from compiler.ir.subject import Subject
 from compiler.rules._data_sources import sources_of
 
 CODE = "RLC0360"
-ID = "DATA-01"
+ID = ""
 
 _PLACES = ("path", "hub", "function")
 
@@ -37,7 +37,6 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     f"{table} names no rows",
                     stage.labels(*((f"{path}.{name}", "of no rows") for name in type(source).fields()))[-1:],
                     (Help('write path = "train.jsonl", a file relative to this one'), Help("or hub, or function")),
-                    rule=ID,
                     paths=(stage.path(f"{path}.path"),),
                 )
             elif len(said) > 1:
@@ -46,7 +45,6 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     f"a source of {table} names {len(said)} places: {' and '.join(said)}",
                     stage.labels(*((f"{path}.{name}", "rows of this place") for name in said)),
                     (Help(f"leave out {' or '.join(said)}; two sources are two tables [[{table}]]"),),
-                    rule=ID,
                     paths=tuple(stage.path(f"{path}.{name}") for name in said),
                 )
             elif said == ["hub"] and isinstance(source.split, Off):
@@ -55,6 +53,5 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     f"{source.hub} of the hub is named without its split",
                     stage.labels((f"{path}.hub", "which split?")),
                     (Help('write split = "train" beside it'),),
-                    rule=ID,
                     paths=(stage.path(f"{path}.split"),),
                 )
