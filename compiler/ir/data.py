@@ -119,7 +119,6 @@ class ReadingOrder(Record):
         default=10_000,
         unit="rows",
         ge=1,
-        read_if=("shuffle", (True,)),
     )
     check: Literal["at_start", "as_read"] = setting(
         "When rows of files and data sets are judged: all before anything is trained, or each when it is drawn. Rows "

@@ -61,7 +61,9 @@ def _of_source(stage: StageSubject, placed: PlacedSource) -> Iterator[Diagnostic
 def _of_reading(stage: StageSubject, sources: list[PlacedSource]) -> Iterator[Diagnostic]:
     data = stage.stage.data
     streams = [placed for placed in sources if placed.is_stream]
-    if not streams and data.shuffle and stage.written("data.shuffle_window"):
+    if not data.shuffle and stage.written("data.shuffle_window"):
+        yield _idle(stage, "data.shuffle_window", "rows come in their order, and in no window", "leave it out")
+    elif not streams and stage.written("data.shuffle_window"):
         ways = "leave it out: the rows of files are shuffled as a whole", "or set streaming = true of a source"
         yield _idle(stage, "data.shuffle_window", "no source streams, so there is no window to shuffle within", *ways)
     if not streams and data.check == "at_start" and stage.written("data.prefetch"):

@@ -41,5 +41,5 @@ def test_a_function_is_found_or_named_with_what_is_there(tmp_path: Path) -> None
     }
     assert told == {
         "row": [f"{tmp_path}/mine.py has no function row"],
-        "given": ["given takes arguments, and a source of rows is given none"],
+        "given": ["given takes 1 argument, and a source of rows is given none"],
     }

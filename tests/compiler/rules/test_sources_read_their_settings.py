@@ -41,7 +41,7 @@ LATER: Changes = {"data.check": '"as_read"'}
         ({"data.prefetch": "4", **STREAM}, []),
         ({"data.shuffle_window": "9"}, ["RLC0361"]),
         ({"data.shuffle_window": "9", **STREAM}, []),
-        ({"data.shuffle_window": "9", "data.shuffle": "false", **STREAM}, ["RLC0202"]),
+        ({"data.shuffle_window": "9", "data.shuffle": "false", **STREAM}, ["RLC0361"]),
         ({**LATER, **STREAM}, ["RLC0361"]),
         ({**LATER, **MIXED}, []),
         ({"data.workers": "3", "data.malformed_rows": '"drop"'}, []),
