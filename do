@@ -21,6 +21,8 @@ usage: ./do VERB [ARGS]
   docs             write the reference pages from the schema
   conformance FOLDER...
                    conformance suites of Starlark, file by file; CONTRIBUTING.md says where they are
+  peers [ARGS]     our figures against those of verl's and TRL's own functions, in .venv-peers; ARGS go to
+                   `python -m checks.peers`
   fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
   help             this page
@@ -100,6 +102,22 @@ demo() {
     exec "$venv/bin/python" -m rlc run experiments/quickstart.toml --run-dir "$run_dir" "$@"
 }
 
+# The peers pin other versions of what they need, so they live in an environment of their own, with nothing resolved.
+peers() {
+    venv=$PWD/.venv-peers
+    stamp=$venv/.installed
+    wanted="$(cksum <constraints/peers.txt) $PWD"
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+        python=$(find_python)
+        printf 'do: installing into %s\n' "$venv" >&2
+        "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment"
+        pip_install "$(grep '^torch==' constraints/peers.txt)"
+        pip_install --no-deps -r constraints/peers.txt
+        printf '%s\n' "$wanted" >"$stamp"
+    fi
+    HF_DATASETS_DISABLE_PROGRESS_BARS=1 exec "$venv/bin/python" -W ignore -m checks.peers "$@"
+}
+
 # Runs all steps, so that one run shows everything there is to mend.
 check() {
     failed=''
@@ -141,11 +159,13 @@ verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
 setup | demo | check | test | bench | docs | conformance | fuzz | chaos) setup ;;
+peers) ;;
 help | -h | --help) usage && exit 0 ;;
 *) usage >&2 && fail "no verb '$verb'" 2 ;;
 esac
 case $verb in
 setup) ;;
+peers) peers "$@" ;;
 demo) demo "$@" ;;
 check) check ;;
 test) test_all "$@" ;;

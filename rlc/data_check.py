@@ -12,7 +12,8 @@ from compiler.compile import Compiled
 from compiler.diagnostics.diagnostic import Diagnostic, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.data import TextSource
-from compiler.ir.openness import Auto, Off
+from compiler.ir.evaluated import held_out_lists
+from compiler.ir.openness import Auto
 from compiler.ir.subject import Subject
 from rlc.running import check_installed
 
@@ -52,8 +53,8 @@ def _files_by_name(subject: Subject) -> dict[str, str]:
         sources: list[tuple[str, TextSource[Auto]]] = [
             (f"data.train.{i}", one) for i, one in enumerate(stage.data.train)
         ]
-        if not isinstance(stage.eval, Off):
-            sources += [(f"eval.sets.{i}", measured) for i, measured in enumerate(stage.eval.sets)]
+        for table, sets in held_out_lists(stage.eval):
+            sources += [(f"eval.{table}.{i}", measured) for i, measured in enumerate(sets)]
         for path, source in sources:
             field = next(
                 (name for name in ("path", "hub", "function") if isinstance(source.__dict__[name], str)), "path"

@@ -127,7 +127,8 @@ def _record(plan: Plan, checkpoint: Checkpoint | None, result: Evaluated, asked:
         "global_step": result.global_step,
         "confidence": result.confidence,
         "asked": {"sets": list(asked.sets), "samples": asked.samples, "prompts": asked.prompts},
-        "sets": {s.name: {**_settings(s), "metrics": _of_set(result, s.name)} for s in result.sets},
+        "sets": {s.name: {**_settings(s), "metrics": _of_set(result, s.name)} for s in result.sets}
+        | {name: {"metrics": _of_set(result, name)} for name in result.other_sets},
         "warnings": list(result.warnings),
     }
 
@@ -151,15 +152,18 @@ def _of_set(result: Evaluated, name: str) -> dict[str, float]:
 
 
 def _rows(result: Evaluated) -> tuple[tuple[str, ...], ...]:
-    rows = [("set", "metric", "value", f"{result.confidence:.4g} interval", "prompts", "samples")]
-    for measured in result.sets:
-        metrics = _of_set(result, measured.name)
-        for name, value in metrics.items():
-            if f"{name}_low" not in metrics:
+    rows = [("set", "metric", "value", f"{result.confidence:.4g} interval", "rows", "samples")]
+    samples_of = {measured.name: measured.samples_per_prompt for measured in result.sets}
+    for name in (*samples_of, *result.other_sets):
+        metrics = _of_set(result, name)
+        counts = ("num_prompts", "num_pairs", "num_rows")
+        count = next(f"{metrics[key]:,.0f}" for key in counts if key in metrics)
+        for kind, value in metrics.items():
+            if f"{kind}_low" not in metrics:
                 continue
-            bounds = f"{metrics[f'{name}_low']:.4f} to {metrics[f'{name}_high']:.4f}"
-            samples = 1 if name == "greedy" else measured.samples_per_prompt
-            rows.append((measured.name, name, f"{value:.4f}", bounds, f"{metrics['num_prompts']:,.0f}", f"{samples:,}"))
+            bounds = f"{metrics[f'{kind}_low']:.4f} to {metrics[f'{kind}_high']:.4f}"
+            samples = "1" if kind == "greedy" else f"{samples_of[name]:,}" if name in samples_of else "-"
+            rows.append((name, kind, f"{value:.4f}", bounds, count, samples))
     return tuple(rows)
 
 

@@ -32,7 +32,7 @@ class Choices(NamedTuple):
     """What `rlc new experiment` is asked for; `recipe` and `model` are labels.
 
     `samples` says whether the recipe's algorithm learns from samples, `by_each_reward` whether it compares them by each
-    of several rewards.
+    of several rewards, `is_taught` whether a teacher takes the place of rewards.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Choices(NamedTuple):
     gpus: str
     samples: bool
     by_each_reward: bool = False
+    is_taught: bool = False
 
 
 def experiment_sections(choices: Choices) -> tuple[Section, ...]:
@@ -62,11 +63,11 @@ def experiment_sections(choices: Choices) -> tuple[Section, ...]:
                 "rollout",
                 (
                     Setting("prompts_per_step", 32),
-                    Setting("samples_per_prompt", 8, "completions of each prompt, compared with each other"),
+                    Setting("samples_per_prompt", 8, _group(choices)),
                     Setting("max_response_tokens", 32 if is_tiny else "1Ki"),
                 ),
             ),
-            Section("reward", _reward(choices)),
+            _judging(choices, weights),
         ]
     batch = "samples of one optimizer step: 32 x 8, one step a rollout" if choices.samples else "rows of one step"
     return (
@@ -75,6 +76,18 @@ def experiment_sections(choices: Choices) -> tuple[Section, ...]:
         Section("run", (Setting("max_steps", 100),)),
         Section("data.train", (Setting("path", "train.jsonl", "one JSON object a line"),), is_list=True),
     )
+
+
+def _group(choices: Choices) -> str:
+    return "completions of each prompt" + ("" if choices.is_taught else ", compared with each other")
+
+
+def _judging(choices: Choices, weights: tuple[Setting, ...]) -> Section:
+    """What says which completions are good."""
+    if not choices.is_taught:
+        return Section("reward", _reward(choices))
+    name = Setting("name", choices.model, "a larger model that reads the same tokens")
+    return Section("teacher", (name, *(weights or (Setting("weights", "random", "or the directory of the teacher"),))))
 
 
 def _reward(choices: Choices) -> tuple[Setting, ...]:

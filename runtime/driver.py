@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
@@ -26,11 +27,13 @@ from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
-from runtime.evaluation import Evaluator, build_evaluator
-from runtime.executors.inline import Actors, build_actors
+from runtime.evaluation import build_evaluator
+from runtime.executors.inline import Actors, build_actors, weights_at_the_start
+from runtime.heldout import held_out_measures
 from runtime.progress import Progress
+from runtime.protocols import Measure
 from runtime.rollouts import RolloutWorker
-from runtime.stage_data import StageData, check_rewards, load_stage_data
+from runtime.stage_data import HeldOutData, StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.metrics_file import MetricsFile
@@ -39,7 +42,7 @@ from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
 from runtime.telemetry.view import StageInfo, View
 from runtime.torch_process import set_up_torch
-from runtime.weights.initial import initial_weights
+from runtime.weights.teacher import check_teacher
 
 Outcome = Literal["finished", "interrupted"]
 
@@ -118,7 +121,7 @@ class _Run:
 
     def _start(self, checkpoint: Checkpoint | None) -> _Start:
         if checkpoint is None:
-            weights = initial_weights(self.experiment.model, root=self.place.root, seed=self.experiment.run.seed)
+            weights = weights_at_the_start(self.experiment, root=self.place.root)
             return _Start(Progress(plan_hash=self.plan.hash), weights, None, RolloutBuffer())
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
@@ -146,6 +149,8 @@ class _Run:
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             check_rewards(stage, found[index], root=self.place.root)
+            if isinstance(stage.algorithm, TaughtParams):
+                check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
         before = start.progress.data_digest
         if before and before != found[first].digest:
             raise SpecError(_other_data(self.experiment.stages[first]))
@@ -174,7 +179,7 @@ class _Run:
                 return "finished"
             if self.stop.is_set:
                 return self._interrupted(stage, progress)
-            weights = {name: tensor.clone() for name, tensor in actors.trainer.named_weights()}
+            weights = {name: tensor.clone() for name, tensor in actors.learner.named_weights()}
             state, buffer = None, RolloutBuffer()
             progress.next_stage()
 
@@ -205,7 +210,7 @@ class _Run:
         self, stage: Stage[Never], actors: Actors, progress: Progress, data: StageData, sinks: RunSinks
     ) -> StageJob:
         cuts = not isinstance(stage.rollout, Off) and stage.rollout.overlong_prompts == "truncate"
-        for count, what in ((data.num_overlong, "training data"), (data.num_heldout_overlong, "held-out prompts")):
+        for count, what in ((data.num_overlong, "training data"), (data.heldout.num_overlong, "held-out data")):
             if count:
                 done = "cut at the front" if cuts else "dropped"
                 self.view.warning(f"RLC0605: {num_rows_phrase(count)} of the {what} too long and {done}")
@@ -222,7 +227,7 @@ class _Run:
             actors=actors,
             tokenizer=self.tokenizer,
             worker=worker,
-            evaluator=self._evaluator(stage, actors, data),
+            measures=self._measures(stage, actors, data.heldout),
             progress=progress,
             of_data=data.metrics(),
             store=self.store,
@@ -233,16 +238,18 @@ class _Run:
         )
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
-        if actors.engine is None or actors.reward is None or isinstance(stage.rollout, Off):
+        is_judged = actors.reward is not None or isinstance(stage.algorithm, TaughtParams)
+        if actors.engine is None or not is_judged or isinstance(stage.rollout, Off):
             return None
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
         return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
 
-    def _evaluator(self, stage: Stage[Never], actors: Actors, data: StageData) -> Evaluator | None:
-        if actors.engine is None or actors.reward is None or not data.heldout:
-            return None
-        judges = {name: actors.set_rewards.get(name, actors.reward) for name in data.heldout}
-        return build_evaluator(stage, actors.engine, self.tokenizer, judges, data.heldout)
+    def _measures(self, stage: Stage[Never], actors: Actors, data: HeldOutData) -> list[Measure]:
+        found = held_out_measures(stage, actors.learners, data, pad_token_id=self.tokenizer.pad_token_id)
+        if actors.engine is not None and actors.reward is not None and data.prompts:
+            judges = {name: actors.set_rewards.get(name, actors.reward) for name in data.prompts}
+            found.insert(0, build_evaluator(stage, actors.engine, self.tokenizer, judges, data.prompts))
+        return found
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.data import EvalSet
-from compiler.ir.evaluated import metrics_over_samples
+from compiler.ir.evaluated import metrics_over_samples, sampled_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
@@ -118,7 +118,7 @@ def build_evaluator(
     stops = frozenset((tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
     sets = [
         HeldOut(index, s, prompts[s.name], RolloutWorker(engine, tokenizer, judges[s.name], stop_token_ids=stops))
-        for index, s in enumerate(stage.eval.sets)
+        for index, s in enumerate(sampled_sets(stage.eval))
         if s.name in prompts
     ]
     return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence)

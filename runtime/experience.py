@@ -15,12 +15,12 @@ from typing import Never
 import torch
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.algorithm import DistillationLoss, PolicyLoss, TaughtParams
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, reward_of, sequence_of_token
+from runtime.train_batches import policy_batch, raw_reward_of, reward_of, sequence_of_token
 from stdlib.algorithms._correction import Gap, correction, is_needed
 from stdlib.algorithms._terms import Experience
 from stdlib.samples import Group, Sample, TrainBatch
@@ -41,19 +41,27 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         baselines: of each group the greedy response, where the algorithm compares with it.
     """
     loss = job.stage.algorithm.loss
+    samples = [sample for group in groups for sample in group.samples]
+    if isinstance(loss, DistillationLoss):  # the trainer compares distributions, which are too large to keep
+        return Prepared(batch=_masked(job, samples), metrics={})
     if not isinstance(loss, PolicyLoss):
         raise InternalError("a rollout for an algorithm that does not sample")
-    samples = [sample for group in groups for sample in group.samples]
     batch = _with_logprobs(job, _masked(job, samples), loss.old_logprobs)
     metrics: dict[str, float] = {}
     sequence_T = sequence_of_token(batch.lengths_N)
     if is_needed(loss):
         batch, metrics = _corrected(batch, loss, sequence_T)
+    if not isinstance(loss.positive_nll, Off):
+        right_N = torch.tensor([float(raw_reward_of(s) >= loss.positive_nll.correct_at) for s in samples])
+        batch = replace(batch, is_right_T=right_N[sequence_T])
     if job.actors.critic is not None:
         batch = replace(batch, values_T=job.actors.critic.values(batch))
+    teacher_T = None
+    if isinstance(job.stage.algorithm, TaughtParams):
+        teacher_T = job.actors.trained_policy().logprobs(batch, of="teacher")
     sizes = torch.tensor([len(group.samples) for group in groups])
     experience = Experience(
-        rewards_N=torch.tensor([reward_of(sample) for sample in samples], dtype=torch.float32),
+        rewards_N=_rewards_of(job, samples),
         group_N=torch.repeat_interleave(sizes),
         mask_T=batch.mask_T,
         sequence_T=sequence_T,
@@ -63,6 +71,7 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         old_logprobs_T=batch.rollout_logprobs_T if batch.old_logprobs_T is None else batch.old_logprobs_T,
         ref_logprobs_T=batch.ref_logprobs_T,
         values_T=batch.values_T,
+        teacher_logprobs_T=teacher_T,
     )
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
     return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
@@ -84,7 +93,7 @@ def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
 
 def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> TrainBatch:
     """Fill in log-probs of the policy before its first update, and of the reference, where somebody asks for them."""
-    trainer = job.actors.trainer
+    trainer = job.actors.trained_policy()
     if old_logprobs == "recompute":
         batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
     if not isinstance(job.stage.reference, Off):
@@ -100,6 +109,13 @@ def _corrected(
     gap = Gap(batch.old_logprobs_T, batch.rollout_logprobs_T, batch.mask_T, sequence_T)
     found = correction(loss, gap)
     return replace(batch, mask_T=found.mask_T, weights_T=found.weights_T), found.metrics
+
+
+def _rewards_of(job: StageJob, samples: Sequence[Sample]) -> torch.Tensor:
+    """Return [N] float32 rewards; zeros where nothing is judged."""
+    if job.actors.reward is None:
+        return torch.zeros(len(samples))
+    return torch.tensor([reward_of(sample) for sample in samples], dtype=torch.float32)
 
 
 def _terms_of(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:

@@ -110,31 +110,43 @@ class RolloutEngine(Protocol):
         ...
 
 
-class Trainer(Protocol):
-    """Holds the weights and the optimizer, computes log-probs, and takes steps."""
-
-    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference"]) -> Tensor:
-        """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
-        ...
+class Learner(Protocol):
+    """Holds weights and the optimizer, and takes steps."""
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a whole global batch and return its metrics."""
+        ...
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights by their Hugging Face names, fp32."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of all that a continued run needs, the weights under `model.<name>`."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned, and go on bit by bit as it would have.  Raises: SpecError RLC0644."""
+        ...
+
+
+class Trainer(Learner, Protocol):
+    """Trains a policy: computes log-probs as well."""
+
+    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
+        """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
         ...
 
     def refresh_reference(self) -> None:
         """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
         ...
 
-    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the policy's weights by their Hugging Face names, fp32."""
-        ...
 
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of all that a continued run needs, the policy's weights under `model.<name>`."""
-        ...
+class Scorer(Learner, Protocol):
+    """Trains a reward model: says what answers are worth."""
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state` returned, and go on bit by bit as it would have.  Raises: SpecError RLC0644."""
+    def scores(self, batch: TrainBatch) -> Tensor:
+        """Return [N] float32 the score of each answer."""
         ...
 
 
@@ -155,6 +167,14 @@ class Critic(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned.  Raises: SpecError RLC0644."""
+        ...
+
+
+class Measure(Protocol):
+    """Measures what is trained on what is held out."""
+
+    async def measure(self, *, stage: int) -> dict[str, float]:
+        """Return metrics by name, `eval/<set>/<metric>`, each with its interval beside it."""
         ...
 
 

@@ -17,11 +17,12 @@ class RolloutWorker:
     """Samples groups from an engine and has them judged.
 
     Args:
+        reward: None where nothing is judged.
         stop_token_ids: tokens that end a response, the tokenizer's end of sequence among them.
     """
 
     def __init__(
-        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward, *, stop_token_ids: frozenset[int]
+        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward | None, *, stop_token_ids: frozenset[int]
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
@@ -37,7 +38,7 @@ class RolloutWorker:
         max_new_tokens: int,
         sampling: Sampling,
     ) -> list[Group]:
-        """Return one scored group for each prompt, in the order of the prompts.
+        """Return one group for each prompt, scored where there is a reward, in the order of the prompts.
 
         Args:
             first_key: the draws of prompt i come from it with group first_key.group + i.
@@ -53,14 +54,21 @@ class RolloutWorker:
             )
             for i, prompt in enumerate(prompts)
         ]
-        return await self.reward.score_all(self._finished_groups(prompts, requests))
+        finished = self._finished_groups(prompts, requests)
+        if self.reward is not None:
+            return await self.reward.score_all(finished)
+        return sorted([group async for group in finished], key=lambda group: group.samples[0].id.group)
 
     async def judged(self, group: Group) -> Group | None:
-        """Return a finished group with its rewards, or None if it is left out because a judgement failed."""
+        """Return a finished group, with its rewards where there are any, or None if it is left out because a judgement
+        failed.
+        """
 
         async def arriving() -> AsyncIterator[Group]:
             yield group
 
+        if self.reward is None:
+            return group
         found = await self.reward.score_all(arriving())
         return found[0] if found else None
 

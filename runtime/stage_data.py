@@ -7,23 +7,26 @@ so that a fault in the last file is reported at the start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Never
+from typing import Any, NamedTuple, Never, TypeVar
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.data import DemonstrationData, PreferenceData
+from compiler.ir.data import DemonstrationData, PreferenceData, RankedData, ScoredData
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
-from runtime.data.demonstrations import DemonstrationReading
+from runtime.data.demonstrations import DemonstrationReading, supervised_batch
 from runtime.data.feed import Feed
 from runtime.data.jsonl import Dropped
 from runtime.data.open_feed import Needs, Opened, open_feed
-from runtime.data.preferences import PreferenceReading
+from runtime.data.preferences import Preference, PreferenceReading, load_preferences
 from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
+from runtime.data.scores import ScoredAnswer, ScoreReading, load_scores, ranked_batch, scored_batch
 from runtime.data.sources import digest_of
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
@@ -32,14 +35,16 @@ from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, Supervise
 from runtime.stage_job import Step
 from stdlib.samples import Prompt
 
+R = TypeVar("R")
+
 
 class StageData(NamedTuple):
     """The data of a stage.
 
-    `digest` names the content of the training data; `heldout` is empty for a stage that does not evaluate.  Rows that
-    are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped, as far as rows were
-    judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training prompts whose
-    responses are judged, as far as they were read.
+    `digest` names the content of the training data; what is held out is empty for a stage that does not evaluate on
+    it.  Rows that are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped, as
+    far as rows were judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training
+    prompts whose responses are judged, as far as they were read.
     """
 
     take_step: Step
@@ -48,8 +53,7 @@ class StageData(NamedTuple):
     num_overlong: int
     dropped: Dropped
     digest: str
-    heldout: Mapping[str, Sequence[Prompt]]
-    num_heldout_overlong: int
+    heldout: HeldOutData
     rewarded: Sequence[Prompt] = ()
 
     def metrics(self) -> dict[str, float]:
@@ -58,70 +62,65 @@ class StageData(NamedTuple):
         return known | {
             "data/overlong_rows": self.num_overlong,
             "data/malformed_rows": self.dropped.count,
-            "data/overlong_heldout_rows": self.num_heldout_overlong,
+            "data/overlong_heldout_rows": self.heldout.num_overlong,
         }
+
+
+class HeldOutData(NamedTuple):
+    """What a stage is measured on, by the names of its sets: prompts, pairs of answers, answers with scores."""
+
+    prompts: Mapping[str, Sequence[Prompt]]
+    pairs: Mapping[str, Sequence[Preference]]
+    scored: Mapping[str, Sequence[ScoredAnswer]]
+    num_overlong: int
+
+
+class _Training(NamedTuple):
+    """The training rows of a stage, and the step that takes them; `rewarded` as in StageData."""
+
+    opened: Opened[Any]
+    take_step: Step
+    rewarded: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the data."""
-    heldout, num_heldout_overlong = load_heldout(stage, tokenizer, root=root)
-    rollout, data, limit = stage.rollout, stage.data, context_limit(stage, model)
-    rewarded: Sequence[Prompt] = ()
-    if isinstance(data, PreferenceData):
-        needs = Needs(limit, stage.train.global_batch, stage.seeds.data)
-        pairs = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
-        found: Opened[Any] = pairs
-        step: Step = PreferenceSchedule(pairs.feed).step
-    elif isinstance(data, DemonstrationData):
-        needs = Needs(limit, stage.train.global_batch, stage.seeds.data)
-        shown = open_feed(data, data.train, DemonstrationReading(tokenizer), needs, root=root)
-        found, step = shown, SupervisedSchedule(shown.feed).step
-    else:
-        if not isinstance(rollout, Rollout):
-            raise InternalError("a stage that samples has a rollout")
-        longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
-        needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
-        prompts = open_feed(data, data.train, PromptReading(tokenizer), needs, root=root)
-        keeps = load_group_filter(stage, root=root)
-        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
-        found, step, rewarded = prompts, PolicySchedule(prompts.feed, keeps, select).step, prompts.rows
+    heldout = load_heldout(stage, model, tokenizer, root=root)
+    training = _training(stage, model, tokenizer, root)
+    found = training.opened
     return StageData(
-        take_step=step,
+        take_step=training.take_step,
         feed=found.feed,
         num_rows=found.num_rows,
         num_overlong=found.num_overlong,
         dropped=found.dropped,
-        digest=digest_of(data.train, root=root),
+        digest=digest_of(stage.data.train, root=root),
         heldout=heldout,
-        num_heldout_overlong=num_heldout_overlong,
-        rewarded=rewarded,
+        rewarded=training.rewarded,
     )
 
 
 def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
     """Look at what can be known of a stage's rewards before anything is trained.  Raises: SpecError as check_reward."""
-    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
-    others = [p for measured in sets if isinstance(measured.reward, Off) for p in data.heldout.get(measured.name, ())]
+    sets, prompts = sampled_sets(stage.eval), data.heldout.prompts
+    others = [p for measured in sets if isinstance(measured.reward, Off) for p in prompts.get(measured.name, ())]
     if not isinstance(stage.reward, Off):
         check_reward(stage.reward, [*data.rewarded, *others], root=root)
     for measured in sets:
         if not isinstance(measured.reward, Off):
-            check_reward(measured.reward, data.heldout.get(measured.name, ()), root=root)
+            check_reward(measured.reward, prompts.get(measured.name, ()), root=root)
 
 
-def load_heldout(
-    stage: Stage[Never], tokenizer: TextTokenizer, *, root: Path
-) -> tuple[dict[str, Sequence[Prompt]], int]:
-    """Return the prompts of each held-out set by its name, and how many rows were too long and dropped or cut.
-
-    Raises: SpecError with every fault of the files.
-    """
-    settings, rollout = stage.eval, stage.rollout
-    found: dict[str, Sequence[Prompt]] = {}
-    num_overlong = 0
-    if isinstance(settings, Off) or isinstance(rollout, Off):
-        return found, num_overlong
-    for measured in settings.sets:
+def load_heldout(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> HeldOutData:
+    """Return what a stage is measured on.  Raises: SpecError with every fault of the files."""
+    prompts: dict[str, Sequence[Prompt]] = {}
+    pairs: dict[str, Sequence[Preference]] = {}
+    scored: dict[str, Sequence[ScoredAnswer]] = {}
+    num_overlong, limit = 0, context_limit(stage, model)
+    rollout = stage.rollout
+    for measured in sampled_sets(stage.eval):
+        if isinstance(rollout, Off):
+            raise InternalError("responses are sampled for an evaluation, and nothing says how")
         loaded = load_prompts(
             (measured,),
             tokenizer,
@@ -129,7 +128,44 @@ def load_heldout(
             max_prompt_tokens=rollout.max_prompt_tokens,
             overlong=rollout.overlong_prompts,
         )
-        most = None if isinstance(measured.max_prompts, Off) else measured.max_prompts
-        found[measured.name] = loaded.prompts[:most]
+        prompts[measured.name] = _first(loaded.prompts, measured.max_prompts)
         num_overlong += loaded.num_overlong
-    return found, num_overlong
+    for of_pairs in pair_sets(stage.eval):
+        compared = load_preferences((of_pairs,), tokenizer, root=root, limit=limit)
+        pairs[of_pairs.name] = _first(compared.rows, of_pairs.max_pairs)
+        num_overlong += compared.num_overlong
+    for of_scores in scored_sets(stage.eval):
+        judged = load_scores((of_scores,), tokenizer, root=root, limit=limit)
+        scored[of_scores.name] = _first(judged.rows, of_scores.max_rows)
+        num_overlong += judged.num_overlong
+    return HeldOutData(prompts, pairs, scored, num_overlong)
+
+
+def _first(rows: Sequence[R], most: int | Off) -> Sequence[R]:
+    return rows if isinstance(most, Off) else rows[:most]
+
+
+def _training(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Training:
+    data, pad = stage.data, tokenizer.pad_token_id
+    needs = Needs(context_limit(stage, model), stage.train.global_batch, stage.seeds.data)
+    if isinstance(data, RankedData):
+        ranked = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
+        return _Training(ranked, SupervisedSchedule(ranked.feed, partial(ranked_batch, pad_token_id=pad)).step)
+    if isinstance(data, PreferenceData):
+        pairs = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
+        return _Training(pairs, PreferenceSchedule(pairs.feed).step)
+    if isinstance(data, ScoredData):
+        scored = open_feed(data, data.train, ScoreReading(tokenizer), needs, root=root)
+        return _Training(scored, SupervisedSchedule(scored.feed, partial(scored_batch, pad_token_id=pad)).step)
+    if isinstance(data, DemonstrationData):
+        shown = open_feed(data, data.train, DemonstrationReading(tokenizer), needs, root=root)
+        return _Training(shown, SupervisedSchedule(shown.feed, supervised_batch).step)
+    rollout, is_judged = stage.rollout, not isinstance(stage.reward, Off)
+    if not isinstance(rollout, Rollout):
+        raise InternalError("a stage that samples has a rollout")
+    longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
+    needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
+    prompts = open_feed(data, data.train, PromptReading(tokenizer, needs_label=is_judged), needs, root=root)
+    keeps = load_group_filter(stage, root=root)
+    select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+    return _Training(prompts, PolicySchedule(prompts.feed, keeps, select).step, prompts.rows if is_judged else ())

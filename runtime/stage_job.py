@@ -7,7 +7,7 @@ checkpoints, and the wish to stop.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
@@ -20,9 +20,9 @@ from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.tokenizers import TextTokenizer
-from runtime.evaluation import Evaluator
 from runtime.executors.inline import Actors
 from runtime.progress import Progress
+from runtime.protocols import Measure
 from runtime.rollouts import RolloutWorker
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
@@ -62,7 +62,7 @@ class StageJob:
     actors: Actors
     tokenizer: TextTokenizer
     worker: RolloutWorker | None
-    evaluator: Evaluator | None
+    measures: Sequence[Measure]
     progress: Progress
     store: CheckpointStore
     sinks: RunSinks
@@ -92,7 +92,7 @@ class StageJob:
         if self.actors.engine is None or self._synced == version:
             return 0.0
         started = time.perf_counter()
-        sync_weights(self.actors.trainer, self.actors.engine, version, verify=not self._verified)
+        sync_weights(self.actors.learner, self.actors.engine, version, verify=not self._verified)
         self._synced, self._verified = version, True
         return time.perf_counter() - started
 
@@ -150,13 +150,15 @@ class StageJob:
         return step >= self.stage.run.max_steps or (not isinstance(interval, Off) and step % interval == 0)
 
     async def _evaluate(self) -> None:
-        if self.evaluator is None:
+        if not self.measures:
             return
         started = time.perf_counter()
         self.sync()
-        self.progress.measured = await self.evaluator.measure(stage=self.progress.stage)
-        failed = sum(reward.take_metrics()["reward/failed"] for reward in self.actors.rewards())
-        times = {"eval/failed_judgements": failed, "time/eval_s": time.perf_counter() - started}
+        found = [await measure.measure(stage=self.progress.stage) for measure in self.measures]
+        self.progress.measured = {name: value for part in found for name, value in part.items()}
+        judges = self.actors.rewards()
+        failed = {"eval/failed_judgements": sum(judge.take_metrics()["reward/failed"] for judge in judges)}
+        times = {**(failed if judges else {}), "time/eval_s": time.perf_counter() - started}
         row = self.row({**self.progress.measured, **times})
         self.sinks.write(row)
         self.view.evaluated(row)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Never
 
 from compiler.ir.algorithm import GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import Off
 from runtime.evaluation import unmeasured
@@ -57,7 +58,7 @@ class StageWarnings:
     def of_evaluation(self, step: int, measured: Mapping[str, float]) -> None:
         """Say of which sets nothing could be measured."""
         settings = self._stage.eval
-        for told in () if isinstance(settings, Off) else unmeasured(settings.sets, measured):
+        for told in unmeasured(sampled_sets(settings), measured):
             code, _, words = told.partition(": ")
             self._say(code, step, words)
 

@@ -51,8 +51,10 @@ def select(batch: TrainBatch, sequences: Sequence[int]) -> TrainBatch:
     changed: dict[str, Any] = {
         field.name: value[at_T]
         for field in fields(batch)
-        if isinstance(value := batch.__dict__[field.name], torch.Tensor)
+        if field.name != "targets_N" and isinstance(value := batch.__dict__[field.name], torch.Tensor)
     }
+    if batch.targets_N is not None:
+        changed["targets_N"] = batch.targets_N[list(sequences)]
     experts = tuple(batch.expert_ids[i] for i in sequences) if batch.expert_ids else ()
     return replace(batch, **changed, lengths_N=tuple(batch.lengths_N[i] for i in sequences), expert_ids=experts)
 

@@ -115,6 +115,9 @@ class TrainBatch:
     old_logprobs_T: [T] float32 denominator of the policy ratio; None until somebody fills it in.
     ref_logprobs_T: [T] float32 under the reference model; None where there is none.
     values_T: [T] float32 that a critic gave to the state before each token; returns_T: [T] what it learns.
+    is_right_T: [T] float32, 1 in responses that are right; None where nobody asks.
+    targets_N: [N] float32 what a reward model learns: the score of each answer, or at the better answer of a pair the
+        margin by which it has to score more; None where nobody learns scores.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
     """
 
@@ -127,7 +130,9 @@ class TrainBatch:
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     weights_T: Tensor | None = None
+    is_right_T: Tensor | None = None
     values_T: Tensor | None = None
     row_size: int = 1
     returns_T: Tensor | None = None
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())
+    targets_N: Tensor | None = None

@@ -76,7 +76,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         actors=actors,
         tokenizer=tokenizer,
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
-        evaluator=None,
+        measures=(),
         progress=Progress(plan_hash=plan.hash),
         store=CheckpointStore(run_dir / "checkpoints"),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),

@@ -36,13 +36,18 @@ def recipes_page(catalogue: Catalogue) -> str:
 
 _KINDS = {
     "policy": "samples its data",
+    "distillation": "samples its data and asks a teacher",
     "supervised": "imitates its data",
     "preference": "compares the answers of its data",
+    "reward": "learns what the answers of its data are worth",
 }
 
 
+_OWN = "- a function of your own: `file.py:function`, or `module:function`"
+
+
 def names_page(catalogue: Catalogue) -> str:
-    """Return the page of all algorithms, rewards, models, recipes and targets."""
+    """Return the page of all algorithms, rewards, filters, selectors, models, recipes and targets."""
     lines = ["# Names", "", "## Algorithms", "", "`algo.name`", ""]
     for name in catalogue.algorithms:
         entry = catalogue.load_algorithm(name)
@@ -53,7 +58,14 @@ def names_page(catalogue: Catalogue) -> str:
     ]
     boxable = ", ".join(f"`{name}`" for name in BOXABLE)
     lines += [f"- `{BOXED}` before {boxable}: the same of the text in the last `\\boxed{{...}}` of the response"]
-    lines += ["- a function of your own: `file.py:function`, or `module:function`"]
+    lines += [_OWN]
+    for title, field, folder, names in (
+        ("Filters", "rollout.filter.name", "filters", catalogue.filters),
+        ("Selectors", "rollout.buffer.selector", "selectors", catalogue.selectors),
+    ):
+        lines += ["", f"## {title}", "", f"`{field}`", ""]
+        lines += [f"- `{name}`: {_module_summary(catalogue.stdlib / folder / f'{name}.py')}" for name in names]
+        lines += [_OWN]
     lines += ["", "## Models", "", "`model.name`", ""]
     for path in sorted((catalogue.stdlib / "models").iterdir(), key=lambda path: path.stem):
         lines += [f"- {line}" for line in _models(path)]

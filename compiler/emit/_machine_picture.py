@@ -10,7 +10,7 @@ from itertools import groupby
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.emit._plan_text import boxed, cut, padded, said, text_width
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.experiment import Stage
 from compiler.ir.machine import Role
 from compiler.ir.openness import Off
@@ -125,6 +125,8 @@ def _works_in(role: Role, stage: Stage[object]) -> bool:
     if role.role == "reward":
         return not isinstance(stage.reward, Off) and stage.reward.name == role.engine
     if role.role == "critic" and not isinstance(stage.algorithm, ActorCriticParams):
+        return False
+    if role.role == "teacher" and not isinstance(stage.algorithm, TaughtParams):
         return False
     if role.role == "reference" and isinstance(stage.reference, Off):
         return False

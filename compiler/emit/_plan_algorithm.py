@@ -10,10 +10,16 @@ _OLD_LOGPROBS = {
     "recompute": "old log-probs recomputed by the trainer",
     "current": "old log-probs of the current policy (the ratio is always 1)",
 }
+_STEPS = {
+    "skip": "sampled tokens are steps",
+    "between": "every token from the first sampled one to the last is a step",
+    "count": "every token after the prompt is a step",
+}
 _REDUCTIONS = {
     "token": "mean over tokens",
     "sequence": "mean over sequences of their means",
     "constant": "mean over sequences of their sums",
+    "sum": "sum over tokens",
 }
 _BOUNDS = {
     "none": "weights not bounded",
@@ -26,6 +32,12 @@ _LEVELS = {
     "sequence": "of each sequence (product)",
     "geometric": "of each sequence (geometric mean)",
 }
+_DIVERGENCES = {
+    "forward": "KL(teacher || student)",
+    "reverse": "KL(student || teacher)",
+    "mixed": "KL(teacher || student) + KL(student || teacher)",
+}
+_OUTSIDE = {"left_out": "both scaled to add up to 1", "zero": "others with a log-prob of -100"}
 _KL_WEIGHTS = {"score": "its own ratio", "old": "the ratio to the old policy", "rollout": "the ratio to the engine"}
 
 
@@ -45,7 +57,11 @@ def write_algorithm(sheet: Sheet, stage: Values) -> None:
 
 def _advantages(stage: Values) -> list[str]:
     name = stage("algo.name")
-    if stage.has("algo.normalize_std"):
+    if stage.has("algo.teacher_coef"):
+        name += f": the teacher's log-probs less the policy's x {stage('algo.teacher_coef')}"
+        added = {"none": "rewards do not count", "group": "plus advantages of rewards within each group"}
+        name += f", {stage('algo.rewards', added[str(stage.raw('algo.rewards'))])}"
+    if stage.has("algo.normalize_std") and not (stage.has("algo.rewards") and stage.raw("algo.rewards") == "none"):
         if stage.raw("algo.normalize_std"):
             divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
             name += f": advantages divided{stage.mark('algo.normalize_std')} by {divisor}"
@@ -54,14 +70,15 @@ def _advantages(stage: Values) -> list[str]:
     parts: list[str] = []
     if stage.has("algo.baseline") and stage.raw("algo.baseline") != "mean":
         parts.append(f"against the others of its group{stage.mark('algo.baseline')}")
+    if stage.has("algo.baseline"):
+        parts += _of_one(stage)
     if stage.has("algo.normalize_batch"):
         how = "normalised over the rollout" if stage.raw("algo.normalize_batch") else "not normalised over the rollout"
         parts.append(f"by each reward, the sum {how}{stage.mark('algo.normalize_batch')}")
     if stage.has("algo.group_baseline") and stage.raw("algo.group_baseline"):
         parts.append(f"against the mean of its group{stage.mark('algo.group_baseline')}")
+        parts += _of_one(stage)
     elif stage.has("algo.gamma"):
-        counts = stage.raw("algo.masked_tokens") == "count"
-        steps = "every token after the prompt is a step" if counts else "sampled tokens are steps"
         parts.append(f"discount {stage('algo.gamma')}")
         if stage.has("algo.lam"):
             parts.append(f"lambda {stage('algo.lam')}")
@@ -69,7 +86,7 @@ def _advantages(stage: Values) -> list[str]:
                 parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
             if stage.is_on("algo.critic_lam"):
                 parts.append(f"for the critic {stage('algo.critic_lam')}")
-        parts.append(stage("algo.masked_tokens", steps))
+        parts.append(stage("algo.masked_tokens", _STEPS[str(stage.raw("algo.masked_tokens"))]))
     if stage.has("algo.whiten") and stage.raw("algo.whiten"):
         variance = stage("algo.whiten_variance")
         parts.append(f"whitened{stage.mark('algo.whiten')} over the rollout ({variance} variance)")
@@ -79,26 +96,50 @@ def _advantages(stage: Values) -> list[str]:
     return [name, sentence(*parts)]
 
 
+def _of_one(stage: Values) -> list[str]:
+    kept = stage.raw("algo.group_of_one") == "reward"
+    return [f"alone in its group: its reward{stage.mark('algo.group_of_one')}"] if kept else []
+
+
 def _critic(stage: Values) -> list[str]:
     clip = f"values clipped within +-{stage('critic.value_clip')}" if stage.is_on("critic.value_clip") else ""
     clip = clip or f"values not clipped{stage.mark('critic.value_clip')}"
     warmup = f"alone for the first {stage.count('critic.warmup_rollouts', 'rollouts')}"
-    return [
-        sentence(f"learning rate {stage('critic.lr')}", f"squared error x {stage('critic.loss_scale')}", clip, warmup)
-    ]
+    error = f"squared error x {stage('critic.loss_scale')}"
+    if stage.raw("critic.reduction") == "sequence":
+        error += f", mean over sequences of their means{stage.mark('critic.reduction')}"
+    return [sentence(f"learning rate {stage('critic.lr')}", error, clip, warmup)]
+
+
+def _divergence(stage: Values) -> list[str]:
+    kind = str(stage.raw("loss.divergence"))
+    parts = [stage("loss.divergence", _DIVERGENCES[kind])]
+    if kind == "mixed":
+        parts[0] += f", the first x {stage('loss.forward_weight')}"
+    if stage.raw("loss.vocabulary") == "topk":
+        parts.append(f"over the teacher's {stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}")
+        parts.append(stage("loss.outside_topk", _OUTSIDE[str(stage.raw("loss.outside_topk"))]))
+    else:
+        parts.append(stage("loss.vocabulary", "over the whole vocabulary"))
+    return [*parts, f"logits divided by {stage('loss.temperature')}"]
 
 
 def _loss(stage: Values) -> list[str]:
     if stage.has("loss.beta"):
         return _preference(stage)
+    if stage.has("loss.center_coef"):
+        return _scores(stage)
     if not stage.has("loss.reduction"):
         return []
     reduction = str(stage.raw("loss.reduction"))
-    parts = [stage("loss.reduction", _REDUCTIONS[reduction])]
-    if reduction == "constant":
+    parts = _divergence(stage) if stage.has("loss.divergence") else []
+    parts.append(stage("loss.reduction", _REDUCTIONS[reduction]))
+    if reduction in ("constant", "sum"):
         parts.append(f"divided by {stage.count('loss.constant_tokens', 'tokens')}")
-    if reduction != "token" and stage.raw("loss.empty_sequences") == "skip":
+    if reduction in ("sequence", "constant") and stage.raw("loss.empty_sequences") == "skip":
         parts.append(f"empty ones not counted{stage.mark('loss.empty_sequences')}")
+    if reduction == "token" and stage.raw("loss.empty_as_token"):
+        parts.append(f"an empty sequence counts as a token{stage.mark('loss.empty_as_token')}")
     if stage.has("loss.clip_low"):
         parts.append(f"ratio clipped to [1 - {stage('loss.clip_low')}, 1 + {stage('loss.clip_high')}]")
     if stage.has("loss.gate_positive"):
@@ -113,6 +154,9 @@ def _loss(stage: Values) -> list[str]:
             parts.append(f"{words} {stage(path)}".replace("+- ", "+-"))
     if stage.has("loss.entropy_coef"):
         parts.append(f"entropy bonus x {stage('loss.entropy_coef')}")
+        if stage.is_on("loss.positive_nll"):
+            right = f"responses of reward {stage('loss.positive_nll.correct_at')} and more"
+            parts.append(f"likelihood of {right} x {stage('loss.positive_nll.coef')}")
         parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
     return [sentence(*parts)]
 
@@ -127,6 +171,13 @@ def _preference(stage: Values) -> list[str]:
     likelihood = "mean" if stage.raw("loss.sft_average") else "sum"
     better = f"likelihood of the better answer ({likelihood}{stage.mark('loss.sft_average')})"
     return [sentence(*parts, f"{better} x {stage('loss.sft_coef')}")]
+
+
+def _scores(stage: Values) -> list[str]:
+    if stage.raw("loss.kind") == "regression":
+        return [f"squared error of scores{stage.mark('loss.kind')}"]
+    pairs = stage("loss.kind", "-log sigmoid of the difference of two scores")
+    return [sentence(pairs, f"squared sum of the two x {stage('loss.center_coef')}")]
 
 
 def _correction(stage: Values) -> list[str]:
@@ -147,6 +198,8 @@ def _correction(stage: Values) -> list[str]:
         parts.append(f"kept with a weight {level} in [{stage('loss.rejection.low')}, {stage('loss.rejection.high')}]")
     if stage.is_on("loss.rejection.veto_below"):
         parts.append(f"no token below {stage('loss.rejection.veto_below')}")
+    if stage.has("loss.rejection.left_out") and stage.raw("loss.rejection.left_out") == "skip":
+        parts.append(f"what is left out is masked{stage.mark('loss.rejection.left_out')}")
     if stage.is_on("loss.rejection.max_error"):
         parts.append(f"mean error of at most {stage('loss.rejection.max_error')}")
     return [*lines, sentence(*parts)]

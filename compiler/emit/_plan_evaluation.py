@@ -18,8 +18,13 @@ def write_evaluation(sheet: Sheet, stage: Values, source: Callable[[Values], str
     table = stage.below("eval")
     sets = _sets(table)
     lines = [f"{measured('name')}: {source(measured)}" for measured in sets]
+    lines += _answers(table, source)
     start = table("at_start", "before the first step" if table.raw("at_start") else "not before the first step")
     lines.append(sentence(start, times, "after the last step"))
+    if not table.has("sets"):
+        lines.append(f"intervals of {table('confidence')}")
+        sheet.row("evaluation", *lines)
+        return
     lines.append(sentence(*(_SETTINGS[name](table) for name in _COUNTS)))
     lines.append(sentence(*(_SETTINGS[name](table) for name in _METRICS), f"intervals of {table('confidence')}"))
     lines.append(f"{_SETTINGS['correct_at'](table)}{_cost(stage)}")
@@ -33,8 +38,24 @@ def write_evaluation(sheet: Sheet, stage: Values, source: Callable[[Values], str
 
 
 def _sets(table: Values) -> list[Values]:
-    sets = table.raw("sets")
+    sets = table.raw("sets") if table.has("sets") else ()
     return [table.below(f"sets.{at}") for at in range(len(sets) if isinstance(sets, tuple) else 0)]
+
+
+def _answers(table: Values, source: Callable[[Values], str]) -> list[str]:
+    """Sets of answers that are there, with what is measured of them."""
+    lines: list[str] = []
+    for name, most, unit, what in (
+        ("pairs", "max_pairs", "pairs", "accuracy, loss and margin of pairs"),
+        ("scored", "max_rows", "answers", "squared error and correlations of scores"),
+    ):
+        rows = table.raw(name) if table.has(name) else ()
+        for at in range(len(rows) if isinstance(rows, tuple) else 0):
+            one = table.below(f"{name}.{at}")
+            bound = f"at most {one.count(most, unit)}" if one.is_on(most) else f"all {unit}{one.mark(most)}"
+            lines.append(f"{one('name')}: {source(one)}")
+            lines.append(f"{one('name')}: {sentence(what, bound)}")
+    return lines
 
 
 def _differs(measured: Values, table: Values, name: str) -> bool:

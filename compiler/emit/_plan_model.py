@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from compiler.emit._plan_text import Sheet, Values, counted, cut, said, sentence, shown
 from compiler.ir.model import Override
-from compiler.ir.plan import Forecast
+from compiler.planner.parameters import Parameters
 
 _LONGEST_ALPHABET = 40
 
 
-def write_model(sheet: Sheet, model: Values, forecast: Forecast) -> None:
-    """Add the rows of [model]."""
+def write_model(sheet: Sheet, model: Values, counts: Parameters) -> None:
+    """Add the rows of a model."""
     sheet.row("from", sentence(*(f"{key} {model(key)}" for key in ("name", "hf") if model.is_on(key))))
     _write_architecture(sheet, model)
     for path, label, write in _TABLES:
         if model.is_on(path):
             sheet.row(label, write(model.below(path)))
-    _write_parameters(sheet, model, forecast)
+    _write_parameters(sheet, model, counts)
     weights = model("weights")
     if model.raw("weights") == "random":
         weights += f", standard deviation {model('init_std')}"
@@ -54,16 +54,16 @@ def _write_architecture(sheet: Sheet, model: Values) -> None:
     )
 
 
-def _write_parameters(sheet: Sheet, model: Values, forecast: Forecast) -> None:
-    counts = shown(forecast.parameters)
-    if forecast.active_parameters != forecast.parameters:
-        counts += f", of which a token passes through {shown(forecast.active_parameters)}"
+def _write_parameters(sheet: Sheet, model: Values, counts: Parameters) -> None:
+    counted_as = shown(counts.total)
+    if counts.active != counts.total:
+        counted_as += f", of which a token passes through {shown(counts.active)}"
     said_by = [model(name) for name in ("published_parameters", "published_active_parameters") if model.is_on(name)]
     published = f"published as {' and '.join(said_by)} billion" if said_by else ""
     hub = f"on the hub as {model('hf_id')}" if model.is_on("hf_id") else ""
     more = model.count("num_mtp_layers", "further layers") if model.raw("num_mtp_layers") else ""
     prediction = f"{more} for the prediction of more tokens" if more else ""
-    sheet.row("parameters", *(line for line in (counts, sentence(published, hub), prediction) if line))
+    sheet.row("parameters", *(line for line in (counted_as, sentence(published, hub), prediction) if line))
 
 
 def _experts(moe: Values) -> str:

@@ -76,6 +76,11 @@ def _data(sheet: Sheet, stage: Values) -> None:
 def _source(source: Values) -> str:
     if source.has("chosen_key"):
         keys = f"{source('input_key')} -> {source('chosen_key')} rather than {source('rejected_key')}"
+        if source.has("margin_key"):
+            keys += f", margin from {source('margin_key')}" if source.is_on("margin_key") else ", without margins"
+            keys += "" if source.is_on("margin_key") else source.mark("margin_key")
+    elif source.has("score_key"):
+        keys = f"{source('input_key')} -> {source('response_key')}, worth {source('score_key')}"
     else:
         keys = f"{source('input_key')} -> {source('label_key')}"
     metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""
@@ -147,7 +152,9 @@ def _left_out(rollout: Values) -> list[str]:
             "stop": "the run ends",
         }
         shortage = spec("on_shortage", fates[str(spec.raw("on_shortage"))])
-        at_once = f"{spec('oversample')} x the missing prompts at once"
+        is_partial = rollout.is_on("buffer") and rollout.raw("buffer.partial")
+        many = "the prompts that the buffer has under way" if is_partial else "the missing prompts at once"
+        at_once = f"{spec('oversample')} x {many}"
         is_bounded = spec.raw("name") == "mean_within"
         between = f" {spec('low')} to {spec('high')}" if is_bounded else ""
         refills = f"at most {spec.count('max_refills', 'times')} again"
@@ -216,6 +223,8 @@ def _batch(sheet: Sheet, stage: Values) -> None:
             f"{stage.count('rollout.samples_per_prompt', 'samples')} = {counted(total, 'samples')} = "
             f"{train('global_batch')} x {train.count('steps_per_rollout', 'optimizer steps')}"
         )
+        if train.raw("epochs_per_rollout") != 1:
+            arithmetic += f", in each of {train.count('epochs_per_rollout', 'passes')}"
     else:
         steps = counted(stage.raw("optim.total_steps"), "optimizer steps")
         arithmetic = f"{train.count('global_batch', 'samples')} x {steps} = {counted(samples, 'samples')}"

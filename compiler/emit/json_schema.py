@@ -219,6 +219,8 @@ def _closed_names(catalogue: Catalogue) -> _Names:
         "train.engine.name": {"enum": [*sorted({name for target in targets for name in target.train_engines})]},
         "reward.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
         "reward.terms.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
+        "rollout.filter.name": {"examples": [*catalogue.filters, "filters.py:keeps"]},
+        "rollout.buffer.selector": {"examples": [*catalogue.selectors, "selectors.py:select"]},
         "model.name": {"examples": list(models)},
     }
 

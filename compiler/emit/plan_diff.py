@@ -5,7 +5,7 @@ Causes are grouped by what they touch (`_change_groups.py`), the weightiest firs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.diagnostics.printable import printable
 from compiler.emit._change_groups import ABOUT, GROUPS, Group, group_of, group_of_cause
@@ -116,7 +116,8 @@ class _Diff:
         inside = [found.change for found in cause.follows if found.change.key.startswith(f"{cause.key}.")]
         first = next((change for change in inside if any(o.span is not None for o in change.origins)), inside[0])
         is_new = isinstance(switch.old, Absent)
-        values = ("a table", self.value(switch.new)) if is_new else (self.value(switch.old), "a table")
+        table = _bound(cause.key, {found.key: found.old if is_new else found.new for found in inside}) or "a table"
+        values = (table, self.value(switch.new)) if is_new else (self.value(switch.old), table)
         yield self.painted(f"{self.shown(cause.key)}: {' -> '.join(values)}", _BOLD)
         old, new = (first, switch) if is_new else (switch, first)
         yield from self.place_lines(old._replace(new=new.new, new_origin=new.new_origin), "    ")
@@ -176,6 +177,14 @@ class _Diff:
 
     def painted(self, text: str, color: str) -> str:
         return f"{color}{text}{_RESET}" if self.color else text
+
+
+def _bound(key: str, leaves: Mapping[str, object]) -> str:
+    """The table `until` as a person writes it, or nothing for another table."""
+    if key.rpartition(".")[2] != "until":
+        return ""
+    metric, op, threshold = (leaves.get(f"{key}.{name}", "") for name in ("metric", "op", "threshold"))
+    return f'"{metric} {op} {threshold}"'
 
 
 def _lists_stages(side: SourcedPlan) -> bool:

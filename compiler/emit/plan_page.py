@@ -19,10 +19,12 @@ from compiler.emit._plan_text import (
     sentence,
     wrapped,
 )
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
+from compiler.planner.parameters import Parameters, parameters_of
 
 HASH_DIGITS = 12
 _WIDEST_CELL = 28
@@ -42,7 +44,7 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
     sheet.title(values("name"), f"plan {plan.hash[:HASH_DIGITS]}, language version {values('rlc')}")
     sheet.lines += wrapped(said(source), WIDTH)
     sheet.section("Model")
-    write_model(sheet, values.below("model"), plan.forecast)
+    write_model(sheet, values.below("model"), Parameters(plan.forecast.parameters, plan.forecast.active_parameters))
     sheet.section("Machine")
     _machine(sheet, values, plan)
     stages = plan.experiment.stages
@@ -50,6 +52,10 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
         of = f"Stage {index + 1} of {len(stages)}" if len(stages) > 1 else "Stage"
         sheet.section(f"{of}: {said(stage.name)}{values.mark(f'stages.{index}.name')}")
         write_stage(sheet, values.below(f"stages.{index}"))
+        if isinstance(stage.algorithm, TaughtParams):
+            sheet.section(f"Teacher of {said(stage.name)}")
+            teacher = values.below(f"stages.{index}.teacher")
+            write_model(sheet, teacher, parameters_of(stage.algorithm.teacher))
     sheet.section("Memory, forecast")
     _memory(sheet, plan)
     sheet.legend()
@@ -110,6 +116,7 @@ def _memory(sheet: Sheet, plan: Plan) -> None:
         ("optimizer state", forecast.optimizer_bytes),
         ("reference model", forecast.reference_bytes),
         ("critic", forecast.critic_bytes),
+        ("teacher", forecast.teacher_bytes),
         ("rollout engine's weights", forecast.engine_weight_bytes),
     )
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
@@ -120,7 +127,7 @@ def _memory(sheet: Sheet, plan: Plan) -> None:
     sheet.row("KV cache", sentence(*keys))
     uncounted = "activations and the memory of kernels are not counted"
     if has_gpus:
-        train = sum(size for _, size in parts[:4])
+        train = sum(size for _, size in parts[:-1])
         generate = forecast.engine_weight_bytes + max(caches, default=0)
         sheet.row("together", f"{byte_size(train)} to train, {byte_size(generate)} at most to generate; {uncounted}")
         return

@@ -222,7 +222,7 @@ class _Loading:
     def with_model(self, layers: Sequence[Table]) -> list[Table]:
         """The layers with the facts of one model: that which the strongest `model.name` asks for."""
         facts = [table for table in layers if isinstance(table, Facts)]
-        others = [table for table in layers if not isinstance(table, Facts)]
+        others = self.with_teacher([table for table in layers if not isinstance(table, Facts)])
         names = [node for table in others if (node := node_at(table, "model", "name")) is not None]
         name = max(names, key=lambda node: node.priority.strength, default=None)
         if not isinstance(name, Leaf) or not isinstance(name.value, str) or name.value in _NOT_MODELS:
@@ -232,6 +232,16 @@ class _Loading:
             return [*others, *(_without_name(table) for table in of_it)]
         model = self.model(name.value, name)
         return others if model is None else [*others, model]
+
+    def with_teacher(self, layers: list[Table]) -> list[Table]:
+        """The layers with the facts of the teacher that the strongest `teacher.name` asks for."""
+        names = [node for table in layers if (node := node_at(table, "teacher", "name")) is not None]
+        name = max(names, key=lambda node: node.priority.strength, default=None)
+        if not isinstance(name, Leaf) or not isinstance(name.value, str) or name.value in _NOT_MODELS:
+            return layers
+        model = self.model(name.value, name)
+        facts = None if model is None else model.entries.get("model")
+        return layers if model is None or facts is None else [*layers, model._replace(entries={"teacher": facts})]
 
     def model(self, label: str, name: Leaf) -> Table | None:
         stdlib, roots = self.session.stdlib, self.spec.roots

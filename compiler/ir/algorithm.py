@@ -7,11 +7,12 @@ algorithm is inert in this one, and the message names those that read it.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
+from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 
 Estimator = Literal["k1", "k2", "k3"]
-Reduction = Literal["token", "sequence", "constant"]
+Reduction = Literal["token", "sequence", "constant", "sum"]
 Level = Literal["token", "sequence", "geometric"]
 
 RATIO_MOVES = ("old_logprobs", ("rollout", "recompute"))
@@ -19,6 +20,8 @@ _BOUNDED = ("bound", ("truncate", "clip", "mask"))
 _MEASURED = ("estimator", ("k1", "k2", "k3"))
 _REJECTED = ("level", ("token", "sequence", "geometric"))
 _CORRECTED = ("bound", ("none", "truncate", "clip", "mask"))
+_OF_TOPK = ("vocabulary", ("topk",))
+_OF_GROUPS = ("rewards", ("group",))
 
 
 class Algo(Record):
@@ -57,6 +60,9 @@ class GroupRelativeAlgo(PolicyAlgo):
     std_eps: float = setting(
         "Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=("normalize_std", (True,))
     )
+    group_of_one: Literal["zero", "reward"] = setting(
+        "What the only sample of a group is worth: nothing, or its reward as it is.", default="zero"
+    )
 
 
 class SeveralRewardsAlgo(GroupRelativeAlgo):
@@ -73,9 +79,10 @@ class CreditAlgo(PolicyAlgo):
     """[algo] of algorithms that give each token a share of what followed it."""
 
     gamma: float = setting("Discount of what the next token gets.", default=1.0, gt=0, le=1)
-    masked_tokens: Literal["skip", "count"] = setting(
-        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
-        "then they discount as well, and the reward stands on the last token of all.",
+    masked_tokens: Literal["skip", "between", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own, "
+        "which discount as well: none; those before the last sampled token; or all behind the prompt, and the reward "
+        "stands on the last token of all.",
         default="skip",
     )
 
@@ -90,12 +97,18 @@ class ReturnsAlgo(CreditAlgo):
     group_baseline: bool = setting(
         "Whether the reward above the mean of its group stands for the return of each token.", default=False
     )
+    group_of_one: Literal["zero", "reward"] = setting(
+        "What the only sample of a group is worth: nothing, or its reward as it is.",
+        default="zero",
+        read_if=("group_baseline", (True,)),
+    )
     gamma: float = setting(
         "Discount of what the next token gets.", default=1.0, gt=0, le=1, read_if=("group_baseline", (False,))
     )
-    masked_tokens: Literal["skip", "count"] = setting(
-        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own: "
-        "then they discount as well, and the reward stands on the last token of all.",
+    masked_tokens: Literal["skip", "between", "count"] = setting(
+        "Whether tokens that the policy did not sample, a tool's answer between two turns, are steps of their own, "
+        "which discount as well: none; those before the last sampled token; or all behind the prompt, and the reward "
+        "stands on the last token of all.",
         default="skip",
         read_if=("group_baseline", (False,)),
     )
@@ -121,6 +134,33 @@ class GreedyBaselineAlgo(PolicyAlgo):
     """[algo] of algorithms that sample the most likely response to each prompt as well, to compare the others with."""
 
 
+class TeacherAlgo(GroupRelativeAlgo):
+    """[algo] of algorithms whose advantages are what a teacher says of sampled tokens."""
+
+    teacher_coef: float = setting(
+        "What the log-prob of the policy less that of the teacher is multiplied by and taken off the advantage of each "
+        "token.",
+        default=1.0,
+        gt=0,
+    )
+    rewards: Literal["none", "group"] = setting(
+        "Whether what the teacher says is all of an advantage, or is added to that of the rewards within each group.",
+        default="none",
+    )
+    baseline: Literal["mean", "leave_one_out"] = setting(
+        "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
+        "taken over the same samples.",
+        default="mean",
+        read_if=_OF_GROUPS,
+    )
+    normalize_std: bool = setting(
+        "Whether advantages of rewards are divided by the standard deviation of their group.",
+        default=True,
+        read_if=_OF_GROUPS,
+    )
+    std_eps: float = setting("Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=_OF_GROUPS)
+
+
 class Loss(Record):
     """[loss]: how what is known of tokens becomes one number."""
 
@@ -133,6 +173,11 @@ class TokenLoss(Loss):
         default="count",
         read_if=("reduction", ("sequence", "constant")),
     )
+    empty_as_token: bool = setting(
+        "Whether a sequence of which no token counts adds one to the tokens that their sum is divided by.",
+        default=False,
+        read_if=("reduction", ("token",)),
+    )
 
 
 class LikelihoodLoss(TokenLoss):
@@ -141,6 +186,41 @@ class LikelihoodLoss(TokenLoss):
     reduction: Literal["token", "sequence"] = setting(
         "Mean over all tokens of the global batch, or mean over sequences of each sequence's mean.", default="token"
     )
+
+
+class DistillationLoss(LikelihoodLoss):
+    """[loss] of distillation: a divergence between the distributions of teacher and student at each sampled token."""
+
+    divergence: Literal["forward", "reverse", "mixed"] = setting(
+        "What is made small: KL(teacher || student), so that the student covers all that the teacher does; "
+        "KL(student || teacher), so that it keeps to what the teacher does most; or a sum of both.",
+        default="reverse",
+    )
+    forward_weight: float = setting(
+        "Weight of KL(teacher || student) in the sum; KL(student || teacher) has the rest.",
+        default=0.5,
+        ge=0,
+        le=1,
+        read_if=("divergence", ("mixed",)),
+    )
+    vocabulary: Literal["full", "topk"] = setting(
+        "Whether the sums run over the whole vocabulary, or over the teacher's most likely tokens only.",
+        default="full",
+    )
+    topk: int = setting(
+        "How many of the teacher's most likely tokens there are; their probabilities are scaled to add up to 1.",
+        default=64,
+        unit="tokens",
+        ge=1,
+        read_if=_OF_TOPK,
+    )
+    outside_topk: Literal["left_out", "zero"] = setting(
+        "What the student's other tokens are: left out, its probabilities of the teacher's tokens scaled to add up to "
+        "1; or tokens to which the teacher gives a log-prob of -100.",
+        default="left_out",
+        read_if=_OF_TOPK,
+    )
+    temperature: float = setting("Divides the logits of both before they are compared.", default=1.0, gt=0)
 
 
 class PreferenceLoss(Loss):
@@ -162,6 +242,23 @@ class PreferenceLoss(Loss):
     sft_coef: float = setting("Weight of the negative log-likelihood of the better answer.", default=0.0, ge=0)
     sft_average: bool = setting(
         "Whether that likelihood is the mean over the answer's tokens instead of their sum.", default=True
+    )
+
+
+class ScoreLoss(Loss):
+    """[loss] of reward models."""
+
+    kind: Literal["bradley_terry", "regression"] = setting(
+        "What is learnt: which of two answers is better, by -log sigmoid of the difference of their scores; or the "
+        "score of each answer, by the squared error.",
+        default="bradley_terry",
+    )
+    center_coef: float = setting(
+        "Weight of the squared sum of a pair's two scores, which keeps scores around 0: pairs say nothing of where "
+        "they lie.",
+        default=0.0,
+        ge=0,
+        read_if=("kind", ("bradley_terry",)),
     )
 
 
@@ -240,6 +337,11 @@ class Rejection(Record):
     veto_below: float | Off = setting(
         "A sequence with a token of a smaller weight is left out altogether.", default=OFF, gt=0, lt=1
     )
+    left_out: Literal["count", "skip"] = setting(
+        "Whether tokens that `level` or `veto_below` leaves out still count in means over tokens and sequences, as "
+        "zeros, or are masked as if they had not been sampled, for advantages too.",
+        default="count",
+    )
     max_error: float | Off = setting(
         "A sequence is masked, as if nothing in it had been sampled, if its mean of exp(|engine log-prob - trainer "
         "log-prob|) is above this; `empty_sequences` says whether a mean over sequences counts it.",
@@ -248,21 +350,31 @@ class Rejection(Record):
     )
 
 
+class PositiveNll(Record):
+    """[loss.positive_nll]: the likelihood of responses that are right, as a term of its own."""
+
+    coef: float = setting(
+        "Weight of the mean of -log-prob over all tokens of right responses of the global batch.", default=0.1, gt=0
+    )
+    correct_at: float = setting("A response counts as right from this reward on, before shaping.", default=1.0)
+
+
 class PolicyLoss(TokenLoss, Generic[A]):
     """[loss] of algorithms that train on what the policy samples."""
 
-    reduction: Literal["token", "sequence", "constant"] = setting(
-        "Mean over all tokens of the global batch; mean over sequences of each sequence's mean; or mean over sequences "
-        "of each sequence's sum divided by a constant.",
+    reduction: Literal["token", "sequence", "constant", "sum"] = setting(
+        "Mean over all tokens of the global batch; mean over sequences of each sequence's mean; mean over sequences "
+        "of each sequence's sum divided by a constant; or the sum over all tokens divided by that constant.",
         default="token",
     )
     constant_tokens: int | A = setting(
-        "What the sum of a sequence is divided by; the longest response unless set.",
+        "What the sum of a sequence, or of all of them, is divided by; the longest response unless set.",
         unit="tokens",
         ge=1,
-        read_if=("reduction", ("constant",)),
+        read_if=("reduction", ("constant", "sum")),
     )
     entropy_coef: float = setting("Weight of the entropy bonus.", default=0.0)
+    positive_nll: PositiveNll | Off = setting("The likelihood of responses that are right.", default=OFF)
     old_logprobs: Literal["rollout", "recompute", "current"] = setting(
         "Where the denominator of the ratio comes from: the engine that sampled, the trainer before its first update, "
         "or the policy as it is now (which makes every ratio 1).",
@@ -281,19 +393,24 @@ class PolicyLoss(TokenLoss, Generic[A]):
     )
 
 
-class RatioLoss(PolicyLoss[A]):
-    """[loss] of algorithms that bound the ratio of the policy to the one that sampled."""
+class MovingRatioLoss(PolicyLoss[A]):
+    """[loss] of algorithms that weigh by the ratio of the policy to the one that sampled."""
 
-    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=RATIO_MOVES)
-    clip_high: float | A = setting(
-        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=RATIO_MOVES
-    )
     log_ratio_clamp: float | Off = setting(
-        "The log of the ratio is clamped to plus and minus this before anything else.",
+        "The log of the ratio, a token's or a sequence's, is clamped to plus and minus this before anything else.",
         default=OFF,
         unit="nats",
         gt=0,
         read_if=RATIO_MOVES,
+    )
+
+
+class RatioLoss(MovingRatioLoss[A]):
+    """[loss] of algorithms that bound that ratio."""
+
+    clip_low: float = setting("The ratio is clipped below 1 minus this.", default=0.2, ge=0, le=1, read_if=RATIO_MOVES)
+    clip_high: float | A = setting(
+        "The ratio is clipped above 1 plus this; equals clip_low unless set.", ge=0, read_if=RATIO_MOVES
     )
 
 
@@ -332,6 +449,9 @@ class Critic(Record):
         "A value may move by this much from what it was when the rollout began.", default=0.2, gt=0
     )
     loss_scale: float = setting("Factor of the squared error.", default=0.5, gt=0)
+    reduction: Literal["token", "sequence"] = setting(
+        "Mean over all tokens of the global batch, or mean over its sequences of each sequence's mean.", default="token"
+    )
 
 
 class AlgorithmParams(Record, Generic[A]):
@@ -345,3 +465,13 @@ class ActorCriticParams(AlgorithmParams[A]):
     """What an algorithm with a critic reads of a spec."""
 
     critic: Critic = setting("The model that says what a state is worth.")
+
+
+class Teacher(Model[A]):
+    """[teacher]: the model that is imitated; it reads the tokens of [model], and is never trained."""
+
+
+class TaughtParams(AlgorithmParams[A]):
+    """What an algorithm with a teacher reads of a spec."""
+
+    teacher: Teacher[A] = setting("The model that is imitated.")

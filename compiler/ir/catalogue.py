@@ -15,7 +15,7 @@ from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema
 
-AlgorithmKind = Literal["policy", "supervised", "preference"]
+AlgorithmKind = Literal["policy", "distillation", "supervised", "preference", "reward"]
 
 
 class AlgorithmEntry(NamedTuple):

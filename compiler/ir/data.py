@@ -93,11 +93,46 @@ class DemonstrationSource(TrainSource[A], Generic[A]):
     )
 
 
-class PreferenceSource(TextSource[A], Generic[A]):
-    """[[data.train]] of a stage that learns preferences: pairs of answers."""
+class PairSource(TextSource[A], Generic[A]):
+    """Pairs of answers, of which one is the better."""
 
     chosen_key: str = setting("The key of the better answer, a text.", default="chosen")
     rejected_key: str = setting("The key of the worse answer, a text.", default="rejected")
+
+
+class PreferenceSource(PairSource[A], Generic[A]):
+    """[[data.train]] of a stage that learns preferences: pairs of answers."""
+
+    weight: float | Off = setting(
+        "Share of the rows that are drawn from this source, relative to the weights of the others; off: one source "
+        "after another.",
+        default=OFF,
+        gt=0,
+    )
+    streaming: bool = setting(
+        "Whether rows are read in order while the run goes on, and never all held; they are judged when drawn.",
+        default=False,
+    )
+
+
+class RankedSource(PreferenceSource[A], Generic[A]):
+    """[[data.train]] of a reward model that learns from pairs."""
+
+    margin_key: str | Off = setting(
+        "The key of a number by which the better answer has to score more: how much better it was found.", default=OFF
+    )
+
+
+class JudgedSource(TextSource[A], Generic[A]):
+    """Answers with a score each."""
+
+    response_key: str = setting("The key of the answer, a text.", default="response")
+    score_key: str = setting("The key of its score, a number.", default="score")
+
+
+class ScoredSource(JudgedSource[A], Generic[A]):
+    """[[data.train]] of a reward model that learns scores: judged answers."""
+
     weight: float | Off = setting(
         "Share of the rows that are drawn from this source, relative to the weights of the others; off: one source "
         "after another.",
@@ -162,6 +197,18 @@ class PreferenceData(ReadingOrder, Generic[A]):
     train: tuple[PreferenceSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
+class RankedData(PreferenceData[A], Generic[A]):
+    """[data] of a reward model that learns from pairs."""
+
+    train: tuple[RankedSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
+
+
+class ScoredData(ReadingOrder, Generic[A]):
+    """[data] of a reward model that learns scores."""
+
+    train: tuple[ScoredSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
+
+
 class EvalSampling(Record, Generic[A]):
     """[eval.sampling]: as [rollout.sampling], from which it inherits what it does not set."""
 
@@ -186,10 +233,23 @@ class EvalSet(DataSource[A], Generic[A]):
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 
-class Eval(Record, Generic[A]):
-    """[eval]: measurement on held-out prompts; each set inherits what it does not say itself."""
+class PairSet(PairSource[A], Generic[A]):
+    """[[eval.pairs]]: held-out pairs of answers, of which the better one is known."""
 
-    sets: tuple[EvalSet[A], ...] = setting("The held-out prompts.")
+    name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
+    max_pairs: int | Off = setting("At most this many pairs, the first of the source.", default=OFF, unit="pairs", ge=1)
+
+
+class ScoredSet(JudgedSource[A], Generic[A]):
+    """[[eval.scored]]: held-out answers with their scores."""
+
+    name: str = setting("What its metrics are called: `eval/<name>/mse`.")
+    max_rows: int | Off = setting("At most this many answers, the first of the source.", default=OFF, unit="rows", ge=1)
+
+
+class Measurement(Record):
+    """[eval]: when a stage is measured on what it does not train on, and how sure its numbers are."""
+
     interval: int | Off = setting(
         "Steps between evaluations; the last step of a stage is always evaluated.",
         default=OFF,
@@ -198,6 +258,25 @@ class Eval(Record, Generic[A]):
         on_resume="may_change",
     )
     at_start: bool = setting("Whether a stage is evaluated before its first step.", default=True)
+    confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
+
+
+class PairEval(Measurement, Generic[A]):
+    """[eval] of a stage that is measured on pairs of answers alone."""
+
+    pairs: tuple[PairSet[A], ...] = setting("Held-out pairs of answers.")
+
+
+class ScoredEval(Measurement, Generic[A]):
+    """[eval] of a reward model that learns scores."""
+
+    scored: tuple[ScoredSet[A], ...] = setting("Held-out answers with their scores.")
+
+
+class Eval(Measurement, Generic[A]):
+    """[eval]: measurement on held-out prompts; each set inherits what it does not say itself."""
+
+    sets: tuple[EvalSet[A], ...] = setting("The held-out prompts.")
     samples_per_prompt: int = setting("Responses sampled for each held-out prompt.", default=1, unit="samples", ge=1)
     max_response_tokens: Tokens | A = setting("Longest response; unless set, as [rollout] says.", unit="tokens", ge=1)
     metrics: tuple[Literal["pass", "avg", "cons"], ...] = setting(
@@ -215,8 +294,13 @@ class Eval(Record, Generic[A]):
     greedy: bool = setting("Whether to take the most likely tokens once as well.", default=True)
     max_prompts: int | Off = setting("At most this many prompts of each set.", default=OFF, unit="prompts", ge=1)
     correct_at: float = setting("A response counts as right from this reward on.", default=1.0)
-    confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
+
+
+class PreferenceEval(Eval[A], Generic[A]):
+    """[eval] of a stage that learns preferences, and samples to be measured."""
+
+    pairs: tuple[PairSet[A], ...] = setting("Held-out pairs of answers.", default=())
 
 
 class Checkpoint(Record):

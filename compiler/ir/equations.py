@@ -40,7 +40,8 @@ class Ratio(NamedTuple):
 class Equation(NamedTuple):
     """`left` factors multiplied are equal to `right` factors multiplied; paths are relative to what they are of.
 
-    `assume` are the fields whose assumed value is taken, in this order, while more than one unknown is left.
+    `assume` are the fields whose assumed value is taken, in this order, while more than one unknown is left.  `methods`
+    are choices of how to learn: nothing proposes another one to make numbers fit, unless it is written.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Equation(NamedTuple):
     left: tuple[str, ...]
     right: tuple[str, ...]
     assume: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -107,9 +109,10 @@ BATCH_IDENTITY = Equation(
 OPTIMIZER_HORIZON = Equation(
     name="optimizer horizon",
     meaning="the learning-rate schedule ends with the stage",
-    left=("run.max_steps", "train.steps_per_rollout"),
+    left=("run.max_steps", "train.steps_per_rollout", "train.epochs_per_rollout"),
     right=("optim.total_steps",),
     assume=("train.steps_per_rollout",),
+    methods=("train.epochs_per_rollout",),
 )
 
 EQUATIONS = (BATCH_IDENTITY, OPTIMIZER_HORIZON)

@@ -1,8 +1,38 @@
-"""What an evaluation measures: the names of its metrics, from the settings of a set."""
+"""What an evaluation measures: its sets by what they hold, and the names of their metrics."""
 
 from __future__ import annotations
 
-from compiler.ir.data import EvalSet
+from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.ir.data import Eval, EvalSet, PairEval, PreferenceEval, ScoredEval
+
+if TYPE_CHECKING:
+    from compiler.ir.data import PairSet, ScoredSet
+    from compiler.ir.openness import A, Off
+
+OF_PAIRS = ("accuracy", "loss", "margin")
+OF_SCORES = ("mse", "pearson", "spearman")
+
+
+def sampled_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[EvalSet[A], ...]:
+    """Return the sets of prompts that responses are sampled to."""
+    return settings.sets if isinstance(settings, Eval) else ()
+
+
+def pair_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[PairSet[A], ...]:
+    """Return the sets of pairs of answers."""
+    return settings.pairs if isinstance(settings, (PairEval, PreferenceEval)) else ()
+
+
+def scored_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[ScoredSet[A], ...]:
+    """Return the sets of answers with scores."""
+    return settings.scored if isinstance(settings, ScoredEval) else ()
+
+
+def held_out_lists(
+    settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off,
+) -> tuple[tuple[str, tuple[EvalSet[A] | PairSet[A] | ScoredSet[A], ...]], ...]:
+    """Return all sets, as the lists of [eval] with their names."""
+    return ("sets", sampled_sets(settings)), ("pairs", pair_sets(settings)), ("scored", scored_sets(settings))
 
 
 def metrics_over_samples(measured: EvalSet[object]) -> tuple[str, ...]:

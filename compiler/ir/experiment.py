@@ -8,7 +8,19 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
-from compiler.ir.data import Checkpoint, Data, DemonstrationData, Eval, PreferenceData, Until
+from compiler.ir.data import (
+    Checkpoint,
+    Data,
+    DemonstrationData,
+    Eval,
+    PairEval,
+    PreferenceData,
+    PreferenceEval,
+    RankedData,
+    ScoredData,
+    ScoredEval,
+    Until,
+)
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -64,12 +76,14 @@ class Stage(Record, Generic[A]):
     run: StageRun[A] = setting("How long.")
     schedule: Schedule = setting("The loop.")
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
-    data: Data[A] | DemonstrationData[A] | PreferenceData[A] = setting("What is read.")
+    data: Data[A] | DemonstrationData[A] | PreferenceData[A] | RankedData[A] | ScoredData[A] = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
     train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")
     optim: Optim[A] = setting("The update rule.")
-    eval: Eval[A] | Off = setting("Measurement on held-out prompts.", default=OFF)
+    eval: Eval[A] | PreferenceEval[A] | PairEval[A] | ScoredEval[A] | Off = setting(
+        "Measurement on what is not trained on.", default=OFF
+    )
     checkpoint: Checkpoint = setting("What can be resumed.")
     reference: Literal["stage_start"] | Off | A = setting(
         "The model that the KL divergence is measured from.", derived=True

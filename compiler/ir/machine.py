@@ -41,13 +41,13 @@ class Cluster(Record, Generic[A]):
     )
 
 
-ActorRole = Literal["rollout", "trainer", "reference", "critic", "reward"]
+ActorRole = Literal["rollout", "trainer", "reference", "critic", "teacher", "reward"]
 
 
 class Role(Record):
     """One actor and the device it sits on."""
 
-    role: Literal["rollout", "trainer", "reference", "critic", "reward"] = setting("What the actor does.")
+    role: Literal["rollout", "trainer", "reference", "critic", "teacher", "reward"] = setting("What the actor does.")
     engine: str = setting("The engine that does it.")
     node: int = setting("Index of the machine.", unit="node index", ge=0)
     device: str = setting("The device, as the target names it.")

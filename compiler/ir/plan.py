@@ -37,6 +37,7 @@ class Forecast(Record):
         "Weights, gradients and optimizer state of a critic, where a stage has one.", unit="bytes"
     )
     reference_bytes: int = setting("Weights of the reference model, where a stage needs one.", unit="bytes")
+    teacher_bytes: int = setting("Weights of a teacher, where a stage has one.", unit="bytes")
     engine_weight_bytes: int = setting("The rollout engine's copy of the weights.", unit="bytes")
     stages: tuple[StageForecast, ...] = setting("Stage by stage.")
 

@@ -27,6 +27,16 @@ def base_name(name: str) -> str:
     return inner if inner in BOXABLE else name
 
 
+class MathReward(Record):
+    """[reward.math]: equality of the final answer and the label."""
+
+    compare: Literal["value", "text"] = setting(
+        "Whether values are compared, by math-verify, or the texts of the last box and of the label in the one "
+        "spelling of MATH's own grader, for which 42.0 is not 42.",
+        default="value",
+    )
+
+
 class DapoReward(Record):
     """[reward.dapo]: the final answer behind "Answer:" at the end of a response."""
 
@@ -34,6 +44,20 @@ class DapoReward(Record):
         "How much of the end of a response is looked at.", default=300, unit="characters", ge=1
     )
     wrong_score: float = setting("What a wrong answer, or none, scores; a right one scores 1.", default=-1.0)
+    spelling: Literal["folded", "minerva"] = setting(
+        "The one spelling that both sides are brought into: one in which 42.0 is 42 and \\dfrac12 is 1/2, or exactly "
+        "that of Minerva's appendix.",
+        default="folded",
+    )
+    label: Literal["text", "integer"] = setting(
+        "Whether the label is compared as it is, or cut to a whole number first; then no other text can be a label.",
+        default="text",
+    )
+    unanswered: Literal["wrong", "boxed"] = setting(
+        'What is done where nothing stands behind "Answer:": it is wrong, or the last box of the last 100 characters '
+        "counts, which has to be the label to the letter.",
+        default="wrong",
+    )
 
 
 class RegexReward(Record):
@@ -99,6 +123,11 @@ class RewardModel(Record):
     )
     precision: Literal["fp32", "bf16"] = setting("What the model computes in.", default="fp32")
     squash: Literal["none", "sigmoid"] = setting("What is done to the output of the model.", default="none")
+    ends_with_eos: bool = setting(
+        "Whether the end of sequence stands behind what is judged, and nothing after it: a reward model that rlc has "
+        "trained is read there; others often where their chat template ends.",
+        default=False,
+    )
 
 
 class Service(Record):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import Seconds, Tokens
 from compiler.ir.openness import OFF, A, Off
@@ -17,6 +19,7 @@ from compiler.ir.reward_settings import (
     FormatReward,
     IfBenchReward,
     JudgeReward,
+    MathReward,
     RegexReward,
     RemoteReward,
     RewardModel,
@@ -153,6 +156,10 @@ class Buffer(Record, Generic[A]):
     replay: Replay | Off = setting("Groups that were trained on, and are again.", default=OFF)
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
 
+    def prompts_under_way(self, prompts_per_step: int) -> int:
+        """Return the prompts that a step has under way at once."""
+        return ceil(prompts_per_step * self.oversample) if self.partial else prompts_per_step
+
 
 class Rollout(Generation[A]):
     """[rollout] of a stage that trains on what it samples."""
@@ -179,6 +186,7 @@ class Judgement(Record, Generic[A]):
         "A reward of the standard library, such as `exact` or `math`, or a function of your own as `file.py:function` "
         "or `module:function`."
     )
+    math: MathReward | Off = setting("Settings of `math`.", default=OFF, read_if=_of("math"))
     dapo: DapoReward | Off = setting("Settings of `dapo`.", default=OFF, read_if=_of("dapo"))
     regex: RegexReward | Off = setting("Settings of `regex`.", default=OFF, read_if=_of("regex"))
     format: FormatReward | Off = setting("Settings of `format`.", default=OFF, read_if=_of("format"))

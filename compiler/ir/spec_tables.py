@@ -12,7 +12,18 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.data import Data, DemonstrationData, PreferenceData
+from compiler.ir.data import (
+    Data,
+    DemonstrationData,
+    Eval,
+    Measurement,
+    PairEval,
+    PreferenceData,
+    PreferenceEval,
+    RankedData,
+    ScoredData,
+    ScoredEval,
+)
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
@@ -28,9 +39,14 @@ _HEADER = re.compile(r"^\[+[\w.]+\]+(?:: |, |\s+)")
 # Which records one table of a stage may be read into, beside its annotation, and when.
 _SAMPLES = "stages that sample"
 _GENERATES = "stages that sample or evaluate"
+_MEASURES = "stages that are measured on prompts"
 _IMITATES = "stages that imitate"
 _PREFERS = "stages that learn preferences"
+_RANKS = "reward models that learn from pairs"
+_SCORES = "reward models that learn scores"
 _HAS_GPUS = "targets with GPUs"
+# What these read beside what others do is theirs alone.
+_ADDS = (_SAMPLES, _MEASURES, _HAS_GPUS, _IMITATES, _PREFERS, _RANKS, _SCORES)
 _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
     ("placement", Placement, ""),
     ("placement", GpuPlacement, _HAS_GPUS),
@@ -43,6 +59,13 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("data", Data, ""),
     ("data", DemonstrationData, _IMITATES),
     ("data", PreferenceData, _PREFERS),
+    ("data", RankedData, _RANKS),
+    ("data", ScoredData, _SCORES),
+    ("eval", Measurement, ""),
+    ("eval", Eval, _MEASURES),
+    ("eval", PreferenceEval, _PREFERS),
+    ("eval", PairEval, _RANKS),
+    ("eval", ScoredEval, _SCORES),
     ("train", Train, ""),
     ("train", PolicyTrain, _SAMPLES),
 )
@@ -145,9 +168,7 @@ class _Walk(NamedTuple):
             if field.spread or (path == ROOT and name == STAGE):
                 continue
             readings = table.keys.setdefault(name, [])
-            is_inherited = self.reader in (_SAMPLES, _HAS_GPUS, _IMITATES, _PREFERS) and any(
-                field is known.field for known in readings
-            )
+            is_inherited = self.reader in _ADDS and any(field is known.field for known in readings)
             reading = _Reading(field, self.reader, is_derived or field.is_derived)
             if not is_inherited and reading not in readings:
                 readings.append(reading)

@@ -80,7 +80,14 @@ class PolicyTrain(Train[A]):
     """[train] of a stage that trains on what it samples."""
 
     steps_per_rollout: int | A = setting(
-        "Optimizer steps on the samples of one rollout.", unit="optimizer steps", ge=1, assumed=1
+        "Optimizer steps of one pass over the samples of a rollout.", unit="optimizer steps", ge=1, assumed=1
+    )
+    epochs_per_rollout: int = setting(
+        "Passes over the samples of a rollout, each in an order of its own; advantages, values and old log-probs are "
+        "those from before the first.",
+        default=1,
+        unit="passes",
+        ge=1,
     )
     routing_replay: Literal["rollout", "trainer"] | Off = setting(
         "Which experts a token visits when it is trained on: those that it visited when it was sampled, or those of "

@@ -1,9 +1,10 @@
-"""`data.train.function` and `eval.sets.function`: rows that a function of one's own gives; it is given nothing."""
+"""`function` of `data.train` and of held-out sets: rows that a function of one's own gives; it is given nothing."""
 
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TypeVar
 from compiler.ir.data import TextSource
+from compiler.ir.evaluated import held_out_lists
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.lowering.code_reference import SOURCE, CodeRoots
@@ -29,10 +30,15 @@ class _Binder:
         data = stage.data
         train = tuple(self._source(one, f"{path}.data.train.{i}") for i, one in enumerate(data.train))
         stage = stage.replacing(data=data.replacing(train=train))
-        if isinstance(stage.eval, Off):
+        measured = stage.eval
+        if isinstance(measured, Off):
             return stage
-        sets = tuple(self._source(one, f"{path}.eval.sets.{i}") for i, one in enumerate(stage.eval.sets))
-        return stage.replacing(eval=stage.eval.replacing(sets=sets))
+        bound = {
+            name: tuple(self._source(one, f"{path}.eval.{name}.{i}") for i, one in enumerate(sets))
+            for name, sets in held_out_lists(measured)
+            if name in type(measured).fields()
+        }
+        return stage.replacing(eval=measured.replacing(**bound))
 
     def _source(self, source: S, table: str) -> S:
         path, code_path = f"{table}.function", f"{table}.code"

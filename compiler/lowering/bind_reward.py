@@ -8,6 +8,7 @@ from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.nearest import nearest_names
 from compiler.diagnostics.span import Span
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.data import Eval
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Origin
@@ -72,7 +73,7 @@ class _Binder:
 
     def sets(self, stage: Stage[Auto], path: str) -> Stage[Auto]:
         """Bind the rewards of held-out sets that have one of their own."""
-        if isinstance(stage.eval, Off):
+        if not isinstance(stage.eval, Eval):
             return stage
         sets = []
         for at, measured in enumerate(stage.eval.sets):

@@ -43,7 +43,7 @@ _QUANTISED = ("quantization_config", "compression_config")
 _MAY_DIFFER = ("num_mtp_layers",)
 
 
-def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str) -> Table:
+def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: str, of: str = "model") -> Table:
     """Return the Value with [model] filled from model.hf, where that is set.
 
     A directory of weights without a name in model.hf fills nothing, since a plan may not depend on what happens to lie
@@ -51,30 +51,32 @@ def with_checkpoint_facts(value: Table, reader: Reader, root: Path, *, folder: s
 
     Args:
         folder: what messages call the root.
+        of: the table of the model: `model`, or `teacher`.
 
     Reports RLC0212 (no such directory, no readable config.json, a network that the schema has no words for), RLC0213
     (a fact of the spec contradicts the checkpoint), RLC0232 (a fact of the library does) and RLC0236 (the weights are
     quantised).
     """
-    model = value.entries.get("model")
+    model = value.entries.get(of)
     if model is None or not isinstance(model.node, Table):
         return value
     hf, weights = _path_at(model.node, "hf"), _path_at(model.node, "weights")
     if weights is not None and (hf is None or not _is_same_folder(weights, hf)):
-        _compare_weights(model.node, weights, reader, root, folder)
+        _compare_weights(model.node, weights, reader, root, folder, of)
     if hf is None:
         return value
     relative = reader.resolve_path(hf)
     if isinstance(relative, str):
         from compiler.lowering.checkpoint_file import read_config
 
-        config = read_config(root / relative, _name(folder, relative), hf, reader)
+        config = read_config(root / relative, _name(folder, relative), hf, reader, f"{of}.hf")
         if config is not None:
-            facts = _facts(config, hf, reader, "model.hf")
+            facts = _facts(config, hf, reader, f"{of}.hf")
             if _starts_from(hf, model.node.get("weights")):
-                _refuse_quantised(config, hf, reader, "model.hf")
-            return value._replace(entries={**value.entries, "model": _filled(model, model.node, config, facts, reader)})
-    reader.broken.update(f"model.{name}" for name in FACTS)
+                _refuse_quantised(config, hf, reader, f"{of}.hf")
+            filled = _filled(model, model.node, config, facts, reader, of)
+            return value._replace(entries={**value.entries, of: filled})
+    reader.broken.update(f"{of}.{name}" for name in FACTS)
     return value
 
 
@@ -99,19 +101,19 @@ def _name(folder: str, relative: str) -> str:
     return posixpath.normpath(posixpath.join(folder, relative, "config.json"))
 
 
-def _compare_weights(table: Table, leaf: Leaf, reader: Reader, root: Path, folder: str) -> None:
+def _compare_weights(table: Table, leaf: Leaf, reader: Reader, root: Path, folder: str, of: str) -> None:
     """Hold the facts against the config.json beside the weights; without one the run finds out."""
     relative = reader.resolve_path(leaf)
     if not isinstance(relative, str) or not _is_file(root / relative / "config.json"):
         return
     from compiler.lowering.checkpoint_file import read_config
 
-    config = read_config(root / relative, _name(folder, relative), leaf, reader, "model.weights")
+    config = read_config(root / relative, _name(folder, relative), leaf, reader, f"{of}.weights")
     if config is None:
         return
-    _refuse_quantised(config, leaf, reader, "model.weights")
-    comparing = _Comparing(config, reader, library_model(table), "model.weights")
-    for path, fact in _gaps(table, _facts(config, leaf, reader, "model.weights"), comparing):
+    _refuse_quantised(config, leaf, reader, f"{of}.weights")
+    comparing = _Comparing(config, reader, library_model(table), f"{of}.weights")
+    for path, fact in _gaps(table, _facts(config, leaf, reader, f"{of}.weights"), comparing):
         if comparing.library is not None:  # its defaults are compared by now
             return
         name, _, key = path.partition(".")
@@ -145,12 +147,12 @@ def _refuse_quantised(config: Config, leaf: Leaf, reader: Reader, path: str) -> 
     reader.report(path, Diagnostic("RLC0236", message, labels, helps))
 
 
-def _filled(model: Entry, table: Table, config: Config, facts: dict[str, Fact], reader: Reader) -> Entry:
+def _filled(model: Entry, table: Table, config: Config, facts: dict[str, Fact], reader: Reader, of: str) -> Entry:
     """[model] with the facts that are written nowhere else; those that are, are compared."""
     if not facts:
-        reader.broken.update(f"model.{name}" for name in FACTS)
+        reader.broken.update(f"{of}.{name}" for name in FACTS)
         return model
-    comparing = _Comparing(config, reader, library_model(table), "model.hf")
+    comparing = _Comparing(config, reader, library_model(table), f"{of}.hf")
     entries = dict(table.entries)
     inner: dict[str, dict[str, Entry]] = {}
     for path, fact in _gaps(table, facts, comparing):
@@ -196,6 +198,7 @@ class _Comparing:
 
     def __init__(self, config: Config, reader: Reader, library: Leaf | None, named_by: str) -> None:
         self.config, self.reader, self.library, self.named_by = config, reader, library, named_by
+        self.of = named_by.partition(".")[0]
         self.told: set[str] = set()
 
     def compare(self, path: str, written: Node, fact: Fact, text: str = "contradicts it") -> None:
@@ -245,20 +248,24 @@ class _Comparing:
         place = Label(self.config.span(fact.key), "what the checkpoint was trained with")
         value = "off" if fact.value is OFF else fact.value
         said = written.value if isinstance(written, Leaf) else "a table"
+        is_read = self.named_by.endswith(".hf")
         if self.library is not None and self._is_of_library(written):
             labels = (place, Label(written.span, f"{path} = {said} in the library", True))
-            message = f"model.{path} is {value} in the checkpoint and {said} in {self.library.value}"
-            rest = "" if self.named_by == "model.hf" else " and name the directory by model.hf"
-            helps = (Help(f"name the model that the checkpoint is of, or leave model.name out{rest}"),)
-            self.reader.report(f"model.{path}", Diagnostic("RLC0232", message, labels, helps))
+            message = f"{self.of}.{path} is {value} in the checkpoint and {said} in {self.library.value}"
+            rest = "" if is_read else f" and name the directory by {self.of}.hf"
+            helps = (Help(f"name the model that the checkpoint is of, or leave {self.of}.name out{rest}"),)
+            self.reader.report(f"{self.of}.{path}", Diagnostic("RLC0232", message, labels, helps))
             return
         labels = (place, Label(written.span, text, True))
-        is_read = self.named_by == "model.hf"
-        unset = f"model.{path}"
-        why = "it is read from config.json" if is_read else "or name the directory by model.hf, which gives the facts"
+        unset = f"{self.of}.{path}"
+        why = (
+            "it is read from config.json"
+            if is_read
+            else f"or name the directory by {self.of}.hf, which gives the facts"
+        )
         helps = (Help(f"delete {unset}: {why}", unsets=(unset,)) if is_read else Help(f"write {value}, {why}"),)
-        message = f"model.{path} is {value} in the checkpoint"
-        self.reader.report(f"model.{path}", Diagnostic("RLC0213", message, labels, helps))
+        message = f"{self.of}.{path} is {value} in the checkpoint"
+        self.reader.report(f"{self.of}.{path}", Diagnostic("RLC0213", message, labels, helps))
 
 
 def _leaf_value(fact: Fact) -> str | int | float | bool:

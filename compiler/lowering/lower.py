@@ -14,7 +14,16 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
-from compiler.ir.data import Data, DemonstrationData, PreferenceData
+from compiler.ir.data import (
+    Data,
+    DemonstrationData,
+    PairEval,
+    PreferenceData,
+    PreferenceEval,
+    RankedData,
+    ScoredData,
+    ScoredEval,
+)
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -35,6 +44,7 @@ from compiler.lowering.names import check_names
 from compiler.lowering.overlay import overlaid
 from compiler.lowering.path_resolver import path_resolver
 from compiler.lowering.reader import Reader, has_misspelt, key_id, origin_of
+from compiler.lowering.teacher import expect_teacher, with_teacher_weights
 from compiler.lowering.unread import find_unread, misspelt_fields
 from compiler.lowering.until import read_until
 
@@ -75,6 +85,8 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     )
     check_overrides(loaded.value, reader)
     root = with_checkpoint_facts(loaded.value, reader, loaded.root, folder=folder)
+    if "teacher" in root.entries:
+        root = with_checkpoint_facts(root, reader, loaded.root, folder=folder, of="teacher")
     _check_target(root, catalogue, reader)
     if "cluster.target" in reader.broken:  # which of these keys are read follows from it
         for name in root.entries.keys() & {"placement", "parallel"}:
@@ -148,19 +160,33 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
     return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
 
 
-def stage_choice(entry: AlgorithmEntry, *, evaluates: bool) -> dict[str, type[Record] | None]:
-    """Return which record each table of a stage is read into, given what its algorithm does."""
-    if entry.kind == "policy":
-        return {"algorithm": entry.params, "data": Data, "rollout": Rollout, "reward": Reward, "train": PolicyTrain}
-    sampled = Generation if evaluates else None
-    data = PreferenceData if entry.kind == "preference" else DemonstrationData
-    reward = Reward if evaluates else None
-    return {"algorithm": entry.params, "data": data, "rollout": sampled, "reward": reward, "train": Train}
+def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] | None]:
+    """Return which record each table of a stage is read into, given what its algorithm does and what it is told."""
+    found: dict[str, type[Record] | None] = {"algorithm": entry.params, "data": Data}
+    measured = table.get("eval")
+    samples = isinstance(measured, Table)
+    if entry.kind in ("policy", "distillation"):
+        judges = entry.kind == "policy" or samples or isinstance(table.get("reward"), Table)
+        return {**found, "rollout": Rollout, "reward": Reward if judges else None, "train": PolicyTrain}
+    evaluation: type[Record] | None = None
+    if entry.kind == "preference":
+        samples = isinstance(measured, Table) and "sets" in measured.entries
+        found["data"], evaluation = PreferenceData, PreferenceEval if samples else PairEval
+    elif entry.kind == "reward":
+        samples, kind = False, node_at(table, "loss", "kind")
+        learns_scores = isinstance(kind, Leaf) and kind.value == "regression"
+        found["data"], evaluation = (ScoredData, ScoredEval) if learns_scores else (RankedData, PairEval)
+    else:
+        found["data"] = DemonstrationData
+    if evaluation is not None and isinstance(measured, Table):
+        found["eval"] = evaluation
+    return {**found, "rollout": Generation if samples else None, "reward": Reward if samples else None, "train": Train}
 
 
 def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) -> Record:
-    evaluates = isinstance(table.whole.get("eval"), Table)
-    choice = stage_choice(entry, evaluates=evaluates)
+    choice = stage_choice(entry, table.whole)
+    if "teacher" in entry.params.fields():
+        expect_teacher(table.whole, reader, path)
     until = table.whole.entries.get("until")
     entries = {k: e for k, e in table.whole.entries.items() if k not in (*SHARED, "until") or k in ("name", "run")}
     stage = reader.record(Stage, Table(entries, table.whole.span, table.whole.priority), path, choice)
@@ -177,7 +203,7 @@ def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) 
             for name in type(parsed).fields():
                 reader.origins.record(f"{path}.until.{name}", origin_of(until))
         stage = stage.replacing(until=parsed)
-    return stage
+    return with_teacher_weights(stage, reader, path)
 
 
 def _stage_tables(root: Table, reader: Reader, lost: Lost) -> list[StageTable]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.span import Span
-from compiler.ir.experiment import Experiment
-from compiler.ir.openness import Auto, Off
+from compiler.ir.evaluated import held_out_lists
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.openness import Auto
 from compiler.ir.subject import toml_literal
 from compiler.lowering.reader import Reader
 
@@ -27,25 +28,32 @@ def check_names(experiment: Experiment[Auto], reader: Reader) -> None:
             reader.report(path, _unusable(name, origin.span, reader.shown(path, origin.span)))
     for index, stage in enumerate(experiment.stages):
         names: dict[str, Span] = {}
-        for i, measured in enumerate(() if isinstance(stage.eval, Off) else stage.eval.sets):
-            path = f"stages.{index}.eval.sets.{i}.name"
+        for below, name in _measured(stage):
+            path = f"stages.{index}.{below}"
             origin = reader.origins.get(path)
             if origin is None or origin.span is None or path in reader.broken:
                 continue
-            first = names.setdefault(measured.name, origin.span)
+            first = names.setdefault(name, origin.span)
             if first != origin.span and origin.span not in reported:
                 reported.add(origin.span)
                 labels = (Label(first, "the first"), Label(origin.span, "the same name again", True))
-                helps = (Help(f'give it a name of its own, such as "{measured.name}_{i + 1}"'),)
-                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {measured.name}", labels, helps))
+                helps = (Help(f'give it a name of its own, such as "{name}_{len(names) + 1}"'),)
+                reader.report(path, Diagnostic("RLC0211", f"two evaluations are called {name}", labels, helps))
 
 
 def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:
     yield "name", experiment.name
     for index, stage in enumerate(experiment.stages):
         yield f"stages.{index}.name", stage.name
-        for i, measured in enumerate(() if isinstance(stage.eval, Off) else stage.eval.sets):
-            yield f"stages.{index}.eval.sets.{i}.name", measured.name
+        for below, name in _measured(stage):
+            yield f"stages.{index}.{below}", name
+
+
+def _measured(stage: Stage[Auto]) -> Iterator[tuple[str, str]]:
+    """The fields that name what a stage is measured on, and the names."""
+    for table, sets in held_out_lists(stage.eval):
+        for i, measured in enumerate(sets):
+            yield f"eval.{table}.{i}.name", measured.name
 
 
 def _is_usable(name: str) -> bool:

@@ -15,7 +15,9 @@ from math import gcd
 
 from compiler.diagnostics.span import SourceFile, Span
 from compiler.frontend.value import SHRUNK, Entry, Leaf, List, Table
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.data import Eval, Until
+from compiler.ir.evaluated import pair_sets, scored_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.rollout import Rollout
@@ -35,6 +37,7 @@ PROMPT_TOKENS = 64
 RESPONSE_TOKENS = 16
 EVAL_PROMPTS = 4
 EVAL_SAMPLES = 2
+TOPK = 8
 
 
 def shrunk_changes(subject: Subject) -> tuple[Change, ...]:
@@ -112,7 +115,10 @@ def _machine(ledger: Ledger) -> None:
 
 def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
     ledger.cap(f"{at}.run.max_steps", MAX_STEPS)
-    ledger.cap(f"{at}.critic.warmup_rollouts", MAX_STEPS - 1)
+    ledger.cap(f"{at}.critic.warmup_rollouts", (ledger.number(f"{at}.run.max_steps") or MAX_STEPS) - 1)
+    if isinstance(stage.algorithm, TaughtParams):
+        shrunk_model(ledger, f"{at}.teacher")
+        ledger.cap(f"{at}.loss.topk", TOPK)
     if not isinstance(stage.rollout, Off):
         _lengths(ledger, at)
     if isinstance(stage.rollout, Rollout):
@@ -121,8 +127,9 @@ def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
         ledger.cap(f"{at}.train.global_batch", SAMPLES_PER_BATCH)
         ledger.derive(f"{at}.rollout.concurrency", "follows the batch")
     _training(ledger, at)
-    if not isinstance(stage.eval, Off):
+    if isinstance(stage.eval, Eval):
         _evaluation(ledger, f"{at}.eval", stage.eval, stage.until)
+    _compared(ledger, f"{at}.eval", stage)
     ledger.cap(f"{at}.checkpoint.interval", 1)
 
 
@@ -140,6 +147,17 @@ def _evaluation(ledger: Ledger, at: str, settings: Eval[Auto], until: Until | Of
     for index in range(len(settings.sets)):
         for name in ("max_prompts", "max_response_tokens", *counts):
             ledger.derive(f"{at}.sets.{index}.{name}", "as of every set")
+
+
+def _compared(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
+    """Few pairs, and few answers with scores."""
+    ledger.cap(f"{at}.interval", 1)
+    for table, field, sets in (
+        ("pairs", "max_pairs", pair_sets(stage.eval)),
+        ("scored", "max_rows", scored_sets(stage.eval)),
+    ):
+        for index in range(len(sets)):
+            ledger.put(f"{at}.{table}.{index}.{field}", EVAL_PROMPTS, f"at most {EVAL_PROMPTS}")
 
 
 def _lengths(ledger: Ledger, at: str) -> None:
@@ -186,4 +204,5 @@ def _training(ledger: Ledger, at: str) -> None:
     ledger.derive(f"{at}.optim.total_steps", "follows the steps")
     ledger.cap(f"{at}.train.micro_batch", ledger.number(f"{at}.train.global_batch") or 1)
     total = (ledger.number(f"{at}.run.max_steps") or 1) * (ledger.number(f"{at}.train.steps_per_rollout") or 1)
+    total *= ledger.number(f"{at}.train.epochs_per_rollout") or 1
     ledger.cap(f"{at}.optim.warmup_steps", max(0, total - 1))

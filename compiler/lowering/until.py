@@ -5,7 +5,8 @@ from __future__ import annotations
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.nearest import nearest_names
 from compiler.frontend.value import Leaf, Node
-from compiler.ir.data import Comparison, Until
+from compiler.ir.data import Comparison, Eval, Until
+from compiler.ir.evaluated import OF_PAIRS, OF_SCORES, pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.lowering.reader import Reader
@@ -58,13 +59,15 @@ def _parts(text: str) -> tuple[str, Comparison, float] | None:
 
 def _metrics(stage: Stage[Auto]) -> dict[str, str]:
     """What the stage measures: as a bound names it, and as metrics.jsonl does; a set's own name may hold dots."""
-    if isinstance(stage.eval, Off):
-        return {}
     found: dict[str, str] = {}
-    for measured in stage.eval.sets:
-        is_greedy = stage.eval.greedy if isinstance(measured.greedy, Auto) else measured.greedy
+    for measured in sampled_sets(stage.eval):
+        is_greedy = measured.greedy
+        if isinstance(is_greedy, Auto) and isinstance(stage.eval, Eval):
+            is_greedy = stage.eval.greedy
         for kind in ("accuracy", "greedy") if is_greedy else ("accuracy",):
             found[f"eval.{measured.name}.{kind}"] = f"eval/{measured.name}/{kind}"
+    for sets, kinds in ((pair_sets(stage.eval), OF_PAIRS), (scored_sets(stage.eval), OF_SCORES)):
+        found |= {f"eval.{s.name}.{kind}": f"eval/{s.name}/{kind}" for s in sets for kind in kinds}
     return found
 
 
@@ -72,7 +75,7 @@ def _of_samples(metric: str, stage: Stage[Auto]) -> str | None:
     """A metric over several samples, as metrics.jsonl names it; a rule says whether its k is measured (RLC0373)."""
     start, _, kind = metric.rpartition(".")
     name, _, size = kind.partition("@")
-    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    sets = sampled_sets(stage.eval)
     if name not in ("pass", "avg", "cons") or not (size.isascii() and size.isdecimal()) or size[0] == "0":
         return None
     return next((f"eval/{s.name}/{kind}" for s in sets if start == f"eval.{s.name}"), None)

@@ -75,6 +75,9 @@ def _wanted_sequences(stage: Stage[Auto]) -> tuple[int, tuple[str, ...]]:
     if isinstance(rollout, Rollout):
         prompts, samples = rollout.prompts_per_step, rollout.samples_per_prompt
         if isinstance(prompts, int) and isinstance(samples, int):
-            inputs = ("rollout.prompts_per_step", "rollout.samples_per_prompt")
+            inputs: tuple[str, ...] = ("rollout.prompts_per_step", "rollout.samples_per_prompt")
+            if not isinstance(rollout.buffer, Off) and rollout.buffer.partial:
+                prompts = rollout.buffer.prompts_under_way(prompts)
+                inputs = (*inputs, "rollout.buffer.oversample")
             return min(prompts * samples, CONCURRENT_SEQUENCES), inputs
     return CONCURRENT_SEQUENCES, ()

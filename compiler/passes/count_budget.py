@@ -50,9 +50,8 @@ def _prompts_at_most(rollout: Rollout[Auto], prompts: int) -> tuple[int, tuple[s
     Groups that wait in a buffer make it fewer.
     """
     groups, buffer = rollout.filter, rollout.buffer
-    is_partial = not isinstance(buffer, Off) and buffer.partial
-    if is_partial and not isinstance(buffer, Off):
-        at_once, fields = ceil(prompts * buffer.oversample), ("rollout.buffer.oversample",)
+    if not isinstance(buffer, Off) and buffer.partial:
+        at_once, fields = buffer.prompts_under_way(prompts), ("rollout.buffer.oversample",)
     elif isinstance(groups, Off):
         return prompts, ()
     else:

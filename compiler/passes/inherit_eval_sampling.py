@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.data import Eval
 from compiler.ir.experiment import Experiment
-from compiler.ir.openness import Auto, Off
+from compiler.ir.openness import Auto
 from compiler.ir.paths import read
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage
@@ -14,7 +15,7 @@ def inherit_eval_sampling(experiment: Experiment[Auto], origins: Provenance, _: 
     """Copy each open field of [eval.sampling] from [rollout.sampling]."""
 
     def edit(editor: StageEditor) -> None:
-        if isinstance(editor.stage.eval, Off):
+        if not isinstance(editor.stage.eval, Eval):
             return
         for name in ("temperature", "top_p", "top_k"):
             source = f"rollout.sampling.{name}"

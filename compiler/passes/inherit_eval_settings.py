@@ -7,6 +7,7 @@ standard library says of itself in a line `ANSWER = "..."`.
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.data import Eval
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.paths import read
@@ -30,7 +31,7 @@ def inherit_eval_settings(experiment: Experiment[Auto], origins: Provenance, cat
     """Close the open fields of [eval] and of its sets."""
 
     def edit(editor: StageEditor) -> None:
-        if isinstance(editor.stage.eval, Off):
+        if not isinstance(editor.stage.eval, Eval):
             return
         if editor.is_open("eval.max_response_tokens") and editor.has("rollout.max_response_tokens"):
             _inherit(editor, "eval.max_response_tokens", "rollout.max_response_tokens")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.data import TextSource
+from compiler.ir.evaluated import held_out_lists
 from compiler.ir.experiment import Experiment
-from compiler.ir.openness import Auto, Off
+from compiler.ir.openness import Auto
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage
 
@@ -23,8 +24,8 @@ def name_data_formats(experiment: Experiment[Auto], origins: Provenance, _: Cata
         sources: list[tuple[str, TextSource[Auto]]] = [
             (f"data.train.{i}", one) for i, one in enumerate(stage.data.train)
         ]
-        if not isinstance(stage.eval, Off):
-            sources += [(f"eval.sets.{i}", one) for i, one in enumerate(stage.eval.sets)]
+        for name, sets in held_out_lists(stage.eval):
+            sources += [(f"eval.{name}.{i}", one) for i, one in enumerate(sets)]
         for path, source in sources:
             if not isinstance(source.format, Auto):
                 continue

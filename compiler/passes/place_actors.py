@@ -8,7 +8,7 @@ first machine's processor.
 from __future__ import annotations
 
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
@@ -45,6 +45,8 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
             add("reference", stage.train.engine.name, f"{path}.reference", f"{path}.train.engine.name")
         if isinstance(stage.algorithm, ActorCriticParams):
             add("critic", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
+        if isinstance(stage.algorithm, TaughtParams):
+            add("teacher", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
         if not isinstance(stage.rollout, Off):
             add("rollout", stage.rollout.engine.name, f"{path}.rollout.engine.name")
         if not isinstance(stage.reward, Off):
@@ -68,7 +70,7 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
     named = gpus_per_node(experiment.cluster.gpus_per_node)
     if named is None or not isinstance(placement, GpuPlacement):
         one = (_Seat(0, f"{device}:0", 0),)
-        return {"trainer": one, "reference": one, "critic": one, "rollout": one, "reward": one}
+        return dict.fromkeys(("trainer", "reference", "critic", "teacher", "rollout", "reward"), one)
 
     on_a_node = named.count
     there_are = on_a_node * experiment.cluster.nodes
@@ -80,12 +82,14 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
         found = [(divmod(start, on_a_node), at) for at, start in enumerate(starts, process)]
         return tuple(_Seat(node, _devices(device, local, each, on_a_node), at) for (node, local), at in found)
 
-    # The trainer's processes come first, and hold reference and critic too; then one for each engine, one for rewards.
+    # The trainer's processes come first, and hold reference, critic and teacher too; then one for each engine, then one
+    # for rewards.
     train = gpus(0, placement.train_gpus, 1, 0)
     behind = len(train) if placement.mode == "split" else 0
     rollout = gpus(behind, placement.rollout_gpus, placement.gpus_per_engine, len(train))
     reward = (_Seat(0, "cpu", len(train) + len(rollout)),)
-    return {"trainer": train, "reference": train, "critic": train, "rollout": rollout, "reward": reward}
+    found: dict[ActorRole, tuple[_Seat, ...]] = dict.fromkeys(("trainer", "reference", "critic", "teacher"), train)
+    return {**found, "rollout": rollout, "reward": reward}
 
 
 def _devices(device: str, first: int, number: int, on_a_node: int) -> str:

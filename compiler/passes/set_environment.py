@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.evaluated import held_out_lists
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import EnvironmentVariable
-from compiler.ir.openness import Auto, Off
+from compiler.ir.openness import Auto
 from compiler.ir.provenance import Provenance
 
 _OFFLINE = "HF_HUB_OFFLINE"
@@ -26,5 +27,5 @@ def set_environment(experiment: Experiment[Auto], origins: Provenance, catalogue
 
 def _reads_the_hub(experiment: Experiment[Auto]) -> bool:
     trained = (source for stage in experiment.stages for source in stage.data.train)
-    measured = (one for stage in experiment.stages if not isinstance(stage.eval, Off) for one in stage.eval.sets)
+    measured = (one for stage in experiment.stages for _, sets in held_out_lists(stage.eval) for one in sets)
     return any(isinstance(source.hub, str) for sources in (trained, measured) for source in sources)

@@ -1,13 +1,14 @@
 """Bytes and parameters that can be counted exactly: weights, gradients, optimizer state, keys and values.
 
 Where everything runs in one process they are those of the process, in fp32; on a target with GPUs those of one GPU that
-trains, and of one that generates.  Activations and the working memory of kernels are not in it.
+trains, and of one that generates.  Activations and the working memory of kernels are not in it, nor is the one row that
+a critic or a reward model has for a head.
 """
 
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -36,7 +37,8 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
         gradient_bytes=max(one.gradients for one in held),
         optimizer_bytes=max(one.optimizer for one in held),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
-        critic_bytes=max((h.total for h, s in zip(held, stages, strict=True) if has_critic(s)), default=0),
+        critic_bytes=max((_critic_bytes(experiment, stage) for stage in stages if has_critic(stage)), default=0),
+        teacher_bytes=max((_taught(experiment, stage) for stage in stages), default=0),
         engine_weight_bytes=_engine_bytes(experiment) if samples else 0,
         stages=tuple(
             StageForecast(
@@ -57,6 +59,20 @@ def moments_of(optim: Optim[object]) -> int:
 def has_critic(stage: Stage[Any]) -> bool:
     """Whether a stage trains a second network of the model's shape."""
     return isinstance(stage.algorithm, ActorCriticParams)
+
+
+def teacher_bytes(stage: Stage[Any], spread: Spread, *, is_bf16: bool) -> int:
+    """Return the bytes of the teacher's weights on one training GPU, which no optimizer keeps; 0 without a teacher."""
+    params = stage.algorithm
+    if not isinstance(params, TaughtParams):
+        return 0
+    is_sharded = stage.train.engine.name == "fsdp2"
+    return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=is_sharded).weights
+
+
+def trains_scores(stage: Stage[Any]) -> bool:
+    """Whether a stage trains a reward model, which has no head over the vocabulary and computes no logits."""
+    return isinstance(stage.algorithm.loss, ScoreLoss)
 
 
 def trained_bytes(
@@ -80,12 +96,32 @@ def _measures(stage: Stage[Never]) -> bool:
     return not isinstance(stage.reference, Off)
 
 
+def without_head(model: Model[Any]) -> Model[Any]:
+    """Return the model without its head over the vocabulary; a critic and a reward model have one row in its place."""
+    return model.replacing(tie_embeddings=True)
+
+
+def _critic_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    return _held(experiment.replacing(model=without_head(experiment.model)), stage).total
+
+
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
+    spread, is_bf16 = _spread_of(experiment, stage)
+    model = without_head(experiment.model) if trains_scores(stage) else experiment.model
+    return trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+
+
+def _taught(experiment: Experiment[Never], stage: Stage[Never]) -> int:
+    spread, is_bf16 = _spread_of(experiment, stage)
+    return teacher_bytes(stage, spread, is_bf16=is_bf16)
+
+
+def _spread_of(experiment: Experiment[Never], stage: Stage[Never]) -> tuple[Spread, bool]:
+    """Return the axes, and whether weights are kept in bf16."""
     parallel = experiment.parallel
     has_gpus = isinstance(parallel, Parallel)
     spread = Spread(*(getattr(parallel, axis) for axis in Spread._fields)) if has_gpus else _ALONE
-    is_bf16 = has_gpus and stage.train.precision == "bf16"
-    return trained_bytes(experiment.model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    return spread, has_gpus and stage.train.precision == "bf16"
 
 
 def _engine_bytes(experiment: Experiment[Never]) -> int:

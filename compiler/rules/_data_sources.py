@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.data import PreferenceSource, TextSource, TrainSource
-from compiler.ir.openness import Auto, Off
+from compiler.ir.data import PreferenceSource, ScoredSource, TextSource, TrainSource
+from compiler.ir.evaluated import held_out_lists
+from compiler.ir.openness import Auto
 from compiler.ir.subject import StageSubject
 
 
@@ -36,7 +37,7 @@ class PlacedSource(NamedTuple):
         source = self.source
         if not self.trains:
             return False
-        streams = isinstance(source, (TrainSource, PreferenceSource)) and source.streaming
+        streams = isinstance(source, (TrainSource, PreferenceSource, ScoredSource)) and source.streaming
         return streams or isinstance(source.function, str)
 
 
@@ -44,6 +45,6 @@ def sources_of(stage: StageSubject) -> Iterator[PlacedSource]:
     """Yield the sources to train on, and then those to measure on."""
     for index, source in enumerate(stage.stage.data.train):
         yield PlacedSource(f"data.train.{index}", source)
-    if not isinstance(stage.stage.eval, Off):
-        for index, measured in enumerate(stage.stage.eval.sets):
-            yield PlacedSource(f"eval.sets.{index}", measured)
+    for name, sets in held_out_lists(stage.stage.eval):
+        for index, measured in enumerate(sets):
+            yield PlacedSource(f"eval.{name}.{index}", measured)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Help
 from compiler.ir.data import EvalSet
-from compiler.ir.openness import Auto, Off
+from compiler.ir.evaluated import sampled_sets
+from compiler.ir.openness import Auto
 from compiler.ir.subject import StageSubject, Subject, toml_literal
 
 
 def eval_sets(subject: Subject) -> Iterator[tuple[StageSubject, int, EvalSet[Auto]]]:
     """Yield every held-out set with its stage and its index."""
     for stage in subject.stages():
-        for at, measured in enumerate(() if isinstance(stage.stage.eval, Off) else stage.stage.eval.sets):
+        for at, measured in enumerate(sampled_sets(stage.stage.eval)):
             yield stage, at, measured
 
 

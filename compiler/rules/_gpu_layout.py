@@ -30,6 +30,15 @@ def layout_of(subject: Subject) -> Layout | None:
     return Layout(parallel, placement, total) if isinstance(total, int) and total > 0 else None
 
 
+def fills_the_gpus(layout: Layout) -> bool:
+    """Whether tp x pp x cp, times dp where it is known, is the number of training GPUs: what RLC0506 asks for."""
+    parallel, gpus = layout.parallel, layout.placement.train_gpus
+    product = size(parallel.tp) * size(parallel.pp) * size(parallel.cp)
+    if not isinstance(gpus, int):
+        return True
+    return gpus % product == 0 and (not isinstance(parallel.dp, int) or product * parallel.dp == gpus)
+
+
 def size(value: object) -> int:
     """Return the size of an axis; one that is open counts as 1."""
     return value if isinstance(value, int) else 1

@@ -37,6 +37,7 @@ def counted(number: int, unit: str) -> str:
 def solved_fixes(stage: StageSubject, equation: Equation, values: Factors) -> tuple[Help, ...]:
     """Return fixes for an equation that does not hold, or that no whole number solves; none breaks another equation."""
     fields = [f for f in reversed(equation.fields) if f in values]
+    fields = [f for f in fields if f not in equation.methods or stage.written(f)]
     fields.sort(key=lambda f: _rank(stage, f))
     unknowns = equation.unknowns(values)
     if unknowns:

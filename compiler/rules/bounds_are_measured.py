@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.data import EvalSet, Until
-from compiler.ir.evaluated import metrics_over_samples
+from compiler.ir.evaluated import metrics_over_samples, sampled_sets
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject, toml_literal
 
@@ -30,7 +30,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(until, Off) or isinstance(settings, Off):
             continue
         start, _, kind = until.metric.rpartition("/")
-        measured = next((s for s in settings.sets if start == f"eval/{s.name}"), None)
+        measured = next((s for s in sampled_sets(settings) if start == f"eval/{s.name}"), None)
         if "@" in kind and measured is not None and kind not in metrics_over_samples(measured):
             yield _diagnostic(stage, until, measured, kind)
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.catalogue import TargetEntry
-from compiler.ir.openness import Off
+from compiler.ir.model import Model
+from compiler.ir.openness import Auto, Off
 from compiler.ir.paths import read
 from compiler.ir.record import Record
 from compiler.ir.subject import Subject, toml_literal
@@ -43,36 +45,46 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     rule=ID,
                     paths=(stage.path(field), "cluster.target"),
                 )
-    if experiment.model.family in target.families:
-        yield from _facts(subject, target)
-    else:
-        yield Diagnostic(
-            CODE,
-            f"the engines of target {target.name} do not know the architecture {experiment.model.family}",
-            subject.labels(("model.family", "not on this target")),
-            (Help(f"they know: {', '.join(target.families)}"),),
-            rule=ID,
-            paths=("model.family", "cluster.target"),
-        )
+    yield from _model(subject, target, experiment.model, "model")
+    for stage in subject.stages():
+        params = stage.stage.algorithm
+        if isinstance(params, TaughtParams):
+            yield from _model(subject, target, params.teacher, stage.path("teacher"))
 
 
-def _facts(subject: Subject, target: TargetEntry) -> Iterator[Diagnostic]:
+def _model(subject: Subject, target: TargetEntry, model: Model[Auto], at: str) -> Iterator[Diagnostic]:
+    """What a model is that the engines do not know."""
+    if model.family in target.families:
+        yield from _facts(subject, target, model, at)
+        return
+    yield Diagnostic(
+        CODE,
+        f"the engines of target {target.name} do not know the architecture {model.family}",
+        subject.labels((f"{at}.family", "not on this target")),
+        (Help(f"they know: {', '.join(target.families)}"),),
+        rule=ID,
+        paths=(f"{at}.family", "cluster.target"),
+    )
+
+
+def _facts(subject: Subject, target: TargetEntry, model: Model[Auto], at: str) -> Iterator[Diagnostic]:
     """What the model has and the engines do not compute."""
     for path, values in target.facts:
         try:
-            value = read(subject.experiment.model, path)
+            value = read(model, path)
         except KeyError:
             continue  # below a table that the model does not have
         said = "off" if isinstance(value, Off) else value
         if said in values:
             continue
-        has = f"[model.{path}]" if isinstance(value, Record) else f"model.{path} = {toml_literal(said)}"
+        shown = subject.shown(f"{at}.{path}")
+        has = f"[{shown}]" if isinstance(value, Record) else f"{shown} = {toml_literal(said)}"
         computed = " or ".join(map(toml_literal, values))
         yield Diagnostic(
             CODE,
             f"the engines of target {target.name} do not compute {has}",
-            subject.labels(("cluster.target", "this target"), (f"model.{path}", f"only {computed} is computed there")),
+            subject.labels(("cluster.target", "this target"), (f"{at}.{path}", f"only {computed} is computed there")),
             (Help("choose another target, or another model: rlc models lists those of the library"),),
             rule=ID,
-            paths=(f"model.{path}", "cluster.target"),
+            paths=(f"{at}.{path}", "cluster.target"),
         )

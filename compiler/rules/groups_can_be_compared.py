@@ -4,7 +4,8 @@ What: an algorithm that judges a response against the others of its group needs 
 Why it matters: with one sample the group's mean is the sample: every advantage is zero, or a division by a zero
 deviation, and nothing is learnt.
 Example: GRPO with `samples_per_prompt = 1`.
-Fix: `rollout.samples_per_prompt = 8`, with fewer prompts if the batch is to stay.
+Fix: `rollout.samples_per_prompt = 8`, with fewer prompts if the batch is to stay; or `algo.group_of_one = "reward"`,
+plain policy gradients without a baseline.
 Source: BATCH-05; TRL PR#3199, framework differences no. 3.  Groups may be cut by optimizer steps: advantages are
 computed over the whole rollout before it is cut.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo, TeacherAlgo
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -30,7 +31,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         rollout = stage.stage.rollout
         if not _compares(stage.stage.algorithm.algo) or not isinstance(rollout, Rollout):
             continue
-        if rollout.samples_per_prompt == 1:
+        if rollout.samples_per_prompt == 1 and not _keeps_its_reward(stage.stage.algorithm.algo):
             name = stage.stage.algorithm.algo.name
             yield Diagnostic(
                 CODE,
@@ -43,7 +44,13 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _compares(algo: Algo) -> bool:
+    if isinstance(algo, TeacherAlgo):
+        return algo.rewards == "group"
     return isinstance(algo, GroupRelativeAlgo) or (isinstance(algo, ReturnsAlgo) and algo.group_baseline)
+
+
+def _keeps_its_reward(algo: Algo) -> bool:
+    return isinstance(algo, GroupRelativeAlgo | ReturnsAlgo) and algo.group_of_one == "reward"
 
 
 def _labels(stage: StageSubject, name: str) -> tuple[Label, ...]:

@@ -1,10 +1,10 @@
 """The ratio has a denominator that stays where it was.
 
-What: with more than one optimizer step on a rollout, old log-probs come from the rollout or are recomputed before the
-first step; "current" makes every ratio 1 and the clip range inert.
+What: with more than one optimizer step on a rollout, in one pass or in several, old log-probs come from the rollout or
+are recomputed before the first step; "current" makes every ratio 1 and the clip range inert.
 Why it matters: without the behaviour policy's log-probs the second step is off-policy with no correction at all.
 Example: `loss.old_logprobs = "current"` with `train.steps_per_rollout = 4`.
-Fix: `loss.old_logprobs = "rollout"`, or one step on each rollout.
+Fix: `loss.old_logprobs = "rollout"`, or one step and one pass on each rollout.
 Source: ALGO-02.
 """
 
@@ -29,14 +29,16 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         loss, train = stage.stage.algorithm.loss, stage.stage.train
         if not isinstance(loss, PolicyLoss) or not isinstance(train, PolicyTrain):
             continue
-        steps = train.steps_per_rollout
-        if loss.old_logprobs == "current" and isinstance(steps, int) and steps > 1:
+        passes = train.epochs_per_rollout
+        steps = train.steps_per_rollout * passes if isinstance(train.steps_per_rollout, int) else 1
+        if loss.old_logprobs == "current" and steps > 1:
             yield Diagnostic(
                 CODE,
                 f"{steps:,} optimizer steps on one rollout need the log-probs of the policy that sampled it",
                 stage.labels(
                     ("train.global_batch", f"makes {steps:,} optimizer steps of a rollout"),
-                    ("train.steps_per_rollout", f"{steps:,} optimizer steps"),
+                    ("train.steps_per_rollout", f"{steps // passes:,} optimizer steps" + " a pass" * (passes > 1)),
+                    ("train.epochs_per_rollout", f"{passes:,} passes over the samples of a rollout"),
                     ("loss.old_logprobs", "makes every ratio 1"),
                 ),
                 _fixes(stage),

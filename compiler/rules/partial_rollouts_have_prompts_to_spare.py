@@ -1,7 +1,7 @@
 """A partial rollout has prompts to spare.
 
 What: with `rollout.buffer.partial` more prompts are under way than a step takes: `rollout.buffer.oversample` is above
-1.  It alone says how many, so `rollout.filter.oversample` is not written.
+1.  It alone says how many, so `rollout.filter.oversample` stays 1.
 Why it matters: sampling ends as soon as enough groups are finished.  With as many under way as are wanted, that is when
 the longest response of all is finished: nothing is ever broken off, and nothing is gained.
 Example: `[rollout.buffer] partial = true` without `oversample`.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Buffer, Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -32,7 +32,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off) and rollout.buffer.partial:
             if rollout.buffer.oversample <= 1:
                 yield _nothing_to_spare(stage, rollout.prompts_per_step)
-            if not isinstance(rollout.filter, Off) and stage.written(_OF_FILTER):
+            if not isinstance(rollout.filter, Off) and rollout.filter.oversample != 1:
                 yield _two_numbers(stage, rollout.buffer)
 
 
@@ -58,7 +58,7 @@ def _two_numbers(stage: StageSubject, buffer: Buffer[object]) -> Diagnostic:
         f"a partial rollout has {buffer.oversample:g} times the missing prompts under way, and "
         f"{stage.shown(_OF_FILTER)} says it again",
         stage.labels((_OVERSAMPLE, "is read"), (_OF_FILTER, "has no effect")),
-        (Help(f"leave {stage.shown(_OF_FILTER)} out", unsets=(stage.shown(_OF_FILTER),)),),
+        (stage.fix(_OF_FILTER, 1.0),),
         rule=ID,
         paths=(stage.path(_OF_FILTER),),
     )

@@ -2,7 +2,7 @@
 
 What: patterns are regular expressions and templates are Jinja; the pattern of a judge has a group for the rating, whose
 range is not empty; an address begins with http:// or https:// and names a host, without a password in it; tags are
-words; the settings of the reward that is named are not switched off.
+words; the settings of the reward that is named are not switched off; a comparison that looks for a box is given it.
 Why it matters: each of these would otherwise fail at the first response, minutes into the run, or at every response and
 score all of them alike.
 Example: `pattern = "score: [0-9]+"` for a judge, which has no group.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
-from compiler.ir.reward_settings import FormatReward, JudgeReward, RegexReward, Service, base_name
+from compiler.ir.reward_settings import FormatReward, JudgeReward, MathReward, RegexReward, Service, base_name
 from compiler.ir.rollout import Judgement
 from compiler.ir.subject import StageSubject, Subject
 
@@ -55,6 +55,9 @@ def _faults(one: Judgement[object]) -> Iterator[_Fault]:
     settings = one.__dict__.get(base)
     if isinstance(settings, Off) and base in type(one).fields():
         yield _Fault(base, f"{one.name} needs its settings", "switched off", "leave it out for its defaults")
+    if isinstance(settings, MathReward) and settings.compare == "text" and base != one.name:
+        message = f"{one.name} hands over the text of the box, and a comparison of texts looks for the box itself"
+        yield _Fault("math.compare", message, "finds no box", "name the reward math, without boxed_")
     if isinstance(settings, RegexReward):
         yield from _pattern_faults(f"{base}.pattern", settings.pattern)
     if isinstance(settings, FormatReward):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.data import DataSource
+from compiler.ir.evaluated import sampled_sets
 from compiler.ir.openness import Off
 from compiler.ir.reward_settings import BY_ROW
 from compiler.ir.rollout import Rollout
@@ -43,8 +44,7 @@ def _without_metadata(stage: StageSubject, reader: str) -> Iterator[Diagnostic]:
     sources = [
         ("data.train", i, one) for i, one in enumerate(stage.stage.data.train) if trains and isinstance(one, DataSource)
     ]
-    if not isinstance(evaluation, Off):
-        sources += [("eval.sets", i, one) for i, one in enumerate(evaluation.sets)]
+    sources += [("eval.sets", i, one) for i, one in enumerate(sampled_sets(evaluation))]
     for table, index, source in sources:
         if isinstance(source.metadata_key, Off):
             path = f"{table}.{index}"

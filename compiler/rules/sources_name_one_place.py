@@ -1,6 +1,6 @@
 """Sources name one place.
 
-What: every `[[data.train]]` and `[[eval.sets]]` names one of `path`, `hub` and `function`, and a `hub` its `split`.
+What: every `[[data.train]]` and every held-out set names one of `path`, `hub` and `function`, and a `hub` its `split`.
 Why it matters: with two of them nobody knows which rows are meant, and a data set of the hub has several splits, one of
 which is usually held out.
 Example: `path = "gsm8k.jsonl"` beside `hub = "openai/gsm8k"`; `hub = "openai/gsm8k"` without `split = "train"`.

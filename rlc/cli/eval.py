@@ -26,6 +26,10 @@ def evaluate(
     sets: list[str] = typer.Option(
         [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
     ),
+    shrink: bool = typer.Option(False, "--shrink", help="Evaluate what `rlc run --shrink` trains."),
+    policies: list[Path] = typer.Option(
+        [], "--policy", metavar="FILE", help="A .star file of what plans must satisfy; may be repeated."
+    ),
     file: Path | None = typer.Option(None, "-o", "--output", help="The result [default: eval.json of the run]."),
     run_dir: Path | None = typer.Option(None, "--run-dir", help="Where the run is kept [default: runs/NAME]."),
     root: Path | None = typer.Option(
@@ -41,7 +45,8 @@ def evaluate(
     output: Output = context.obj
     if root is not None and spec.suffix != ".json":
         raise typer.BadParameter("only a saved plan is given a root; that of a spec follows from where it is")
-    prepared = prepare(spec, overrides=sets, place=Place(root, run_dir), continues=False)
+    place = Place(root, run_dir)
+    prepared = prepare(spec, overrides=sets, place=place, shrink=shrink, policies=policies, continues=False)
     output.diagnostics(prepared.diagnostics)
     if prepared.job is None:
         return 1

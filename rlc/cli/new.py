@@ -48,11 +48,12 @@ def experiment(
     of_model = label_called(model, "models", catalogue, roots)
     algorithm = algorithm_of(found.label, catalogue)
     entry = catalogue.load_algorithm(algorithm) if algorithm else None
-    samples = entry is None or entry.kind == "policy"
+    samples = entry is None or entry.kind in ("policy", "distillation")
+    is_taught = entry is not None and entry.kind == "distillation"
     several = entry is not None and any(
         issubclass(record, SeveralRewardsAlgo) for record in entry.params.fields()["algo"].kind.records
     )
-    choices = Choices(name, found.label, of_model, target, gpus, samples, several)
+    choices = Choices(name, found.label, of_model, target, gpus, samples, several, is_taught)
     path = Path(f"{name}.star" if star else f"{name}.toml")
     has_function = found.path.suffix == ".star"
     create(path, starlark_experiment(choices, has_function=has_function) if star else toml_experiment(choices))

@@ -91,6 +91,7 @@ class _Writer:
             "reward": sample.reward,
             "raw_reward": sample.raw_reward,
             "reward_terms": dict(sample.reward_terms),
+            "has_failed": sample.has_failed,
         }
 
     def _segment(self, segment: Segment) -> JsonValue:
@@ -138,6 +139,7 @@ class _Reader:
             reward=state["reward"],
             raw_reward=state["raw_reward"],
             reward_terms=state["reward_terms"],
+            has_failed=state["has_failed"],
         )
 
     def _segment(self, state: Any) -> Segment:

@@ -12,23 +12,42 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Never
+from typing import NamedTuple, Never, TypeVar
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
-from compiler.ir.data import DataSource, DemonstrationData, EvalSet, PreferenceData, TextSource
+from compiler.ir.data import (
+    DataSource,
+    DemonstrationData,
+    DemonstrationSource,
+    EvalSet,
+    JudgedSource,
+    PairSet,
+    PairSource,
+    PreferenceData,
+    ScoredData,
+    ScoredSet,
+    TextSource,
+)
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.context_limit import context_limit
-from runtime.data.demonstrations import load_demonstrations
+from runtime.data.demonstrations import Demonstration, DemonstrationReading
 from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
-from runtime.data.preferences import load_preferences
-from runtime.data.prompts import load_prompts
-from runtime.data.reading import Effort
+from runtime.data.lengths import Limit
+from runtime.data.preferences import PreferenceReading
+from runtime.data.prompts import PromptReading, prompt_limit
+from runtime.data.reading import Effort, Loaded, Reading, load_all
+from runtime.data.scores import ScoreReading
 from runtime.data.sources import streams
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
+
+T = TypeVar("T")
+S = TypeVar("S", bound="TextSource[Never]")
+HeldOutSet = EvalSet[Never] | PairSet[Never] | ScoredSet[Never]
 
 IN_BOTH = "RLC0671"
 TOO_FEW = "RLC0672"
@@ -102,17 +121,20 @@ class _Reading:
             epochs = "" if self.unread else f"; {self.steps(len(train))}"
             self.lines.append(f"train: {self.rows(train)}{epochs}")
         settings, rollout = self.stage.eval, self.stage.rollout
-        if isinstance(settings, Off) or isinstance(rollout, Off):
-            return
-        for measured in settings.sets:
-            self.apart([measured])
-            heldout = (
-                None if measured.code is not OFF else self.kept(partial(self.prompts, (measured,), rollout, Effort()))
-            )
-            if heldout is None:
-                continue
-            self.lines.append(f"held-out {measured.name}: {self.rows(heldout)}")
-            self.found += _in_both(measured, train or (), heldout, self.root)
+        for measured in sampled_sets(settings):
+            if not isinstance(rollout, Off):
+                self.heldout(measured, partial(self.prompts, (measured,), rollout, Effort()), train)
+        for of_pairs in pair_sets(settings):
+            self.heldout(of_pairs, partial(self.pairs, (of_pairs,), Effort()), train)
+        for of_scores in scored_sets(settings):
+            self.heldout(of_scores, partial(self.scores, (of_scores,), Effort()), train)
+
+    def heldout(self, measured: HeldOutSet, read: Callable[[], list[Prompted]], train: list[Prompted] | None) -> None:
+        self.apart([measured])
+        found = None if measured.code is not OFF else self.kept(read)
+        if found is not None:
+            self.lines.append(f"held-out {measured.name}: {self.rows(found)}")
+            self.found += _in_both(measured, train or (), found, self.root)
             self.found += _two_forms(measured, self.stage.data.train)
 
     def kept(self, read: Callable[[], list[Prompted]]) -> list[Prompted] | None:
@@ -126,23 +148,18 @@ class _Reading:
     def train(self) -> list[Prompted]:
         rollout, data = self.stage.rollout, self.stage.data
         self.unread = self.apart(data.train)
-        limit = context_limit(self.stage, self.model)
-        limit = limit._replace(tokens=_NO_LIMIT) if self.tokenizer is None else limit
-        tokenizer, effort = self.tokenizer or ByteTokenizer(), self.effort
+        effort = self.effort
         if isinstance(data, PreferenceData):
-            sources = [source for source in data.train if source.code is OFF]
-            pairs = load_preferences(sources, tokenizer, root=self.root, limit=limit, effort=effort)
-            self.tell_dropped(pairs.dropped)
-            better = [pair.chosen for pair in pairs.rows]
-            return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
+            return self.pairs([source for source in data.train if source.code is OFF], effort)
+        if isinstance(data, ScoredData):
+            return self.scores([source for source in data.train if source.code is OFF], effort)
         if isinstance(data, DemonstrationData):
-            shown_sources = [source for source in data.train if source.code is OFF]
-            shown = load_demonstrations(shown_sources, tokenizer, root=self.root, limit=limit, effort=effort)
-            self.tell_dropped(shown.dropped)
-            return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
+            return self.demonstrations([source for source in data.train if source.code is OFF], effort)
         if isinstance(rollout, Off):
             raise InternalError("a stage that samples has a rollout")
-        return self.prompts([source for source in data.train if source.code is OFF], rollout, effort)
+        has_labels = not isinstance(self.stage.reward, Off)
+        sources = [source for source in data.train if source.code is OFF]
+        return self.prompts(sources, rollout, effort, needs_label=has_labels)
 
     def tell_dropped(self, dropped: Dropped) -> None:
         if dropped.first is not None:
@@ -157,23 +174,49 @@ class _Reading:
                 self.lines.append(f"{source.called}: of a stream the first {STREAM_ROWS:,} rows are read")
         return any(streams(source) for source in sources)
 
+    @property
+    def tokens_of(self) -> TextTokenizer:
+        """What makes tokens of texts."""
+        return self.tokenizer or ByteTokenizer()
+
+    @property
+    def limit(self) -> Limit:
+        """How long a row with its answer may be."""
+        limit = context_limit(self.stage, self.model)
+        return limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT)
+
+    def demonstrations(self, sources: Sequence[DemonstrationSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(row) for row in self.read(sources, DemonstrationReading(self.tokens_of), effort).rows]
+
+    def pairs(self, sources: Sequence[PairSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(pair.chosen) for pair in self.read(sources, PreferenceReading(self.tokens_of), effort).rows]
+
+    def scores(self, sources: Sequence[JudgedSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(row.answer) for row in self.read(sources, ScoreReading(self.tokens_of), effort).rows]
+
+    def read(
+        self, sources: Sequence[S], reading: Reading[T, S], effort: Effort, limit: Limit | None = None
+    ) -> Loaded[T]:
+        """All rows of some sources, none longer than the context unless another limit is given."""
+        found = load_all(sources, reading, limit or self.limit, root=self.root, effort=effort)
+        self.tell_dropped(found.dropped)
+        return found
+
     def prompts(
-        self, sources: Sequence[DataSource[Never]], rollout: Generation[Never], effort: Effort
+        self,
+        sources: Sequence[DataSource[Never]],
+        rollout: Generation[Never],
+        effort: Effort,
+        *,
+        needs_label: bool = True,
     ) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
-        loaded = load_prompts(
-            sources,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            max_prompt_tokens=limit,
-            overlong=rollout.overlong_prompts,
-            effort=effort,
-        )
-        self.tell_dropped(loaded.dropped)
+        reading = PromptReading(self.tokens_of, needs_label=needs_label)
+        loaded = self.read(sources, reading, effort, prompt_limit(limit, rollout.overlong_prompts))
         if loaded.num_overlong:
             verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
             self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
-        return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.prompts]
+        return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.rows]
 
     def rows(self, prompts: Sequence[Prompted]) -> str:
         longest = max((len(prompt.tokens) for prompt in prompts), default=0)
@@ -198,8 +241,12 @@ class _Reading:
         return f"{max_steps:,} steps of {taken:,} are {epochs:.3g} epochs"
 
 
+def _prompt_of(row: Demonstration) -> Prompted:
+    return Prompted(row.tokens[: row.num_prompt_tokens], row.source)
+
+
 def _in_both(
-    measured: EvalSet[Never], train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
+    measured: HeldOutSet, train: Sequence[Prompted], heldout: Sequence[Prompted], root: Path
 ) -> tuple[Diagnostic, ...]:
     """Return RLC0671 if prompts that are measured on are trained on, at the first of them."""
     known: dict[tuple[int, ...], str] = {}
@@ -222,7 +269,7 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: EvalSet[Never], train: Sequence[TextSource[Never]]) -> Iterator[Diagnostic]:
+def _two_forms(measured: HeldOutSet, train: Sequence[TextSource[Never]]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:

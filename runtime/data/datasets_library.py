@@ -30,11 +30,6 @@ class DatasetRows:
             raise SpecError(no_rows(name))
         self._found, self._path, self._name = found.select_columns(asked), path, name
 
-    @property
-    def fingerprint(self) -> str:
-        """What the library tells data sets apart by."""
-        return str(self._found._fingerprint)
-
     def rows(self, first: int) -> Iterator[Unread]:
         """Yield the rows from a number on, to the end."""
         for start in range(first, len(self._found), _BATCH_ROWS):
@@ -85,6 +80,11 @@ def load_hub(source: TextSource[Never], *, streaming: bool) -> Any:
     datasets = _library()
     call = partial(datasets.load_dataset, source.called, subset, split=split, revision=revision, streaming=streaming)
     return _asked(source, call)
+
+
+def fingerprint(found: Any) -> str:
+    """Return what the library tells data sets apart by."""
+    return str(found._fingerprint)
 
 
 def load_saved(source: TextSource[Never], path: Path) -> Any:

@@ -13,11 +13,12 @@ from typing import Never
 import torch
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.data import DemonstrationSource
+from compiler.ir.data import DemonstrationSource, TextSource
 from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
 from runtime.data.lengths import LengthLimit, Limit
-from runtime.data.prompts import add_empty, add_refusal, read_input, read_tools
+from runtime.data.prompts import add_empty, add_refusal, read_columns, read_input, read_tools
 from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import Message, TrainBatch
 
@@ -75,6 +76,10 @@ class DemonstrationReading:
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
 
+    def columns(self, source: DemonstrationSource[Never]) -> Columns:
+        """Return the keys of rows that are read; of a conversation the label is not."""
+        return read_columns(source, (), (source.label_key,))
+
     def parsed(
         self, row: Row, source: DemonstrationSource[Never], index: int, faults: RowFaults
     ) -> Demonstration | None:
@@ -113,6 +118,22 @@ def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:
     )
 
 
+def as_demonstration(source: TextSource[Never], answer_key: str) -> DemonstrationSource[Never]:
+    """Return a source of answers as one of demonstrations, whose answer is learned."""
+    return DemonstrationSource(
+        path=source.path,
+        hub=source.hub,
+        function=source.function,
+        format=source.format,
+        code=source.code,
+        input_key=source.input_key,
+        tools_key=source.tools_key,
+        label_key=answer_key,
+        apply_chat_template=source.apply_chat_template,
+        learn="last",
+    )
+
+
 def demonstration(
     row: Row, source: DemonstrationSource[Never], tokenizer: TextTokenizer, faults: RowFaults
 ) -> Demonstration | None:
@@ -135,7 +156,7 @@ def demonstration(
         if messages:
             tokens, mask = tokenizer.conversation(messages, tools, lambda index: index in learned)
         else:
-            prompt, reply = tokenizer.encode(text), _ended(tokenizer.encode(label), tokenizer.eos_token_id)
+            prompt, reply = tokenizer.encode(text), ended(tokenizer.encode(label), tokenizer.eos_token_id)
             tokens, mask = prompt + reply, bytes(len(prompt)) + b"\1" * len(reply)
     except SpecError as error:
         add_refusal(row, error, faults)
@@ -178,7 +199,8 @@ def _label(row: Row, source: DemonstrationSource[Never], faults: RowFaults) -> s
     return None
 
 
-def _ended(answer: tuple[int, ...], eos_token_id: int) -> tuple[int, ...]:
+def ended(answer: tuple[int, ...], eos_token_id: int) -> tuple[int, ...]:
+    """Return an answer up to its last end of sequence, which is added where there is none."""
     if eos_token_id not in answer:
         return (*answer, eos_token_id)
     last = len(answer) - 1 - answer[::-1].index(eos_token_id)

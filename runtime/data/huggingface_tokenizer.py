@@ -85,6 +85,11 @@ class HuggingFaceTokenizer:
             return Conversation(tokens[:behind], mask[:behind])
         return Conversation((*tokens, self.eos_token_id), mask + b"\1") if learned(last) else Conversation(tokens, mask)
 
+    def vocabulary(self) -> dict[str, int]:
+        """Return the id of every token, added ones included."""
+        found: dict[str, int] = self._backend.get_vocab()
+        return found
+
     def save(self, directory: Path) -> None:
         """Write the tokenizer's files."""
         self._backend.save_pretrained(str(directory))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -236,6 +237,17 @@ def value_at(row: Row, key: str, faults: RowFaults) -> JsonValue | Missing:
     )
     faults.add(row.place, diagnostic, note=f'"{key}" is missing')
     return MISSING
+
+
+def number_at(row: Row, key: str, faults: RowFaults) -> float | None:
+    """Return the finite number that a row holds at a key, or None after adding what is wrong with it."""
+    value = value_at(row, key, faults)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return float(value)
+    if not isinstance(value, Missing):
+        shown = "a number beyond all floats" if type_name(value) == "a number" else type_name(value)
+        wrong_type(row, f'"{key}" has to be a number, and is {shown}', faults)
+    return None
 
 
 def wrong_type(row: Row, message: str, faults: RowFaults) -> None:

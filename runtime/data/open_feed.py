@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Never, TypeVar
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.data import Data, DemonstrationData, PreferenceData, PreferenceSource, TextSource, TrainSource
+from compiler.ir.data import (
+    Data,
+    DemonstrationData,
+    PreferenceData,
+    PreferenceSource,
+    ScoredData,
+    ScoredSource,
+    TextSource,
+    TrainSource,
+)
 from compiler.ir.openness import Off
 from runtime.data.feed import Feed, Pace
 from runtime.data.jsonl import Dropped, Unread
@@ -16,10 +25,11 @@ from runtime.data.lengths import Limit
 from runtime.data.mixture import Mixture
 from runtime.data.order import DataOrder
 from runtime.data.reading import Effort, Loaded, Outcome, Reading, load_all, nothing_usable, read_one
-from runtime.data.sources import check_source, open_indexed, open_rows, streams
+from runtime.data.sources import IndexedRows, check_source, open_indexed, open_rows, streams
 
 T = TypeVar("T")
 S = TypeVar("S", bound="TextSource[Never]")
+AnyData = Data[Never] | DemonstrationData[Never] | PreferenceData[Never] | ScoredData[Never]
 
 
 class Opened(NamedTuple, Generic[T]):
@@ -44,7 +54,7 @@ class Needs(NamedTuple):
 
 
 def open_feed(
-    data: Data[Never] | DemonstrationData[Never] | PreferenceData[Never],
+    data: AnyData,
     sources: Sequence[S],
     reading: Reading[T, S],
     needs: Needs,
@@ -61,7 +71,7 @@ def open_feed(
 class _Opening(Generic[T, S]):
     def __init__(
         self,
-        data: Data[Never] | DemonstrationData[Never] | PreferenceData[Never],
+        data: AnyData,
         sources: Sequence[S],
         reading: Reading[T, S],
         needs: Needs,
@@ -118,12 +128,16 @@ class _Opening(Generic[T, S]):
         """The lane of a stream, or of sources whose rows are read when they are drawn."""
         first = self._sources[at[0]]
         if streams(first):
-            check_source(first, root=self._root)
+            columns = self._reading.columns(first)
+            check_source(first, columns, root=self._root)
             window = self._data.shuffle_window if self._data.shuffle else 0
-            rows = open_rows(first, root=self._root)
+            rows = open_rows(first, columns, root=self._root)
             return StreamLane((at[0], first), rows, self._read, seed=seed, window=window)
-        indexed = [(index, open_indexed(self._sources[index], root=self._root)) for index in at]
-        sizes = [(index, rows, rows.load_index()) for index, rows in indexed]
+        sizes: list[tuple[int, IndexedRows, int]] = []
+        for index in at:
+            source = self._sources[index]
+            opened = open_indexed(source, self._reading.columns(source), root=self._root)
+            sizes.append((index, opened, opened.load_index()))
         count = sum(size for _, _, size in sizes)
         self._num_indexed += count
         return IndexedLane(sizes, DataOrder(count, seed=seed, shuffle=self._data.shuffle), self._read)
@@ -133,6 +147,6 @@ class _Opening(Generic[T, S]):
 
 
 def _weight(source: TextSource[Never]) -> float:
-    if isinstance(source, (TrainSource, PreferenceSource)) and not isinstance(source.weight, Off):
+    if isinstance(source, (TrainSource, PreferenceSource, ScoredSource)) and not isinstance(source.weight, Off):
         return source.weight
     return 0.0

@@ -10,11 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Never
 
-from compiler.ir.data import DemonstrationSource, PreferenceSource
-from runtime.data.demonstrations import Demonstration, demonstration, fitted_demonstration, supervised_batch
-from runtime.data.jsonl import Dropped, Row, RowFaults, wrong_type
+from compiler.ir.data import PairSource, RankedSource
+from compiler.ir.openness import Off
+from runtime.data.demonstrations import (
+    Demonstration,
+    as_demonstration,
+    demonstration,
+    fitted_demonstration,
+    supervised_batch,
+)
+from runtime.data.jsonl import Dropped, Row, RowFaults, number_at, wrong_type
 from runtime.data.lengths import LengthLimit, Limit
+from runtime.data.prompts import read_columns
 from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
 
@@ -23,10 +32,11 @@ _CUT_ALIKE = "its answers differ only where they were cut: what is left of them 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preference:
-    """Two answers to one prompt."""
+    """Two answers to one prompt; `margin` is by how much the better one has to score more, 0 where nobody says."""
 
     chosen: Demonstration
     rejected: Demonstration
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +49,7 @@ class PreferenceSet:
 
 
 def load_preferences(
-    sources: Sequence[PreferenceSource[Never]],
+    sources: Sequence[PairSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
@@ -64,14 +74,22 @@ class PreferenceReading:
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def parsed(self, row: Row, source: PreferenceSource[Never], index: int, faults: RowFaults) -> Preference | None:
+    def columns(self, source: PairSource[Never]) -> Columns:
+        """Return the keys of rows that are read."""
+        margin = (source.margin_key,) if isinstance(source, RankedSource) else ()
+        return read_columns(source, (source.chosen_key, source.rejected_key, *margin))
+
+    def parsed(self, row: Row, source: PairSource[Never], index: int, faults: RowFaults) -> Preference | None:
         """Return a row as a pair, or None after adding what is wrong with it."""
         keys = source.chosen_key, source.rejected_key
-        chosen, rejected = (demonstration(row, _side(source, key), self._tokenizer, faults) for key in keys)
+        chosen, rejected = (demonstration(row, as_demonstration(source, key), self._tokenizer, faults) for key in keys)
         if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
             wrong_type(row, _same(source), faults)
             return None
-        return None if chosen is None or rejected is None else Preference(chosen=chosen, rejected=rejected)
+        margin = _margin(row, source, faults)
+        if chosen is None or rejected is None or margin is None:
+            return None
+        return Preference(chosen=chosen, rejected=rejected, margin=margin)
 
     def fitted(self, found: Preference, row: Row, lengths: LengthLimit, faults: RowFaults) -> Preference | None:
         """Return a pair within a length, or None where one of its answers is left out, or cut to the other."""
@@ -82,7 +100,7 @@ class PreferenceReading:
         if chosen.tokens == rejected.tokens:
             wrong_type(row, _CUT_ALIKE, faults)
             return None
-        return Preference(chosen=chosen, rejected=rejected)
+        return replace(found, chosen=chosen, rejected=rejected)
 
 
 def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
@@ -91,23 +109,19 @@ def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
     return replace(supervised_batch(answers), row_size=2)
 
 
-def _same(source: PreferenceSource[Never]) -> str:
+def _margin(row: Row, source: PairSource[Never], faults: RowFaults) -> float | None:
+    """The margin of a pair, 0 where its source has none, or None after adding that it is no number of at least 0."""
+    if not isinstance(source, RankedSource) or isinstance(source.margin_key, Off):
+        return 0.0
+    number = number_at(row, source.margin_key, faults)
+    if number is not None and number < 0.0:
+        wrong_type(row, f'"{source.margin_key}" is {number:g}, and the better answer does not score less', faults)
+        return None
+    return number
+
+
+def _same(source: PairSource[Never]) -> str:
     return (
         f'"{source.chosen_key}" and "{source.rejected_key}" come to the same tokens: nothing is better than itself; '
         "a conversation ends with the user's message, not with an answer"
-    )
-
-
-def _side(source: PreferenceSource[Never], key: str) -> DemonstrationSource[Never]:
-    return DemonstrationSource(
-        path=source.path,
-        hub=source.hub,
-        function=source.function,
-        format=source.format,
-        code=source.code,
-        input_key=source.input_key,
-        tools_key=source.tools_key,
-        label_key=key,
-        apply_chat_template=source.apply_chat_template,
-        learn="last",
     )

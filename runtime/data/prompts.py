@@ -14,6 +14,7 @@ from compiler.ir.openness import Off
 from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
 from runtime.data.lengths import LengthLimit, Limit, OverlongPolicy
 from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
 from runtime.data.turns import Tools
 from stdlib.samples import JsonValue, Message, Prompt
@@ -58,14 +59,24 @@ def prompt_limit(max_prompt_tokens: int, overlong: OverlongPolicy) -> Limit:
 
 
 class PromptReading:
-    """Turns rows into prompts."""
+    """Turns rows into prompts.
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
+    Args:
+        needs_label: whether a row has to hold a label; where nothing is judged it does not.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, *, needs_label: bool = True) -> None:
         self._tokenizer = tokenizer
+        self._needs_label = needs_label
+
+    def columns(self, source: DataSource[Never]) -> Columns:
+        """Return the keys of rows that are read."""
+        label = (source.label_key,) if self._needs_label else ()
+        return read_columns(source, (*label, source.metadata_key))
 
     def parsed(self, row: Row, source: DataSource[Never], index: int, faults: RowFaults) -> Prompt | None:
         """Return a row as a prompt, or None after adding what is wrong with it."""
-        return _prompt(row, source, self._tokenizer, index=index, faults=faults)
+        return _prompt(row, source, self._tokenizer, index=index, faults=faults, needs_label=self._needs_label)
 
     def fitted(self, found: Prompt, row: Row, lengths: LengthLimit, faults: RowFaults) -> Prompt | None:
         """Return a prompt within a length, or None where it is left out."""
@@ -73,6 +84,12 @@ class PromptReading:
         if tokens is None or len(tokens) == len(found.tokens):
             return None if tokens is None else found
         return replace(found, tokens=tokens, text=self._tokenizer.decode(tokens))
+
+
+def read_columns(source: TextSource[Never], needed: Sequence[str | Off], others: Sequence[str] = ()) -> Columns:
+    """Return the keys of rows that are read: the prompt, `needed` of every row, `others` of rows that have them."""
+    keys = (source.input_key, source.tools_key, *needed)
+    return Columns(tuple(key for key in keys if isinstance(key, str)), tuple(others))
 
 
 def read_messages(value: JsonValue) -> tuple[Message, ...] | str:
@@ -155,10 +172,10 @@ def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
 
 
 def _prompt(
-    row: Row, source: DataSource[Never], tokenizer: TextTokenizer, *, index: int, faults: RowFaults
+    row: Row, source: DataSource[Never], tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
 ) -> Prompt | None:
     given, tools = read_input(row, source, faults), read_tools(row, source, faults)
-    label = value_at(row, source.label_key, faults)
+    label = value_at(row, source.label_key, faults) if needs_label else None
     metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
     if given is None or tools is None or isinstance(label, Missing) or isinstance(metadata, Missing):
         return None

@@ -14,6 +14,7 @@ from compiler.ir.data import TextSource
 from runtime.data.jsonl import Dropped, Row, RowFaults, Unread
 from runtime.data.lengths import LengthLimit, Limit
 from runtime.data.sources import open_rows
+from runtime.data.tables import Columns
 
 T = TypeVar("T")
 S = TypeVar("S", bound="TextSource[Never]")
@@ -24,6 +25,10 @@ _CHUNK_ROWS = 1024
 
 class Reading(Protocol[T, S]):
     """Turns rows into what is trained on."""
+
+    def columns(self, source: S) -> Columns:
+        """Return the keys of rows that are read."""
+        ...
 
     def parsed(self, row: Row, source: S, index: int, faults: RowFaults) -> T | None:
         """Return a row as tokens, or None after adding what is wrong with it.  It may run in another thread.
@@ -126,7 +131,7 @@ def _parsed(
     source: S, reading: Reading[T, S], faults: RowFaults, *, first: int, root: Path, effort: Effort
 ) -> Iterator[tuple[Row, T | None]]:
     """Yield the rows of a source that could be read; what is wrong with the source as a whole is a fault as well."""
-    rows = _readable(source, faults, root, effort.most)
+    rows = _readable(source, reading.columns(source), faults, root=root, most=effort.most)
     if effort.workers == 1:
         for index, row in enumerate(rows, first):
             yield row, reading.parsed(row, source, index, faults)
@@ -145,9 +150,11 @@ def _parsed(
             index += len(chunk)
 
 
-def _readable(source: TextSource[Never], faults: RowFaults, root: Path, most: int | None) -> Iterator[Row]:
+def _readable(
+    source: TextSource[Never], columns: Columns, faults: RowFaults, *, root: Path, most: int | None
+) -> Iterator[Row]:
     try:
-        for unread in islice(open_rows(source, root=root).rows(0), most):
+        for unread in islice(open_rows(source, columns, root=root).rows(0), most):
             row = unread(faults)
             if row is not None:
                 yield row

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Never, Protocol
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.data import DataSource, DemonstrationSource, PreferenceSource, TextSource, TrainSource
+from compiler.ir.data import PreferenceSource, ScoredSource, TextSource, TrainSource
 from compiler.ir.openness import Off
-from runtime.data.datasets_library import DatasetRows, StreamedRows, load_hub, load_saved
+from runtime.data.datasets_library import DatasetRows, StreamedRows, fingerprint, load_hub, load_saved
 from runtime.data.function_rows import FunctionRows
 from runtime.data.jsonl import JsonLines, Unread
 from runtime.data.parquet import ParquetRows
@@ -46,23 +46,27 @@ class IndexedRows(Rows, Protocol):
 
 def streams(source: TextSource[Never]) -> bool:
     """Whether the rows of a source are read in order while a run goes on."""
-    if not isinstance(source, (TrainSource, PreferenceSource)):
+    if not isinstance(source, (TrainSource, PreferenceSource, ScoredSource)):
         return False
     return source.streaming or source.format == "function"
 
 
-def open_rows(source: TextSource[Never], *, root: Path) -> Rows:
-    """Return the rows of a source; paths are relative to `root`.  Raises: SpecError for what is wrong with it."""
-    opened = _open(source, root)
+def open_rows(source: TextSource[Never], columns: Columns, *, root: Path) -> Rows:
+    """Return the rows of a source; paths are relative to `root`.  Raises: SpecError for what is wrong with it.
+
+    Args:
+        columns: the keys that are read; what stores columns gives no others.
+    """
+    opened = _open(source, columns, root)
     cut = read_slice(source.rows, name=source.called)
     if cut is None:
         return opened
     return _Cut(opened, cut) if streams(source) or source.format == "function" else _CutIndexed(opened, cut)
 
 
-def open_indexed(source: TextSource[Never], *, root: Path) -> IndexedRows:
+def open_indexed(source: TextSource[Never], columns: Columns, *, root: Path) -> IndexedRows:
     """Return the rows of a source that does not stream.  Raises: as `open_rows`."""
-    opened = open_rows(source, root=root)
+    opened = open_rows(source, columns, root=root)
     if isinstance(opened, JsonLines | ParquetRows | DatasetRows | _CutIndexed):
         return opened
     raise InternalError(f"{source.called} has no index")
@@ -80,27 +84,13 @@ def digest_of(sources: Sequence[TextSource[Never]], *, root: Path) -> str:
             total.update(bytes.fromhex(source.code.sha256))
         else:
             said = (source.hub, source.subset, source.split, source.revision)
-            opened = None if streams(source) else _open(source, root)
-            known = opened.fingerprint if isinstance(opened, DatasetRows) else ""
+            known = "" if streams(source) else fingerprint(load_hub(source, streaming=False))
             total.update(f"{said!r} {known}".encode())
     return total.hexdigest()
 
 
-def columns_of(source: TextSource[Never]) -> Columns:
-    """Return the keys of rows that are read."""
-    needed = [source.input_key, *(key for key in (source.tools_key,) if isinstance(key, str))]
-    others: list[str] = []
-    if isinstance(source, PreferenceSource):
-        needed += [source.chosen_key, source.rejected_key]
-    elif isinstance(source, DemonstrationSource):
-        others.append(source.label_key)
-    elif isinstance(source, DataSource):
-        needed += [source.label_key, *(key for key in (source.metadata_key,) if isinstance(key, str))]
-    return Columns(tuple(needed), tuple(others))
-
-
-def _open(source: TextSource[Never], root: Path) -> Rows:
-    name, columns = source.called, columns_of(source)
+def _open(source: TextSource[Never], columns: Columns, root: Path) -> Rows:
+    name = source.called
     if source.format == "jsonl":
         return JsonLines(root / name, name=name)
     if source.format == "parquet":
@@ -158,9 +148,9 @@ def _files(path: Path) -> list[Path]:
     return sorted(found for found in path.rglob("*") if found.is_file())
 
 
-def check_source(source: TextSource[Never], *, root: Path) -> None:
+def check_source(source: TextSource[Never], columns: Columns, *, root: Path) -> None:
     """Look at what can be known of a source that is read later: its file, its code.  Raises: SpecError."""
-    opened = _open(source, root)
+    opened = _open(source, columns, root)
     if isinstance(opened, FunctionRows):
         opened.check()
     elif not isinstance(opened, StreamedRows):

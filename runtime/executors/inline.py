@@ -10,41 +10,73 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
-from compiler.ir.algorithm import ActorCriticParams
+from compiler.diagnostics.diagnostic import InternalError
+from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
+from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
+from runtime.engines.train.reward_model import TorchRewardModel
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from runtime.rewards.runner import RewardRunner
+from runtime.weights.initial import initial_weights
+from runtime.weights.teacher import teacher_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runtime.protocols import Critic, RolloutEngine, Trainer
+    from runtime.protocols import Critic, Learner, RolloutEngine, Scorer, Trainer
 
 _ROLLOUT_ENGINES = {"native": NativeEngine}
 _TRAINERS = {"torch": TorchTrainer}
+_SCORERS = {"torch": TorchRewardModel}
+
+
+class Learners(NamedTuple):
+    """What a stage trains: a policy, or a reward model."""
+
+    policy: Trainer | None
+    scorer: Scorer | None
+
+    @property
+    def trained(self) -> Learner:
+        """The one of them that there is."""
+        found = self.policy or self.scorer
+        if found is None:
+            raise InternalError("a stage trains something")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actors:
-    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, an algorithm
-    without a critic none either.
+    """The actors of one stage.  A stage that neither samples nor evaluates has no engine and no reward, one that
+    learns from a teacher needs none, and an algorithm without a critic has none either.
 
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
     by name, that have a reward of their own.
     """
 
-    trainer: Trainer
+    learners: Learners
     critic: Critic | None
     engine: RolloutEngine | None
     reward: RewardRunner | None
     algorithm: Any
     set_rewards: Mapping[str, RewardRunner]
+
+    @property
+    def learner(self) -> Learner:
+        """What is trained."""
+        return self.learners.trained
+
+    def trained_policy(self) -> Trainer:
+        """Return the trainer of the policy.  Raises: InternalError where a reward model is trained."""
+        if self.learners.policy is None:
+            raise InternalError("a reward model has no log-probs")
+        return self.learners.policy
 
     def rewards(self) -> tuple[RewardRunner, ...]:
         """Return all that judge."""
@@ -52,14 +84,14 @@ class Actors:
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names."""
-        return self.trainer.state() | (self.critic.state() if self.critic is not None else {})
+        return self.learner.state() | (self.critic.state() if self.critic is not None else {})
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned.  Raises: SpecError RLC0644 if it is not that of these actors."""
         if self.critic is None:
-            self.trainer.load_state(state)
+            self.learner.load_state(state)
             return
-        self.trainer.load_state({name: t for name, t in state.items() if not name.startswith("critic")})
+        self.learner.load_state({name: t for name, t in state.items() if not name.startswith("critic")})
         self.critic.load_state({name: t for name, t in state.items() if name.startswith("critic")})
 
 
@@ -67,24 +99,13 @@ def build_actors(
     experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
 ) -> Actors:
     """Return the actors that a stage asks for; the trainer starts from `weights`."""
-    algorithm: Any = import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
-    samples = isinstance(stage.rollout, Rollout)
-    spec = TrainerSpec(
-        model=experiment.model,
-        train=stage.train,
-        optim=stage.optim,
-        params=stage.algorithm,
-        temperature=stage.rollout.sampling.temperature if samples and not isinstance(stage.rollout, Off) else 1.0,
-        keep_reference=not isinstance(stage.reference, Off),
-        seed=stage.seeds.minibatch,
-    )
-    trainer = _TRAINERS[stage.train.engine.name](spec, algorithm, weights)
+    algorithm = _algorithm_of(stage)
+    spec, params, critic = _trainer_spec(experiment, stage), stage.algorithm, None
     reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
-    params, critic = stage.algorithm, None
     if isinstance(params, ActorCriticParams):
         critic = TorchCritic(spec, params.critic, algorithm, weights)
     return Actors(
-        trainer=trainer,
+        learners=build_learners(experiment, stage, weights, root=root),
         critic=critic,
         engine=build_engine(experiment, stage),
         reward=reward,
@@ -93,9 +114,29 @@ def build_actors(
     )
 
 
+def build_learners(
+    experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
+) -> Learners:
+    """Return what a stage trains; it starts from `weights`."""
+    algorithm, spec, engine = _algorithm_of(stage), _trainer_spec(experiment, stage), stage.train.engine.name
+    if isinstance(stage.algorithm.loss, ScoreLoss):
+        return Learners(None, _SCORERS[engine](spec, algorithm, weights))
+    params, taught = stage.algorithm, None
+    if isinstance(params, TaughtParams):
+        taught = teacher_weights(params.teacher, root=root, seed=experiment.run.seed)
+    return Learners(_TRAINERS[engine](spec, algorithm, weights, taught), None)
+
+
+def weights_at_the_start(experiment: Experiment[Never], *, root: Path) -> dict[str, Tensor]:
+    """Return the weights that a run starts from.  Raises: SpecError RLC0617 to RLC0620 as initial_weights."""
+    is_reward_model = isinstance(experiment.stages[0].algorithm.loss, ScoreLoss)
+    seed = experiment.run.seed
+    return initial_weights(experiment.model, root=root, seed=seed, is_reward_model=is_reward_model)
+
+
 def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
     """Return what a stage judges with: its own reward, and those of held-out sets that have one."""
-    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    sets = sampled_sets(stage.eval)
     return [reward for reward in (stage.reward, *(s.reward for s in sets)) if not isinstance(reward, Off)]
 
 
@@ -112,5 +153,22 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
 
 def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRunner]:
     """Return, by name of a held-out set, what judges it where that is not the reward of the stage."""
-    sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+    sets = sampled_sets(stage.eval)
     return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}
+
+
+def _algorithm_of(stage: Stage[Never]) -> Any:
+    return import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
+
+
+def _trainer_spec(experiment: Experiment[Never], stage: Stage[Never]) -> TrainerSpec:
+    rollout = stage.rollout
+    return TrainerSpec(
+        model=experiment.model,
+        train=stage.train,
+        optim=stage.optim,
+        params=stage.algorithm,
+        temperature=rollout.sampling.temperature if isinstance(rollout, Rollout) else 1.0,
+        keep_reference=not isinstance(stage.reference, Off),
+        seed=stage.seeds.minibatch,
+    )

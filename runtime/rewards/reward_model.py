@@ -18,11 +18,13 @@ from typing_extensions import override
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.reward_settings import RewardModel
+from runtime.data.demonstrations import ended
 from runtime.rewards.border import RewardResultError
 from runtime.rewards.failures import JudgementError
 from runtime.rewards.numbers import as_number
 from runtime.rewards.sample_term import SampleTerm, where
 from runtime.rewards.threads import in_thread
+from runtime.weights.huggingface import SCORED_AT
 from stdlib.rewards.reward_model import question
 from stdlib.samples import Sample
 
@@ -120,10 +122,22 @@ class RewardModelTerm(SampleTerm):
     def _tokens(self, sample: Sample) -> tuple[int, ...]:
         shown = question(sample)
         if isinstance(shown, str) or self._tokenizer.chat_template is None:
-            text = sample.prompt.text + sample.text
-        else:
-            text = self._tokenizer.apply_chat_template(shown, tokenize=False)
+            if not self._settings.ends_with_eos:
+                return self._encode(sample.prompt.text + sample.text)
+            # As in training: prompt and answer are two texts.
+            return self._encode(sample.prompt.text) + self._ended(self._encode(sample.text))
+        before = self._tokenizer.apply_chat_template(shown[:-1], tokenize=False, add_generation_prompt=True)
+        text = self._tokenizer.apply_chat_template(shown, tokenize=False)
+        tokens = self._encode(text)
+        # As in training: a conversation is one text, and what ends the answer is looked for in the answer.
+        first = len(self._encode(before)) if self._settings.ends_with_eos and text.startswith(before) else 0
+        return tokens[:first] + self._ended(tokens[first:])
+
+    def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+    def _ended(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        return ended(tokens, self._tokenizer.eos_token_id) if self._settings.ends_with_eos else tokens
 
 
 def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:
@@ -138,6 +152,8 @@ def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise _unreadable(settings, str(error).splitlines()[0]) from error
     model, loading = found
+    if getattr(config, SCORED_AT, None) == "eos" and not settings.ends_with_eos:
+        raise SpecError(_read_elsewhere(settings))
     if config.num_labels != 1:
         raise _unreadable(settings, f"it has {config.num_labels} outputs, and a score is one")
     if loading["missing_keys"]:
@@ -149,6 +165,8 @@ def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:
     # Where the score is read from the last token that is no padding, the model finds it by this id.
     config.pad_token_id = tokenizer.pad_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
+    if settings.ends_with_eos and tokenizer.eos_token_id is None:
+        raise _unreadable(settings, "its tokenizer has no end of sequence to put behind what is judged")
     return tokenizer, model.to(_DTYPES[settings.precision]).eval()
 
 
@@ -169,6 +187,15 @@ def _batches(waiting: Sequence[_Waiting], most: int) -> Iterator[list[_Waiting]]
         batch.append(one)
     if batch:
         yield batch
+
+
+def _read_elsewhere(settings: RewardModel) -> Diagnostic:
+    return Diagnostic(
+        "RLC0646",
+        f"{settings.path} was trained to be read at the end of sequence, and would be read before it",
+        help=(Help("set reward.reward_model.ends_with_eos = true"),),
+        paths=("reward.reward_model.ends_with_eos",),
+    )
 
 
 def _unreadable(settings: RewardModel, why: str) -> SpecError:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
 from runtime.buffer.rollout_buffer import Selector
-from runtime.data.demonstrations import Demonstration, supervised_batch
 from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
@@ -23,6 +24,8 @@ from runtime.schedules.sampling import sample_rollout
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of, reward_of, select
 from stdlib.samples import Group, Prompt, TrainBatch
+
+R = TypeVar("R")
 
 
 class PolicySchedule:
@@ -67,18 +70,23 @@ class PolicySchedule:
         }
 
 
-class SupervisedSchedule:
-    """Steps of a stage that imitates."""
+class SupervisedSchedule(Generic[R]):
+    """Steps of a stage that learns from rows as they are: one that imitates, or a reward model.
 
-    def __init__(self, feed: Feed[Demonstration]) -> None:
+    Args:
+        batch_of: makes a batch of some rows.
+    """
+
+    def __init__(self, feed: Feed[R], batch_of: Callable[[Sequence[R]], TrainBatch]) -> None:
         self._feed = feed
+        self._batch_of = batch_of
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next rows."""
         taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
         job.progress.data_position = taken.position
         started = time.perf_counter()
-        metrics = job.actors.trainer.step(supervised_batch(taken.rows))
+        metrics = job.actors.learner.step(self._batch_of(taken.rows))
         seconds = time.perf_counter() - started
         return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
@@ -93,7 +101,7 @@ class PreferenceSchedule:
         """Take one optimizer step on the next pairs."""
         taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
         job.progress.data_position = taken.position
-        started, trainer = time.perf_counter(), job.actors.trainer
+        started, trainer = time.perf_counter(), job.actors.trained_policy()
         batch = preference_batch(taken.rows)
         metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
         seconds = time.perf_counter() - started
@@ -104,8 +112,11 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     prepared = prepare(job, groups, baselines)
     batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
-    order = permutation(count, seed=job.stage.seeds.minibatch, epoch=job.progress.step).tolist()
-    batches = [select(prepared.batch, order[at : at + batch_size]) for at in range(0, count, batch_size)]
+    batches = [
+        select(prepared.batch, order[at : at + batch_size])
+        for order in _orders(job, count)
+        for at in range(0, count, batch_size)
+    ]
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
@@ -116,15 +127,23 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     return {**prepared.metrics, **mean}
 
 
+def _orders(job: StageJob, count: int) -> Iterator[list[int]]:
+    """Yield the order of each pass over the samples of a rollout; passes are counted from the start of the stage."""
+    train = job.stage.train
+    passes = train.epochs_per_rollout if isinstance(train, PolicyTrain) else 1
+    for epoch in range(job.progress.step * passes, (job.progress.step + 1) * passes):
+        yield permutation(count, seed=job.stage.seeds.minibatch, epoch=epoch).tolist()
+
+
 def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
     """Train the critic, where there is one, and then the policy, once the critic is warm."""
     params, critic = job.stage.algorithm, job.actors.critic
     if critic is None or not isinstance(params, ActorCriticParams):
-        return dict(job.actors.trainer.step(batch))
+        return dict(job.actors.learner.step(batch))
     learnt = critic.step(batch)
     if job.progress.step < params.critic.warmup_rollouts:
         return dict(learnt)
-    return {**learnt, **job.actors.trainer.step(batch)}
+    return {**learnt, **job.actors.learner.step(batch)}
 
 
 def _refresh_reference(job: StageJob) -> None:
@@ -132,16 +151,28 @@ def _refresh_reference(job: StageJob) -> None:
     if isinstance(loss, PolicyLoss) and not isinstance(job.stage.reference, Off):
         every = loss.kl.refresh_steps
         if not isinstance(every, Off) and (job.progress.step + 1) % every == 0:
-            job.actors.trainer.refresh_reference()
+            job.actors.trained_policy().refresh_reference()
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """Return what is known of a rollout before anything is trained on it."""
     samples = [sample for group in groups for sample in group.samples]
+    lengths = [sample.num_response_tokens for sample in samples]
+    return {
+        **(_reward_metrics(groups) if all(sample.reward is not None for sample in samples) else {}),
+        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
+        "rollout/tokens": sum(lengths),
+        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
+        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
+    }
+
+
+def _reward_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Return what is known of the rewards of a rollout that was judged."""
+    samples = [sample for group in groups for sample in group.samples]
     rewards = [reward_of(sample) for sample in samples]
     raw = [raw_reward_of(sample) for sample in samples]
     labels = {label: None for sample in samples for label in sample.reward_terms}
-    lengths = [sample.num_response_tokens for sample in samples]
     mean = sum(rewards) / len(rewards)
     flat = sum(len({reward_of(sample) for sample in group.samples}) == 1 for group in groups)
     terms: dict[str, float] = {"reward/raw/mean": sum(raw) / len(raw)} if raw != rewards else {}
@@ -152,9 +183,5 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         **terms,
         "reward/mean": mean,
         "reward/std": (sum((r - mean) ** 2 for r in rewards) / len(rewards)) ** 0.5,
-        "rollout/response_tokens_mean": sum(lengths) / len(lengths),
-        "rollout/tokens": sum(lengths),
-        "rollout/truncated_frac": sum(s.finish == "length" for s in samples) / len(samples),
         "rollout/zero_std_groups_frac": flat / len(groups),
-        "rollout/empty_responses": sum(sample.is_empty for sample in samples),
     }

@@ -1,7 +1,7 @@
 """The chart of a run: what is drawn against the global step, before it is known where it is drawn.
 
-Panels from top to bottom: accuracy of each held-out set, the reward of sampled responses, and the loss of stages that
-have no reward.  The terminal plot and the SVG file are two drawings of the same panels.
+Panels from top to bottom: accuracy of each held-out set, or its squared error; the reward of sampled responses; and the
+loss of stages that have no reward.  The terminal plot and the SVG file are two drawings of the same panels.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def chart_of(rows: Sequence[Row]) -> Chart:
     """Return the chart of a run's rows; panels without a point are left out."""
     stages = _by_stage(rows)
     sets = sorted({name for row in rows for name in evaluation_sets(row)})
-    panels = [_accuracy_panel(name, stages) for name in sets]
+    panels = [panel for name in sets for panel in (_accuracy_panel(name, stages), _error_panel(name, stages))]
     rewarded = [stage for stage in stages if any("reward/mean" in row for row in stage)]
     others = [stage for stage in stages if stage not in rewarded]
     panels.append(_training_panel("mean reward", "reward/mean", rewarded))
@@ -116,13 +116,23 @@ def _accuracy_panel(name: str, stages: Sequence[Sequence[Row]]) -> Panel | None:
         if line:
             ends = [[p for stage in stages for p in _points(stage, f"{key}_{end}")] for end in ("low", "high")]
             bounds = tuple((x, low, high) for (x, low), (_, high) in zip(*ends, strict=True))
-            label = metric if "@" in metric else kind
+            is_of_pairs = any(f"eval/{name}/num_pairs" in row for stage in stages for row in stage)
+            label = metric if "@" in metric else "pairs" if is_of_pairs else kind
             series.append(Series(label=label, kind=kind, lines=(line,), bounds=bounds))
     high = max((y for s in series for line in s.lines for _, y in line), default=0.0)
     high = max([high, *(top for s in series for _, _, top in s.bounds)])
     if not series:
         return None
     return Panel(title=f"accuracy on {name}", series=tuple(series), ticks=round_ticks(0.0, max(high, 0.01)))
+
+
+def _error_panel(name: str, stages: Sequence[Sequence[Row]]) -> Panel | None:
+    """The squared error of a reward model that learns scores."""
+    line = tuple(point for stage in stages for point in _points(stage, f"eval/{name}/mse"))
+    if not line:
+        return None
+    series = Series(label="squared error", kind="sampled", lines=(line,))
+    return Panel(title=f"squared error on {name}", series=(series,), ticks=round_ticks(0.0, max(y for _, y in line)))
 
 
 def _kinds(name: str, stages: Sequence[Sequence[Row]]) -> list[tuple[Kind, str]]:

@@ -16,7 +16,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, metrics_over_samples, number_at
+from runtime.telemetry.rows import (
+    Row,
+    evaluation_sets,
+    is_evaluation,
+    metrics_of_answers,
+    metrics_over_samples,
+    number_at,
+)
 from runtime.telemetry.summary import RunSummary, print_summary
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
 from runtime.telemetry.wording import change, duration, number, one_line, sparkline
@@ -194,18 +201,23 @@ def _accuracy(stage: _StageState) -> Table:
         history = [value for row in measured if (value := number_at(row, f"eval/{name}/accuracy")) is not None]
         line = Text(sparkline(history, width=12), style="cyan")
         table.add_row(Text(name), *cells, Text(str(measured[-1]["step"])), line)
-        for metric in metrics_over_samples(measured[-1], name):
+        further = (m for m in metrics_of_answers(measured[-1], name) if m != "accuracy")
+        for metric in (*metrics_over_samples(measured[-1], name), *further):
             key = f"eval/{name}/{metric}"
             last, first = number_at(measured[-1], key), number_at(measured[0], key)
             history = [value for row in measured if (value := number_at(row, key)) is not None]
             line = Text(sparkline(history, width=12), style="cyan")
-            table.add_row(Text(f"  {metric}"), Text(number(last), style="bold"), _gain(last, first), "", "", "", line)
+            gain = _gain(last, first, falls=metric in ("loss", "mse"))
+            table.add_row(Text(f"  {metric}"), Text(number(last), style="bold"), gain, "", "", "", line)
     return table
 
 
-def _gain(last: float | None, first: float | None) -> Text:
+def _gain(last: float | None, first: float | None, *, falls: bool = False) -> Text:
+    """A change in its colour; what `falls` is better where it is less."""
     words = change(last, since=first)
-    style = "" if last is None or first is None or last == first else ("green" if last > first else "red")
+    style = (
+        "" if last is None or first is None or last == first else ("green" if (last > first) is not falls else "red")
+    )
     return Text(words, style=style)
 
 

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.metrics_file import write_failed
-from runtime.telemetry.rows import Row, evaluation_sets, metrics_over_samples, number_at
+from runtime.telemetry.rows import Row, evaluation_sets, metrics_of_answers, metrics_over_samples, number_at
 from runtime.telemetry.summary import RunSummary, summary_text
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
 from runtime.telemetry.wording import change, interval, number
@@ -78,6 +78,7 @@ class PlainView:
             parts = []
             kinds = [("sampled", "accuracy"), ("greedy", "greedy")]
             kinds += [(metric, metric) for metric in metrics_over_samples(row, name)]
+            kinds = [(metric, metric) for metric in metrics_of_answers(row, name)] or kinds
             for kind, metric in kinds:
                 key = f"eval/{name}/{metric}"
                 value = number_at(row, key)

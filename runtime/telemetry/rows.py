@@ -73,6 +73,13 @@ def metrics_over_samples(row: Row, name: str) -> list[str]:
     return [f"{kind}@{size}" for kind, _, size in sorted(found, key=lambda part: (part[0], int(part[2])))]
 
 
+def metrics_of_answers(row: Row, name: str) -> tuple[str, ...]:
+    """Return what the row measures of a set whose answers are there: of pairs, or of answers with scores."""
+    if f"eval/{name}/num_pairs" in row:
+        return ("accuracy", "loss", "margin")
+    return ("mse", "pearson", "spearman") if f"eval/{name}/num_rows" in row else ()
+
+
 def _jsonable(value: float | int | str) -> float | int | str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return None

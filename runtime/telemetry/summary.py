@@ -20,7 +20,15 @@ from rich.text import Text
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.telemetry.chart import Chart, chart_of
 from runtime.telemetry.metrics_file import write_failed
-from runtime.telemetry.rows import Row, evaluation_sets, is_evaluation, metrics_over_samples, number_at, read_rows
+from runtime.telemetry.rows import (
+    Row,
+    evaluation_sets,
+    is_evaluation,
+    metrics_of_answers,
+    metrics_over_samples,
+    number_at,
+    read_rows,
+)
 from runtime.telemetry.svg_plot import draw_svg
 from runtime.telemetry.terminal_plot import draw_panel, to_ascii
 from runtime.telemetry.wording import change, duration, interval, number
@@ -145,6 +153,8 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
     if not any("reward/mean" in row for row in steps):
         keys = ("train/loss",)
     tokens = _total(steps, "rollout/tokens")
+    # With a buffer a step trains on other tokens than it draws.
+    drawn = _total(steps, "buffer/sampled_tokens") or tokens
     rollout_s = _total(steps, "time/rollout_s")
     seconds = _total(steps, "time/step_s") + _total(rows, "time/eval_s")
     return StageSummary(
@@ -154,7 +164,7 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
         ends_mean_steps=ends,
         training=tuple(m for key in keys if (m := _measure(key, _values(steps, key), ends=ends)) is not None),
         evaluations=tuple(_evaluations(rows)),
-        time=StageTime(seconds=round(seconds, 3), tokens_per_s=round(tokens / rollout_s, 1) if rollout_s else None),
+        time=StageTime(seconds=round(seconds, 3), tokens_per_s=round(drawn / rollout_s, 1) if rollout_s else None),
     )
 
 
@@ -163,6 +173,7 @@ def _evaluations(rows: Sequence[Row]) -> list[Measure]:
     for name in sorted({name for row in rows for name in evaluation_sets(row)}):
         kinds = {"sampled": "accuracy", "greedy": "greedy"}
         kinds |= {metric: metric for row in rows for metric in metrics_over_samples(row, name)}
+        kinds = {metric: metric for row in rows for metric in metrics_of_answers(row, name)} or kinds
         for kind, metric in kinds.items():
             key = f"eval/{name}/{metric}"
             measure = _measure(f"{name} {kind}", _values(rows, key), ends=1)
@@ -205,7 +216,7 @@ def _tables(summary: RunSummary) -> list[Table]:
     for stage in summary.stages:
         for measure in stage.evaluations:
             name, _, kind = measure.name.rpartition(" ")
-            label = f"{kind} on {name}" if "@" in kind else f"accuracy on {measure.name}"
+            label = f"accuracy on {measure.name}" if kind in ("sampled", "greedy") else f"{kind} on {name}"
             _add_measure(gains, stage, measure, label=label)
         span = f" (mean of {stage.ends_mean_steps} steps)" if stage.ends_mean_steps > 1 else ""
         for measure in stage.training:

@@ -16,16 +16,26 @@ from runtime.engines.train.hf_config import hf_config
 from runtime.engines.train.hf_families import hf_family
 from runtime.weights.expert_layout import as_stored
 
+SCORE_HEAD = "score.weight"
+SCORED_AT = "rlc_scored_at"  # the entry of config.json by which a reward model says where it was trained to be read
+
 
 def save_model(
     directory: Path, weights: Mapping[str, Tensor], *, model: Model[Never], tokenizer: TextTokenizer
 ) -> None:
     """Write config.json, model.safetensors and the tokenizer's files into an existing directory.
 
-    The weights keep their number format; with tied embeddings `lm_head.weight` is not among them.
+    The weights keep their number format; with tied embeddings `lm_head.weight` is not among them.  Weights with a
+    `score.weight` are those of a reward model, and the directory that of a sequence-classification model of one output,
+    which says that an answer is scored with the end of sequence behind it.
     """
     config = hf_config(model, architecture(model))
-    config.architectures = [hf_family(model.family).model.__name__]
+    name: str = hf_family(model.family).model.__name__
+    if SCORE_HEAD in weights:
+        name = name.replace("ForCausalLM", "ForSequenceClassification")
+        config.num_labels = 1
+        setattr(config, SCORED_AT, "eos")
+    config.architectures = [name]
     config.use_cache = True
     config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     config.dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")

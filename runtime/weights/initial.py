@@ -22,13 +22,16 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.model import Model
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model
 from runtime.weights.expert_layout import as_computed
+from runtime.weights.huggingface import SCORE_HEAD
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MAX_NAMES_SHOWN = 5
 
 
-def initial_weights(model: Model[Never], *, root: Path, seed: int) -> dict[str, Tensor]:
+def initial_weights(model: Model[Never], *, root: Path, seed: int, is_reward_model: bool = False) -> dict[str, Tensor]:
     """Return the float32 weights by name, in the order of the architecture; directories are relative to `root`.
+
+    For a reward model the directory may be one as well: it needs no head over the vocabulary, and its head is kept.
 
     Raises: SpecError RLC0617 without a readable directory, RLC0618 for missing or unknown tensors, RLC0619 for shapes
     that the plan's facts do not give, RLC0620 if there are only pickled files.
@@ -36,7 +39,8 @@ def initial_weights(model: Model[Never], *, root: Path, seed: int) -> dict[str, 
     shapes = weight_shapes(model)
     if model.weights == "random":
         return {name: _draw(name, shape, seed=seed, std=model.init_std) for name, shape in shapes.items()}
-    return _read_directory(root / model.weights, shapes)
+    optional = {HEAD: shapes.pop(HEAD, None), SCORE_HEAD: torch.Size([1, model.hidden_size])} if is_reward_model else {}
+    return _read_directory(root / model.weights, shapes, {name: s for name, s in optional.items() if s is not None})
 
 
 def weight_shapes(model: Model[Never]) -> dict[str, torch.Size]:
@@ -53,7 +57,9 @@ def _draw(name: str, shape: torch.Size, *, seed: int, std: float) -> Tensor:
     return torch.empty(shape).normal_(0.0, std, generator=stream)
 
 
-def _read_directory(directory: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+def _read_directory(
+    directory: Path, shapes: Mapping[str, torch.Size], optional: Mapping[str, torch.Size]
+) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for path in _weight_files(directory):
         try:
@@ -62,9 +68,15 @@ def _read_directory(directory: Path, shapes: Mapping[str, torch.Size]) -> dict[s
         except (SafetensorError, OSError) as error:
             raise _unreadable(f"{path} cannot be read: {error}") from error
     found = as_computed(found)
-    if HEAD not in shapes and HEAD in found and EMBEDDING in found and torch.equal(found[HEAD], found[EMBEDDING]):
+    if (
+        HEAD not in (*shapes, *optional)
+        and HEAD in found
+        and EMBEDDING in found
+        and torch.equal(found[HEAD], found[EMBEDDING])
+    ):
         # Some writers store the tied table twice.
         del found[HEAD]
+    shapes = {**shapes, **{name: shape for name, shape in optional.items() if name in found}}
     _check_names(directory, shapes, found)
     _check_shapes(directory, shapes, found)
     return {name: found[name].to(torch.float32) for name in shapes}

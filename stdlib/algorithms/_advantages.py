@@ -22,8 +22,9 @@ def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo
     """Return [N] how much better each sample did than its group, as [algo] baseline and normalize_std say.
 
     Deviations are unbiased.  A sample alone in its group, one of a group whose rewards are all equal, and one whose
-    deviation is 0 get no division; the first two get exact zeros, so that rounding of the mean is not blown up.  With
-    leave_one_out the mean and the deviation are those of the other samples (of two samples that deviation is 0).
+    deviation is 0 get no division; the first two get exact zeros, so that rounding of the mean is not blown up, unless
+    [algo] group_of_one leaves the first its reward.  With leave_one_out the mean and the deviation are those of the
+    other samples (of two samples that deviation is 0).
     """
     index_N, size_N = _groups(group_N)
     total_N = _spread(rewards_N, index_N)
@@ -40,7 +41,8 @@ def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo
         std_N = variance_N.clamp(min=0.0).sqrt()
         scale_N = std_N + algo.std_eps
         found_N = (found_N / scale_N).where(std_N > 0, found_N)
-    return found_N.masked_fill(_is_flat(rewards_N, index_N) | (size_N == 1), 0.0)
+    found_N = found_N.masked_fill(_is_flat(rewards_N, index_N) | (size_N == 1), 0.0)
+    return rewards_N.where(size_N == 1, found_N) if algo.group_of_one == "reward" else found_N
 
 
 def of_groups(experience: Experience, algo: GroupRelativeAlgo) -> Advantages:
@@ -50,10 +52,11 @@ def of_groups(experience: Experience, algo: GroupRelativeAlgo) -> Advantages:
     return Advantages(finished(over_tokens(found_N, mask_T, experience.sequence_T), mask_T, algo))
 
 
-def group_means(rewards_N: Tensor, group_N: Tensor) -> Tensor:
-    """Return [N] the mean reward of each sample's group."""
+def above_group_mean(rewards_N: Tensor, group_N: Tensor, *, of_one: Literal["zero", "reward"]) -> Tensor:
+    """Return [N] reward - mean reward of the group; of a sample alone in its group 0, or its reward."""
     index_N, size_N = _groups(group_N)
-    return _spread(rewards_N, index_N) / size_N
+    found_N = rewards_N - _spread(rewards_N, index_N) / size_N
+    return rewards_N.where(size_N == 1, found_N) if of_one == "reward" else found_N
 
 
 def over_tokens(advantages_N: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Correction(NamedTuple):
     """What follows from the gap between engine and trainer.
 
     weights_T: [T] what the loss of each token is multiplied with; 0 where the token is left out but counted.
-    mask_T: [T] the mask without the sequences that are dropped and not counted.
+    mask_T: [T] the mask without what is dropped and not counted.
     metrics: means over the rollout, by name.
     """
 
@@ -51,7 +51,8 @@ class Gap(NamedTuple):
 def correction(loss: PolicyLoss[Never], gap: Gap) -> Correction:
     """Return weights and mask as [loss.mismatch] and [loss.rejection] say.
 
-    Log-ratios are clamped to plus and minus 20 first.  A token of which a side's log-prob is no finite number is left
+    Log-ratios are clamped to plus and minus 20: a weight's own, a token's or a sequence's, and where sequences are
+    rejected those of their tokens first.  A token of which a side's log-prob is no finite number is left
     out, and with it the whole sequence where sequences are judged.
     """
     mask_T = _without_far_sequences(loss.rejection, gap)
@@ -66,7 +67,7 @@ def correction(loss: PolicyLoss[Never], gap: Gap) -> Correction:
         "mismatch/zero_frac": float(masked_sum((weights_T == 0).to(mask_T.dtype), mask_T)) / num_tokens,
         "mismatch/dropped_sequences": dropped,
     }
-    return Correction(weights_T, mask_T, metrics)
+    return Correction(weights_T, mask_T * keeps_T if loss.rejection.left_out == "skip" else mask_T, metrics)
 
 
 def is_needed(loss: PolicyLoss[Never]) -> bool:
@@ -79,7 +80,7 @@ def is_needed(loss: PolicyLoss[Never]) -> bool:
 def _weights(spec: Mismatch, gap: Gap) -> Tensor:
     if isinstance(spec.bound, Off):
         return gap.mask_T.new_ones(gap.mask_T.shape)
-    weights_T = _ratios(gap, spec.level)
+    weights_T = _ratios(gap, spec.level, _log_ratios(gap))
     if spec.bound == "truncate":
         weights_T = weights_T.clamp(max=spec.high)
     elif spec.bound == "clip":
@@ -96,9 +97,10 @@ def _keeps(spec: Rejection, gap: Gap) -> Tensor:
     """Return [T] 1 where [loss.rejection] leaves a token in."""
     keeps_T = gap.mask_T.new_ones(gap.mask_T.shape)
     if not isinstance(spec.level, Off):
-        keeps_T = keeps_T * _within(_ratios(gap, spec.level), spec.low, spec.high)
+        bounded_T = _bounded(_log_ratios(gap))
+        keeps_T = keeps_T * _within(_ratios(gap, spec.level, bounded_T), spec.low, spec.high)
     if not isinstance(spec.veto_below, Off):
-        vetoes_T = (_ratios(gap, "token") < spec.veto_below).to(keeps_T.dtype)
+        vetoes_T = (_ratios(gap, "token", _log_ratios(gap)) < spec.veto_below).to(keeps_T.dtype)
         vetoed_N = sequence_sums(kept(vetoes_T, gap.mask_T), gap.sequence_T)
         keeps_T = keeps_T * (vetoed_N == 0)[gap.sequence_T].to(keeps_T.dtype)
     return keeps_T
@@ -116,7 +118,7 @@ def _is_known(spec: Rejection, gap: Gap) -> Tensor:
 def _without_far_sequences(spec: Rejection, gap: Gap) -> Tensor:
     if isinstance(spec.max_error, Off):
         return gap.mask_T
-    error_T = _log_ratios(gap).abs().exp()
+    error_T = _bounded(_log_ratios(gap)).abs().exp()
     error_N = sequence_means(error_T, gap.mask_T, gap.sequence_T)
     return gap.mask_T * (error_N <= spec.max_error)[gap.sequence_T].to(gap.mask_T.dtype)
 
@@ -126,21 +128,25 @@ def _num_emptied(gap: Gap, mask_T: Tensor) -> float:
     return float(((before_N > 0) & (after_N == 0)).sum())
 
 
-def _ratios(gap: Gap, level: Level) -> Tensor:
+def _ratios(gap: Gap, level: Level, log_ratio_T: Tensor) -> Tensor:
     """Return [T] each token's weight, or its sequence's: the product of its tokens' weights or their geometric mean."""
-    log_ratio_T = _log_ratios(gap)
     if level == "token":
-        return log_ratio_T.exp()
+        return _bounded(log_ratio_T).exp()
     if level == "sequence":
-        log_ratio_N = sequence_sums(log_ratio_T, gap.sequence_T).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+        log_ratio_N = sequence_sums(log_ratio_T, gap.sequence_T)
     else:
         log_ratio_N = sequence_means(log_ratio_T, gap.mask_T, gap.sequence_T)
-    return log_ratio_N.exp()[gap.sequence_T]
+    return _bounded(log_ratio_N).exp()[gap.sequence_T]
 
 
 def _log_ratios(gap: Gap) -> Tensor:
+    """Return [T] trainer - engine, 0 where masked, and the bound where it is no finite number."""
     found_T = kept(gap.trainer_logprobs_T - gap.rollout_logprobs_T, gap.mask_T)
-    return found_T.nan_to_num(nan=-LOG_RATIO_BOUND).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+    return found_T.nan_to_num(nan=-LOG_RATIO_BOUND, posinf=LOG_RATIO_BOUND, neginf=-LOG_RATIO_BOUND)
+
+
+def _bounded(log_ratio: Tensor) -> Tensor:
+    return log_ratio.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
 
 def _within(x_T: Tensor, low: float, high: float) -> Tensor:

@@ -35,15 +35,16 @@ class Steps(NamedTuple):
     num_sequences: int
 
 
-def steps_of(experience: Experience, masked_tokens: Literal["skip", "count"]) -> Steps:
-    """Return the sampled tokens; with "count" also what stands between and after them, but never the prompt."""
+def steps_of(experience: Experience, masked_tokens: Literal["skip", "between", "count"]) -> Steps:
+    """Return the sampled tokens; also what stands between them, or between and after them, but never the prompt."""
     mask_T, sequence_T = experience.mask_T, experience.sequence_T
     is_step_T = mask_T != 0
-    if masked_tokens == "count":
-        num_before_T = mask_T.cumsum(0)
-        before_N = sequence_sums(mask_T, sequence_T).cumsum(0)
-        start_T = (before_N - sequence_sums(mask_T, sequence_T))[sequence_T]
-        is_step_T = num_before_T > start_T
+    if masked_tokens != "skip":
+        so_far_T, own_N = mask_T.cumsum(0), sequence_sums(mask_T, sequence_T)
+        through_N = own_N.cumsum(0)
+        is_step_T = so_far_T > (through_N - own_N)[sequence_T]
+        if masked_tokens == "between":
+            is_step_T = is_step_T & (so_far_T - mask_T < through_N[sequence_T])
     tokens_S = is_step_T.nonzero()[:, 0]
     sequence_S = sequence_T[tokens_S]
     is_last_S = sequence_S != sequence_S.roll(-1)

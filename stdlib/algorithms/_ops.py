@@ -13,14 +13,14 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
-from stdlib.algorithms._terms import LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
+from stdlib.algorithms._terms import DistillationTerms, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 
 if TYPE_CHECKING:
     from typing import Never
 
     from torch import Tensor
 
-    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, RatioLoss
+    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, MovingRatioLoss
 
 
 def kept(x_T: Tensor, mask_T: Tensor) -> Tensor:
@@ -46,17 +46,20 @@ def sequence_means(x_T: Tensor, mask_T: Tensor, sequence_T: Tensor) -> Tensor:
 
 
 def token_weights(
-    terms: SupervisedTerms | PolicyTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
+    terms: SupervisedTerms | PolicyTerms | DistillationTerms, totals: Totals, loss: LikelihoodLoss | PolicyLoss[Never]
 ) -> Tensor:
     """Return [T] weights w such that the sum of w * x over all micro-batches is what `loss.reduction` makes of x.
 
     "token": mean over unmasked tokens of the global batch.  "sequence": mean over its sequences of each sequence's mean
     over unmasked tokens.  "constant": mean over its sequences of each sequence's sum divided by
-    `loss.constant_tokens` (Dr. GRPO, arXiv:2503.20783, section 3.2).  A sequence without unmasked tokens counts as
-    zero, or is not counted, as `loss.empty_sequences` says.
+    `loss.constant_tokens` (Dr. GRPO, arXiv:2503.20783, section 3.2).  "sum": the sum over all tokens divided by it.  A
+    sequence without unmasked tokens counts as zero, or is not counted, as `loss.empty_sequences` says.
     """
     if loss.reduction == "token":
-        return terms.mask_T / max(totals.num_tokens, 1)
+        num_empty = totals.num_sequences - totals.num_nonempty if loss.empty_as_token else 0
+        return terms.mask_T / max(totals.num_tokens + num_empty, 1)
+    if isinstance(loss, PolicyLoss) and loss.reduction == "sum":
+        return terms.mask_T / loss.constant_tokens
     num_sequences = max(totals.num_nonempty if loss.empty_sequences == "skip" else totals.num_sequences, 1)
     if isinstance(loss, PolicyLoss) and loss.reduction == "constant":
         return terms.mask_T / (loss.constant_tokens * num_sequences)
@@ -72,12 +75,16 @@ class Surrogate(NamedTuple):
     is_clipped_T: Tensor
 
 
-def log_ratios(terms: PolicyTerms, loss: RatioLoss[Never]) -> Tensor:
+def log_ratios(terms: PolicyTerms, loss: MovingRatioLoss[Never]) -> Tensor:
     """Return [T] log(policy / old policy), 0 where masked, clamped to plus and minus loss.log_ratio_clamp."""
-    log_ratio_T = kept(terms.logprobs_T - terms.old_logprobs_T, terms.mask_T)
+    return clamped_log_ratio(kept(terms.logprobs_T - terms.old_logprobs_T, terms.mask_T), loss)
+
+
+def clamped_log_ratio(log_ratio: Tensor, loss: MovingRatioLoss[Never]) -> Tensor:
+    """Return log-ratios, of tokens or of sequences, clamped to plus and minus loss.log_ratio_clamp."""
     if isinstance(loss.log_ratio_clamp, Off):
-        return log_ratio_T
-    return log_ratio_T.clamp(-loss.log_ratio_clamp, loss.log_ratio_clamp)
+        return log_ratio
+    return log_ratio.clamp(-loss.log_ratio_clamp, loss.log_ratio_clamp)
 
 
 def clipped_surrogate(log_ratio_T: Tensor, advantages_T: Tensor, loss: ClippedLoss[Never]) -> Surrogate:
@@ -158,10 +165,11 @@ def _kl_weight(kl: KL, logprobs_T: Tensor, terms: PolicyTerms) -> Tensor | None:
 
 
 def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, surrogate: Surrogate) -> LossOutput:
-    """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL, and what is reported.
+    """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL + positive_nll.coef * NLL.
 
     Tokens of the surrogate are weighted as terms.weights_T says and by [loss] opsm_delta.  Entropy and KL have a
-    gradient only where their coefficient is not 0; otherwise they are metrics.
+    gradient only where their coefficient is not 0; otherwise they are metrics.  NLL is the mean over tokens of
+    responses that are right; no weight and no clip applies to it.
     """
     mask_T, weight_T = terms.mask_T, token_weights(terms, totals, loss)
     pg_T = surrogate.loss_T if terms.weights_T is None else surrogate.loss_T * kept(terms.weights_T, mask_T)
@@ -180,12 +188,25 @@ def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, sur
         sums["entropy"] = terms.entropy_T
         if loss.entropy_coef != 0.0:
             total = total - loss.entropy_coef * (weight_T * kept(terms.entropy_T, mask_T)).sum()
+    metrics: dict[str, MetricSum] = {}
+    if not isinstance(loss.positive_nll, Off):
+        nll_T = _right_nll(terms)
+        total = total + loss.positive_nll.coef * nll_T.sum() / max(totals.num_right_tokens, 1)
+        metrics["positive_nll"] = MetricSum(masked_sum(nll_T, mask_T), "right_tokens")
     kl_T = kl_penalty(loss.kl, terms)
     if kl_T is not None:
         sums["kl"] = kl_T
         if loss.kl.coef != 0.0 and not (isinstance(loss.kl, PenaltyKL) and loss.kl.place == "reward"):
             total = total + loss.kl.coef * (weight_T * kl_T).sum()
-    return LossOutput(total, {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()})
+    metrics |= {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()}
+    return LossOutput(total, metrics)
+
+
+def _right_nll(terms: PolicyTerms) -> Tensor:
+    """Return [T] -log-prob of tokens of right responses, 0 elsewhere (VAPO, arXiv:2504.05118, section 4.3)."""
+    if terms.is_right_T is None:
+        raise InternalError("loss.positive_nll is set, but nobody said which responses are right")
+    return -kept(terms.logprobs_T, terms.mask_T) * kept(terms.is_right_T, terms.mask_T)
 
 
 def _moved_little(terms: PolicyTerms, delta: float) -> Tensor:

@@ -41,6 +41,7 @@ class PolicyTerms(NamedTuple):
     weights_T: [T] float32 importance weight of each token's loss, without gradient; None where all are 1.
     ref_logprobs_T: [T] float32 under the reference model, or None where there is none.
     entropy_T: [T] float32 of the current policy's distribution at the token; carries the gradient.
+    is_right_T: [T] float32, 1 in responses that are right, or None where nobody asks.
     """
 
     logprobs_T: Tensor
@@ -52,6 +53,7 @@ class PolicyTerms(NamedTuple):
     weights_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     entropy_T: Tensor | None = None
+    is_right_T: Tensor | None = None
 
 
 class PreferenceTerms(NamedTuple):
@@ -64,6 +66,31 @@ class PreferenceTerms(NamedTuple):
     mask_T: Tensor
     sequence_T: Tensor
     ref_logprobs_T: Tensor
+
+
+class DistillationTerms(NamedTuple):
+    """What is known of sampled tokens and of a teacher, one entry a token.
+
+    forward_kl_T: [T] float32 KL(teacher || student) of their distributions; carries the gradient of the student.
+    reverse_kl_T: [T] float32 KL(student || teacher); carries the gradient of the student.
+    mask_T, sequence_T: as in SupervisedTerms.
+    """
+
+    forward_kl_T: Tensor
+    reverse_kl_T: Tensor
+    mask_T: Tensor
+    sequence_T: Tensor
+
+
+class ScoreTerms(NamedTuple):
+    """What a reward model learns from: answers of one micro-batch, where they are pairs better and worse ones in turn.
+
+    scores_N: [N] float32 of each answer; carries the gradient.
+    targets_N: [N] float32 what the scores should be; of pairs the margin, at the better answer.
+    """
+
+    scores_N: Tensor
+    targets_N: Tensor
 
 
 class ValueTerms(NamedTuple):
@@ -93,6 +120,7 @@ class Experience(NamedTuple):
     baselines_N: [N] float32 reward of the most likely response to the same prompt; None where nobody samples it.
     old_logprobs_T, ref_logprobs_T: [T] float32 of the policy that sampled and of the reference; None where nobody asks.
     values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
+    teacher_logprobs_T: [T] float32 of each token under the teacher; None where there is none.
     """
 
     rewards_N: Tensor
@@ -105,6 +133,7 @@ class Experience(NamedTuple):
     old_logprobs_T: Tensor | None = None
     ref_logprobs_T: Tensor | None = None
     values_T: Tensor | None = None
+    teacher_logprobs_T: Tensor | None = None
 
 
 class Advantages(NamedTuple):
@@ -117,19 +146,21 @@ class Advantages(NamedTuple):
 class Totals(NamedTuple):
     """Counts over the whole global batch: all micro-batches, all devices.
 
-    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, `num_nonempty` those with an unmasked token.
+    `num_tokens` counts unmasked tokens, `num_sequences` all sequences, `num_nonempty` those with an unmasked token,
+    `num_right_tokens` unmasked tokens of responses that are right.
     """
 
     num_tokens: int
     num_sequences: int
     num_nonempty: int
+    num_right_tokens: int = 0
 
 
 class MetricSum(NamedTuple):
     """One micro-batch's sum of a metric, and which total the sum over all micro-batches is divided by."""
 
     value: Tensor
-    over: Literal["tokens", "sequences", "pairs"]
+    over: Literal["tokens", "right_tokens", "sequences", "pairs"]
 
 
 class LossOutput(NamedTuple):

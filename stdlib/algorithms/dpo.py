@@ -14,7 +14,7 @@ from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import Algo, AlgorithmParams, PreferenceLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._ops import sequence_means, sequence_sums
+from stdlib.algorithms._ops import kept, sequence_means, sequence_sums
 from stdlib.algorithms._terms import LossOutput, MetricSum, PreferenceTerms, Totals
 
 if TYPE_CHECKING:
@@ -35,11 +35,9 @@ class Params(AlgorithmParams[A]):
 def loss(params: Params[Never], terms: PreferenceTerms, totals: Totals) -> LossOutput:
     """Return the micro-batch's share of the mean over pairs of preference_coef * preference + sft_coef * likelihood."""
     spec, num_pairs = params.loss, max(totals.num_sequences // 2, 1)
-    policy_N = _answers(terms.logprobs_T, terms, is_mean=spec.average_logprobs)
-    reference_N = _answers(terms.ref_logprobs_T, terms, is_mean=spec.average_logprobs)
-    gain_P2 = (policy_N - reference_N).reshape(-1, 2)
+    gain_P2 = _gains(terms, spec)
     margin_P = gain_P2[:, 0] - gain_P2[:, 1]
-    preference_P = _preference(margin_P, spec)
+    preference_P = losses_of_margins(margin_P, spec)
     chosen_P = _answers(terms.logprobs_T, terms, is_mean=spec.sft_average)[::2]
     total = spec.preference_coef * preference_P.sum() - spec.sft_coef * chosen_P.sum()
     rewards_P2 = spec.beta * gain_P2.detach()
@@ -54,14 +52,14 @@ def loss(params: Params[Never], terms: PreferenceTerms, totals: Totals) -> LossO
     return LossOutput(total / num_pairs, {name: MetricSum(x_P.detach().sum(), "pairs") for name, x_P in sums.items()})
 
 
-def _answers(logprobs_T: Tensor, terms: PreferenceTerms, *, is_mean: bool) -> Tensor:
-    """Return [N] the log-prob of each answer: sum, or mean, over its tokens."""
-    if is_mean:
-        return sequence_means(logprobs_T, terms.mask_T, terms.sequence_T)
-    return sequence_sums(logprobs_T * terms.mask_T, terms.sequence_T)
+def margins(spec: PreferenceLoss, terms: PreferenceTerms) -> Tensor:
+    """Return [P] how much more the policy prefers the better answer of each pair than the reference does, in nats."""
+    gain_P2 = _gains(terms, spec)
+    return gain_P2[:, 0] - gain_P2[:, 1]
 
 
-def _preference(margin_P: Tensor, spec: PreferenceLoss) -> Tensor:
+def losses_of_margins(margin_P: Tensor, spec: PreferenceLoss) -> Tensor:
+    """Return [P] the preference loss of each pair, without its weight."""
     if spec.kind == "hinge":
         return (1.0 - spec.beta * margin_P).clamp(min=0.0)
     if spec.kind == "ipo":
@@ -70,3 +68,17 @@ def _preference(margin_P: Tensor, spec: PreferenceLoss) -> Tensor:
     wrong, zero = spec.label_smoothing, x_P.new_zeros(())
     # -log sigmoid(x) = log(1 + exp(-x))
     return (1.0 - wrong) * (-x_P).logaddexp(zero) + wrong * x_P.logaddexp(zero)
+
+
+def _gains(terms: PreferenceTerms, spec: PreferenceLoss) -> Tensor:
+    """Return [P, 2] how much likelier each answer is than under the reference: better ones, and worse ones."""
+    policy_N = _answers(terms.logprobs_T, terms, is_mean=spec.average_logprobs)
+    reference_N = _answers(terms.ref_logprobs_T, terms, is_mean=spec.average_logprobs)
+    return (policy_N - reference_N).reshape(-1, 2)
+
+
+def _answers(logprobs_T: Tensor, terms: PreferenceTerms, *, is_mean: bool) -> Tensor:
+    """Return [N] the log-prob of each answer: sum, or mean, over its tokens."""
+    if is_mean:
+        return sequence_means(logprobs_T, terms.mask_T, terms.sequence_T)
+    return sequence_sums(kept(logprobs_T, terms.mask_T), terms.sequence_T)

@@ -14,7 +14,7 @@ from compiler.ir.algorithm import AlgorithmParams, ClippedLoss, GroupRelativeAlg
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups
-from stdlib.algorithms._ops import clipped_surrogate, kept, log_ratios, policy_loss, sequence_means
+from stdlib.algorithms._ops import clamped_log_ratio, clipped_surrogate, kept, policy_loss, sequence_means
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def advantages(params: Params[Never], experience: Experience) -> Advantages:
 
 def loss(params: Params[Never], terms: PolicyTerms, totals: Totals) -> LossOutput:
     """Return the share of the clipped surrogate of exp(mean of log ratios over the response), at each of its tokens."""
-    log_ratio_N = sequence_means(log_ratios(terms, params.loss), terms.mask_T, terms.sequence_T)
+    gap_T = terms.logprobs_T - terms.old_logprobs_T
+    log_ratio_N = clamped_log_ratio(sequence_means(gap_T, terms.mask_T, terms.sequence_T), params.loss)
     log_ratio_T = kept(log_ratio_N[terms.sequence_T], terms.mask_T)
     surrogate = clipped_surrogate(log_ratio_T, kept(terms.advantages_T, terms.mask_T), params.loss)
     return policy_loss(params.loss, terms, totals, surrogate)

@@ -74,7 +74,7 @@ def loss(params: Params[Never], terms: PolicyTerms, totals: Totals) -> LossOutpu
 
 
 def value_loss(critic: Critic, terms: ValueTerms, totals: Totals) -> LossOutput:
-    """Return the share of loss_scale * mean over tokens of max((V - R)^2, (V_clipped - R)^2).
+    """Return the share of loss_scale * mean of max((V - R)^2, (V_clipped - R)^2), over tokens or by sequence.
 
     V_clipped is V held within value_clip of the value before the first update.
     """
@@ -86,7 +86,7 @@ def value_loss(critic: Critic, terms: ValueTerms, totals: Totals) -> LossOutput:
     if not isinstance(critic.value_clip, Off):
         near_T = old_T + (values_T - old_T).clamp(-critic.value_clip, critic.value_clip)
         found_T = error_T.maximum((near_T - returns_T) ** 2)
-    share = critic.loss_scale * (found_T * mask_T).sum() / max(totals.num_tokens, 1)
+    share = critic.loss_scale * (found_T * _value_weights(critic, terms, totals)).sum()
     sums = {
         "value_mean": values_T,
         "return_mean": returns_T,
@@ -94,3 +94,11 @@ def value_loss(critic: Critic, terms: ValueTerms, totals: Totals) -> LossOutput:
         "value_clip_frac": (found_T > error_T).to(mask_T.dtype),
     }
     return LossOutput(share, {name: MetricSum(masked_sum(x_T, mask_T), "tokens") for name, x_T in sums.items()})
+
+
+def _value_weights(critic: Critic, terms: ValueTerms, totals: Totals) -> Tensor:
+    """Return [T] what the error of each token is multiplied by; sequences without a token count as zeros."""
+    if critic.reduction == "token":
+        return terms.mask_T / max(totals.num_tokens, 1)
+    counts_N = sequence_sums(terms.mask_T, terms.sequence_T).clamp(min=1.0)
+    return terms.mask_T / (counts_N[terms.sequence_T] * max(totals.num_sequences, 1))

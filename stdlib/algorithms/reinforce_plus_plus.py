@@ -3,7 +3,7 @@
 No critic and, in the plain form, no group: r_t = -kl.coef * KL_t, and the reward at the last token.  With
 `algo.group_baseline` the mean of the group is taken off first and the penalty of each token is its own alone.
 Paper: REINFORCE++, arXiv:2501.03262, eq. 6 to 9 (plain) and section 3.3 (baseline).
-A group of one has a baseline equal to its reward: its advantage comes from the penalty alone.
+A group of one has a baseline equal to its reward, unless `algo.group_of_one` says otherwise.
 
 Shape letters: T tokens, N samples, S steps.
 """
@@ -14,7 +14,7 @@ from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.ir.algorithm import AlgorithmParams, PenalizedLoss, ReturnsAlgo
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._advantages import finished, group_means, over_tokens
+from stdlib.algorithms._advantages import above_group_mean, finished, over_tokens
 from stdlib.algorithms._credit import discounted_returns, step_rewards, steps_of
 from stdlib.algorithms._ops import clipped_surrogate, kept, log_ratios, policy_loss
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
@@ -49,7 +49,8 @@ def advantages(params: Params[Never], experience: Experience) -> Advantages:
 
 def _above_the_group(params: Params[Never], experience: Experience) -> Tensor:
     mask_T = experience.mask_T
-    above_N = experience.rewards_N - group_means(experience.rewards_N, experience.group_N)
+    alone = params.algo.group_of_one
+    above_N = above_group_mean(experience.rewards_N, experience.group_N, of_one=alone)
     found_T = over_tokens(above_N, mask_T, experience.sequence_T)
     unrewarded = experience._replace(rewards_N=experience.rewards_N.new_zeros(experience.rewards_N.shape))
     steps = steps_of(experience, "skip")

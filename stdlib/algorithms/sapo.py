@@ -9,11 +9,11 @@ Shape letters: T tokens, N samples.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import RATIO_MOVES, AlgorithmParams, GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import RATIO_MOVES, AlgorithmParams, GroupRelativeAlgo, MovingRatioLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups
-from stdlib.algorithms._ops import Surrogate, kept, policy_loss
+from stdlib.algorithms._ops import Surrogate, kept, log_ratios, policy_loss
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KIND: Final = "policy"
 
 
-class SoftLoss(PolicyLoss[A]):
+class SoftLoss(MovingRatioLoss[A]):
     """[loss] of SAPO."""
 
     gate_positive: float = setting(
@@ -54,7 +54,7 @@ def loss(params: Params[Never], terms: PolicyTerms, totals: Totals) -> LossOutpu
     No token is ever clipped: `clip_frac` is 0.
     """
     spec, mask_T = params.loss, terms.mask_T
-    ratio_T = kept(terms.logprobs_T - terms.old_logprobs_T, mask_T).exp()
+    ratio_T = log_ratios(terms, spec).exp()
     advantages_T = kept(terms.advantages_T, mask_T)
     tau_T = ratio_T.new_full(ratio_T.shape, spec.gate_negative).masked_fill(advantages_T > 0, spec.gate_positive)
     loss_T = -advantages_T * (tau_T * (ratio_T - 1.0)).sigmoid() * 4.0 / tau_T

@@ -28,6 +28,13 @@ _STOP_TEXT = (
     "down in out on off over under again further then once here there when where why how all any both each few "
     "more most other some such no nor not only own same so than too very s t can will just don should now"
 )
+# The instruction itself lists them.
+_NAME_TEXT = (
+    "Emma Liam Sophia Jackson Olivia Noah Ava Lucas Isabella Mason Mia Ethan Charlotte Alexander Amelia Benjamin "
+    "Harper Leo Zoe Daniel Chloe Samuel Lily Matthew Grace Owen Abigail Gabriel Ella Jacob Scarlett Nathan Victoria "
+    "Elijah Layla Nicholas Audrey David Hannah Christopher Penelope Thomas Nora Andrew Aria Joseph Claire Ryan Stella "
+    "Jonathan"
+)
 _PRONOUNS, _STOP_WORDS = frozenset(_PRONOUN_TEXT.split()), frozenset(_STOP_TEXT.split())
 
 
@@ -202,6 +209,10 @@ def _second_words(text: str, _: str, given: Given) -> bool:
     return len(words) > 1 and words[1] == words[-2] == keyword
 
 
+def _names(text: str, _: str, given: Given) -> bool:
+    return sum(name in text for name in _NAME_TEXT.split()) >= int(given["N"])
+
+
 WORDS: Mapping[str, Check] = {
     "count:word_count_range": _number_of_words,
     "count:unique_word_count": _unique_words,
@@ -209,6 +220,7 @@ WORDS: Mapping[str, Check] = {
     "count:numbers": _numbers,
     "count:punctuation": _punctuation,
     "count:pronouns": _pronouns,
+    "count:person_names": _names,
     "count:keywords_multiple": _several_keywords,
     "ratio:stop_words": _stop_words,
     "ratio:sentence_type": _sentence_type,

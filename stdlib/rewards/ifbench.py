@@ -7,8 +7,8 @@ together score 1, or each its share.
 
 Sources: Zhou et al., IFEval, arXiv:2311.07911, table 1; Pyatkin et al., IFBench, arXiv:2507.02833, appendix.  The
 checks are written from these descriptions, and held against the examples that come with the benchmarks.  Sentences,
-syllables and languages are told by rules instead of trained models.  Three of the 83 instructions need more than rules
-(`count:person_names`, `count:words_french`, `words:start_verb`): a row that has one is refused.
+syllables and languages are told by rules instead of trained models.  Two of the 83 instructions need more than rules
+(`count:words_french`, `words:start_verb`): a row that has one is refused.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from checks.tree import ROOT
 from compiler.compile import compile_all, compile_spec
 from compiler.emit.plan_page import plan_page
+from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from rlc.catalogue import scan
@@ -37,9 +38,18 @@ def test_every_experiment_of_a_file_compiles_without_a_word_and_names_its_own_da
         assert [d.message for d in found.diagnostics] == [], name
         assert found.plan is not None
         for stage in found.plan.experiment.stages:
-            sets = () if isinstance(stage.eval, Off) else stage.eval.sets
+            sets = (*sampled_sets(stage.eval), *pair_sets(stage.eval), *scored_sets(stage.eval))
             paths = [source.called for source in (*stage.data.train, *sets)]
             assert [p for p in paths if not (ROOT / "experiments" / p).is_file()] == []
+
+
+def test_every_algorithm_and_every_recipe_has_an_experiment() -> None:
+    plans = [found.plan for path in EXPERIMENTS for _, found in compile_all(path, CATALOGUE)]
+    named = {s.algorithm.algo.name for plan in plans if plan is not None for s in plan.experiment.stages}
+    assert named == set(CATALOGUE.algorithms)
+    texts = [path.read_text(encoding="utf-8") for path in EXPERIMENTS]
+    recipes = {path.stem for path in (CATALOGUE.stdlib / "recipes").iterdir()}
+    assert {name for name in recipes if not any(f"//recipes:{name}" in text for text in texts)} == set()
 
 
 def test_the_experiments_cover_kinds_of_training_targets_and_networks() -> None:

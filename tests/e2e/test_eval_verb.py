@@ -189,3 +189,24 @@ def test_a_bound_on_several_responses_ends_a_stage(server: Server, tmp_path: Pat
     assert ended.code == 0, ended.err
     steps = [row["step"] for row in rows_of(tmp_path / "run") if row["stage"] == "sft" and "train/loss" in row]
     assert steps[-1] == 4
+
+
+def test_what_was_trained_small_is_measured_small(server: Server, tmp_path: Path) -> None:
+    write_experiment(tmp_path, spec=SPEC.replace("num_layers = 1\n", "num_layers = 12\n"))
+    assert server.run("run", "spec.toml", "--shrink", "--run-dir", "run", cwd=tmp_path).code == 0
+    ended = server.run("eval", "spec.toml", "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 1
+    assert "error[RLC0695]" in ended.err
+    ended = server.run("eval", "spec.toml", "--shrink", "--run-dir", "run", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    last = [row for row in rows_of(tmp_path / "run") if "eval/heldout/accuracy" in row][-1]
+    assert measured(tmp_path / "run" / "eval.json")["eval/heldout/accuracy"] == last["eval/heldout/accuracy"]
+
+
+def test_an_evaluation_is_held_against_a_policy(server: Server, several: Path) -> None:
+    (several / "lab.star").write_text('require("run.seed > 1000", "seeds are drawn")\n', encoding="utf-8")
+    line = ("eval", "spec.toml", "--run-dir", "run", "-o", "held.json")
+    assert server.run(*line, cwd=several).code == 0
+    ended = server.run(*line, "--policy", "lab.star", cwd=several)
+    assert ended.code == 1
+    assert "error[RLC0325]: the policy does not hold: seeds are drawn" in ended.err

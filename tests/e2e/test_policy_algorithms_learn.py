@@ -66,11 +66,13 @@ FURTHER = {
     ),
     "dapo": ('rollout.truncated_responses="train"', 'reward.shaping.overlong="off"'),
     "ppo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
+    "vapo": ("critic.lr=2e-2", "critic.warmup_rollouts=2"),
 }
+NO_POLICY_OF_REWARDS = ("dpo", "on_policy_distillation", "reward_model_bt", "reward_model_regression", "sft")
 POLICY_RECIPES = sorted(
     path.stem
     for path in (scan().stdlib / "recipes").iterdir()
-    if path.suffix == ".star" and path.stem not in ("dpo", "sft")
+    if path.suffix == ".star" and path.stem not in NO_POLICY_OF_REWARDS
 )
 
 
@@ -92,6 +94,7 @@ def test_a_recipe_learns(recipe: str, tmp_path: Path) -> None:
         ('algo.baseline="leave_one_out"', "algo.advantage_high=2.0", "loss.dual_clip=3.0"),
         ('loss.reduction="sequence"', 'loss.empty_sequences="skip"', "loss.opsm_delta=0.5"),
         ("train.global_batch=16", "algo.whiten=true"),
+        ("loss.positive_nll.coef=0.1", "train.epochs_per_rollout=2"),
     ],
 )
 def test_settings_of_grpo_learn(further: tuple[str, ...], tmp_path: Path) -> None:

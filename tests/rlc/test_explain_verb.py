@@ -229,7 +229,12 @@ def test_without_an_algorithm_what_all_stages_share_is_still_explained(
 def test_json_holds_the_field_and_all_that_it_was_derived_from(explain: Explain) -> None:
     found = json.loads(explain(SPEC, "optim.total_steps", "--json"))
     assert found["asked"] == ["optim.total_steps"]
-    assert sorted(found["fields"]) == ["optim.total_steps", "run.max_steps", "train.steps_per_rollout"]
+    assert sorted(found["fields"]) == [
+        "optim.total_steps",
+        "run.max_steps",
+        "train.epochs_per_rollout",
+        "train.steps_per_rollout",
+    ]
     assert found["fields"]["optim.total_steps"]["value"] == 10
     assert found["fields"]["run.max_steps"]["origin"] == {
         "kind": "spec",

@@ -66,7 +66,7 @@ def test_rows_that_are_dropped_are_counted_for_training_and_for_evaluation(tmp_p
     files = {"sums.jsonl": short * 4 + long * 3, "heldout.jsonl": short + long * 2}
     out = _run(tmp_path, until="", overrides=('rollout.overlong_prompts="drop"',), files=files)
     assert "warning: RLC0605: 3 rows of the training data too long and dropped" in out
-    assert "warning: RLC0605: 2 rows of the held-out prompts too long and dropped" in out
+    assert "warning: RLC0605: 2 rows of the held-out data too long and dropped" in out
 
 
 def test_responses_that_nobody_could_judge_are_counted_out_loud(tmp_path: Path) -> None:

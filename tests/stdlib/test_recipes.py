@@ -35,6 +35,13 @@ reward.name = "exact"
 """
 
 
+# What those need that neither learn from rewards nor from answers.
+OTHERS = {
+    "on_policy_distillation": """
+rollout.max_response_tokens = 8
+teacher = { name = "//models:tiny_qwen3", weights = "teacher" }
+"""
+}
 # Recipes whose algorithm is about several rewards.
 REWARDS = {"gdpo": 'reward.name = "weighted_sum"\nreward.terms = [{ name = "exact" }, { name = "f1" }]'}
 
@@ -42,7 +49,7 @@ REWARDS = {"gdpo": 'reward.name = "weighted_sum"\nreward.terms = [{ name = "exac
 def use(folder: Path, *, recipe: str = "grpo", model: str = "tiny_qwen3") -> Compiled:
     is_policy = scan().load_algorithm(str(settings(recipe)["algo.name"])).kind == "policy"
     samples = SAMPLES.replace('reward.name = "exact"', REWARDS.get(recipe, 'reward.name = "exact"'))
-    text = COMMON.replace("RECIPE", recipe).replace("MODEL", model) + (samples if is_policy else "")
+    text = COMMON.replace("RECIPE", recipe).replace("MODEL", model) + (samples if is_policy else OTHERS.get(recipe, ""))
     (folder / "spec.toml").write_text(text)
     return compile_spec(folder / "spec.toml", scan())
 

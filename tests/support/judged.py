@@ -45,3 +45,10 @@ async def arriving(*groups: Group) -> AsyncIterator[Group]:
 def rewards(groups: list[Group]) -> list[list[float | None]]:
     """Return the reward of every sample."""
     return [[one.reward for one in group.samples] for group in groups]
+
+
+def asked(index: int, prompt: str, *texts: str) -> Group:
+    """Return responses to a prompt of that text."""
+    made = group(index, *texts)
+    shown = replace(made.prompt, text=prompt)
+    return Group(prompt=shown, samples=tuple(replace(one, prompt=shown) for one in made.samples))

@@ -11,6 +11,11 @@ VOCAB = 37
 
 def tiny_model(**changes: Any) -> Model[Never]:
     """Return a model of two layers, with some facts changed."""
+    return Model(**tiny_facts(**changes))
+
+
+def tiny_facts(**changes: Any) -> dict[str, Any]:
+    """Return the facts of that model."""
     facts: dict[str, Any] = {
         "weights": "random",
         "family": "qwen3",
@@ -28,4 +33,4 @@ def tiny_model(**changes: Any) -> Model[Never]:
         "tie_embeddings": True,
         "tokenizer": Tokenizer(),
     }
-    return Model(**{**facts, **changes})
+    return {**facts, **changes}

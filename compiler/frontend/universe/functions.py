@@ -214,12 +214,14 @@ class Universe:
             if key == "use":
                 uses += self.uses(value, value_at, thread, by)
                 continue
-            if key == "model" and type(value) in (Function, Builtin):
+            if key in ("model", "teacher") and type(value) in (Function, Builtin):
                 value = thread.call(value, [], {})
             if key == "model" and type(value) is Model:
                 at = (self.converter.file(value_at.file), value_at.start, value_at.end)
                 tree: Tree | None = value.table(at)
                 uses.append(value.fragment())
+            elif key == "teacher" and type(value) is Model:
+                tree = value.table((self.converter.file(value_at.file), value_at.start, value_at.end))
             elif key == "stages":
                 tree = self.stages(value, value_at, thread, by)
             else:

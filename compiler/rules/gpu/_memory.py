@@ -6,7 +6,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.planner.forecast import has_critic, trained_bytes
+from compiler.planner.forecast import has_critic, teacher_bytes, trained_bytes, trains_scores, without_head
 from compiler.planner.ranks import GIB, RankBytes, Spread, engine_weight_bytes
 from compiler.rules._gpu_layout import Layout, layout_of
 from compiler.rules._splits import heads_split, trainers_copy_heads
@@ -62,11 +62,16 @@ def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
 
 
 def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> RankBytes:
-    """Return what one training GPU holds for the whole of a stage, its critic included, in one precision or another."""
+    """Return what one training GPU holds for the whole of a stage, its critic and teacher included."""
     train, optim = stage.stage.train, stage.stage.optim
     model, is_bf16 = stage.subject.experiment.model, (precision or train.precision) == "bf16"
+    if trains_scores(stage.stage):
+        return trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
     held = trained_bytes(model, spread, train, optim, is_bf16=is_bf16)
-    return RankBytes(*(2 * part for part in held)) if has_critic(stage.stage) else held
+    if has_critic(stage.stage):
+        critic = trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
+        held = RankBytes(*(own + other for own, other in zip(held, critic, strict=True)))
+    return held._replace(weights=held.weights + teacher_bytes(stage.stage, spread, is_bf16=is_bf16))
 
 
 def handover_fits(stage: StageSubject, machine: Machine, spread: Spread, each: int) -> bool:

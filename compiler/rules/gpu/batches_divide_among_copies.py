@@ -18,7 +18,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules._gpu_layout import divisors, layout_of, size
+from compiler.rules._gpu_layout import divisors, fills_the_gpus, layout_of, size
 
 CODE = "RLC0508"
 ID = "BATCH-03"
@@ -28,8 +28,8 @@ _BATCH, _MICRO = "train.global_batch", "train.micro_batch"
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report batches that leave a rest."""
     layout = layout_of(subject)
-    if layout is None or not isinstance(layout.parallel.dp, int):
-        return
+    if layout is None or not isinstance(layout.parallel.dp, int) or not fills_the_gpus(layout):
+        return  # a mesh that does not fill the GPUs has no number of copies to divide among
     copies = layout.parallel.dp
     for stage in subject.stages():
         batch, micro = stage.stage.train.global_batch, stage.stage.train.micro_batch

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.forecast import trains_scores
 from compiler.planner.ranks import GIB, logit_bytes
 from compiler.rules.gpu._memory import Machine, held_bytes, machine_of
 
@@ -31,7 +32,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         return
     for stage in subject.stages():
         tokens, columns = stage.stage.train.packing.tokens, stage.stage.train.vocab_chunk
-        if not isinstance(tokens, int) or not isinstance(columns, int):
+        if not isinstance(tokens, int) or not isinstance(columns, int) or trains_scores(stage.stage):
             continue
         room = machine.room - held_bytes(stage, machine.spread).total
         needed = logit_bytes(subject.experiment.model, machine.spread, tokens=tokens, columns=columns)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
-from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
+from compiler.rules._gpu_layout import Layout, divisors, fills_the_gpus, fix, layout_of, near_divisors, size
 
 CODE = "RLC0506"
 ID = "PAR-01"
@@ -38,8 +38,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         return
     gpus = layout.placement.train_gpus
     axes = {name: size(getattr(layout.parallel, name)) for name in (*_DENSE, "dp")}
-    product = axes["tp"] * axes["pp"] * axes["cp"]
-    if gpus % product or (isinstance(layout.parallel.dp, int) and product * axes["dp"] != gpus):
+    if not fills_the_gpus(layout):
         yield _dense(subject, axes, gpus)
     elif not isinstance(subject.experiment.model.moe, Off):
         yield from _experts(subject, layout, gpus // axes["pp"])

@@ -20,7 +20,7 @@ from compiler.ir.training import PolicyTrain
 
 CODE = "RLC0534"
 ID = "LIVE-03"
-_LAG, _STEPS = "schedule.max_staleness", "train.steps_per_rollout"
+_LAG, _STEPS, _PASSES = "schedule.max_staleness", "train.steps_per_rollout", "train.epochs_per_rollout"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -29,8 +29,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         schedule, train = stage.stage.schedule, stage.stage.train
         if schedule.mode != "async" or not isinstance(train, PolicyTrain):
             continue
-        lag, steps = schedule.max_staleness, train.steps_per_rollout
-        if isinstance(steps, int) and steps > 1:
+        lag, passes = schedule.max_staleness, train.epochs_per_rollout
+        steps = train.steps_per_rollout * passes if isinstance(train.steps_per_rollout, int) else 1
+        if steps > 1:
             yield Diagnostic(
                 CODE,
                 f"samples may be {lag * steps:,} optimizer steps behind when training on them begins, and "
@@ -40,6 +41,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     (_LAG, f"{lag:,} weight updates of {steps:,} steps"),
                     ("train.global_batch", f"{steps:,} steps on each rollout"),
                     (_STEPS, f"{steps:,} steps on each rollout"),
+                    (_PASSES, f"{passes:,} passes over each rollout"),
                 ),
                 rule=ID,
                 severity="warning",

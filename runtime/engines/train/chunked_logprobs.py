@@ -74,8 +74,8 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
     mass_M, weighted_M, target_M = (torch.zeros_like(largest_M) for _ in range(3))
     for start in range(0, head_VD.shape[0], spec.chunk):
         head_CD = head_VD[start : start + spec.chunk].to(spec.matmul_dtype)
-        logits_MC = _logits(hidden_MD, head_CD, spec).to(dtype)
-        columns_M1, is_here_M1 = _columns(targets_M, start, head_CD.shape[0])
+        logits_MC = logits_of(hidden_MD, head_CD, spec).to(dtype)
+        columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
         target_M += (logits_MC.gather(1, columns_M1) * is_here_M1)[:, 0]
         new_M = torch.maximum(largest_M, logits_MC.amax(dim=1))
         shrink_M = (largest_M - new_M).exp_()
@@ -98,10 +98,10 @@ def _backward(
     grad_hidden_MD, grad_head_VD = torch.zeros_like(low_MD, dtype=lse_M.dtype), torch.empty_like(head_VD)
     for start in range(0, head_VD.shape[0], spec.chunk):
         head_CD = head_VD[start : start + spec.chunk].to(spec.matmul_dtype)
-        logits_MC = _logits(low_MD, head_CD, spec).to(lse_M.dtype)
+        logits_MC = logits_of(low_MD, head_CD, spec).to(lse_M.dtype)
         grad_MC = _grad_logits(logits_MC, (lse_M, mean_logit_M), (grad_logprobs_M, grad_entropy_M))
         if grad_logprobs_M is not None:
-            columns_M1, is_here_M1 = _columns(targets_M, start, head_CD.shape[0])
+            columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
             grad_MC.scatter_add_(1, columns_M1, (grad_logprobs_M[:, None] * is_here_M1).to(grad_MC.dtype))
         grad_MC = grad_MC.div_(spec.temperature).to(spec.matmul_dtype)
         grad_hidden_MD += grad_MC @ head_CD
@@ -109,16 +109,17 @@ def _backward(
     return grad_hidden_MD.to(hidden_MD.dtype), grad_head_VD, None, None
 
 
-def _logits(hidden_MD: Tensor, head_CD: Tensor, spec: HeadSpec) -> Tensor:
+def logits_of(hidden_MD: Tensor, head_CD: Tensor, spec: HeadSpec) -> Tensor:
+    """Return [M, C] the logits of one slice, divided by the temperature."""
     logits_MC = hidden_MD @ head_CD.t()
     return logits_MC if spec.temperature == 1.0 else logits_MC / spec.temperature
 
 
-def _columns(targets_M: Tensor, start: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return each target's column in the slice, [M, 1], and whether it is there at all."""
-    columns_M1 = (targets_M - start)[:, None]
-    is_here_M1 = (columns_M1 >= 0) & (columns_M1 < width)
-    return columns_M1.clamp(0, width - 1), is_here_M1
+def columns_in(ids_MK: Tensor, start: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return each id's column in the slice from `start` on, [M, K], and whether it is there at all."""
+    columns_MK = ids_MK - start
+    is_here_MK = (columns_MK >= 0) & (columns_MK < width)
+    return columns_MK.clamp(0, width - 1), is_here_MK
 
 
 def _grad_logits(logits_MC: Tensor, sums: tuple[Tensor, Tensor], grads: tuple[Tensor | None, Tensor | None]) -> Tensor:

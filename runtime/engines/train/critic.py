@@ -2,7 +2,7 @@
 
 The value of a token is that of the state before it, computed from the hidden state that predicts it.
 
-Shape letters: T tokens of the batch, M wanted tokens of one micro-batch, D model width.
+Shape letters: T tokens of the batch, M wanted tokens of one micro-batch.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.algorithm import Critic
-from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
-from runtime.engines.train.hf_model import HEAD, build_model, check_names_and_shapes
+from runtime.engines.train.forward import accumulated, cut, totals_of
+from runtime.engines.train.hf_model import check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
-from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.scalar_head import ScalarHead
 from runtime.engines.train.torch_ import TrainerSpec
 from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, Totals, ValueTerms
 from stdlib.samples import TrainBatch
@@ -43,9 +43,8 @@ class TorchCritic:
         self._spec = spec
         self._critic = critic
         self._algorithm = algorithm
-        self._model = build_model(spec.model, weights)
-        self._head_1D = nn.Parameter(torch.zeros(1, spec.model.hidden_size))
-        self._optimizer = Optimizer(spec.optim.replacing(lr=critic.lr), self._parameters())
+        self._network = ScalarHead(spec, weights, head=VALUE_HEAD)
+        self._optimizer = Optimizer(spec.optim.replacing(lr=critic.lr), self._network.parameters())
 
     def values(self, batch: TrainBatch) -> Tensor:
         """Return [T] float32 the value of the state before each token; 0 at the first token of each sequence."""
@@ -53,9 +52,9 @@ class TorchCritic:
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
             for sequences in cut(batch, self._spec):
-                packed = pack(batch, sequences, wanted_T, heads=self._heads)
+                packed = pack(batch, sequences, wanted_T, heads=self._network.heads)
                 if packed is not None:
-                    found_T[packed.tokens_M] = self._values(packed)
+                    found_T[packed.tokens_M] = self._network.numbers(packed)
         return found_T
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
@@ -68,7 +67,7 @@ class TorchCritic:
         shares = (
             self._loss(batch, packed, totals)
             for sequences in cut(batch, self._spec)
-            if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
+            if (packed := pack(batch, sequences, wanted_T, heads=self._network.heads)) is not None
         )
         loss, means = accumulated(shares, totals)
         grad_norm = self._optimizer.clip_gradients()
@@ -95,27 +94,14 @@ class TorchCritic:
         own = {n.removeprefix("critic_optim."): t for n, t in state.items() if n.startswith("critic_optim.")}
         self._optimizer.load_state(own)
 
-    def _parameters(self) -> dict[str, Tensor]:
-        """The network without its head over the vocabulary, which nothing here reads, and the value head."""
-        network = {name: p for name, p in self._model.named_parameters() if name != HEAD}
-        return {**network, VALUE_HEAD: self._head_1D}
-
     def _live_state(self) -> dict[str, Tensor]:
-        found = {f"critic.{name}": parameter for name, parameter in self._parameters().items()}
+        found = {f"critic.{name}": parameter for name, parameter in self._network.parameters().items()}
         return found | {f"critic_optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
-
-    @property
-    def _heads(self) -> Heads:
-        return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
-
-    def _values(self, packed: PackedBatch) -> Tensor:
-        hidden_MD = hidden_states(self._model, packed, self._spec.train)
-        return (hidden_MD.float() @ self._head_1D.t())[:, 0]
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
         if batch.values_T is None or batch.returns_T is None:
             raise InternalError("a critic was given a batch without values and returns")
-        values_M, at = self._values(packed), packed.tokens_M
+        values_M, at = self._network.numbers(packed), packed.tokens_M
         terms = ValueTerms(
             values_T=values_M,
             old_values_T=batch.values_T[at],

@@ -56,12 +56,19 @@ def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) 
     return hidden_UD.index_select(0, packed.sources_M)
 
 
-def totals_of(wanted_T: Tensor, lengths: Sequence[int]) -> Totals:
-    """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count."""
+def totals_of(wanted_T: Tensor, lengths: Sequence[int], is_right_T: Tensor | None = None) -> Totals:
+    """Return the counts of a global batch of which `wanted_T` is nonzero at the tokens that count.
+
+    Args:
+        is_right_T: nonzero in responses that are right, where somebody asks.
+    """
     counted_N = torch.zeros(len(lengths), dtype=torch.bool)
     counted_N[torch.repeat_interleave(torch.tensor(lengths, dtype=torch.int64))[wanted_T != 0]] = True
     return Totals(
-        num_tokens=int(wanted_T.count_nonzero()), num_sequences=len(lengths), num_nonempty=int(counted_N.sum())
+        num_tokens=int(wanted_T.count_nonzero()),
+        num_sequences=len(lengths),
+        num_nonempty=int(counted_N.sum()),
+        num_right_tokens=0 if is_right_T is None else int((wanted_T * is_right_T).count_nonzero()),
     )
 
 
@@ -82,6 +89,10 @@ def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, di
 
 def _mean(parts: Sequence[MetricSum], totals: Totals) -> float:
     """Return a metric of the global batch from the sums of its micro-batches."""
-    over = parts[0].over
-    total = totals.num_tokens if over == "tokens" else totals.num_sequences / (2 if over == "pairs" else 1)
+    total = {
+        "tokens": totals.num_tokens,
+        "right_tokens": max(totals.num_right_tokens, 1),
+        "sequences": totals.num_sequences,
+        "pairs": totals.num_sequences / 2,
+    }[parts[0].over]
     return sum(float(part.value) for part in parts) / total

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Never
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
@@ -35,14 +35,29 @@ def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalMod
 
     Raises: SpecError RLC0640 if a name is missing or unknown, or a shape does not fit.
     """
-    built = empty_model(model)
     given = dict(weights)
     if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
         del given[HEAD]
+    return _filled(empty_model(model), given, model)
+
+
+def build_backbone(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalModel:
+    """Return the same without a head over the vocabulary, for what reads hidden states only.
+
+    Raises: SpecError RLC0640 as build_model; a head is an unknown name.
+    """
+    built: Any = empty_model(model)
+    built.lm_head = nn.Identity()
+    return _filled(built, weights, model)
+
+
+def _filled(built: CausalModel, given: Mapping[str, Tensor], model: Model[Never]) -> CausalModel:
+    """The model with memory and weights, adapted."""
     expected = {name: p.shape for name, p in built.named_parameters()}
     check_names_and_shapes(expected, given, code="RLC0640", what="the weights do not fit the model")
     built.to_empty(device="cpu")
-    built.tie_weights()
+    if not isinstance(built.lm_head, nn.Identity):
+        built.tie_weights()
     with torch.no_grad():
         for name, parameter in built.named_parameters():
             parameter.copy_(given[name])

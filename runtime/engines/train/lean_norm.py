@@ -55,15 +55,12 @@ class _Norm(torch.autograd.Function):
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
     """With n = x * scale, g = grad * weight: dx = scale * (g - n * mean(g * n)), dweight = sum of grad * n over rows.
 
-    A layer norm whose mean is said to be 0 has dx = scale * (g - mean(g) - n * mean(g * n)) and the same dweight, and
-    torch computes that in one pass; what it subtracts too much is added again.
+    The mean is a matrix-vector product, since g * n = (grad * n) * weight.
     """
     x, weight_D, scale = ctx.saved_tensors
     width = weight_D.shape[0]
-    wide = x.to(weight_D.dtype)
-    grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
-        grad, wide, [width], torch.zeros_like(scale), scale, weight_D, None, [True, True, False]
-    )
-    mean = torch.mv(grad.reshape(-1, width), weight_D).div_(width).view(scale.shape)
-    grad_x.addcmul_(mean, scale)
-    return grad_x.to(x.dtype), grad_weight, None
+    normed = x.to(weight_D.dtype) * scale
+    product_RD = (grad * normed).reshape(-1, width)
+    mean = torch.mv(product_RD, weight_D).div_(width).view(scale.shape)
+    grad_x = (grad * weight_D).addcmul_(normed, mean, value=-1.0).mul_(scale)
+    return grad_x.to(x.dtype), product_RD.sum(dim=0), None

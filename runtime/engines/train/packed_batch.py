@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runtime.engines.train.packed_attention import AttentionLayout, Heads, attention_layout
-from runtime.packing.prefixes import shared_prefixes
+from runtime.packing.prefixes import Forest, shared_prefixes
 from stdlib.samples import TrainBatch
 
 
@@ -28,6 +28,7 @@ class PackedBatch:
     sources_M: [M] node whose hidden state predicts it.
     targets_M: [M] the token itself.
     sequence_M: [M] index of its sequence within the micro-batch.
+    forest: the distinct prefixes, for whoever lays them out otherwise.
     """
 
     tokens_1U: Tensor
@@ -37,6 +38,7 @@ class PackedBatch:
     sources_M: Tensor
     targets_M: Tensor
     sequence_M: Tensor
+    forest: Forest
 
 
 def predictable(mask_T: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -80,7 +82,13 @@ def pack(batch: TrainBatch, sequences: Sequence[int], wanted_T: Tensor, *, heads
         sources_M=node_P[wanted_M - 1],
         targets_M=batch.tokens_T[tokens_M],
         sequence_M=number_S[slot_P[wanted_M]],
+        forest=forest,
     )
+
+
+def laid_out_for(packed: PackedBatch, *, heads: Heads) -> PackedBatch:
+    """Return the micro-batch for a model with other heads."""
+    return replace(packed, layout=attention_layout(packed.forest, heads))
 
 
 def filled_up(packed: PackedBatch, multiple: int) -> PackedBatch:

@@ -19,16 +19,18 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.algorithm import AlgorithmParams, PolicyLoss, PreferenceLoss
+from compiler.ir.algorithm import AlgorithmParams, DistillationLoss, PolicyLoss, PreferenceLoss, TaughtParams
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.training import Optim, Train
+from runtime.engines.train.chunked_divergence import Side
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
 from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
 from runtime.engines.train.hf_model import build_model, check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.teacher import Teacher, divergence_terms, other_teacher
 from stdlib.algorithms._terms import (
     Algorithm,
     LossOutput,
@@ -66,36 +68,49 @@ class TorchTrainer:
     Args:
         algorithm: a module of stdlib/algorithms/, whose Params `spec.params` is an instance of.
         weights: initial weights by Hugging Face name; copied.
+        teacher: those of the teacher, where the algorithm has one.
 
-    Raises: SpecError RLC0640 if the weights do not fit the model.
+    Raises: SpecError RLC0640 if weights do not fit their model.
     """
 
-    def __init__(self, spec: TrainerSpec, algorithm: Algorithm, weights: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        spec: TrainerSpec,
+        algorithm: Algorithm,
+        weights: Mapping[str, Tensor],
+        teacher: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self._spec = spec
         self._algorithm = algorithm
         self._policy = build_model(spec.model, weights)
         self._reference = copy.deepcopy(self._policy).requires_grad_(False) if spec.keep_reference else None
+        self._teacher: Teacher | None = None
+        if isinstance(spec.params, TaughtParams) and teacher is not None:
+            self._teacher = Teacher(spec.params.teacher, teacher)
         self._optimizer = Optimizer(spec.optim, dict(self._policy.named_parameters()))
         is_bf16 = spec.train.precision == "bf16"
         self._head = HeadSpec(
             chunk=spec.train.vocab_chunk,
-            temperature=spec.temperature if spec.temperature > 0.0 else 1.0,
+            temperature=_temperature(spec),
             matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
         )
 
-    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference"]) -> Tensor:
+    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
 
-        Raises: SpecError RLC0643 if there is no reference; RLC0642 if a sequence is above the token budget.
+        Raises: SpecError RLC0643 if there is no such model; RLC0642 if a sequence is above the token budget.
         """
-        model = self._policy if of == "policy" else self._reference
+        if of == "teacher":
+            model, heads = (None, self._heads) if self._teacher is None else (self._teacher.model, self._teacher.heads)
+        else:
+            model, heads = self._policy if of == "policy" else self._reference, self._heads
         if model is None:
-            raise SpecError(_no_reference())
+            raise SpecError(_without(of))
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
         with torch.no_grad():
             for sequences in cut(batch, self._spec):
-                packed = pack(batch, sequences, wanted_T, heads=self._heads)
+                packed = pack(batch, sequences, wanted_T, heads=heads)
                 if packed is not None:
                     found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
         return found_T
@@ -107,7 +122,7 @@ class TorchTrainer:
         counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
-        totals = totals_of(wanted_T, batch.lengths_N)
+        totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
         shares = (
@@ -128,7 +143,7 @@ class TorchTrainer:
     def refresh_reference(self) -> None:
         """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
         if self._reference is None:
-            raise SpecError(_no_reference())
+            raise SpecError(_without("reference"))
         with torch.no_grad():
             for kept, live in zip(self._reference.parameters(), self._policy.parameters(), strict=True):
                 kept.copy_(live)
@@ -141,20 +156,23 @@ class TorchTrainer:
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names.
 
-        `model.<name>`, `reference.<name>` (where kept), `optim.step`, `optim.<moment>.<name>`.
+        `model.<name>`, `reference.<name>` (where kept), `optim.step`, `optim.<moment>.<name>`; of a teacher, which
+        never changes, only `teacher.sha256`.
         """
         return {name: live.detach().clone() for name, live in self._live_state().items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned; from here on training continues bit by bit as it would have.
 
-        Raises: SpecError RLC0644 if names or shapes differ from this trainer's own.
+        Raises: SpecError RLC0644 if names or shapes differ from this trainer's own, RLC0654 if the teacher does.
         """
         live = self._live_state()
         shapes = {name: tensor.shape for name, tensor in live.items()}
         check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the trainer")
         with torch.no_grad():
             for name, tensor in live.items():
+                if name == "teacher.sha256" and not torch.equal(tensor, state[name]):
+                    raise SpecError(other_teacher())
                 if not name.startswith("optim."):
                     tensor.copy_(state[name])
             own = {name.removeprefix("optim."): t for name, t in state.items() if name.startswith("optim.")}
@@ -164,6 +182,8 @@ class TorchTrainer:
         found: dict[str, Tensor] = {f"model.{n}": p for n, p in self._policy.named_parameters()}
         if self._reference is not None:
             found |= {f"reference.{n}": p for n, p in self._reference.named_parameters()}
+        if self._teacher is not None:
+            found["teacher.sha256"] = self._teacher.sha256
         return found | {f"optim.{n}": t for n, t in self._optimizer.state().items()}
 
     @property
@@ -175,6 +195,8 @@ class TorchTrainer:
         return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
+        if isinstance(self._spec.params.loss, DistillationLoss):
+            return self._distillation(batch, packed, totals, self._spec.params.loss)
         stats, at = self._forward(self._policy, packed), packed.tokens_M
         mask_M = torch.ones_like(stats.logprobs_M)
         params, loss = self._spec.params, self._spec.params.loss
@@ -197,11 +219,23 @@ class TorchTrainer:
             weights_T=None if batch.weights_T is None else batch.weights_T[at],
             ref_logprobs_T=self._ref_logprobs(loss, batch, at),
             entropy_T=stats.entropy_M,
+            is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
         )
         output = self._algorithm.loss(params, policy_terms, totals)
         trainer_M = stats.logprobs_M.detach() if loss.old_logprobs == "rollout" else old_M
         gap = MetricSum((batch.rollout_logprobs_T[at] - trainer_M).abs().sum(), "tokens")
         return LossOutput(output.loss, {**output.metrics, "logprob_gap": gap})
+
+    def _distillation(
+        self, batch: TrainBatch, packed: PackedBatch, totals: Totals, loss: DistillationLoss
+    ) -> LossOutput:
+        if self._teacher is None:
+            raise SpecError(_without("teacher"))
+        hidden_MD = hidden_states(self._policy, packed, self._spec.train)
+        student = Side(hidden_MD, self._policy.lm_head.weight)
+        teacher = self._teacher.side(packed, self._spec.train, heads=self._heads)
+        terms = divergence_terms(loss, student, teacher, spec=self._head, sequence_M=packed.sequence_M)
+        return self._algorithm.loss(self._spec.params, terms, totals)
 
     def _ref_logprobs(self, loss: PolicyLoss[Never], batch: TrainBatch, at: Tensor) -> Tensor | None:
         if batch.ref_logprobs_T is not None:
@@ -224,8 +258,16 @@ def _old_logprobs(
     raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
 
 
-def _no_reference() -> Diagnostic:
-    return Diagnostic("RLC0643", "this trainer was built without reference weights")
+def _temperature(spec: TrainerSpec) -> float:
+    """What divides logits: as in the rollout, or as the loss compares them."""
+    loss = spec.params.loss
+    if isinstance(loss, DistillationLoss):
+        return loss.temperature
+    return spec.temperature if spec.temperature > 0.0 else 1.0
+
+
+def _without(what: str) -> Diagnostic:
+    return Diagnostic("RLC0643", f"this trainer was built without {what} weights")
 
 
 def _lacks(what: str, setting: str) -> Diagnostic:

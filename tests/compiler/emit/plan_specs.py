@@ -417,6 +417,35 @@ critic_lam = 1.0
 
 [critic]
 warmup_rollouts = 3
+
+[loss.positive_nll]
+coef = 0.05
+"""
+)
+
+TAUGHT = ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+    '[reward]\nname = "exact"\n', ""
+) + (
+    """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "teacher"
+
+[loss]
+divergence = "mixed"
+outside_topk = "zero"
+"""
+)
+
+BY_TOKEN = (
+    ONE_STAGE.replace("//recipes:grpo", "//recipes:on_policy_distillation").replace(
+        'use = ["//recipes:on_policy_distillation"]', 'algo = { name = "opd", rewards = "group" }\noptim.lr = 1e-5'
+    )
+    + """
+[teacher]
+name = "//models:tiny_qwen3"
+weights = "random"
+init_std = 0.05
 """
 )
 
@@ -440,6 +469,64 @@ PREFERENCES = (
 path = "pairs.jsonl"
 chosen_key = "better"
 apply_chat_template = true
+"""
+)
+
+COMPARED = (
+    PREFERENCES
+    + """
+[rollout]
+max_response_tokens = 8
+
+[reward]
+name = "exact"
+
+[eval]
+interval = 10
+
+[[eval.sets]]
+name = "sampled"
+path = "heldout.jsonl"
+
+[[eval.pairs]]
+name = "compared"
+path = "heldout_pairs.jsonl"
+max_pairs = 64
+"""
+)
+RANKED = (
+    PREFERENCES.replace("//recipes:dpo", "//recipes:reward_model_bt")
+    + """margin_key = "margin"
+
+[[data.train]]
+path = "more_pairs.jsonl"
+
+[loss]
+center_coef = 0.01
+
+[eval]
+at_start = false
+confidence = 0.9
+
+[[eval.pairs]]
+name = "heldout"
+path = "heldout_pairs.jsonl"
+"""
+)
+SCORED = (
+    SUPERVISED.partition("[[data.train]]")[0].replace("//recipes:sft", "//recipes:reward_model_regression")
+    + """[[data.train]]
+path = "scores.jsonl"
+score_key = "helpfulness"
+
+[eval]
+interval = 10
+
+[[eval.scored]]
+name = "heldout"
+path = "heldout_scores.jsonl"
+response_key = "answer"
+max_rows = 100
 """
 )
 
@@ -512,7 +599,12 @@ SPECS = {
     "apart": APART,
     "dynamic": DYNAMIC,
     "preferences": PREFERENCES,
+    "compared": COMPARED,
+    "ranked": RANKED,
+    "scored": SCORED,
     "critic": CRITIC,
+    "taught": TAUGHT,
+    "by_token": BY_TOKEN,
     "rewards": REWARDS,
     "by_row": BY_ROW,
     "on_gpus": ON_GPUS,

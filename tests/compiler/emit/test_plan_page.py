@@ -83,6 +83,8 @@ def test_the_specs_of_these_tests_hold_every_field_of_the_schema(tmp_path: Path)
     there = {_without_indices(path) for plan in plans for path, _ in _variants(plan)}
     # The reward of a held-out set is the record of [reward], and the same lines show it.
     declared = {path for path in _schema_paths(Plan, "") if ".eval.sets.reward." not in path}
+    # So is a teacher the record of [model], and a spec of its own holds one with few of its tables.
+    declared = {path for path in declared if ".stages.teacher." not in path}
     assert declared - there == set()
     assert WAIVED.keys() <= there
 

@@ -171,3 +171,19 @@ def test_the_plan_is_the_same_each_time(tmp_path: Path) -> None:
 def test_what_ran_beside_training_waits_for_it(tmp_path: Path) -> None:
     split = {"schedule.mode": '"async"', "placement.mode": '"split"', "placement.train_gpus": "4"}
     assert experiment(shrunk(tmp_path, split, base=GPU)).stages[0].schedule.mode == "sync"
+
+
+def test_a_buffer_is_kept_and_its_replay_is_a_whole_group_of_the_smaller_step(tmp_path: Path) -> None:
+    buffer = {
+        "rollout.buffer.partial": "true",
+        "rollout.buffer.oversample": "1.5",
+        "rollout.buffer.max_staleness_steps": "4",
+        "rollout.buffer.replay.frac": "0.05",
+    }
+    stage = "stages.0.rollout"
+    found = experiment(shrunk(tmp_path, buffer))
+    assert read(found, f"{stage}.prompts_per_step") == PROMPTS_PER_STEP
+    assert read(found, f"{stage}.buffer.replay.frac") == 1 / PROMPTS_PER_STEP
+    assert (read(found, f"{stage}.buffer.oversample"), read(found, f"{stage}.buffer.max_staleness_steps")) == (1.5, 4)
+    kept = experiment(shrunk(tmp_path, {**buffer, "rollout.buffer.replay.frac": "0.5"}))
+    assert read(kept, f"{stage}.buffer.replay.frac") == 0.5

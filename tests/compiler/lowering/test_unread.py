@@ -58,7 +58,7 @@ def test_nothing_derived_is_offered_for_a_misspelt_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "readers"),
     [
-        ("loss.clip_low = 0.1", ("by the algorithms cispo, gdpo, grpo, gspo, ppo, reinforce_plus_plus",)),
+        ("loss.clip_low = 0.1", ("by the algorithms cispo, gdpo, grpo, gspo, opd, ppo, reinforce_plus_plus",)),
         ("loss.gate_positive = 2.0", ("by algorithm sapo",)),
         ("rollout.prompts_per_step = 8", ("by stages that sample",)),
         ("rollout.max_response_tokens = 8", ("by stages that sample or evaluate",)),

@@ -77,6 +77,15 @@ def test_all_sequences_of_a_step_are_decoded_at_once_up_to_512(tmp_path: Path) -
     assert rollout_of(tmp_path, {"rollout.prompts_per_step": "128", "train.global_batch": None}).concurrency == 512
 
 
+def test_a_partial_rollout_has_room_for_those_that_it_breaks_off(tmp_path: Path) -> None:
+    partial: Changes = {"rollout.buffer.partial": "true", "rollout.buffer.max_staleness_steps": "4"}
+    found = rollout_of(tmp_path, {**partial, "rollout.buffer.oversample": "1.3"})
+    # 1.3 x 4 prompts are 6 whole ones, of 8 samples each.
+    assert found.concurrency == 48
+    # What a step takes does not become more.
+    assert (found.prompts_per_step, found.samples_per_prompt) == (4, 8)
+
+
 def test_a_long_context_leaves_room_for_fewer_sequences_in_four_gibibytes(tmp_path: Path) -> None:
     facts: Changes = {"model.num_layers": "28", "model.num_kv_heads": "8", "model.num_heads": "16"}
     sizes: Changes = {**facts, "model.head_dim": "128", "model.max_position_tokens": "40_960"}
@@ -117,6 +126,14 @@ def test_a_budget_multiplies_what_a_stage_does(tmp_path: Path) -> None:
         "samples": 10 * 6 * 8,
         "max_sampled_tokens": 10 * 6 * 8 * 16,
     }
+
+
+@pytest.mark.parametrize(("filtered", "times"), [({}, 1), ({"rollout.filter.name": '"nonzero_std"'}, 1 + 10)])
+def test_a_budget_counts_what_a_partial_rollout_has_under_way(tmp_path: Path, filtered: Changes, times: int) -> None:
+    partial: Changes = {"rollout.buffer.partial": "true", "rollout.buffer.max_staleness_steps": "4"}
+    changes: Changes = {**partial, **filtered, "rollout.buffer.oversample": "1.3", "run.max_steps": "10"}
+    # 6 prompts under way for the 4 of a step, each time that prompts are drawn.
+    assert stage_of(tmp_path, changes).budget.__dict__["max_sampled_tokens"] == 10 * 6 * 8 * 16 * times
 
 
 def test_a_stage_that_does_not_sample_has_no_rollouts_in_its_budget(tmp_path: Path) -> None:

@@ -54,6 +54,23 @@ def test_optimizer_state_is_that_of_the_update_rule(tmp_path: Path, optim: Chang
     assert found.optimizer_bytes == moments * 4 * found.parameters
 
 
+def test_a_reward_model_has_no_head_over_the_vocabulary(tmp_path: Path) -> None:
+    untied = {**UNEQUAL, "model.tie_embeddings": "false"}
+    policy, scorer = (
+        forecast_of(tmp_path, {**untied, "use": f'["//recipes:{recipe}"]'}, base=SFT)
+        for recipe in ("sft", "reward_model_bt")
+    )
+    head = 101 * 40
+    assert policy.weight_bytes - scorer.weight_bytes == 4 * head
+    assert policy.optimizer_bytes - scorer.optimizer_bytes == 8 * head
+
+
+def test_a_critic_has_no_head_over_the_vocabulary(tmp_path: Path) -> None:
+    untied = {**UNEQUAL, "model.tie_embeddings": "false", "use": '["//recipes:ppo"]', "run.max_steps": "20"}
+    found = forecast_of(tmp_path, untied)
+    assert found.critic_bytes == 16 * (found.parameters - 101 * 40)
+
+
 def test_the_most_demanding_stage_decides_about_optimizer_state(tmp_path: Path) -> None:
     base = {k: v for k, v in SFT.items() if k != "use"} | {"algo.name": '"sft"', "optim.lr": "0.1"}
     stages = '[{ name = "a", optim.name = "sgd" }, { name = "b", optim.name = "adamw" }]'

@@ -30,3 +30,11 @@ def test_the_fix_keeps_the_batch_identity(tmp_path: Path, prompts: int, batch: i
     }
     (found,) = compiled(tmp_path, changes).diagnostics
     assert codes(tmp_path, {**changes, **dict(found.help[0].sets)}) == []
+
+
+def test_a_group_of_one_that_keeps_its_reward_needs_no_other(tmp_path: Path) -> None:
+    changes: Changes = {"rollout.samples_per_prompt": "1", "rollout.prompts_per_step": "32"}
+    assert codes(tmp_path, {**changes, "algo.group_of_one": '"reward"'}) == []
+    plus_plus = {**changes, "use": '["//recipes:reinforce_plus_plus"]', "algo.group_baseline": "true"}
+    assert codes(tmp_path, plus_plus) == ["RLC0304"]
+    assert codes(tmp_path, {**plus_plus, "algo.group_of_one": '"reward"'}) == []

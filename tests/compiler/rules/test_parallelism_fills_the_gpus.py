@@ -22,6 +22,12 @@ def test_another_product_does_not(tmp_path: Path, axes: dict[str, int]) -> None:
     assert "RLC0506" in codes(tmp_path, parallel(axes), base=GPU)
 
 
+def test_a_batch_that_copies_cannot_share_is_not_told_of_copies_that_do_not_fill(tmp_path: Path) -> None:
+    """Five copies would leave a rest of every batch, but their number is what is wrong."""
+    found = codes(tmp_path, parallel({"dp": 5}), base=GPU)
+    assert ("RLC0506" in found, "RLC0508" in found) == (True, False)
+
+
 def test_only_training_gpus_count(tmp_path: Path) -> None:
     split: Changes = {"placement.mode": '"split"', "placement.train_gpus": "6"}
     assert "RLC0506" not in codes(tmp_path, {**split, "parallel.cp": "3"}, base=GPU)

@@ -21,6 +21,7 @@ from runtime.data.jsonl import RowFaults
 from runtime.data.prompts import load_prompts
 from runtime.data.reading import Effort
 from runtime.data.sources import digest_of, open_indexed, open_rows
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import CharacterTokenizer
 from tests.support.fake_hub import serve
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.torch
 
 DIGITS = CharacterTokenizer("0123456789+=")
 ROWS = [{"input": f"{i}+1=", "label": str(i + 1), "facts": {"level": i}} for i in range(25)]
+COLUMNS = Columns(("input", "label", "facts"))
 FORMS = ("jsonl", "parquet", "shards", "arrow", "splits", "hub", "stream", "function", "async_function")
 
 # The library writes a name of its own into what it saves.
@@ -122,7 +124,7 @@ def test_rows_from_a_number_on_are_the_tail(
 ) -> None:
     source = source_of(form, tmp_path, monkeypatch, **({} if rows is None else {"rows": rows}))
     whole = ROWS if rows is None else ROWS[3:20]
-    found = [unread(RowFaults()) for unread in open_rows(source, root=tmp_path).rows(first)]
+    found = [unread(RowFaults()) for unread in open_rows(source, COLUMNS, root=tmp_path).rows(first)]
     assert [row.value["input"] for row in found if row is not None] == [row["input"] for row in whole[first:]]
 
 
@@ -132,7 +134,7 @@ def test_rows_are_had_by_their_numbers(
     form: str, rows: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = source_of(form, tmp_path, monkeypatch, **({} if rows is None else {"rows": rows}))
-    opened = open_indexed(source, root=tmp_path)
+    opened = open_indexed(source, COLUMNS, root=tmp_path)
     whole = ROWS if rows is None else ROWS[3:20]
     assert opened.load_index() == len(whole)
     for number in (len(whole) - 1, 0, 7):

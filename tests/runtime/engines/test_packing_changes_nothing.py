@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from compiler.ir.algorithm import PositiveNll
 from compiler.ir.model import Moe
 from compiler.ir.openness import OFF
 from compiler.ir.training import Packing, SequenceFlops
@@ -72,6 +73,24 @@ def test_loss_and_gradient_are_those_of_one_sequence_at_a_time(way: dict[str, An
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_mean_over_right_responses_is_that_of_the_global_batch() -> None:
+    batch = grouped_batch()
+    right_N = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    given = replace(batch, is_right_T=torch.repeat_interleave(right_N, torch.tensor(batch.lengths_N)))
+    params = policy_params(positive_nll=PositiveNll(coef=0.5))
+    losses, nlls = list[float](), list[float]()
+    for spec in (unpacked(), spec_with(), spec_with(algorithm="concatenative", balance="tokens")):
+        metrics = trainer_of(replace(spec, params=params)).step(given)
+        losses.append(metrics["train/loss"])
+        nlls.append(metrics["train/positive_nll"])
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
+    trainer = trainer_of(unpacked())
+    logprobs_T = trainer.logprobs(given, of="policy")
+    counts_T = given.mask_T * torch.repeat_interleave(right_N, torch.tensor(batch.lengths_N))
+    expected = -float((logprobs_T * counts_T).sum() / counts_T.sum())
+    assert nlls == pytest.approx([expected] * 3, abs=1e-5)
 
 
 def test_the_ways_do_cut_differently() -> None:

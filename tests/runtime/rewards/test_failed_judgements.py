@@ -12,6 +12,7 @@ from typing import Literal, Never
 import pytest
 
 from compiler.ir.openness import OFF
+from compiler.ir.reward_settings import MathReward
 from compiler.ir.rollout import CustomCode, Reward
 from runtime.rewards.runner import RewardRunner, nothing_left
 from runtime.schedules.sync import rollout_metrics
@@ -108,7 +109,7 @@ def test_metrics_are_of_one_step(tmp_path: Path) -> None:
 
 def test_empty_responses_and_equal_groups_are_judged_and_counted() -> None:
     for name in ("exact", "f1", "gpqa", "math", "deepscaler"):
-        runner = RewardRunner(Reward(name=name, level="sample", code=OFF), root=Path())
+        runner = RewardRunner(Reward(name=name, level="sample", code=OFF, math=MathReward()), root=Path())
         found = asyncio.run(runner.score_all(arriving(group(0, "", " \n", label="A" if name == "gpqa" else "1"))))
         runner.close()
         assert rewards(found) == [[0.0, 0.0]]

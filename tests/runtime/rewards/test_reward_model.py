@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from runtime.data.tokenizers import CharacterTokenizer
 from runtime.rewards import reward_model
 from runtime.rewards.runner import RewardRunner
 from stdlib.samples import Group
-from tests.support.judged import arriving, group, rewards
+from tests.support.judged import arriving, asked, rewards
 from tests.support.scorer import ALPHABET, save_scorer
 
 pytestmark = pytest.mark.torch
@@ -61,12 +60,6 @@ def judged(directory: Path, *groups: Group, **settings: Any) -> tuple[list[list[
     metrics = runner.take_metrics()
     runner.close()
     return rewards(found), metrics
-
-
-def asked(index: int, prompt: str, *texts: str) -> Group:
-    made = group(index, *texts)
-    shown = replace(made.prompt, text=prompt)
-    return Group(prompt=shown, samples=tuple(replace(one, prompt=shown) for one in made.samples))
 
 
 def by_hand(saved: Path, texts: list[str]) -> list[float]:

@@ -11,6 +11,7 @@ import pytest
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.openness import OFF
+from compiler.ir.reward_settings import MathReward
 from compiler.ir.rollout import CustomCode, Reward
 from runtime.rewards.runner import RewardRunner
 from stdlib.samples import Group, JsonValue, Prompt, Sample, SampleId
@@ -41,7 +42,9 @@ def custom(
 
 
 def standard(name: str, *, timeout_s: float = 30.0) -> RewardRunner:
-    return RewardRunner(Reward(name=name, level="sample", code=OFF, timeout_s=timeout_s), root=Path())
+    return RewardRunner(
+        Reward(name=name, level="sample", code=OFF, timeout_s=timeout_s, math=MathReward()), root=Path()
+    )
 
 
 def rewards(groups: list[Group]) -> list[list[float | None]]:

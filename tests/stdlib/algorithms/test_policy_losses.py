@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.ir.algorithm import KL, Estimator, GroupRelativeAlgo
+from compiler.ir.algorithm import KL, Estimator, GroupRelativeAlgo, PositiveNll
 from stdlib.algorithms import grpo
 from stdlib.algorithms._terms import PolicyTerms, Totals
 from tests.stdlib.algorithms.terms import clipped_loss, leaf, logprobs_of_ratios, make_terms, totals_of
@@ -137,3 +137,32 @@ def test_shares_of_micro_batches_add_up_under_every_reduction() -> None:
         second = make_terms(leaf(values["logprobs"][2:]), values["old"][2:], advantages[2:])
         parts = grpo.loss(params, first, totals).loss + grpo.loss(params, second, totals).loss
         torch.testing.assert_close(parts, grpo.loss(params, whole, totals).loss)
+
+
+def test_the_likelihood_of_right_responses_is_a_mean_over_their_tokens_alone() -> None:
+    logprobs = leaf([-1.0, -2.0, -3.0, -4.0, -5.0])
+    given = make_terms(
+        logprobs, [-1.0, -2.0, -3.0, -4.0, -5.0], [0.0] * 5, mask=[1, 1, 0, 1, 1], sequence=[0, 0, 0, 1, 2]
+    )
+    given = given._replace(is_right_T=torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0]).double())
+    totals = totals_of(given)._replace(num_right_tokens=3)
+    params = grpo.Params(
+        algo=GroupRelativeAlgo(name="grpo"), loss=clipped_loss(positive_nll=PositiveNll(coef=0.6, correct_at=1.0))
+    )
+    found = grpo.loss(params, given, totals)
+    assert float(found.loss.detach()) == pytest.approx(0.6 * (1.0 + 2.0 + 5.0) / 3)
+    (gradient,) = torch.autograd.grad(found.loss, logprobs)
+    assert gradient.tolist() == pytest.approx([-0.2, -0.2, 0.0, 0.0, -0.2])
+    assert float(found.metrics["positive_nll"].value) == pytest.approx(8.0)
+    assert found.metrics["positive_nll"].over == "right_tokens"
+
+
+def test_without_a_right_response_there_is_no_likelihood() -> None:
+    logprobs = leaf([-1.0, -2.0])
+    given = make_terms(logprobs, [-1.0, -2.0], [0.5, 0.5])._replace(is_right_T=torch.zeros(2).double())
+    with_term = clipped_loss(positive_nll=PositiveNll(coef=0.6, correct_at=1.0))
+    losses = [
+        grpo.loss(grpo.Params(algo=GroupRelativeAlgo(name="grpo"), loss=loss), given, totals_of(given)).loss
+        for loss in (with_term, clipped_loss())
+    ]
+    assert float(losses[0].detach()) == float(losses[1].detach())

@@ -51,3 +51,38 @@ def test_what_a_wrong_answer_scores_is_a_setting() -> None:
 def test_a_label_that_is_neither_text_nor_number_is_refused() -> None:
     with pytest.raises(ValueError, match="text or a number"):
         reward(sample("Answer: 1", None), SETTINGS)
+
+
+def test_a_label_may_be_cut_to_a_whole_number() -> None:
+    cut = DapoReward(label="integer")
+    assert reward(sample("Answer: 42", 42.9), cut) == 1.0
+    assert reward(sample("Answer: 42", "42.0"), cut) == 1.0
+    assert reward(sample("Answer: 42.9", 42.9), cut) == -1.0
+    with pytest.raises(ValueError, match="x"):
+        reward(sample("Answer: x", "x"), cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "expected"),
+    [
+        ("Answer: \\boxed{34}", "34", 1.0),
+        ("Answer: $\\frac12$", "\\frac{1}{2}", 1.0),
+        ("Answer: 10 km", "10", 1.0),
+        ("Answer: x = 5", "5", 1.0),
+        ("Answer: 1,234", "1234", 1.0),
+        ("Answer: a ball", "ball", 1.0),
+        ("Answer: 5.0", "5", -1.0),
+        ("Answer: \\dfrac{1}{2}", "\\frac{1}{2}", -1.0),
+    ],
+)
+def test_the_spelling_may_be_exactly_that_of_minerva(text: str, label: str, expected: float) -> None:
+    assert reward(sample(text, label), DapoReward(spelling="minerva")) == expected
+
+
+def test_a_box_may_stand_for_an_answer_that_nobody_announced() -> None:
+    boxed = DapoReward(unanswered="boxed")
+    assert reward(sample("so \\boxed{34}", "34"), boxed) == 1.0
+    assert reward(sample("so \\boxed{34.0}", "34"), boxed) == -1.0
+    assert reward(sample("so \\boxed{34}" + " " * 91, "34"), boxed) == -1.0
+    assert reward(sample("Answer: 35\nnot \\boxed{34}", "34"), boxed) == -1.0
+    assert reward(sample("so \\boxed{34}", "34"), SETTINGS) == -1.0

@@ -111,6 +111,9 @@ WORDS: list[Row] = [
         True,
     ),
     ("count:conjunctions", {"small_n": 2}, "and and and", False),  # own
+    ("count:person_names", {"N": 3}, "Abigail, Gabriel, Nora", True),
+    ("count:person_names", {"N": 47}, "Certainly! Here's a list of individuals: Audrey, Ben, Yanai, Ryan.", False),
+    ("count:person_names", {"N": 2}, "Nora met Nora.", False),  # own: each counts once
     ("ratio:overlap", {"reference_text": "This is the test.", "percentage": 100}, "This is the test.", True),
     ("ratio:overlap", {"reference_text": "This is a reference text.", "percentage": 50}, "Hi", False),
     ("count:numbers", {"N": 3}, "This is 1 number. This is not 10 numbers. It is 3.", True),

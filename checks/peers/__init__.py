@@ -1,0 +1,1 @@
+"""Our figures held against those of other projects' own functions: `./do peers`."""
