@@ -497,9 +497,11 @@ max_pairs = 64
 RANKED = (
     PREFERENCES.replace("//recipes:dpo", "//recipes:reward_model_bt")
     + """margin_key = "margin"
+weight = 3.0
 
 [[data.train]]
-path = "more_pairs.jsonl"
+path = "more_pairs.parquet"
+weight = 1.0
 
 [loss]
 center_coef = 0.01
@@ -511,6 +513,11 @@ confidence = 0.9
 [[eval.pairs]]
 name = "heldout"
 path = "heldout_pairs.jsonl"
+
+[[eval.pairs]]
+name = "made"
+function = "source.py:rows"
+rows = ":200"
 """
 )
 SCORED = (
@@ -527,6 +534,11 @@ name = "heldout"
 path = "heldout_scores.jsonl"
 response_key = "answer"
 max_rows = 100
+
+[[eval.scored]]
+name = "made"
+function = "source.py:rows"
+rows = ":200"
 """
 )
 
