@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.demonstrations import Demonstration, load_demonstrations
 from runtime.data.lengths import Limit
-from runtime.data.tokenizers import HuggingFaceTokenizer, TextTokenizer
+from runtime.data.tokenizers import TextTokenizer
+from tests.support.chat_tokenizer import tokenizer_with
 from tests.support.data_sources import jsonl
 
 pytestmark = pytest.mark.torch
@@ -49,18 +49,6 @@ TALK: list[dict[str, Any]] = [
     {"role": "user", "content": "sure?"},
     {"role": "assistant", "content": "yes"},
 ]
-
-
-def tokenizer_with(directory: Path, template: str, *merges: tuple[str, str]) -> HuggingFaceTokenizer:
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    ids = {c: i for i, c in enumerate([*letters, *(a + b for a, b in merges)])}
-    backend = Tokenizer(models.BPE(ids, list(merges)))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<eos>")
-    fast.chat_template = template
-    fast.save_pretrained(str(directory))
-    return HuggingFaceTokenizer(directory)
 
 
 def demonstrations(root: Path, tokenizer: TextTokenizer, *rows: object, **settings: Any) -> tuple[Demonstration, ...]:
