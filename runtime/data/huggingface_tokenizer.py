@@ -6,13 +6,13 @@ No code of the directory runs: chat templates are rendered in the sandboxed Jinj
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
@@ -42,6 +42,7 @@ class HuggingFaceTokenizer:
         if backend.eos_token_id is None:
             raise misfit(f"the tokenizer of {directory} has no end-of-sequence token", "name eos_token in its config")
         self._backend = backend
+        self._encode = _direct(backend)
         self._directory = directory
         self.eos_token_id: int = backend.eos_token_id
         self.pad_token_id: int = self.eos_token_id if backend.pad_token_id is None else backend.pad_token_id
@@ -49,7 +50,7 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of a text; special tokens only where the text spells them."""
-        return tuple(self._backend.encode(text, add_special_tokens=False, verbose=False))
+        return tuple(self._encode(text))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text without special tokens."""
@@ -143,3 +144,24 @@ class HuggingFaceTokenizer:
             raise refused("a token reaches over the border of the assistant's turn, and this tokenizer tells no places")
         spans = encoded["offset_mapping"]
         return tokens, bytes(any(turn.start < end and start < turn.end for turn in turns) for start, end in spans)
+
+
+def _direct(backend: Any) -> Callable[[str], Sequence[int]]:
+    """Return what makes ids of a text: the library below transformers where transformers adds nothing to it.
+
+    It is called as transformers calls it, for a batch, which lets go of the interpreter, but reports no places.
+    """
+    kind = type(backend)
+    adds_nothing = (
+        isinstance(backend, PreTrainedTokenizerFast)
+        and kind._encode_plus is PreTrainedTokenizerFast._encode_plus
+        and kind.encode is PreTrainedTokenizerBase.encode
+    )
+    if not adds_nothing:
+        return lambda text: backend.encode(text, add_special_tokens=False, verbose=False)
+    # The settings that every call of transformers makes.
+    below = backend.backend_tokenizer
+    below.no_truncation()
+    below.no_padding()
+    below.encode_special_tokens = backend.split_special_tokens
+    return lambda text: below.encode_batch_fast([text], add_special_tokens=False)[0].ids
