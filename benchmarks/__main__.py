@@ -3,6 +3,7 @@
 compile   CPU time of a warm `rlc plan` against that of a bare interpreter
 sweep     time of a thousand plans from one file of Starlark, and of ten thousand
 packing   time to pack a million sequences, how full micro-batches are, and a plain search for comparison
+data      share of a step spent waiting for data, and rows per second against a plain loop
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
 rewards   judging beside generation against judging after it
 train     a whole GRPO step against TRL's; needs --peer-python
@@ -31,6 +32,7 @@ _MODULES = {
     "compile": "benchmarks.compile.warm_plan",
     "sweep": "benchmarks.compile.sweep",
     "packing": "benchmarks.packing.million",
+    "data": "benchmarks.data.waiting",
     "rollout": "benchmarks.rollout.decode",
     "rewards": "benchmarks.rewards.overlap",
     "train": "benchmarks.train.against_trl",

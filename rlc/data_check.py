@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from compiler.compile import Compiled
 from compiler.diagnostics.diagnostic import Diagnostic, Label, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
+from compiler.ir.data import TextSource
+from compiler.ir.evaluated import held_out_lists
+from compiler.ir.openness import Auto
 from compiler.ir.subject import Subject
 from rlc.running import check_installed
 
@@ -48,12 +50,16 @@ def _files_by_name(subject: Subject) -> dict[str, str]:
     """The paths of the fields that name data, by what they hold."""
     found: dict[str, str] = {}
     for at, stage in enumerate(subject.experiment.stages):
-        sources = [(f"data.train.{i}", source.path) for i, source in enumerate(stage.data.train)]
-        sources += [(f"eval.sets.{i}", measured.path) for i, measured in enumerate(sampled_sets(stage.eval))]
-        sources += [(f"eval.pairs.{i}", measured.path) for i, measured in enumerate(pair_sets(stage.eval))]
-        sources += [(f"eval.scored.{i}", measured.path) for i, measured in enumerate(scored_sets(stage.eval))]
-        for path, name in sources:
-            found.setdefault(str(name), f"stages.{at}.{path}.path")
+        sources: list[tuple[str, TextSource[Auto]]] = [
+            (f"data.train.{i}", one) for i, one in enumerate(stage.data.train)
+        ]
+        for table, sets in held_out_lists(stage.eval):
+            sources += [(f"eval.{table}.{i}", measured) for i, measured in enumerate(sets)]
+        for path, source in sources:
+            field = next(
+                (name for name in ("path", "hub", "function") if isinstance(source.__dict__[name], str)), "path"
+            )
+            found.setdefault(source.called, f"stages.{at}.{path}.{field}")
     return found
 
 
@@ -71,8 +77,9 @@ def _placed(diagnostic: Diagnostic, subject: Subject, named: dict[str, str]) -> 
 
 
 def _names(diagnostic: Diagnostic, file: str) -> bool:
-    words = diagnostic.message.replace(":", " ").split()
-    return file in words or any(label.span.file.name == file for label in diagnostic.labels)
+    words = f" {diagnostic.message} ".replace(", ", " ")
+    is_said = any(f" {file}{end}" in words for end in (" ", ":", "/"))
+    return is_said or any(label.span.file.name.partition(": row ")[0] == file for label in diagnostic.labels)
 
 
 def _last(path: str) -> str:

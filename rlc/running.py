@@ -165,7 +165,8 @@ def _from_plan(path: Path, catalogue: Catalogue, changes: Changes, place: Place)
     folder = Path(os.path.realpath(path)).parent
     is_of_a_run = os.path.exists(folder / ORIGIN)
     root = place.root or (_origin(folder) if is_of_a_run else folder)
-    absent = [source.path for stage in plan.experiment.stages for source in stage.data.train]
+    paths = [source.path for stage in plan.experiment.stages for source in stage.data.train]
+    absent = [path for path in paths if isinstance(path, str)]
     absent = [name for name in absent if not os.path.exists(root / name)]
     if absent and place.root is None:
         message = f"{path} names {absent[0]}, which is not below {os.path.relpath(root)}"

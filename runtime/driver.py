@@ -27,7 +27,6 @@ from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.evaluation import build_evaluator
 from runtime.executors.inline import Actors, build_actors, weights_at_the_start
@@ -171,10 +170,12 @@ class _Run:
                 job = self._job(stage, actors, progress, data[progress.stage], sinks)
                 job.buffer = buffer
                 self._announce(stage, progress, sinks)
+                data[progress.stage].feed.start(progress.data_position)
                 asyncio.run(job.run(data[progress.stage].take_step))
             except RunInterruptedError:
                 return self._interrupted(stage, progress)
             finally:
+                data[progress.stage].feed.close()
                 for runner in actors.rewards():
                     runner.close()
             if progress.stage == len(self.experiment.stages) - 1:
@@ -229,7 +230,6 @@ class _Run:
             actors=actors,
             functions=self.functions[progress.stage],
             tokenizer=self.tokenizer,
-            order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,
             measures=self._measures(stage, actors, data.heldout),
             progress=progress,
@@ -257,7 +257,7 @@ class _Run:
 
 
 def _other_data(stage: Stage[Never]) -> Diagnostic:
-    files = ", ".join(source.path for source in stage.data.train)
+    files = ", ".join(source.called for source in stage.data.train)
     return Diagnostic(
         "RLC0663",
         f"the training data of stage {stage.name} is not what it was when the checkpoint was written: {files}",

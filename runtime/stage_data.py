@@ -1,18 +1,18 @@
 """What one stage reads: its training rows as the steps that draw from them, and its held-out prompts.
 
-The data of every stage is read before the first is trained, so that a fault in the last file is reported at the start.
+The data of every stage is opened before the first is trained, and all rows judged that a plan does not leave for later,
+so that a fault in the last file is reported at the start.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Never, TypeVar
+from typing import Any, NamedTuple, Never, TypeVar
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.data import PreferenceData, RankedData, ScoredData
+from compiler.ir.data import DemonstrationData, PreferenceData, RankedData, ScoredData
 from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
@@ -20,11 +20,14 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from runtime.buffer.selection import load_selector
 from runtime.data.context_limit import context_limit
-from runtime.data.demonstrations import load_demonstrations, supervised_batch
+from runtime.data.demonstrations import DemonstrationReading, supervised_batch
+from runtime.data.feed import Feed
 from runtime.data.jsonl import Dropped
-from runtime.data.preferences import Preference, load_preferences
-from runtime.data.prompts import RowPolicy, load_prompts
-from runtime.data.scores import ScoredAnswer, load_scores, ranked_batch, scored_batch
+from runtime.data.open_feed import Needs, Opened, open_feed
+from runtime.data.preferences import Preference, PreferenceReading, load_preferences
+from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
+from runtime.data.scores import ScoredAnswer, ScoreReading, load_scores, ranked_batch, scored_batch
+from runtime.data.sources import digest_of
 from runtime.data.tokenizers import TextTokenizer
 from runtime.rewards.open_terms import check_reward
 from runtime.schedules.group_filter import load_group_filter
@@ -38,12 +41,14 @@ R = TypeVar("R")
 class StageData(NamedTuple):
     """The data of a stage.
 
-    `digest` names the content of the training files; what is held out is empty for a stage that does not evaluate on
-    it.  Rows that are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped.
-    `rewarded` are the training prompts whose responses are judged.
+    `digest` names the content of the training data; what is held out is empty for a stage that does not evaluate on
+    it.  Rows that are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped, as
+    far as rows were judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training
+    prompts whose responses are judged, as far as they were read.
     """
 
     take_step: Step
+    feed: Feed[Any]
     num_rows: int
     num_overlong: int
     dropped: Dropped
@@ -53,8 +58,8 @@ class StageData(NamedTuple):
 
     def metrics(self) -> dict[str, float]:
         """Return what the first row of a stage says of its data."""
-        return {
-            "data/rows": self.num_rows,
+        known: dict[str, float] = {"data/rows": self.num_rows} if self.num_rows else {}
+        return known | {
             "data/overlong_rows": self.num_overlong,
             "data/malformed_rows": self.dropped.count,
             "data/overlong_heldout_rows": self.heldout.num_overlong,
@@ -70,28 +75,28 @@ class HeldOutData(NamedTuple):
     num_overlong: int
 
 
-class _Rows(NamedTuple):
-    """The training rows of a stage, as the step that takes them; `rewarded` as in StageData."""
+class _Training(NamedTuple):
+    """The training rows of a stage, and the step that takes them; `rewarded` as in StageData."""
 
+    opened: Opened[Any]
     take_step: Step
-    num_rows: int
-    num_overlong: int
-    dropped: Dropped
     rewarded: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
-    """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the files."""
+    """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the data."""
     heldout = load_heldout(stage, model, tokenizer, root=root)
-    rows = _training_rows(stage, model, tokenizer, root)
+    training = _training(stage, model, tokenizer, root)
+    found = training.opened
     return StageData(
-        take_step=rows.take_step,
-        num_rows=rows.num_rows,
-        num_overlong=rows.num_overlong,
-        dropped=rows.dropped,
-        digest=_digest([root / source.path for source in stage.data.train]),
+        take_step=training.take_step,
+        feed=found.feed,
+        num_rows=found.num_rows,
+        num_overlong=found.num_overlong,
+        dropped=found.dropped,
+        digest=digest_of(stage.data.train, root=root),
         heldout=heldout,
-        rewarded=rows.rewarded,
+        rewarded=training.rewarded,
     )
 
 
@@ -140,41 +145,27 @@ def _first(rows: Sequence[R], most: int | Off) -> Sequence[R]:
     return rows if isinstance(most, Off) else rows[:most]
 
 
-def _training_rows(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Rows:
-    rollout, data, pad = stage.rollout, stage.data, tokenizer.pad_token_id
-    limit, malformed = context_limit(stage, model), data.malformed_rows
+def _training(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Training:
+    data, pad = stage.data, tokenizer.pad_token_id
+    needs = Needs(context_limit(stage, model), stage.train.global_batch, stage.seeds.data)
+    if isinstance(data, RankedData):
+        ranked = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
+        return _Training(ranked, SupervisedSchedule(ranked.feed, partial(ranked_batch, pad_token_id=pad)).step)
     if isinstance(data, PreferenceData):
-        pairs = load_preferences(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
-        ranked = SupervisedSchedule(pairs.rows, partial(ranked_batch, pad_token_id=pad))
-        step = ranked.step if isinstance(data, RankedData) else PreferenceSchedule(pairs.rows).step
-        return _Rows(step, len(pairs.rows), pairs.num_overlong, pairs.dropped)
+        pairs = open_feed(data, data.train, PreferenceReading(tokenizer), needs, root=root)
+        return _Training(pairs, PreferenceSchedule(pairs.feed).step)
     if isinstance(data, ScoredData):
-        scored = load_scores(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
-        by_score = SupervisedSchedule(scored.rows, partial(scored_batch, pad_token_id=pad))
-        return _Rows(by_score.step, len(scored.rows), scored.num_overlong, scored.dropped)
-    if isinstance(rollout, Rollout):
-        found = load_prompts(
-            data.train,
-            tokenizer,
-            root=root,
-            max_prompt_tokens=rollout.max_prompt_tokens,
-            overlong=rollout.overlong_prompts,
-            wanted=RowPolicy(malformed, label=not isinstance(stage.reward, Off)),
-        )
-        prompts, keeps = found.prompts, load_group_filter(stage, root=root)
-        select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
-        judged = () if isinstance(stage.reward, Off) else prompts
-        return _Rows(
-            PolicySchedule(prompts, keeps, select).step, len(prompts), found.num_overlong, found.dropped, judged
-        )
-    shown = load_demonstrations(data.train, tokenizer, root=root, limit=limit, malformed=malformed)
-    imitated = SupervisedSchedule(shown.rows, supervised_batch)
-    return _Rows(imitated.step, len(shown.rows), shown.num_overlong, shown.dropped)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+        scored = open_feed(data, data.train, ScoreReading(tokenizer), needs, root=root)
+        return _Training(scored, SupervisedSchedule(scored.feed, partial(scored_batch, pad_token_id=pad)).step)
+    if isinstance(data, DemonstrationData):
+        shown = open_feed(data, data.train, DemonstrationReading(tokenizer), needs, root=root)
+        return _Training(shown, SupervisedSchedule(shown.feed, supervised_batch).step)
+    rollout, is_judged = stage.rollout, not isinstance(stage.reward, Off)
+    if not isinstance(rollout, Rollout):
+        raise InternalError("a stage that samples has a rollout")
+    longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
+    needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
+    prompts = open_feed(data, data.train, PromptReading(tokenizer, needs_label=is_judged), needs, root=root)
+    keeps = load_group_filter(stage, root=root)
+    select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
+    return _Training(prompts, PolicySchedule(prompts.feed, keeps, select).step, prompts.rows if is_judged else ())

@@ -20,7 +20,6 @@ from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import TextTokenizer
 from runtime.executors.inline import Actors
 from runtime.progress import Progress
@@ -64,7 +63,6 @@ class StageJob:
     actors: Actors
     functions: AlgorithmFunctions
     tokenizer: TextTokenizer
-    order: DataOrder
     worker: RolloutWorker | None
     measures: Sequence[Measure]
     progress: Progress

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-Message = Mapping[str, str]
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+# A text `role`, mostly a text `content`, and of an assistant that calls tools `tool_calls`.
+Message = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,6 @@ from benchmarks.train.turns import Turns
 from compiler.ir.plan import Plan
 from runtime.algorithm_functions import load_algorithm_functions
 from runtime.checkpoint.store import CheckpointStore
-from runtime.data.order import DataOrder
 from runtime.data.tokenizers import load_tokenizer
 from runtime.executors.inline import build_actors
 from runtime.progress import Progress
@@ -78,7 +77,6 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         actors=actors,
         functions=load_algorithm_functions(stage, root=root),
         tokenizer=tokenizer,
-        order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
         measures=(),
         progress=Progress(plan_hash=plan.hash),

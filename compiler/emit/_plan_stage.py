@@ -56,11 +56,21 @@ def _length(sheet: Sheet, stage: Values) -> None:
 def _data(sheet: Sheet, stage: Values) -> None:
     sources = stage.raw("data.train")
     count = len(sources) if isinstance(sources, tuple) else 0
-    lines = [_source(stage.below(f"data.train.{at}")) for at in range(count)]
-    order = "each epoch in its own order" if stage.raw("data.shuffle") else "in the order of the file"
-    fate = {"error": "malformed rows are an error", "drop": "malformed rows are dropped and counted"}
-    malformed = stage("data.malformed_rows", fate[str(stage.raw("data.malformed_rows"))])
-    sheet.row("data", *lines, sentence(stage("data.shuffle", order), malformed))
+    tables = [stage.below(f"data.train.{at}") for at in range(count)]
+    streams = any(table.raw("streaming") is True or table.is_on("function") for table in tables)
+    order = "each epoch in its own order" if stage.raw("data.shuffle") else "in the order of the rows"
+    drawn = stage("data.shuffle", order)
+    if streams and stage.raw("data.shuffle"):
+        drawn = sentence(drawn, f"streams within {stage.count('data.shuffle_window', 'rows')}")
+    times = {"at_start": "before anything is trained", "as_read": "when they are drawn"}
+    fates = {"error": "malformed rows are an error", "drop": "malformed rows are dropped and counted"}
+    judged = stage("data.check", f"rows are judged {times[str(stage.raw('data.check'))]}")
+    malformed = stage("data.malformed_rows", fates[str(stage.raw("data.malformed_rows"))])
+    is_ahead = streams or stage.raw("data.check") == "as_read"
+    ahead = f"{stage.count('data.prefetch', 'steps')} ahead" if is_ahead else ""
+    sheet.row(
+        "data", *map(_source, tables), drawn, sentence(judged, malformed, stage.count("data.workers", "threads"), ahead)
+    )
 
 
 def _source(source: Values) -> str:
@@ -74,9 +84,36 @@ def _source(source: Values) -> str:
     else:
         keys = f"{source('input_key')} -> {source('label_key')}"
     metadata = f"metadata from {source('metadata_key')}" if source.is_on("metadata_key") else ""
+    tools = f"tools from {source('tools_key')}" if source.is_on("tools_key") else ""
     wraps = source.raw("apply_chat_template")
     template = source("apply_chat_template", "chat template for texts too" if wraps else "texts as they are")
-    return f"{source('path')}: {sentence(keys, metadata, template)}"
+    return f"{_place(source)}: {sentence(keys, metadata, tools, template, _learned(source))}"
+
+
+def _place(source: Values) -> str:
+    """Where rows come from, in what form, which of them, and how many of all."""
+    names = [source(name) for name in ("path", "hub", "function") if source.is_on(name)]
+    parts = [f"{source(one)}" for one in ("subset", "split") if source.is_on(one)]
+    parts += [f"revision {source('revision')}"] if source.is_on("revision") else []
+    parts += [f"rows {source('rows')}"] if source.is_on("rows") else []
+    parts += [f"weight {source('weight')}"] if source.has("weight") and source.is_on("weight") else []
+    streams = source.has("streaming") and source.raw("streaming") is True
+    parts += [source("streaming", "streaming")] if streams else []
+    if source.is_on("code"):
+        digest = source("code.sha256", said(str(source.raw("code.sha256")))[:12])
+        parts += [f"code {source('code.path')}", f"function {source('code.function')}", f"sha256 {digest}"]
+    return f"{' '.join(names)} ({sentence(source('format'), *parts)})"
+
+
+def _learned(source: Values) -> str:
+    if not source.has("learn"):
+        return ""
+    which = {
+        "assistant": "every message of the assistant is learned",
+        "last": "the last message is learned",
+        "marked": f"messages of the assistant whose {said(str(source.raw('mark_key')))} is not 0 are learned",
+    }
+    return source("learn", which[str(source.raw("learn"))])
 
 
 def _rollout(sheet: Sheet, stage: Values) -> None:

@@ -6,83 +6,207 @@ from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.kinds import SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
-from compiler.ir.rollout import Reward
+from compiler.ir.rollout import CustomCode, Reward
 
 
-class TextSource(Record):
-    """One JSON-lines file of prompts."""
+class TextSource(Record, Generic[A]):
+    """Rows that begin with a prompt: of a file, a folder, a data set of the hub, or a function."""
 
-    path: SpecPath = setting("The file, relative to the spec that names it.")
+    path: SpecPath | Off = setting(
+        "A file of rows (.jsonl, .parquet), or a folder that the library `datasets` saved, relative to the spec that "
+        "names it.",
+        default=OFF,
+    )
+    hub: str | Off = setting(
+        "A data set of the Hugging Face hub, as `owner/name`, read by the library `datasets`; no code of it runs.",
+        default=OFF,
+    )
+    function: str | Off = setting(
+        "A function of your own that yields rows, as `file.py:function` or `module:function`.", default=OFF
+    )
+    format: Literal["jsonl", "parquet", "arrow", "hub", "function"] | A = setting(
+        "How rows are stored; unless set, as the suffix of the path says. `arrow` is a folder that `save_to_disk` "
+        "wrote."
+    )
+    subset: str | Off = setting("The configuration of a data set of the hub, where it has several.", default=OFF)
+    split: str | Off = setting("The split of a data set of the hub, or of a saved folder with several.", default=OFF)
+    revision: str | Off = setting("The commit, tag or branch of a data set of the hub.", default=OFF)
+    rows: str | Off = setting(
+        "Which of the rows: `1000:2000` are those from number 1000 up to 1999, counted from 0; either side may be "
+        "left out.",
+        default=OFF,
+    )
     input_key: str = setting("The key of the prompt: a text, or a list of chat messages.", default="input")
+    tools_key: str | Off = setting(
+        "The key of the tools that the chat template is given: a list of JSON schemas, or that list as a JSON text.",
+        default=OFF,
+    )
     apply_chat_template: bool = setting(
         "Whether a text prompt is wrapped as a user message; chat messages always go through the template.",
         default=False,
     )
+    code: CustomCode | Off | A = setting(
+        "The function of your own, with the digest of its file.", default=OFF, derived=True
+    )
+
+    @property
+    def called(self) -> str:
+        """What messages and metrics call it: what the spec names."""
+        said = [one for one in (self.path, self.hub, self.function) if isinstance(one, str)]
+        return said[0] if said else ""
 
 
-class DataSource(TextSource):
-    """[[data.train]]: one JSON-lines file."""
+class DataSource(TextSource[A], Generic[A]):
+    """Prompts with a label."""
 
     label_key: str = setting("The key of the label: the right answer, or the text to imitate.", default="label")
     metadata_key: str | Off = setting("The key of further facts that a reward may read.", default=OFF)
 
 
-class PreferenceSource(TextSource):
-    """[[data.train]] of a stage that learns preferences: one JSON-lines file of pairs."""
+class TrainSource(DataSource[A], Generic[A]):
+    """[[data.train]]: rows to train on."""
+
+    weight: float | Off = setting(
+        "Share of the rows that are drawn from this source, relative to the weights of the others; off: one source "
+        "after another.",
+        default=OFF,
+        gt=0,
+    )
+    streaming: bool = setting(
+        "Whether rows are read in order while the run goes on, and never all held; they are judged when drawn.",
+        default=False,
+    )
+
+
+class DemonstrationSource(TrainSource[A], Generic[A]):
+    """[[data.train]] of a stage that imitates."""
+
+    learn: Literal["assistant", "last", "marked"] = setting(
+        "Which messages of a conversation are learned: all of the assistant, its last one, or those of the assistant "
+        "whose mark is not 0.",
+        default="assistant",
+    )
+    mark_key: str = setting(
+        "The key of a message that holds its mark, 0 or 1; a message without it is learned.",
+        default="step_loss_mask",
+        read_if=("learn", ("marked",)),
+    )
+
+
+class PairSource(TextSource[A], Generic[A]):
+    """Pairs of answers, of which one is the better."""
 
     chosen_key: str = setting("The key of the better answer, a text.", default="chosen")
     rejected_key: str = setting("The key of the worse answer, a text.", default="rejected")
 
 
-class RankedSource(PreferenceSource):
-    """[[data.train]] of a reward model that learns from pairs: one JSON-lines file of them."""
+class PreferenceSource(PairSource[A], Generic[A]):
+    """[[data.train]] of a stage that learns preferences: pairs of answers."""
+
+    weight: float | Off = setting(
+        "Share of the rows that are drawn from this source, relative to the weights of the others; off: one source "
+        "after another.",
+        default=OFF,
+        gt=0,
+    )
+    streaming: bool = setting(
+        "Whether rows are read in order while the run goes on, and never all held; they are judged when drawn.",
+        default=False,
+    )
+
+
+class RankedSource(PreferenceSource[A], Generic[A]):
+    """[[data.train]] of a reward model that learns from pairs."""
 
     margin_key: str | Off = setting(
         "The key of a number by which the better answer has to score more: how much better it was found.", default=OFF
     )
 
 
-class ScoredSource(TextSource):
-    """[[data.train]] of a reward model that learns scores: one JSON-lines file of judged answers."""
+class JudgedSource(TextSource[A], Generic[A]):
+    """Answers with a score each."""
 
     response_key: str = setting("The key of the answer, a text.", default="response")
     score_key: str = setting("The key of its score, a number.", default="score")
+
+
+class ScoredSource(JudgedSource[A], Generic[A]):
+    """[[data.train]] of a reward model that learns scores: judged answers."""
+
+    weight: float | Off = setting(
+        "Share of the rows that are drawn from this source, relative to the weights of the others; off: one source "
+        "after another.",
+        default=OFF,
+        gt=0,
+    )
+    streaming: bool = setting(
+        "Whether rows are read in order while the run goes on, and never all held; they are judged when drawn.",
+        default=False,
+    )
 
 
 class ReadingOrder(Record):
     """[data]: the training data of a stage."""
 
     shuffle: bool = setting("Whether each epoch has its own order.", default=True)
+    shuffle_window: int = setting(
+        "Rows of a stream that are held at once, and within which their order is drawn.",
+        default=10_000,
+        unit="rows",
+        ge=1,
+    )
+    check: Literal["at_start", "as_read"] = setting(
+        "When rows of files and data sets are judged: all before anything is trained, or each when it is drawn. Rows "
+        "of streams and functions are always judged when drawn.",
+        default="at_start",
+    )
     malformed_rows: Literal["error", "drop"] = setting(
         "What happens to a training row that is no JSON object, lacks a key or has a value of the wrong type: the run "
-        "does not begin, or the row is left out; those that were left out are counted. Held-out rows are never left "
-        "out.",
+        "does not begin, or ends where rows are judged when drawn, or the row is left out; those that were left out "
+        "are counted. Held-out rows are never left out.",
         default="error",
+    )
+    workers: int = setting(
+        "Threads that turn rows into tokens.", default=1, unit="threads", ge=1, le=256, on_resume="may_change"
+    )
+    prefetch: int = setting(
+        "Steps whose rows are made ready ahead of time, where they are judged when drawn.",
+        default=2,
+        unit="steps",
+        ge=0,
+        le=1024,
+        on_resume="may_change",
     )
 
 
-class Data(ReadingOrder):
+class Data(ReadingOrder, Generic[A]):
     """[data]: the training data of a stage."""
 
-    train: tuple[DataSource, ...] = setting("The files, one after another.")
+    train: tuple[TrainSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class PreferenceData(ReadingOrder):
+class DemonstrationData(ReadingOrder, Generic[A]):
+    """[data] of a stage that imitates."""
+
+    train: tuple[DemonstrationSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
+
+
+class PreferenceData(ReadingOrder, Generic[A]):
     """[data] of a stage that learns preferences."""
 
-    train: tuple[PreferenceSource, ...] = setting("The files, one after another.")
+    train: tuple[PreferenceSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class RankedData(PreferenceData):
+class RankedData(PreferenceData[A], Generic[A]):
     """[data] of a reward model that learns from pairs."""
 
-    train: tuple[RankedSource, ...] = setting("The files, one after another.")
+    train: tuple[RankedSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class ScoredData(ReadingOrder):
+class ScoredData(ReadingOrder, Generic[A]):
     """[data] of a reward model that learns scores."""
 
-    train: tuple[ScoredSource, ...] = setting("The files, one after another.")
+    train: tuple[ScoredSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
 class EvalSampling(Record, Generic[A]):
@@ -93,7 +217,7 @@ class EvalSampling(Record, Generic[A]):
     top_k: int | Off | A = setting("Keeps this many of the most likely tokens.", unit="tokens", ge=1)
 
 
-class EvalSet(DataSource, Generic[A]):
+class EvalSet(DataSource[A], Generic[A]):
     """[[eval.sets]]: held-out prompts, and what is measured on them otherwise than [eval] says."""
 
     name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
@@ -109,18 +233,18 @@ class EvalSet(DataSource, Generic[A]):
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 
-class PairSet(PreferenceSource):
+class PairSet(PairSource[A], Generic[A]):
     """[[eval.pairs]]: held-out pairs of answers, of which the better one is known."""
 
     name: str = setting("What its metrics are called: `eval/<name>/accuracy`.")
-    max_pairs: int | Off = setting("At most this many pairs, the first of the file.", default=OFF, unit="pairs", ge=1)
+    max_pairs: int | Off = setting("At most this many pairs, the first of the source.", default=OFF, unit="pairs", ge=1)
 
 
-class ScoredSet(ScoredSource):
+class ScoredSet(JudgedSource[A], Generic[A]):
     """[[eval.scored]]: held-out answers with their scores."""
 
     name: str = setting("What its metrics are called: `eval/<name>/mse`.")
-    max_rows: int | Off = setting("At most this many answers, the first of the file.", default=OFF, unit="rows", ge=1)
+    max_rows: int | Off = setting("At most this many answers, the first of the source.", default=OFF, unit="rows", ge=1)
 
 
 class Measurement(Record):
@@ -137,16 +261,16 @@ class Measurement(Record):
     confidence: float = setting("Of the interval around each metric.", default=0.95, gt=0, lt=1)
 
 
-class PairEval(Measurement):
+class PairEval(Measurement, Generic[A]):
     """[eval] of a stage that is measured on pairs of answers alone."""
 
-    pairs: tuple[PairSet, ...] = setting("Held-out pairs of answers.")
+    pairs: tuple[PairSet[A], ...] = setting("Held-out pairs of answers.")
 
 
-class ScoredEval(Measurement):
+class ScoredEval(Measurement, Generic[A]):
     """[eval] of a reward model that learns scores."""
 
-    scored: tuple[ScoredSet, ...] = setting("Held-out answers with their scores.")
+    scored: tuple[ScoredSet[A], ...] = setting("Held-out answers with their scores.")
 
 
 class Eval(Measurement, Generic[A]):
@@ -173,10 +297,10 @@ class Eval(Measurement, Generic[A]):
     sampling: EvalSampling[A] = setting("The distribution that tokens are drawn from.")
 
 
-class PreferenceEval(Eval[A]):
+class PreferenceEval(Eval[A], Generic[A]):
     """[eval] of a stage that learns preferences, and samples to be measured."""
 
-    pairs: tuple[PairSet, ...] = setting("Held-out pairs of answers.", default=())
+    pairs: tuple[PairSet[A], ...] = setting("Held-out pairs of answers.", default=())
 
 
 class Checkpoint(Record):

@@ -13,19 +13,26 @@ OF_PAIRS = ("accuracy", "loss", "margin")
 OF_SCORES = ("mse", "pearson", "spearman")
 
 
-def sampled_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[EvalSet[A], ...]:
+def sampled_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[EvalSet[A], ...]:
     """Return the sets of prompts that responses are sampled to."""
     return settings.sets if isinstance(settings, Eval) else ()
 
 
-def pair_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[PairSet, ...]:
+def pair_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[PairSet[A], ...]:
     """Return the sets of pairs of answers."""
     return settings.pairs if isinstance(settings, (PairEval, PreferenceEval)) else ()
 
 
-def scored_sets(settings: Eval[A] | PairEval | ScoredEval | Off) -> tuple[ScoredSet, ...]:
+def scored_sets(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> tuple[ScoredSet[A], ...]:
     """Return the sets of answers with scores."""
     return settings.scored if isinstance(settings, ScoredEval) else ()
+
+
+def held_out_lists(
+    settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off,
+) -> tuple[tuple[str, tuple[EvalSet[A] | PairSet[A] | ScoredSet[A], ...]], ...]:
+    """Return all sets, as the lists of [eval] with their names."""
+    return ("sets", sampled_sets(settings)), ("pairs", pair_sets(settings)), ("scored", scored_sets(settings))
 
 
 def metrics_over_samples(measured: EvalSet[object]) -> tuple[str, ...]:

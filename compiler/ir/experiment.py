@@ -11,6 +11,7 @@ from compiler.ir.allowance import Allowance
 from compiler.ir.data import (
     Checkpoint,
     Data,
+    DemonstrationData,
     Eval,
     PairEval,
     PreferenceData,
@@ -75,12 +76,12 @@ class Stage(Record, Generic[A]):
     run: StageRun[A] = setting("How long.")
     schedule: Schedule = setting("The loop.")
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
-    data: Data | PreferenceData | RankedData | ScoredData = setting("What is read.")
+    data: Data[A] | DemonstrationData[A] | PreferenceData[A] | RankedData[A] | ScoredData[A] = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
     train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")
     optim: Optim[A] = setting("The update rule.")
-    eval: Eval[A] | PreferenceEval[A] | PairEval | ScoredEval | Off = setting(
+    eval: Eval[A] | PreferenceEval[A] | PairEval[A] | ScoredEval[A] | Off = setting(
         "Measurement on what is not trained on.", default=OFF
     )
     checkpoint: Checkpoint = setting("What can be resumed.")

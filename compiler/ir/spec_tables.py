@@ -14,6 +14,7 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.data import (
     Data,
+    DemonstrationData,
     Eval,
     Measurement,
     PairEval,
@@ -39,12 +40,13 @@ _HEADER = re.compile(r"^\[+[\w.]+\]+(?:: |, |\s+)")
 _SAMPLES = "stages that sample"
 _GENERATES = "stages that sample or evaluate"
 _MEASURES = "stages that are measured on prompts"
+_IMITATES = "stages that imitate"
 _PREFERS = "stages that learn preferences"
 _RANKS = "reward models that learn from pairs"
 _SCORES = "reward models that learn scores"
 _HAS_GPUS = "targets with GPUs"
 # What these read beside what others do is theirs alone.
-_ADDS = (_SAMPLES, _MEASURES, _HAS_GPUS, _PREFERS, _RANKS, _SCORES)
+_ADDS = (_SAMPLES, _MEASURES, _HAS_GPUS, _IMITATES, _PREFERS, _RANKS, _SCORES)
 _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
     ("placement", Placement, ""),
     ("placement", GpuPlacement, _HAS_GPUS),
@@ -55,6 +57,7 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("rollout", Rollout, _SAMPLES),
     ("reward", Reward, _GENERATES),
     ("data", Data, ""),
+    ("data", DemonstrationData, _IMITATES),
     ("data", PreferenceData, _PREFERS),
     ("data", RankedData, _RANKS),
     ("data", ScoredData, _SCORES),

@@ -27,6 +27,7 @@ class Callee(NamedTuple):
 
 REWARD = Callee("a reward", (("sample",), ("group",), ("batch",)))
 FILTER = Callee("a filter", (("group",),))
+SOURCE = Callee("a source of rows", ((),))
 SELECTOR = Callee("a selector", (("waiting", "count"),))
 ADVANTAGES = Callee("a function of advantages", (("experience",),))
 CORRECTION = Callee("a correction", (("gap",),))

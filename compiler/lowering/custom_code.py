@@ -83,7 +83,10 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def parameter_of(code: Code, reference: str, callee: Callee = REWARD) -> Parameter | Fault:
-    """Return the first parameter of the function of a reference, which takes what one of the signatures says."""
+    """Return the first parameter of the function of a reference, which takes what one of the signatures says.
+
+    It has no name where the function is given nothing.
+    """
     where, _, function = reference.rpartition(":")
     try:
         text = code.path.read_text(encoding="utf-8")
@@ -105,8 +108,8 @@ def parameter_of(code: Code, reference: str, callee: Callee = REWARD) -> Paramet
     fault = _signature_fault(found, code, text, callee)
     if fault is not None:
         return fault
-    first = (*found.args.posonlyargs, *found.args.args)[0]
-    return Parameter(first.arg, _place(code, text, found.lineno, found.col_offset, "").span)
+    first = next((one.arg for one in (*found.args.posonlyargs, *found.args.args)), "")
+    return Parameter(first, _place(code, text, found.lineno, found.col_offset, "").span)
 
 
 def _signature_fault(

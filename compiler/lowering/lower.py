@@ -14,7 +14,16 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.loader import Loaded
 from compiler.frontend.value import Entry, Leaf, List, Table, node_at
 from compiler.ir.catalogue import AlgorithmEntry, Catalogue
-from compiler.ir.data import Data, PairEval, PreferenceData, PreferenceEval, RankedData, ScoredData, ScoredEval
+from compiler.ir.data import (
+    Data,
+    DemonstrationData,
+    PairEval,
+    PreferenceData,
+    PreferenceEval,
+    RankedData,
+    ScoredData,
+    ScoredEval,
+)
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -25,6 +34,7 @@ from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_algorithm import bind_algorithm
+from compiler.lowering.bind_data import bind_data
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.bind_rollout import bind_rollout
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
@@ -115,6 +125,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     experiment = bind_reward(experiment, reader, catalogue, code_roots)
     experiment = bind_rollout(experiment, reader, catalogue, code_roots)
     experiment = bind_algorithm(experiment, reader, code_roots)
+    experiment = bind_data(experiment, reader, code_roots)
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)
@@ -167,6 +178,8 @@ def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] 
         samples, kind = False, node_at(table, "loss", "kind")
         learns_scores = isinstance(kind, Leaf) and kind.value == "regression"
         found["data"], evaluation = (ScoredData, ScoredEval) if learns_scores else (RankedData, PairEval)
+    else:
+        found["data"] = DemonstrationData
     if evaluation is not None and isinstance(measured, Table):
         found["eval"] = evaluation
     return {**found, "rollout": Generation if samples else None, "reward": Reward if samples else None, "train": Train}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.diagnostics.span import Span
-from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
+from compiler.ir.evaluated import held_out_lists
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Auto
 from compiler.ir.subject import toml_literal
@@ -51,8 +51,7 @@ def _given(experiment: Experiment[Auto]) -> Iterator[tuple[str, str]]:
 
 def _measured(stage: Stage[Auto]) -> Iterator[tuple[str, str]]:
     """The fields that name what a stage is measured on, and the names."""
-    lists = ("sets", sampled_sets(stage.eval)), ("pairs", pair_sets(stage.eval)), ("scored", scored_sets(stage.eval))
-    for table, sets in lists:
+    for table, sets in held_out_lists(stage.eval):
         for i, measured in enumerate(sets):
             yield f"eval.{table}.{i}.name", measured.name
 

@@ -21,6 +21,7 @@ from compiler.passes.derive_token_limits import derive_token_limits
 from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
 from compiler.passes.inherit_eval_settings import inherit_eval_settings
 from compiler.passes.lay_out_gpus import lay_out_gpus
+from compiler.passes.name_data_formats import name_data_formats
 from compiler.passes.name_reference import name_reference
 from compiler.passes.place_actors import place_actors
 from compiler.passes.set_environment import set_environment
@@ -50,6 +51,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("budget_micro_batches", budget_micro_batches),
     NamedPass("weigh_sequences", weigh_sequences),
     NamedPass("name_reference", name_reference),
+    NamedPass("name_data_formats", name_data_formats),
     NamedPass("derive_seeds", derive_seeds),
     NamedPass("place_actors", place_actors),
     NamedPass("set_environment", set_environment),

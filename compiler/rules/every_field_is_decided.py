@@ -23,8 +23,9 @@ CODE = "RLC0313"
 ID = ""
 
 # A budget is open where a batch is; prompts and contexts are where a response leaves no room (RLC0307); sides and axes
-# are where no GPU is named, or their sizes do not come out even (RLC0504, RLC0505, RLC0506).
-_SAID_ELSEWHERE = ("budget", "max_prompt_tokens", "max_context_tokens")
+# are where no GPU is named, or their sizes do not come out even (RLC0504, RLC0505, RLC0506); a format is where a suffix
+# says nothing (RLC0362).
+_SAID_ELSEWHERE = ("budget", "max_prompt_tokens", "max_context_tokens", "format")
 _TABLES_SAID_ELSEWHERE = ("placement", "parallel")
 
 

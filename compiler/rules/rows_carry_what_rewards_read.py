@@ -50,8 +50,8 @@ def _without_metadata(stage: StageSubject, reader: str) -> Iterator[Diagnostic]:
             path = f"{table}.{index}"
             yield Diagnostic(
                 CODE,
-                f"{reader} reads the metadata of rows, and those of {source.path} have none",
-                stage.labels((f"{path}.path", "without metadata_key")),
+                f"{reader} reads the metadata of rows, and those of {source.called} have none",
+                stage.labels(*((f"{path}.{name}", "without metadata_key") for name in ("path", "hub", "function"))),
                 (Help('write metadata_key = "metadata" beside it: the key of a row that holds it'),),
                 rule=ID,
                 paths=(stage.path(f"{path}.metadata_key"),),

@@ -18,6 +18,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Buffer, Rollout
 from runtime.buffer.flight import Flight, fresh_group
 from runtime.buffer.rollout_buffer import Kept, Selector, drawn_at, put, take
+from runtime.data.feed import Feed
 from runtime.schedules.group_filter import GroupFilter
 from runtime.schedules.sampled import SampledRollout, nothing_left, shortage
 from runtime.stage_job import StageJob
@@ -32,12 +33,13 @@ class BufferedStep:
         select: what takes groups out of the buffer.
     """
 
-    def __init__(self, job: StageJob, prompts: Sequence[Prompt], keeps: GroupFilter | None, select: Selector) -> None:
+    def __init__(self, job: StageJob, feed: Feed[Prompt], keeps: GroupFilter | None, select: Selector) -> None:
         rollout = job.stage.rollout
         if not isinstance(rollout, Rollout) or isinstance(rollout.buffer, Off) or job.worker is None:
             raise InternalError("a buffered step of a stage without a buffer")
         self._job, self._rollout, self._spec = job, rollout, rollout.buffer
-        self._prompts, self._select = prompts, select
+        self._feed, self._select = feed, select
+        self._position = job.progress.data_position
         self._version = job.progress.global_step
         self._num_fresh = 0
         self._num_refills = 0
@@ -68,7 +70,7 @@ class BufferedStep:
             "buffer/taken_groups": len(waiting),
         }
         drawn, fillers = await self._drawn(missing, counts)
-        self._job.progress.data_position += self._num_fresh
+        self._job.progress.data_position = self._position
         used = [*replayed, *waiting, *(Kept(group=group) for group in drawn)]
         groups = sorted([*(kept.group for kept in used), *fillers], key=drawn_at)
         if not groups:
@@ -146,10 +148,12 @@ class BufferedStep:
     def _fresh(self, count: int) -> Iterator[Group]:
         """Groups of the next prompts, without a token yet."""
         progress = self._job.progress
-        for row in self._job.order.take(progress.data_position + self._num_fresh, count):
+        taken = self._feed.take(self._position, max(0, count))
+        self._position = taken.position
+        for prompt in taken.rows:
             first = SampleId(stage=progress.stage, step=progress.step, group=self._num_fresh, sample=0)
             self._num_fresh += 1
-            yield fresh_group(self._prompts[row], first=first, num_samples=self._rollout.samples_per_prompt)
+            yield fresh_group(prompt, first=first, num_samples=self._rollout.samples_per_prompt)
 
     def _take(self, pool: list[Kept], count: int) -> list[Kept]:
         return take(pool, count, version=self._version, select=self._select)

@@ -12,40 +12,50 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Never
+from typing import NamedTuple, Never, TypeVar
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.data import (
     DataSource,
+    DemonstrationData,
+    DemonstrationSource,
     EvalSet,
+    JudgedSource,
     PairSet,
+    PairSource,
     PreferenceData,
-    PreferenceSource,
     ScoredData,
     ScoredSet,
-    ScoredSource,
     TextSource,
 )
 from compiler.ir.evaluated import pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Generation, Rollout
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.context_limit import context_limit
-from runtime.data.demonstrations import load_demonstrations
+from runtime.data.demonstrations import Demonstration, DemonstrationReading
 from runtime.data.jsonl import Dropped, Place, RowFaults, num_rows_phrase
-from runtime.data.preferences import load_preferences
-from runtime.data.prompts import WHOLE_ROWS, MalformedPolicy, RowPolicy, load_prompts
-from runtime.data.scores import load_scores
+from runtime.data.lengths import Limit
+from runtime.data.preferences import PreferenceReading
+from runtime.data.prompts import PromptReading, prompt_limit
+from runtime.data.reading import Effort, Loaded, Reading, load_all
+from runtime.data.scores import ScoreReading
+from runtime.data.sources import streams
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 
-HeldOutSet = EvalSet[Never] | PairSet | ScoredSet
+T = TypeVar("T")
+S = TypeVar("S", bound="TextSource[Never]")
+HeldOutSet = EvalSet[Never] | PairSet[Never] | ScoredSet[Never]
 
 IN_BOTH = "RLC0671"
 TOO_FEW = "RLC0672"
 TWO_FORMS = "RLC0673"
 NO_TOKENIZER = "RLC0674"
+
+# Of a stream so many rows are looked at.
+STREAM_ROWS = 1_000
 
 _NO_FILES = "RLC0617"
 _NO_LIMIT = 1 << 62
@@ -96,22 +106,32 @@ class _Reading:
     root: Path
     found: list[Diagnostic] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    unread: bool = False
+
+    @property
+    def effort(self) -> Effort:
+        """All faults are told, and a stream is not read to its end."""
+        streaming = any(streams(source) for source in self.stage.data.train)
+        most = STREAM_ROWS if streaming else None
+        return Effort(malformed=self.stage.data.malformed_rows, workers=self.stage.data.workers, most=most)
 
     def run(self) -> None:
         train = self.kept(self.train)
-        if train is not None:
-            self.lines.append(f"train: {self.rows(train)}; {self.steps(len(train))}")
+        if train is not None and (train or not self.unread):
+            epochs = "" if self.unread else f"; {self.steps(len(train))}"
+            self.lines.append(f"train: {self.rows(train)}{epochs}")
         settings, rollout = self.stage.eval, self.stage.rollout
         for measured in sampled_sets(settings):
             if not isinstance(rollout, Off):
-                self.heldout(measured, partial(self.prompts, (measured,), rollout), train)
+                self.heldout(measured, partial(self.prompts, (measured,), rollout, Effort()), train)
         for of_pairs in pair_sets(settings):
-            self.heldout(of_pairs, partial(self.pairs, (of_pairs,)), train)
+            self.heldout(of_pairs, partial(self.pairs, (of_pairs,), Effort()), train)
         for of_scores in scored_sets(settings):
-            self.heldout(of_scores, partial(self.scores, (of_scores,)), train)
+            self.heldout(of_scores, partial(self.scores, (of_scores,), Effort()), train)
 
     def heldout(self, measured: HeldOutSet, read: Callable[[], list[Prompted]], train: list[Prompted] | None) -> None:
-        found = self.kept(read)
+        self.apart([measured])
+        found = None if measured.code is not OFF else self.kept(read)
         if found is not None:
             self.lines.append(f"held-out {measured.name}: {self.rows(found)}")
             self.found += _in_both(measured, train or (), found, self.root)
@@ -127,72 +147,76 @@ class _Reading:
 
     def train(self) -> list[Prompted]:
         rollout, data = self.stage.rollout, self.stage.data
-        limit = context_limit(self.stage, self.model)
-        longest = _NO_LIMIT if self.tokenizer is None else limit.tokens
+        self.unread = self.apart(data.train)
+        effort = self.effort
         if isinstance(data, PreferenceData):
-            return self.pairs(data.train, data.malformed_rows)
+            return self.pairs([source for source in data.train if source.code is OFF], effort)
         if isinstance(data, ScoredData):
-            return self.scores(data.train, data.malformed_rows)
-        if isinstance(rollout, Rollout):
-            has_labels = not isinstance(self.stage.reward, Off)
-            return self.prompts(data.train, rollout, RowPolicy(data.malformed_rows, label=has_labels))
-        shown = load_demonstrations(
-            data.train,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            limit=limit._replace(tokens=longest),
-            malformed=data.malformed_rows,
-        )
-        self.tell_dropped(shown.dropped)
-        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in shown.rows]
-
-    def pairs(self, sources: Sequence[PreferenceSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
-        limit = context_limit(self.stage, self.model)
-        pairs = load_preferences(
-            sources,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
-            malformed=malformed,
-        )
-        self.tell_dropped(pairs.dropped)
-        better = [pair.chosen for pair in pairs.rows]
-        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in better]
-
-    def scores(self, sources: Sequence[ScoredSource], malformed: MalformedPolicy = "error") -> list[Prompted]:
-        limit = context_limit(self.stage, self.model)
-        judged = load_scores(
-            sources,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            limit=limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT),
-            malformed=malformed,
-        )
-        self.tell_dropped(judged.dropped)
-        answers = [row.answer for row in judged.rows]
-        return [Prompted(row.tokens[: row.num_prompt_tokens], row.source) for row in answers]
-
-    def prompts(
-        self, sources: Sequence[DataSource], rollout: Generation[Never], wanted: RowPolicy = WHOLE_ROWS
-    ) -> list[Prompted]:
-        limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
-        loaded = load_prompts(
-            sources,
-            self.tokenizer or ByteTokenizer(),
-            root=self.root,
-            max_prompt_tokens=limit,
-            overlong=rollout.overlong_prompts,
-            wanted=wanted,
-        )
-        self.tell_dropped(loaded.dropped)
-        if loaded.num_overlong:
-            verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
-            self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
-        return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.prompts]
+            return self.scores([source for source in data.train if source.code is OFF], effort)
+        if isinstance(data, DemonstrationData):
+            return self.demonstrations([source for source in data.train if source.code is OFF], effort)
+        if isinstance(rollout, Off):
+            raise InternalError("a stage that samples has a rollout")
+        has_labels = not isinstance(self.stage.reward, Off)
+        sources = [source for source in data.train if source.code is OFF]
+        return self.prompts(sources, rollout, effort, needs_label=has_labels)
 
     def tell_dropped(self, dropped: Dropped) -> None:
         if dropped.first is not None:
             self.lines.append(f"{num_rows_phrase(dropped.count)} malformed, and left out: {dropped.first.message}")
+
+    def apart(self, sources: Sequence[TextSource[Never]]) -> bool:
+        """Tell what of the data is not read here, or not all of it; return whether there is any."""
+        for source in sources:
+            if not isinstance(source.code, Off):
+                self.lines.append(f"{source.called}: rows of a function are not read: a check runs no code")
+            elif streams(source):
+                self.lines.append(f"{source.called}: of a stream the first {STREAM_ROWS:,} rows are read")
+        return any(streams(source) for source in sources)
+
+    @property
+    def tokens_of(self) -> TextTokenizer:
+        """What makes tokens of texts."""
+        return self.tokenizer or ByteTokenizer()
+
+    @property
+    def limit(self) -> Limit:
+        """How long a row with its answer may be."""
+        limit = context_limit(self.stage, self.model)
+        return limit if self.tokenizer else limit._replace(tokens=_NO_LIMIT)
+
+    def demonstrations(self, sources: Sequence[DemonstrationSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(row) for row in self.read(sources, DemonstrationReading(self.tokens_of), effort).rows]
+
+    def pairs(self, sources: Sequence[PairSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(pair.chosen) for pair in self.read(sources, PreferenceReading(self.tokens_of), effort).rows]
+
+    def scores(self, sources: Sequence[JudgedSource[Never]], effort: Effort) -> list[Prompted]:
+        return [_prompt_of(row.answer) for row in self.read(sources, ScoreReading(self.tokens_of), effort).rows]
+
+    def read(
+        self, sources: Sequence[S], reading: Reading[T, S], effort: Effort, limit: Limit | None = None
+    ) -> Loaded[T]:
+        """All rows of some sources, none longer than the context unless another limit is given."""
+        found = load_all(sources, reading, limit or self.limit, root=self.root, effort=effort)
+        self.tell_dropped(found.dropped)
+        return found
+
+    def prompts(
+        self,
+        sources: Sequence[DataSource[Never]],
+        rollout: Generation[Never],
+        effort: Effort,
+        *,
+        needs_label: bool = True,
+    ) -> list[Prompted]:
+        limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
+        reading = PromptReading(self.tokens_of, needs_label=needs_label)
+        loaded = self.read(sources, reading, effort, prompt_limit(limit, rollout.overlong_prompts))
+        if loaded.num_overlong:
+            verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
+            self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
+        return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.rows]
 
     def rows(self, prompts: Sequence[Prompted]) -> str:
         longest = max((len(prompt.tokens) for prompt in prompts), default=0)
@@ -215,6 +239,10 @@ class _Reading:
             )
         epochs = taken * max_steps / num_rows if num_rows else 0
         return f"{max_steps:,} steps of {taken:,} are {epochs:.3g} epochs"
+
+
+def _prompt_of(row: Demonstration) -> Prompted:
+    return Prompted(row.tokens[: row.num_prompt_tokens], row.source)
 
 
 def _in_both(
@@ -241,15 +269,15 @@ def _in_both(
     return ()
 
 
-def _two_forms(measured: HeldOutSet, train: Sequence[TextSource]) -> Iterator[Diagnostic]:
+def _two_forms(measured: HeldOutSet, train: Sequence[TextSource[Never]]) -> Iterator[Diagnostic]:
     """Yield RLC0673 where texts are wrapped as a user's message in training or in measuring only."""
     other = [source for source in train if source.apply_chat_template != measured.apply_chat_template]
     if not other:
         return
     form = {True: "as chat messages", False: "as they are"}
     message = (
-        f"{other[0].path} is given to the model {form[other[0].apply_chat_template]}, "
-        f"and {measured.path} of {measured.name} {form[measured.apply_chat_template]}"
+        f"{other[0].called} is given to the model {form[other[0].apply_chat_template]}, "
+        f"and {measured.called} of {measured.name} {form[measured.apply_chat_template]}"
     )
     way = Help("set apply_chat_template alike for both: the model is measured on what it was trained for")
     yield Diagnostic(TWO_FORMS, message, help=(way,), rule="CFG-08", severity="warning", paths=("data.train",))
@@ -257,6 +285,8 @@ def _two_forms(measured: HeldOutSet, train: Sequence[TextSource]) -> Iterator[Di
 
 def _place(source: str, root: Path) -> Place:
     name, _, line = source.rpartition(":")
+    if line.startswith(" row "):
+        return Place(root / name, name, int(line.removeprefix(" row ")), is_line=False, shown={})
     return Place(root / name, name, int(line))
 
 

@@ -9,18 +9,22 @@ template; it only has to tell turns apart, and transformers renders the same fro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from runtime.data.turns import Conversation, Learned, Tools
 from stdlib.samples import Message
 
 SPECIAL_TOKENS = ("<pad>", "<eos>")
 NUM_TOKENS = len(SPECIAL_TOKENS) + 256
 TEMPLATE = (
-    "{% for message in messages %}{{ message.role }}: {{ message.content }}{{ '\\n' }}{% endfor %}"
+    "{% if tools %}tools: {{ tools | tojson }}{{ '\\n' }}{% endif %}"
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}"
+    "{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 
@@ -44,17 +48,24 @@ class ByteTokenizer:
         """Return the text of those tokens that stand for a byte; bytes that are no UTF-8 become U+FFFD."""
         return bytes(t - _FIRST for t in tokens if _FIRST <= t < NUM_TOKENS).decode("utf-8", "replace")
 
-    def chat_text(self, messages: Sequence[Message]) -> str:
+    def chat_text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
         """Return a line for each message, and the opening of the assistant's."""
-        return "".join(f"{m['role']}: {m['content']}\n" for m in messages) + "assistant: "
+        return _said(tools) + "".join(f"{_header(m)}{_content(m)}\n" for m in messages) + "assistant: "
 
-    def apply_chat_template(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Return the tokens of `chat_text`."""
-        return self.encode(self.chat_text(messages))
+    def conversation(self, messages: Sequence[Message], tools: Tools, learned: Learned) -> Conversation:
+        """Return the lines of all messages, in the place of the last line break the end of sequence.
 
-    def split_conversation(self, messages: Sequence[Message]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the tokens of all but the last message, and those of the last with the end of sequence."""
-        return self.apply_chat_template(messages[:-1]), (*self.encode(messages[-1]["content"]), self.eos_token_id)
+        A message that is learned is learned with its line break.
+        """
+        tokens, mask = self.encode(_said(tools)), bytes(len(self.encode(_said(tools))))
+        for index, message in enumerate(messages):
+            header, content = self.encode(_header(message)), self.encode(f"{_content(message)}\n")
+            if index == len(messages) - 1:
+                content = (*content[:-1], self.eos_token_id)
+            is_learned = message["role"] == "assistant" and learned(index)
+            tokens += header + content
+            mask += bytes(len(header)) + (b"\1" if is_learned else b"\0") * len(content)
+        return Conversation(tokens, mask)
 
     def save(self, directory: Path) -> None:
         """Write tokenizer.json, tokenizer_config.json and the template, from which transformers builds the same ids."""
@@ -69,6 +80,24 @@ class ByteTokenizer:
         )
         fast.chat_template = TEMPLATE
         fast.save_pretrained(str(directory))
+
+
+def _said(tools: Tools) -> str:
+    return f"tools: {_json([dict(tool) for tool in tools])}\n" if tools else ""
+
+
+def _header(message: Message) -> str:
+    return f"{message['role']}: "
+
+
+def _content(message: Message) -> str:
+    calls = message.get("tool_calls")
+    return f"{message.get('content', '')}{_json(calls) if calls else ''}"
+
+
+def _json(value: object) -> str:
+    # As the filter `tojson` of transformers writes it.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _letter(byte: int) -> str:

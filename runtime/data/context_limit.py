@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Never
+from typing import Never
 
 from compiler.ir.experiment import Stage
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
-from runtime.data.prompts import OverlongPolicy
-
-
-class Limit(NamedTuple):
-    """How long a prompt with its answer may be, what happens to a longer one, and the field that says it."""
-
-    tokens: int
-    policy: OverlongPolicy
-    field: str
+from runtime.data.lengths import Limit
 
 
 def context_limit(stage: Stage[Never], model: Model[Never]) -> Limit:

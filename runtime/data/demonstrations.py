@@ -1,4 +1,4 @@
-"""Demonstrations: prompts with the answer to imitate, as supervised training reads them.
+"""Demonstrations: prompts with the answer to imitate, and conversations, as supervised training reads them.
 
 Shape letters: N sequences, T tokens of all sequences end to end.
 """
@@ -8,30 +8,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Never
 
 import torch
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.data import DataSource
-from runtime.data.context_limit import Limit
-from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, read_rows, type_name, value_at, wrong_type
-from runtime.data.prompts import LengthLimit, MalformedPolicy, add_empty, add_refusal, read_input
+from compiler.ir.data import DemonstrationSource, TextSource
+from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
+from runtime.data.lengths import LengthLimit, Limit
+from runtime.data.prompts import add_empty, add_refusal, read_columns, read_input, read_tools
+from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
-from stdlib.samples import TrainBatch
+from stdlib.samples import Message, TrainBatch
+
+_NOTHING_LEARNED = "no message of the assistant is learned"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demonstration:
-    """A prompt and its answer as one sequence; the tokens from `num_prompt_tokens` on are learned."""
+    """A prompt and its answer, or a conversation, as one sequence; `mask` has a byte for each token, 1 if learned."""
 
     source: str
     tokens: tuple[int, ...]
-    num_prompt_tokens: int
+    mask: bytes
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Tokens before the first that is learned."""
+        return self.mask.index(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemonstrationSet:
-    """The demonstrations of a data set, in the order of its files; rows that were too long, and left out or cut."""
+    """The demonstrations of a data set, in the order of its sources; rows that were too long, and left out or cut."""
 
     rows: tuple[Demonstration, ...]
     num_overlong: int
@@ -39,45 +49,65 @@ class DemonstrationSet:
 
 
 def load_demonstrations(
-    sources: Sequence[DataSource],
+    sources: Sequence[DemonstrationSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
     limit: Limit,
-    malformed: MalformedPolicy = "error",
+    effort: Effort | None = None,
 ) -> DemonstrationSet:
-    """Return the demonstrations of all files; paths are relative to `root`.
+    """Return the demonstrations of all sources; paths are relative to `root`.
 
-    A text input is followed by the label's text and the end of sequence.  Chat messages that end with the assistant's
-    are learned as they are, and the label is not read; otherwise the label is the assistant's message.  What a chat
-    template writes behind its last end-of-sequence token is left out; where it writes none, one is added.
-    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
+    Raises: SpecError with every fault of the sources, as `load_all`.
     """
-    faults = RowFaults(drops=malformed == "drop")
-    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
-    found: list[Demonstration] = []
-    num_rows = 0
-    for source in sources:
-        for row in read_rows(root / source.path, name=source.path, faults=faults):
-            num_rows += 1
-            read = demonstration(row, source, tokenizer, faults)
-            tokens = None if read is None else lengths.fitted(row.place, read.tokens)
-            if read is not None and tokens is not None:
-                num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
-                found.append(replace(read, tokens=tokens, num_prompt_tokens=num_prompt))
-    lengths.report(faults, num_rows=num_rows)
-    dropped = faults.raise_if_any(num_kept=len(found))
-    return DemonstrationSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
+    found = load_all(sources, DemonstrationReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return DemonstrationSet(rows=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
+
+
+class DemonstrationReading:
+    """Turns rows into demonstrations.
+
+    A text input is followed by the label's text and the end of sequence.  Of chat messages that end with the
+    assistant's, those that the source names are learned, and the label is not read; otherwise the label is the
+    assistant's last message.  What a chat template writes behind the last end-of-sequence token is left out; where it
+    writes none, one is added.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def columns(self, source: DemonstrationSource[Never]) -> Columns:
+        """Return the keys of rows that are read; of a conversation the label is not."""
+        return read_columns(source, (), (source.label_key,))
+
+    def parsed(
+        self, row: Row, source: DemonstrationSource[Never], index: int, faults: RowFaults
+    ) -> Demonstration | None:
+        """Return a row as a demonstration, or None after adding what is wrong with it."""
+        return demonstration(row, source, self._tokenizer, faults)
+
+    def fitted(self, found: Demonstration, row: Row, lengths: LengthLimit, faults: RowFaults) -> Demonstration | None:
+        """Return a demonstration within a length: its end, or None where it is left out or nothing learned is left."""
+        return fitted_demonstration(found, lengths.fitted(row.place, found.tokens))
+
+
+def fitted_demonstration(found: Demonstration, tokens: tuple[int, ...] | None) -> Demonstration | None:
+    """Return a demonstration cut to its last tokens, or None where nothing of them is learned."""
+    if tokens is None or len(tokens) == len(found.tokens):
+        return None if tokens is None else found
+    mask = found.mask[len(found.tokens) - len(tokens) :]
+    return replace(found, tokens=tokens, mask=mask) if 1 in mask else None
 
 
 def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:
     """Return demonstrations as one batch.
 
-    mask_T is 1 on the answer with its end of sequence.  advantages_T is 1 there: likelihood is the policy gradient
-    whose every advantage is one.  Nothing was sampled: rollout_logprobs_T is 0 and versions_T is -1 everywhere.
+    mask_T is 1 on what is learned: an answer with its end of sequence.  advantages_T is 1 there: likelihood is the
+    policy gradient whose every advantage is one.  Nothing was sampled: rollout_logprobs_T is 0 and versions_T is -1
+    everywhere.
     """
     tokens_T = torch.tensor([t for row in rows for t in row.tokens], dtype=torch.int64)
-    mask_T = torch.cat([(torch.arange(len(row.tokens)) >= row.num_prompt_tokens).to(torch.float32) for row in rows])
+    mask_T = torch.frombuffer(bytearray(b"".join(row.mask for row in rows)), dtype=torch.uint8).to(torch.float32)
     return TrainBatch(
         tokens_T=tokens_T,
         lengths_N=tuple(len(row.tokens) for row in rows),
@@ -88,39 +118,79 @@ def supervised_batch(rows: Sequence[Demonstration]) -> TrainBatch:
     )
 
 
-def demonstration(row: Row, source: DataSource, tokenizer: TextTokenizer, faults: RowFaults) -> Demonstration | None:
+def as_demonstration(source: TextSource[Never], answer_key: str) -> DemonstrationSource[Never]:
+    """Return a source of answers as one of demonstrations, whose answer is learned."""
+    return DemonstrationSource(
+        path=source.path,
+        hub=source.hub,
+        function=source.function,
+        format=source.format,
+        code=source.code,
+        input_key=source.input_key,
+        tools_key=source.tools_key,
+        label_key=answer_key,
+        apply_chat_template=source.apply_chat_template,
+        learn="last",
+    )
+
+
+def demonstration(
+    row: Row, source: DemonstrationSource[Never], tokenizer: TextTokenizer, faults: RowFaults
+) -> Demonstration | None:
     """Return a row with its answer, or None after adding what is wrong with it."""
-    given = read_input(row, source, faults)
-    if given is None:
+    given, tools = read_input(row, source, faults), read_tools(row, source, faults)
+    if given is None or tools is None:
         return None
     text, messages = given
-    if messages and messages[-1]["role"] == "assistant":
-        label = ""
-    else:
+    label = ""
+    if not messages or messages[-1]["role"] != "assistant":
         answer = _label(row, source, faults)
         if answer is None:
             return None
         label = answer
         messages = (*messages, {"role": "assistant", "content": label}) if messages else ()
+    learned = _learned(row, source, messages, faults)
+    if learned is None:
+        return None
     try:
         if messages:
-            prompt, answer_tokens = tokenizer.split_conversation(messages)
+            tokens, mask = tokenizer.conversation(messages, tools, lambda index: index in learned)
         else:
-            prompt, answer_tokens = tokenizer.encode(text), tokenizer.encode(label)
+            prompt, reply = tokenizer.encode(text), ended(tokenizer.encode(label), tokenizer.eos_token_id)
+            tokens, mask = prompt + reply, bytes(len(prompt)) + b"\1" * len(reply)
     except SpecError as error:
         add_refusal(row, error, faults)
         return None
-    if not prompt:
+    if mask[:1] != b"\0":
         add_empty(row, faults)
         return None
-    return Demonstration(
-        source=str(row.place),
-        tokens=prompt + ended(answer_tokens, tokenizer.eos_token_id),
-        num_prompt_tokens=len(prompt),
-    )
+    if 1 not in mask:
+        wrong_type(row, _NOTHING_LEARNED, faults)
+        return None
+    return Demonstration(source=str(row.place), tokens=tokens, mask=mask)
 
 
-def _label(row: Row, source: DataSource, faults: RowFaults) -> str | None:
+def _learned(
+    row: Row, source: DemonstrationSource[Never], messages: Sequence[Message], faults: RowFaults
+) -> frozenset[int] | None:
+    """The indices of the messages that are learned, or None after adding a fault of a mark."""
+    said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if source.learn == "last" or not messages:
+        return frozenset(said[-1:])
+    if source.learn == "assistant":
+        return frozenset(said)
+    marks = {index: messages[index].get(source.mark_key, 1) for index in said}
+    wrong = [mark for mark in marks.values() if mark not in (0, 1)]
+    if wrong:
+        wrong_type(row, f'"{source.mark_key}" of a message has to be 0 or 1, and is {wrong[0]!r}', faults)
+        return None
+    if not any(marks.values()):
+        wrong_type(row, _NOTHING_LEARNED, faults)
+        return None
+    return frozenset(index for index, mark in marks.items() if mark)
+
+
+def _label(row: Row, source: DemonstrationSource[Never], faults: RowFaults) -> str | None:
     value = value_at(row, source.label_key, faults)
     if isinstance(value, str):
         return value

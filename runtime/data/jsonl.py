@@ -1,17 +1,20 @@
-"""JSON-lines files and the faults in their rows.
+"""JSON-lines files, the rows of any source, and the faults in them.
 
 Faults are collected, up to a number that a person can read, and reported together.  A label points into the line of
 the data file: the source text behind it holds only the lines that are at fault, so that a file of any size has right
-line numbers at no cost.
+line numbers at no cost.  A row that stands in no line is shown as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Never
 
@@ -25,14 +28,19 @@ MAX_LINE_SHOWN = 160
 
 
 class Place(NamedTuple):
-    """A line of a data file, counted from 1; `name` is how the plan writes the file."""
+    """A line of a data file, counted from 1, or a row, counted from 0; `name` is how the plan writes the source.
+
+    `shown` is what a row holds that stands in no line.
+    """
 
     path: Path
     name: str
     line: int
+    is_line: bool = True
+    shown: Mapping[str, JsonValue] | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.line}"
+        return f"{self.name}:{self.line}" if self.is_line else f"{self.name}: row {self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,10 @@ class Row:
 
     place: Place
     value: Mapping[str, JsonValue]
+
+
+# A row that may not have been read yet: called with where faults go, it returns the row, or None after adding one.
+Unread = Callable[["RowFaults"], Row | None]
 
 
 class Fault(NamedTuple):
@@ -60,7 +72,7 @@ class Dropped(NamedTuple):
 
 
 class RowFaults:
-    """Collects faults over all files of a data set.
+    """Collects faults over all sources of a data set.
 
     Args:
         drops: whether rows with faults of their own are left out, as [data] malformed_rows = "drop" says.
@@ -71,12 +83,17 @@ class RowFaults:
         self._faults: list[Fault] = []
         self._of_all: list[Fault] = []
         self._unplaced: list[Diagnostic] = []
-        self._places: set[Place] = set()
+        self._places: set[str] = set()
         self._num_more = 0
 
+    @property
+    def concerns_all(self) -> bool:
+        """Whether anything was found that no row is left out for."""
+        return bool(self._of_all or self._unplaced)
+
     def add(self, place: Place, diagnostic: Diagnostic, *, column: int = 0, note: str = "") -> None:
-        """Keep a fault of one line; beyond the number that is shown it is only counted."""
-        self._places.add(place)
+        """Keep a fault of one row; beyond the number that is shown it is only counted."""
+        self._places.add(str(place))
         if len(self._faults) < MAX_FAULTS_SHOWN:
             self._faults.append(Fault(place, diagnostic, column, note))
         else:
@@ -88,8 +105,18 @@ class RowFaults:
             self._of_all.append(Fault(place, diagnostic, note=note))
 
     def add_file(self, diagnostic: Diagnostic) -> None:
-        """Keep a fault of a whole file."""
+        """Keep a fault of a whole source."""
         self._unplaced.append(diagnostic)
+
+    def add_all(self, others: RowFaults) -> None:
+        """Keep what others have collected, behind one's own."""
+        for fault in others._faults:
+            self.add(fault.place, fault.diagnostic, column=fault.column, note=fault.note)
+        for fault in others._of_all:
+            self.add_of_all(fault.place, fault.diagnostic, note=fault.note)
+        self._places |= others._places
+        self._num_more += others._num_more
+        self._unplaced += others._unplaced
 
     def raise_if_any(self, *, num_kept: int = 0) -> Dropped:
         """Stop here if anything was found that no row is left out for, or if none of the rows is left.
@@ -99,13 +126,13 @@ class RowFaults:
 
         Raises: SpecError with every fault that was kept.
         """
-        if not self._of_all and not self._unplaced and self._drops and num_kept:
+        if not self.concerns_all and self._drops and num_kept:
             return Dropped(len(self._places), self._faults[0].diagnostic if self._faults else None)
         told = [*self._of_all, *self._faults]
         if not told and not self._unplaced:
             return Dropped()
-        sources = self._sources(told)
-        placed = [_placed(fault, sources[fault.place.path]) for fault in told]
+        sources = self._sources([fault for fault in told if fault.place.is_line])
+        placed = [_placed(fault, sources[fault.place.path]) if fault.place.is_line else _shown(fault) for fault in told]
         if self._num_more:
             more = f"{self._num_more:,} more rows at fault"
             placed[-1] = placed[-1]._replace(help=(*placed[-1].help, Help(f"and {more} in the data")))
@@ -126,30 +153,73 @@ class RowFaults:
         }
 
 
-def read_rows(path: Path, *, name: str, faults: RowFaults) -> Iterator[Row]:
-    """Yield the objects of a JSON-lines file in order; what cannot be read is added to `faults` and passed over.
+class JsonLines:
+    """The rows of a JSON-lines file.  Blank lines at the end are allowed; others are rows at fault."""
 
-    Blank lines at the end are allowed.
-    """
-    num_lines, blank = 0, 0
-    try:
-        for number, raw in _raw_lines(path):
-            if not raw.strip():
-                blank = blank or number
-                continue
-            if blank:
-                place = Place(path, name, blank)
-                faults.add(place, _unreadable(f"{place} is blank, and rows follow it"))
-                blank = 0
-            num_lines += 1
-            row = _read_row(Place(path, name, number), raw, faults)
-            if row is not None:
-                yield row
-    except OSError as error:
-        faults.add_file(_no_file(f"{name} cannot be read: {error.strerror}"))
-        return
-    if num_lines == 0:
-        faults.add_file(_no_file(f"{name} has no rows"))
+    def __init__(self, path: Path, *, name: str) -> None:
+        self._path, self._name = path, name
+        self._starts: array[int] | None = None
+        self._numbers: array[int] | None = None
+        self._file = -1
+
+    def rows(self, first: int) -> Iterator[Unread]:
+        """Yield the rows from a number on, to the end.  Raises: SpecError RLC0601 without a readable file or a row."""
+        count = 0
+        for number, raw in self._lines():
+            if count >= first:
+                yield partial(_read_row, Place(self._path, self._name, number), raw)
+            count += 1
+        if count == 0:
+            raise SpecError(no_rows(self._name))
+
+    def load_index(self) -> int:
+        """Find out where each row begins, and return how many there are.  Raises: as `rows`."""
+        starts, numbers, at, blank_at = array("Q"), array("Q"), 0, list[tuple[int, int]]()
+        try:
+            for number, raw in _raw_lines(self._path):
+                if raw.strip():
+                    if blank_at:  # rows follow, so the first blank line is a row at fault
+                        starts.append(blank_at[0][0])
+                        numbers.append(blank_at[0][1])
+                        blank_at.clear()
+                    starts.append(at)
+                    numbers.append(number)
+                else:
+                    blank_at.append((at, number))
+                at += len(raw)
+            self._file = os.open(self._path, os.O_RDONLY)
+        except OSError as error:
+            raise SpecError(_not_readable(self._name, error)) from error
+        if not starts:
+            raise SpecError(no_rows(self._name))
+        starts.append(at)
+        self._starts, self._numbers = starts, numbers
+        return len(numbers)
+
+    def row(self, number: int) -> Unread:
+        """Return a row by its number, after `load_index`; it may be read in another thread."""
+        if self._starts is None or self._numbers is None:
+            raise ValueError("the index was not loaded")
+        start, end = self._starts[number], self._starts[number + 1]
+        return partial(self._read_at, Place(self._path, self._name, self._numbers[number]), start, end - start)
+
+    def _read_at(self, place: Place, start: int, size: int, faults: RowFaults) -> Row | None:
+        lines = os.pread(self._file, size, start).split(b"\n", 1)
+        return _read_row(place, lines[0], faults)
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        blank: list[int] = []
+        try:
+            for number, raw in _raw_lines(self._path):
+                if not raw.strip():
+                    blank.append(number)
+                    continue
+                if blank:
+                    yield blank[0], b""
+                    blank.clear()
+                yield number, raw
+        except OSError as error:
+            raise SpecError(_not_readable(self._name, error)) from error
 
 
 def value_at(row: Row, key: str, faults: RowFaults) -> JsonValue | Missing:
@@ -182,7 +252,7 @@ def number_at(row: Row, key: str, faults: RowFaults) -> float | None:
 
 def wrong_type(row: Row, message: str, faults: RowFaults) -> None:
     """Add the fault that a value of a row is not what it has to be."""
-    faults.add(row.place, _unreadable(f"{row.place}: {message}"), note="this row")
+    faults.add(row.place, unreadable(f"{row.place}: {message}"), note="this row")
 
 
 class Missing:
@@ -201,19 +271,22 @@ def _raw_lines(path: Path, last: int | None = None) -> Iterator[tuple[int, bytes
 
 
 def _read_row(place: Place, raw: bytes, faults: RowFaults) -> Row | None:
+    if not raw.strip():
+        faults.add(place, unreadable(f"{place} is blank, and rows follow it"))
+        return None
     try:
         text = raw.rstrip().decode("utf-8-sig" if place.line == 1 else "utf-8")
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
-        faults.add(place, _unreadable(f"{place} is not UTF-8: {error.reason}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not UTF-8: {error.reason}"), note="this line")
     except json.JSONDecodeError as error:
-        faults.add(place, _unreadable(f"{place} is not JSON: {error.msg}"), column=error.colno - 1, note="here")
+        faults.add(place, unreadable(f"{place} is not JSON: {error.msg}"), column=error.colno - 1, note="here")
     except (ValueError, RecursionError) as error:
-        faults.add(place, _unreadable(f"{place} is not JSON: {error}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not JSON: {error}"), note="this line")
     else:
         if isinstance(value, dict):
             return Row(place, value)
-        faults.add(place, _unreadable(f"{place} is not an object: {type_name(value)}"), note="this line")
+        faults.add(place, unreadable(f"{place} is not an object: {type_name(value)}"), note="this line")
     return None
 
 
@@ -248,14 +321,25 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_constant(text)
 
 
-def _unreadable(message: str) -> Diagnostic:
+def unreadable(message: str) -> Diagnostic:
+    """Return RLC0603."""
     way = Help('each line is one JSON object, as {"input": "2+2=", "label": "4"}')
     return Diagnostic(code="RLC0603", message=message, help=(way,), paths=("data.train",))
 
 
-def _no_file(message: str) -> Diagnostic:
+def no_file(message: str) -> Diagnostic:
+    """Return RLC0601."""
     way = Help("paths are relative to the file that names them; the file holds one JSON object a line")
     return Diagnostic(code="RLC0601", message=message, help=(way,), paths=("data.train",))
+
+
+def no_rows(name: str) -> Diagnostic:
+    """Return RLC0601 for a source without rows."""
+    return no_file(f"{name} has no rows")
+
+
+def _not_readable(name: str, error: OSError) -> Diagnostic:
+    return no_file(f"{name} cannot be read: {error.strerror}")
 
 
 def _placed(fault: Fault, source: SourceFile) -> Diagnostic:
@@ -263,4 +347,11 @@ def _placed(fault: Fault, source: SourceFile) -> Diagnostic:
     start = sum(len(source.line(i)) + 1 for i in range(1, fault.place.line)) + min(fault.column, len(text))
     length = 1 if fault.column else min(len(text), MAX_LINE_SHOWN)
     span = Span(source, start, min(start + length, len(source.text)))
+    return fault.diagnostic._replace(labels=(Label(span, fault.note, is_primary=True),))
+
+
+def _shown(fault: Fault) -> Diagnostic:
+    """A fault of a row that stands in no line, with what the row holds."""
+    text = json.dumps(fault.place.shown, ensure_ascii=False, default=str)[:MAX_LINE_SHOWN]
+    span = Span(SourceFile(str(fault.place), text), 0, len(text))
     return fault.diagnostic._replace(labels=(Label(span, fault.note, is_primary=True),))

@@ -10,6 +10,7 @@ with the library.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -41,6 +42,13 @@ class DataOrder:
             epoch, at = divmod(position + len(rows), self._num_rows)
             rows += self._epoch(epoch)[at : at + count - len(rows)].tolist()
         return tuple(rows)
+
+    def from_position(self, position: int) -> Iterator[int]:
+        """Yield the row indices from a position on, without an end."""
+        epoch, at = divmod(position, self._num_rows)
+        while True:
+            yield from self._epoch(epoch)[at:].tolist()
+            epoch, at = epoch + 1, 0
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if not self._shuffle:

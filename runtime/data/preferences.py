@@ -8,15 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Never
 
-from compiler.ir.data import DataSource, PreferenceSource, RankedSource
+from compiler.ir.data import PairSource, RankedSource
 from compiler.ir.openness import Off
-from runtime.data.context_limit import Limit
-from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import Dropped, Row, RowFaults, number_at, read_rows, wrong_type
-from runtime.data.prompts import LengthLimit, MalformedPolicy
+from runtime.data.demonstrations import (
+    Demonstration,
+    as_demonstration,
+    demonstration,
+    fitted_demonstration,
+    supervised_batch,
+)
+from runtime.data.jsonl import Dropped, Row, RowFaults, number_at, wrong_type
+from runtime.data.lengths import LengthLimit, Limit
+from runtime.data.prompts import read_columns
+from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
+
+_CUT_ALIKE = "its answers differ only where they were cut: what is left of them is the same"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,37 +49,58 @@ class PreferenceSet:
 
 
 def load_preferences(
-    sources: Sequence[PreferenceSource],
+    sources: Sequence[PairSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
     limit: Limit,
-    malformed: MalformedPolicy = "error",
+    effort: Effort | None = None,
 ) -> PreferenceSet:
-    """Return the pairs of all files; paths are relative to `root`.
+    """Return the pairs of all sources; paths are relative to `root`.
+
+    Raises: SpecError with every fault of the sources, as `load_all`.
+    """
+    found = load_all(sources, PreferenceReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return PreferenceSet(rows=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
+
+
+class PreferenceReading:
+    """Turns rows into pairs.
 
     Both answers of a row are read as demonstrations are, and have to differ.  A pair with an answer that is left out is
     left out.
-    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
     """
-    faults = RowFaults(drops=malformed == "drop")
-    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
-    found: list[Preference] = []
-    num_rows = 0
-    for source in sources:
-        sides = [_side(source, key) for key in (source.chosen_key, source.rejected_key)]
-        for row in read_rows(root / source.path, name=source.path, faults=faults):
-            num_rows += 2
-            read = [demonstration(row, side, tokenizer, faults) for side in sides]
-            margin = _margin(row, source, faults)
-            chosen, rejected = (_fitted(one, lengths.fitted(row.place, one.tokens)) if one else None for one in read)
-            if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
-                wrong_type(row, _same(source), faults)
-            elif chosen is not None and rejected is not None:
-                found.append(Preference(chosen=chosen, rejected=rejected, margin=margin))
-    lengths.report(faults, num_rows=num_rows)
-    dropped = faults.raise_if_any(num_kept=len(found))
-    return PreferenceSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def columns(self, source: PairSource[Never]) -> Columns:
+        """Return the keys of rows that are read."""
+        margin = (source.margin_key,) if isinstance(source, RankedSource) else ()
+        return read_columns(source, (source.chosen_key, source.rejected_key, *margin))
+
+    def parsed(self, row: Row, source: PairSource[Never], index: int, faults: RowFaults) -> Preference | None:
+        """Return a row as a pair, or None after adding what is wrong with it."""
+        keys = source.chosen_key, source.rejected_key
+        chosen, rejected = (demonstration(row, as_demonstration(source, key), self._tokenizer, faults) for key in keys)
+        if chosen is not None and rejected is not None and chosen.tokens == rejected.tokens:
+            wrong_type(row, _same(source), faults)
+            return None
+        margin = _margin(row, source, faults)
+        if chosen is None or rejected is None or margin is None:
+            return None
+        return Preference(chosen=chosen, rejected=rejected, margin=margin)
+
+    def fitted(self, found: Preference, row: Row, lengths: LengthLimit, faults: RowFaults) -> Preference | None:
+        """Return a pair within a length, or None where one of its answers is left out, or cut to the other."""
+        whole = (found.chosen, found.rejected)
+        chosen, rejected = (fitted_demonstration(one, lengths.fitted(row.place, one.tokens)) for one in whole)
+        if chosen is None or rejected is None:
+            return None
+        if chosen.tokens == rejected.tokens:
+            wrong_type(row, _CUT_ALIKE, faults)
+            return None
+        return replace(found, chosen=chosen, rejected=rejected)
 
 
 def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
@@ -77,34 +109,19 @@ def preference_batch(rows: Sequence[Preference]) -> TrainBatch:
     return replace(supervised_batch(answers), row_size=2)
 
 
-def _margin(row: Row, source: PreferenceSource, faults: RowFaults) -> float:
-    """The margin of a pair, 0 where its source has none; a fault is added for what is no number of at least 0."""
+def _margin(row: Row, source: PairSource[Never], faults: RowFaults) -> float | None:
+    """The margin of a pair, 0 where its source has none, or None after adding that it is no number of at least 0."""
     if not isinstance(source, RankedSource) or isinstance(source.margin_key, Off):
         return 0.0
     number = number_at(row, source.margin_key, faults)
     if number is not None and number < 0.0:
         wrong_type(row, f'"{source.margin_key}" is {number:g}, and the better answer does not score less', faults)
-    return number or 0.0
+        return None
+    return number
 
 
-def _same(source: PreferenceSource) -> str:
+def _same(source: PairSource[Never]) -> str:
     return (
         f'"{source.chosen_key}" and "{source.rejected_key}" come to the same tokens: nothing is better than itself; '
         "a conversation ends with the user's message, not with an answer"
     )
-
-
-def _side(source: PreferenceSource, key: str) -> DataSource:
-    return DataSource(
-        path=source.path,
-        input_key=source.input_key,
-        label_key=key,
-        apply_chat_template=source.apply_chat_template,
-    )
-
-
-def _fitted(read: Demonstration, tokens: tuple[int, ...] | None) -> Demonstration | None:
-    if tokens is None:
-        return None
-    num_prompt = max(0, read.num_prompt_tokens - (len(read.tokens) - len(tokens)))
-    return replace(read, tokens=tokens, num_prompt_tokens=num_prompt)

@@ -1,39 +1,30 @@
-"""Prompts: the rows of JSON-lines files as tokens to sample from."""
+"""Prompts: rows as tokens to sample from."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Never
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.data import DataSource, TextSource
 from compiler.ir.openness import Off
-from runtime.data.jsonl import (
-    Dropped,
-    Missing,
-    Place,
-    Row,
-    RowFaults,
-    num_rows_phrase,
-    read_rows,
-    type_name,
-    value_at,
-    wrong_type,
-)
+from runtime.data.jsonl import Dropped, Missing, Row, RowFaults, type_name, value_at, wrong_type
+from runtime.data.lengths import LengthLimit, Limit, OverlongPolicy
+from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
+from runtime.data.turns import Tools
 from stdlib.samples import JsonValue, Message, Prompt
-
-OverlongPolicy = Literal["error", "drop", "truncate"]
-MalformedPolicy = Literal["error", "drop"]
 
 _NO_TEMPLATE = "RLC0604"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSet:
-    """The prompts of a data set, in the order of its files; how many rows were too long: left out, or cut.
+    """The prompts of a data set, in the order of its sources; how many rows were too long: left out, or cut.
 
     `dropped` are the rows that were left out because something is wrong with them.
     """
@@ -43,114 +34,96 @@ class PromptSet:
     dropped: Dropped
 
 
-class RowPolicy(NamedTuple):
-    """What a row has to hold, and what becomes of one that does not; where nothing is judged it needs no label."""
-
-    malformed: MalformedPolicy = "error"
-    label: bool = True
-
-
-WHOLE_ROWS = RowPolicy()
-
-
 def load_prompts(
-    sources: Sequence[DataSource],
+    sources: Sequence[DataSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
     max_prompt_tokens: int,
     overlong: OverlongPolicy,
-    wanted: RowPolicy = WHOLE_ROWS,
+    effort: Effort | None = None,
 ) -> PromptSet:
-    """Return the prompts of all files, one after another; paths are relative to `root`.
+    """Return the prompts of all sources, one after another; paths are relative to `root`.
 
     `Prompt.source` is `file:line`, `Prompt.row` the index in the data set, rows that were dropped included.
+    Raises: SpecError with every fault of the sources, as `load_all`.
+    """
+    limit = prompt_limit(max_prompt_tokens, overlong)
+    found = load_all(sources, PromptReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return PromptSet(prompts=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
+
+
+def prompt_limit(max_prompt_tokens: int, overlong: OverlongPolicy) -> Limit:
+    """Return the limit of prompts to sample from."""
+    return Limit(max_prompt_tokens, overlong, "rollout.max_prompt_tokens")
+
+
+class PromptReading:
+    """Turns rows into prompts.
 
     Args:
-        wanted: what a row has to hold.
-
-    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
+        needs_label: whether a row has to hold a label; where nothing is judged it does not.
     """
-    faults = RowFaults(drops=wanted.malformed == "drop")
-    lengths = LengthLimit(max_prompt_tokens, overlong, path="rollout.max_prompt_tokens")
-    prompts: list[Prompt] = []
-    num_rows = 0
-    for source in sources:
-        for row in read_rows(root / source.path, name=source.path, faults=faults):
-            prompt = _prompt(row, source, tokenizer, index=num_rows, faults=faults, needs_label=wanted.label)
-            num_rows += 1
-            tokens = None if prompt is None else lengths.fitted(row.place, prompt.tokens)
-            if prompt is not None and tokens is not None:
-                is_whole = len(tokens) == len(prompt.tokens)
-                prompts.append(prompt if is_whole else replace(prompt, tokens=tokens, text=tokenizer.decode(tokens)))
-    lengths.report(faults, num_rows=num_rows)
-    dropped = faults.raise_if_any(num_kept=len(prompts))
-    return PromptSet(prompts=tuple(prompts), num_overlong=lengths.num_over, dropped=dropped)
+
+    def __init__(self, tokenizer: TextTokenizer, *, needs_label: bool = True) -> None:
+        self._tokenizer = tokenizer
+        self._needs_label = needs_label
+
+    def columns(self, source: DataSource[Never]) -> Columns:
+        """Return the keys of rows that are read."""
+        label = (source.label_key,) if self._needs_label else ()
+        return read_columns(source, (*label, source.metadata_key))
+
+    def parsed(self, row: Row, source: DataSource[Never], index: int, faults: RowFaults) -> Prompt | None:
+        """Return a row as a prompt, or None after adding what is wrong with it."""
+        return _prompt(row, source, self._tokenizer, index=index, faults=faults, needs_label=self._needs_label)
+
+    def fitted(self, found: Prompt, row: Row, lengths: LengthLimit, faults: RowFaults) -> Prompt | None:
+        """Return a prompt within a length, or None where it is left out."""
+        tokens = lengths.fitted(row.place, found.tokens)
+        if tokens is None or len(tokens) == len(found.tokens):
+            return None if tokens is None else found
+        return replace(found, tokens=tokens, text=self._tokenizer.decode(tokens))
 
 
-class LengthLimit:
-    """Keeps rows within a number of tokens, and says what happened to the others; `path` is the field that sets it."""
-
-    def __init__(self, max_tokens: int, policy: OverlongPolicy, *, path: str) -> None:
-        self._max_tokens, self._policy, self._path = max_tokens, policy, path
-        self._first: tuple[Place, int] | None = None
-        self._longest = 0
-        self.num_over = 0
-
-    def fitted(self, place: Place, tokens: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return the tokens of a row, the last ones where it is cut, or None where it is left out.
-
-        A row that is too long is counted.
-        """
-        if len(tokens) <= self._max_tokens:
-            return tokens
-        self._first = self._first or (place, len(tokens))
-        self._longest = max(self._longest, len(tokens))
-        self.num_over += 1
-        return tokens[-self._max_tokens :] if self._policy == "truncate" else None
-
-    def report(self, faults: RowFaults, *, num_rows: int) -> None:
-        """Add RLC0605 if rows are too long and may not be dropped, RLC0609 if dropping left none."""
-        if self._first is None:
-            return
-        place, num_tokens = self._first
-        fact = f"{num_tokens:,} tokens, but {self._path.rpartition('.')[2]} = {self._max_tokens:,}"
-        others = f"{num_rows_phrase(self.num_over)} of {num_rows:,} too long, the longest {self._longest:,} tokens"
-        raise_limit = Help(f"set {self._path} = {self._longest}")
-        if self._policy == "error":
-            drop = Help('or set rollout.overlong_prompts = "drop"', (("rollout.overlong_prompts", '"drop"'),))
-            if not self._path.startswith("rollout."):
-                drop = Help("or shorten the rows")
-            message, code, ways = f"{place} has {fact}: {others}", "RLC0605", (raise_limit, drop)
-        elif self._policy == "drop" and self.num_over == num_rows:
-            message, code, ways = (
-                f"every row is too long and was dropped: {place} has {fact}",
-                "RLC0609",
-                (raise_limit,),
-            )
-        else:
-            return
-        paths = (self._path, "rollout.overlong_prompts")
-        told = Diagnostic(code=code, message=message, help=ways, paths=paths)
-        faults.add_of_all(place, told, note=f"{num_tokens:,} tokens")
+def read_columns(source: TextSource[Never], needed: Sequence[str | Off], others: Sequence[str] = ()) -> Columns:
+    """Return the keys of rows that are read: the prompt, `needed` of every row, `others` of rows that have them."""
+    keys = (source.input_key, source.tools_key, *needed)
+    return Columns(tuple(key for key in keys if isinstance(key, str)), tuple(others))
 
 
-def read_messages(value: JsonValue) -> tuple[Message, ...] | None:
-    """Return a value as chat messages, or None if it is not a list of objects with a text `role` and `content`."""
+def read_messages(value: JsonValue) -> tuple[Message, ...] | str:
+    """Return a value as chat messages, or what it would have to be.
+
+    A message has a text `role`, and a text `content` unless it calls tools; keys that hold null are left out, others
+    are kept as they are: templates read `tool_calls`, `name`, `reasoning_content` and the like.
+    """
     if not isinstance(value, list) or not value:
-        return None
+        return f'a text or a list of {{"role": ..., "content": ...}} with texts, and is {type_name(value)}'
     found: list[Message] = []
     for item in value:
         if not isinstance(item, dict):
-            return None
-        message = {k: v for k, v in item.items() if isinstance(v, str)}
-        if len(message) != len(item) or not {"role", "content"} <= message.keys():
-            return None
+            return f"a list of messages, and holds {type_name(item)}"
+        message = {key: one for key, one in item.items() if one is not None}
+        calls = message.get("tool_calls", [])
+        if not isinstance(message.get("role"), str):
+            return 'messages with a text "role"'
+        if not isinstance(calls, list) or not all(_is_call(call) for call in calls):
+            return 'messages whose "tool_calls" are a list of {"function": {"name": ..., "arguments": ...}}'
+        if not isinstance(message.get("content", "" if calls else None), str):
+            return 'messages with a text "content", and one without it calls no tool'
         found.append(message)
     return tuple(found)
 
 
-def read_input(row: Row, source: TextSource, faults: RowFaults) -> tuple[str, tuple[Message, ...]] | None:
+def _is_call(call: JsonValue) -> bool:
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", call)
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
+
+
+def read_input(row: Row, source: TextSource[Never], faults: RowFaults) -> tuple[str, tuple[Message, ...]] | None:
     """Return a row's input as (text, messages), one of which is empty, or None after adding a fault."""
     value = value_at(row, source.input_key, faults)
     if isinstance(value, Missing):
@@ -158,11 +131,35 @@ def read_input(row: Row, source: TextSource, faults: RowFaults) -> tuple[str, tu
     if isinstance(value, str):
         return ("", ({"role": "user", "content": value},)) if source.apply_chat_template else (value, ())
     messages = read_messages(value)
-    if messages is None:
-        need = 'a text or a list of {"role": ..., "content": ...} with texts'
-        wrong_type(row, f'"{source.input_key}" has to be {need}, and is {type_name(value)}', faults)
+    if isinstance(messages, str):
+        wrong_type(row, f'"{source.input_key}" has to be {messages}', faults)
         return None
     return "", messages
+
+
+def read_tools(row: Row, source: TextSource[Never], faults: RowFaults) -> Tools | None:
+    """Return the tools of a row, none where it has none, or None after adding a fault."""
+    if isinstance(source.tools_key, Off):
+        return ()
+    value = value_at(row, source.tools_key, faults)
+    if isinstance(value, Missing):
+        return None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            wrong_type(row, f'"{source.tools_key}" has to be a list of tools, and is a text that is no JSON', faults)
+            return None
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        wrong_type(row, f'"{source.tools_key}" has to be a list of tools, and is {type_name(value)}', faults)
+        return None
+    tools = [tool for tool in value if isinstance(tool, dict)]
+    if len(tools) < len(value):
+        wrong_type(row, f'"{source.tools_key}" has to be a list of JSON schemas, each an object', faults)
+        return None
+    return tools
 
 
 def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
@@ -175,16 +172,16 @@ def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
 
 
 def _prompt(
-    row: Row, source: DataSource, tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
+    row: Row, source: DataSource[Never], tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
 ) -> Prompt | None:
-    given = read_input(row, source, faults)
+    given, tools = read_input(row, source, faults), read_tools(row, source, faults)
     label = value_at(row, source.label_key, faults) if needs_label else None
     metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
-    if given is None or isinstance(label, Missing) or isinstance(metadata, Missing):
+    if given is None or tools is None or isinstance(label, Missing) or isinstance(metadata, Missing):
         return None
     text, messages = given
     try:
-        text = tokenizer.chat_text(messages) if messages else text
+        text = tokenizer.chat_text(messages, tools) if messages else text
         tokens = tokenizer.encode(text)
     except SpecError as error:
         add_refusal(row, error, faults)

@@ -8,15 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Never
 
 import torch
 
-from compiler.ir.data import DataSource, ScoredSource
-from runtime.data.context_limit import Limit
-from runtime.data.demonstrations import Demonstration, demonstration, supervised_batch
-from runtime.data.jsonl import Dropped, RowFaults, number_at, read_rows
+from compiler.ir.data import JudgedSource
+from runtime.data.demonstrations import (
+    Demonstration,
+    as_demonstration,
+    demonstration,
+    fitted_demonstration,
+    supervised_batch,
+)
+from runtime.data.jsonl import Dropped, Row, RowFaults, number_at
+from runtime.data.lengths import LengthLimit, Limit
 from runtime.data.preferences import Preference, preference_batch
-from runtime.data.prompts import LengthLimit, MalformedPolicy
+from runtime.data.prompts import read_columns
+from runtime.data.reading import Effort, load_all
+from runtime.data.tables import Columns
 from runtime.data.tokenizers import TextTokenizer
 from stdlib.samples import TrainBatch
 
@@ -31,7 +40,7 @@ class ScoredAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoredSet:
-    """The answers of a data set, in the order of its files; those that were too long, and left out."""
+    """The answers of a data set, in the order of its sources; those that were too long, and left out."""
 
     rows: tuple[ScoredAnswer, ...]
     num_overlong: int
@@ -39,39 +48,41 @@ class ScoredSet:
 
 
 def load_scores(
-    sources: Sequence[ScoredSource],
+    sources: Sequence[JudgedSource[Never]],
     tokenizer: TextTokenizer,
     *,
     root: Path,
     limit: Limit,
-    malformed: MalformedPolicy = "error",
+    effort: Effort | None = None,
 ) -> ScoredSet:
-    """Return the answers of all files; paths are relative to `root`.
+    """Return the answers of all sources; paths are relative to `root`.
 
-    An answer is read as a demonstration is; its score is a finite number.
-    Raises: SpecError with every fault of the files (RLC0601 to RLC0609), at most 20 of them in full.
+    Raises: SpecError with every fault of the sources, as `load_all`.
     """
-    faults = RowFaults(drops=malformed == "drop")
-    lengths = LengthLimit(limit.tokens, limit.policy, path=limit.field)
-    found: list[ScoredAnswer] = []
-    num_rows = 0
-    for source in sources:
-        as_shown = DataSource(
-            path=source.path,
-            input_key=source.input_key,
-            label_key=source.response_key,
-            apply_chat_template=source.apply_chat_template,
-        )
-        for row in read_rows(root / source.path, name=source.path, faults=faults):
-            num_rows += 1
-            score = number_at(row, source.score_key, faults)
-            read = demonstration(row, as_shown, tokenizer, faults)
-            tokens = None if read is None else lengths.fitted(row.place, read.tokens)
-            if read is not None and tokens is not None and score is not None:
-                found.append(ScoredAnswer(answer=replace(read, tokens=tokens), score=score))
-    lengths.report(faults, num_rows=num_rows)
-    dropped = faults.raise_if_any(num_kept=len(found))
-    return ScoredSet(rows=tuple(found), num_overlong=lengths.num_over, dropped=dropped)
+    found = load_all(sources, ScoreReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return ScoredSet(rows=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
+
+
+class ScoreReading:
+    """Turns rows into answers with scores: an answer as a demonstration is, a score that is a finite number."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def columns(self, source: JudgedSource[Never]) -> Columns:
+        """Return the keys of rows that are read; of a conversation that holds its answer no other is."""
+        return read_columns(source, (source.score_key,), (source.response_key,))
+
+    def parsed(self, row: Row, source: JudgedSource[Never], index: int, faults: RowFaults) -> ScoredAnswer | None:
+        """Return a row as an answer with its score, or None after adding what is wrong with it."""
+        score = number_at(row, source.score_key, faults)
+        read = demonstration(row, as_demonstration(source, source.response_key), self._tokenizer, faults)
+        return None if read is None or score is None else ScoredAnswer(answer=read, score=score)
+
+    def fitted(self, found: ScoredAnswer, row: Row, lengths: LengthLimit, faults: RowFaults) -> ScoredAnswer | None:
+        """Return an answer within a length, or None where it is left out."""
+        answer = fitted_demonstration(found.answer, lengths.fitted(row.place, found.answer.tokens))
+        return None if answer is None else replace(found, answer=answer)
 
 
 def scored_batch(rows: Sequence[ScoredAnswer], *, pad_token_id: int) -> TrainBatch:
@@ -102,4 +113,4 @@ def _read_to_its_end(answer: Demonstration, pad_token_id: int) -> Demonstration:
     count = len(answer.tokens)
     while count > 1 and answer.tokens[count - 1] == pad_token_id:
         count -= 1
-    return replace(answer, tokens=answer.tokens[:count])
+    return replace(answer, tokens=answer.tokens[:count], mask=answer.mask[:count])

@@ -61,7 +61,7 @@ class RewardModelTerm(SampleTerm):
 
     async def of_sample(self, sample: Sample) -> float:
         """Return the score of a sample.  Raises: JudgementError."""
-        tokens = self._tokens(sample)
+        tokens = read_tokens(self._tokenizer, sample, ends_with_eos=self._settings.ends_with_eos)
         most = self._settings.max_tokens
         if not 0 < len(tokens) <= most:
             words = f"takes 1 to {most:,} tokens, and there are {len(tokens):,}, {where(sample)}"
@@ -119,23 +119,27 @@ class RewardModelTerm(SampleTerm):
         scores: list[float] = (logits_N.sigmoid() if self._settings.squash == "sigmoid" else logits_N).tolist()
         return scores
 
-    def _tokens(self, sample: Sample) -> tuple[int, ...]:
-        shown = question(sample)
-        if isinstance(shown, str) or self._tokenizer.chat_template is None:
-            before, text = sample.prompt.text, sample.prompt.text + sample.text
-        else:
-            before = self._tokenizer.apply_chat_template(shown[:-1], tokenize=False, add_generation_prompt=True)
-            text = self._tokenizer.apply_chat_template(shown, tokenize=False)
-        if not self._settings.ends_with_eos or not text.startswith(before):
-            return self._ended(self._encode(text))
-        # As in training: prompt and answer are two texts.
-        return self._encode(before) + self._ended(self._encode(text[len(before) :]))
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
+def read_tokens(tokenizer: Any, sample: Sample, *, ends_with_eos: bool) -> tuple[int, ...]:
+    """Return what a model reads of a sample: with the end of sequence as in training, demonstrations.py."""
 
-    def _ended(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        return ended(tokens, self._tokenizer.eos_token_id) if self._settings.ends_with_eos else tokens
+    def encoded(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+    shown = question(sample)
+    if isinstance(shown, str) or tokenizer.chat_template is None:
+        if not ends_with_eos:
+            return encoded(sample.prompt.text + sample.text)
+        # A text and its answer are made tokens of apart.
+        return encoded(sample.prompt.text) + ended(encoded(sample.text), tokenizer.eos_token_id)
+    before = tokenizer.apply_chat_template(shown[:-1], tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(shown, tokenize=False)
+    tokens = encoded(text)
+    if not ends_with_eos:
+        return tokens
+    # A conversation is one text, and what ends the answer is looked for in the answer.
+    first = len(encoded(before)) if text.startswith(before) else 0
+    return tokens[:first] + ended(tokens[first:], tokenizer.eos_token_id)
 
 
 def _load(directory: Path, settings: RewardModel) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from compiler.ir.algorithm import GreedyBaselineAlgo
 from compiler.ir.openness import Off
 from compiler.ir.rollout import GroupFilter as FilterSettings
 from compiler.ir.rollout import Rollout
+from runtime.data.feed import Feed
 from runtime.protocols import DrawKey
 from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.schedules.group_filter import GroupFilter
@@ -24,7 +25,7 @@ from runtime.stage_job import StageJob
 from stdlib.samples import Group, Prompt
 
 
-async def sample_rollout(job: StageJob, prompts: Sequence[Prompt], keeps: GroupFilter | None) -> SampledRollout:
+async def sample_rollout(job: StageJob, feed: Feed[Prompt], keeps: GroupFilter | None) -> SampledRollout:
     """Return the groups of the next step, and move the position in the data behind the prompts that were drawn.
 
     Args:
@@ -36,7 +37,7 @@ async def sample_rollout(job: StageJob, prompts: Sequence[Prompt], keeps: GroupF
     rollout = job.stage.rollout
     if not isinstance(rollout, Rollout) or job.worker is None:
         raise InternalError("a policy stage without a rollout")
-    drawing = _Drawing(job=job, worker=job.worker, rollout=rollout, prompts=prompts)
+    drawing = _Drawing(job=job, worker=job.worker, rollout=rollout, feed=feed, position=job.progress.data_position)
     if isinstance(rollout.filter, Off) or keeps is None:
         groups = await drawing.draw(rollout.prompts_per_step)
         metrics: dict[str, float] = {}
@@ -48,7 +49,7 @@ async def sample_rollout(job: StageJob, prompts: Sequence[Prompt], keeps: GroupF
         groups, baselines = of_the_same_prompts(groups, greedy)
     if not groups:
         raise SpecError(nothing_left(job, drawing.num_drawn))
-    job.progress.data_position += drawing.num_drawn
+    job.progress.data_position = drawing.position
     return SampledRollout(groups=groups, baselines=baselines, metrics=metrics)
 
 
@@ -66,14 +67,15 @@ class _Drawing:
     job: StageJob
     worker: RolloutWorker
     rollout: Rollout[Never]
-    prompts: Sequence[Prompt]
+    feed: Feed[Prompt]
+    position: int
     num_drawn: int = 0
     drawn: list[Prompt] = field(default_factory=list)
 
     async def draw(self, count: int) -> list[Group]:
         """Return judged groups of the next prompts; those that could not be judged may be missing."""
-        rows = self.job.order.take(self.job.progress.data_position + self.num_drawn, count)
-        prompts = [self.prompts[row] for row in rows]
+        taken = self.feed.take(self.position, count)
+        prompts, self.position = taken.rows, taken.position
         groups = await self.worker.groups(
             prompts,
             first_key=self._key(self.num_drawn),

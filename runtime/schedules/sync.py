@@ -15,6 +15,7 @@ from compiler.ir.openness import Off
 from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
 from runtime.buffer.rollout_buffer import Selector
+from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
@@ -35,8 +36,8 @@ class PolicySchedule:
         select: what takes groups out of the buffer, where there is one.
     """
 
-    def __init__(self, prompts: Sequence[Prompt], keeps: GroupFilter | None, select: Selector | None) -> None:
-        self._prompts = prompts
+    def __init__(self, feed: Feed[Prompt], keeps: GroupFilter | None, select: Selector | None) -> None:
+        self._feed = feed
         self._keeps = keeps
         self._select = select
 
@@ -44,9 +45,9 @@ class PolicySchedule:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
         if self._select is None:
-            rollout = await sample_rollout(job, self._prompts, self._keeps)
+            rollout = await sample_rollout(job, self._feed, self._keeps)
         else:
-            rollout = await BufferedStep(job, self._prompts, self._keeps, self._select).sample()
+            rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
         groups = rollout.groups
         sampled = time.perf_counter()
         metrics = rollout_metrics(groups)
@@ -60,6 +61,7 @@ class PolicySchedule:
         job.view.sampled(samples)
         return {
             **metrics,
+            **self._feed.take_metrics(),
             "time/sync_s": sync_s,
             "time/rollout_s": sampled - started,
             "time/train_s": trained - sampled,
@@ -75,37 +77,35 @@ class SupervisedSchedule(Generic[R]):
         batch_of: makes a batch of some rows.
     """
 
-    def __init__(self, rows: Sequence[R], batch_of: Callable[[Sequence[R]], TrainBatch]) -> None:
-        self._rows = rows
+    def __init__(self, feed: Feed[R], batch_of: Callable[[Sequence[R]], TrainBatch]) -> None:
+        self._feed = feed
         self._batch_of = batch_of
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next rows."""
+        taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
+        job.progress.data_position = taken.position
         started = time.perf_counter()
-        count = job.stage.train.global_batch
-        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
-        job.progress.data_position += count
-        metrics = job.actors.learner.step(self._batch_of(rows))
+        metrics = job.actors.learner.step(self._batch_of(taken.rows))
         seconds = time.perf_counter() - started
-        return {**metrics, "time/train_s": seconds}
+        return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
 
 class PreferenceSchedule:
     """Steps of a stage that learns which of two answers is better."""
 
-    def __init__(self, rows: Sequence[Preference]) -> None:
-        self._rows = rows
+    def __init__(self, feed: Feed[Preference]) -> None:
+        self._feed = feed
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one optimizer step on the next pairs."""
+        taken = self._feed.take(job.progress.data_position, job.stage.train.global_batch)
+        job.progress.data_position = taken.position
         started, trainer = time.perf_counter(), job.actors.trained_policy()
-        count = job.stage.train.global_batch
-        rows = [self._rows[i] for i in job.order.take(job.progress.data_position, count)]
-        job.progress.data_position += count
-        batch = preference_batch(rows)
+        batch = preference_batch(taken.rows)
         metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
         seconds = time.perf_counter() - started
-        return {**metrics, "time/train_s": seconds}
+        return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
 
 def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:

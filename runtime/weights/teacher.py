@@ -9,7 +9,8 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.algorithm import Teacher
-from runtime.data.tokenizers import HuggingFaceTokenizer, TextTokenizer, load_tokenizer
+from runtime.data.huggingface_tokenizer import HuggingFaceTokenizer
+from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.weights.initial import initial_weights
 
 _SHOWN = 3

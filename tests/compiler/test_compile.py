@@ -57,7 +57,7 @@ def test_a_spec_of_a_page_compiles_as_if_it_stood_in_experiments(place: str, tmp
     assert problems(found) == []
     assert found.plan is not None
     for stage in found.plan.experiment.stages:
-        assert [s.path for s in stage.data.train if not (EXPERIMENTS / s.path).is_file()] == []
+        assert [s.path for s in stage.data.train if not (EXPERIMENTS / s.called).is_file()] == []
 
 
 def test_the_first_page_shows_a_spec() -> None:

@@ -39,7 +39,7 @@ def test_every_experiment_of_a_file_compiles_without_a_word_and_names_its_own_da
         assert found.plan is not None
         for stage in found.plan.experiment.stages:
             sets = (*sampled_sets(stage.eval), *pair_sets(stage.eval), *scored_sets(stage.eval))
-            paths = [source.path for source in (*stage.data.train, *sets)]
+            paths = [source.called for source in (*stage.data.train, *sets)]
             assert [p for p in paths if not (ROOT / "experiments" / p).is_file()] == []
 
 

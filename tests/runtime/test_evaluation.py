@@ -84,7 +84,7 @@ def measured(sets: Mapping[str, Sequence[Prompt]], *, only: int | None = None, *
     reward = RewardRunner(Reward(name="exact", level="sample", code=OFF), root=Path())
     worker = RolloutWorker(engine_of(NativeEngine, MODEL, concurrency=5), TOKENIZER, reward, stop_token_ids=END)
     held = [
-        HeldOut(i, EvalSet(name=name, path="h.jsonl", **facts), prompts, worker)
+        HeldOut(i, EvalSet(name=name, path="h.jsonl", format="jsonl", **facts), prompts, worker)
         for i, (name, prompts) in enumerate(sets.items())
         if only is None or i == only
     ]

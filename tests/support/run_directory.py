@@ -13,7 +13,10 @@ Points = dict[str, list[tuple[int, float]]]
 
 
 class Results(NamedTuple):
-    """`rows` are the lines of metrics.jsonl without keys under `time/`; files are digests by name."""
+    """`rows` are the lines of metrics.jsonl without keys under `time/`; files are digests by name.
+
+    What samples nothing has no transcripts.
+    """
 
     weights: dict[str, str]
     rows: list[dict[str, Any]]
@@ -24,7 +27,7 @@ def results_of(run_dir: Path) -> Results:
     """Return what two runs of one plan have in common."""
     last = newest_checkpoint(run_dir)
     weights = {name: _digest(last / name) for name in ("model.safetensors", "trainer.safetensors")}
-    transcripts = {path.name: _digest(path) for path in sorted((run_dir / "transcripts").iterdir())}
+    transcripts = {path.name: _digest(path) for path in sorted((run_dir / "transcripts").glob("*"))}
     return Results(weights, rows_of(run_dir), transcripts)
 
 

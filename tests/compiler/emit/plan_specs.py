@@ -81,7 +81,50 @@ label_key = "answer"
 path = "more.jsonl"
 metadata_key = "extra"
 apply_chat_template = true
+learn = "marked"
 """
+
+STREAMED = (
+    ONE_STAGE.replace('[[data.train]]\npath = "sums.jsonl"\n', "").replace(
+        "[train]", '[data]\ncheck = "as_read"\nmalformed_rows = "drop"\nworkers = 4\n\n[train]'
+    )
+    + """
+[[data.train]]
+hub = "some/sums"
+subset = "main"
+split = "train"
+revision = "v2"
+streaming = true
+weight = 3.0
+tools_key = "tools"
+
+[[data.train]]
+function = "source.py:rows"
+rows = ":2000"
+weight = 1.0
+
+[[data.train]]
+path = "more.parquet"
+weight = 0.5
+
+[[eval.sets]]
+name = "own"
+function = "source.py:rows"
+rows = "2000:2100"
+
+[[eval.sets]]
+name = "saved"
+path = "saved"
+split = "test"
+"""
+)
+SOURCE = '''\
+"""Sums."""
+
+
+def rows():
+    yield {"input": "1+1=", "label": "2"}
+'''
 
 FROM_CHECKPOINT = ONE_STAGE.replace('name = "//models:tiny_qwen3"', 'hf = "checkpoint"')
 CONFIG = {
@@ -455,9 +498,11 @@ max_pairs = 64
 RANKED = (
     PREFERENCES.replace("//recipes:dpo", "//recipes:reward_model_bt")
     + """margin_key = "margin"
+weight = 3.0
 
 [[data.train]]
-path = "more_pairs.jsonl"
+path = "more_pairs.parquet"
+weight = 1.0
 
 [loss]
 center_coef = 0.01
@@ -469,6 +514,11 @@ confidence = 0.9
 [[eval.pairs]]
 name = "heldout"
 path = "heldout_pairs.jsonl"
+
+[[eval.pairs]]
+name = "made"
+function = "source.py:rows"
+rows = ":200"
 """
 )
 SCORED = (
@@ -485,6 +535,11 @@ name = "heldout"
 path = "heldout_scores.jsonl"
 response_key = "answer"
 max_rows = 100
+
+[[eval.scored]]
+name = "made"
+function = "source.py:rows"
+rows = ":200"
 """
 )
 
@@ -550,6 +605,7 @@ BY_ROW = (
 )
 
 SPECS = {
+    "streamed": STREAMED,
     "corrected": CORRECTED,
     "returns": RETURNS,
     "soft": SOFT,
@@ -586,6 +642,7 @@ def write_spec(folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.toml").write_text(SPECS[name])
     (folder / "judge.py").write_text(JUDGE)
+    (folder / "source.py").write_text(SOURCE)
     (folder / "choices.py").write_text(CHOICES)
     (folder / "parts.py").write_text(OWN_PARTS)
     (folder / "checkpoint").mkdir(exist_ok=True)

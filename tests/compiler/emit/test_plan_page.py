@@ -27,6 +27,8 @@ WAIVED = {
     "experiment.stages.train.packing.balance": "a number of samples is not packed",
     "experiment.cluster.gpu": "a machine without GPUs has none",
     "experiment.cluster.num_gpus": "a machine without GPUs has none",
+    "experiment.stages.data.shuffle_window": "nothing streams, so there is no window",
+    "experiment.stages.data.prefetch": "all rows are ready at the start, and none ahead of its step",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",
 }
 

@@ -11,7 +11,7 @@ from tests.compiler.ir.changed_plans import changed_plans, quickstart
 # How long, how often, how patiently, how it is logged, and counts that follow from those.
 MAY_CHANGE = re.compile(
     r"log\..*|allow|model\.(hf_id|chat_template|published_.*|overrides|tokenizer\.name)"
-    r"|stages\.\d+\.(until(\..*)?|run\.max_steps|optim\.total_steps|eval\.interval|checkpoint\.interval"
+    r"|stages\.\d+\.(until(\..*)?|run\.max_steps|optim\.total_steps|data\.(workers|prefetch)|eval\.interval|checkpoint\.interval"
     r"|reward\.(timeout_s|concurrency|on_failure|failure_score|empty_responses)|budget\..*)"
 )
 

@@ -73,7 +73,7 @@ def spec_in(folder: Path, changes: Changes) -> Compiled:
 
 def data_path(found: Compiled) -> str:
     assert found.plan is not None, [d.message for d in found.diagnostics]
-    return found.plan.experiment.stages[0].data.train[0].path
+    return found.plan.experiment.stages[0].data.train[0].called
 
 
 def data(path: str) -> Changes:

@@ -29,6 +29,7 @@ CLOSES = {
     "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
     "weigh_sequences": ("train.packing.flops",),
     "name_reference": ("reference",),
+    "name_data_formats": ("data.train.", "eval.sets."),
     "derive_seeds": ("seeds",),
     "place_actors": ("placement.roles",),
     "set_environment": ("cluster.environment",),

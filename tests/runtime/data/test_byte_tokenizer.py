@@ -36,10 +36,10 @@ def test_half_a_surrogate_pair_has_tokens_too() -> None:
     assert len(OWN.encode("\ud800")) == 3
 
 
-def test_a_conversation_splits_into_what_sampling_sees_and_the_answer() -> None:
-    before, answer = OWN.split_conversation([USER, ASSISTANT])
-    assert OWN.decode(before) == "user: hi\nassistant: "
-    assert answer == (*OWN.encode("yo"), OWN.eos_token_id)
+def test_what_sampling_sees_is_not_learned_and_the_answer_is() -> None:
+    before, answer = OWN.encode("user: hi\nassistant: "), (*OWN.encode("yo"), OWN.eos_token_id)
+    found = OWN.conversation([USER, ASSISTANT], (), lambda index: True)
+    assert found == (before + answer, bytes(len(before)) + b"\1" * len(answer))
 
 
 def test_transformers_reads_the_same_ids_and_the_same_template_from_what_is_saved(tmp_path: Path) -> None:

@@ -2,24 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import Never
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.data import DataSource
-from runtime.data.context_limit import Limit
+from compiler.ir.data import DemonstrationSource
 from runtime.data.demonstrations import Demonstration, load_demonstrations, supervised_batch
+from runtime.data.lengths import Limit
 from runtime.data.tokenizers import CharacterTokenizer, HuggingFaceTokenizer, TextTokenizer
+from tests.support.data_sources import jsonl
 
 pytestmark = pytest.mark.torch
 
 DIGITS = CharacterTokenizer("0123456789+=")
-SOURCE = DataSource(path="d.jsonl")
+SOURCE = jsonl("d.jsonl")
 
 
-def load(root: Path, tokenizer: TextTokenizer, *rows: object, source: DataSource = SOURCE) -> tuple[Demonstration, ...]:
+def load(
+    root: Path, tokenizer: TextTokenizer, *rows: object, source: DemonstrationSource[Never] = SOURCE
+) -> tuple[Demonstration, ...]:
     (root / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return load_demonstrations(
         [source], tokenizer, root=root, limit=Limit(60, "drop", "rollout.max_context_tokens")
@@ -52,7 +56,7 @@ def test_the_last_message_is_learned_up_to_its_end_of_sequence(tmp_path: Path) -
     tokenizer = chat_tokenizer(tmp_path / "t", chat("<eos>"))
     said = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
     messages = [{"role": role, "content": text} for role, text in said]
-    (row,) = load(tmp_path, tokenizer, {"input": messages})
+    (row,) = load(tmp_path, tokenizer, {"input": messages}, source=jsonl("d.jsonl", learn="last"))
     assert row.tokens == tokenizer.encode("[u]a<eos>\n[a]b<eos>\n[u]c<eos>\n[a]d<eos>")
     assert row.tokens[row.num_prompt_tokens :] == tokenizer.encode("d<eos>")
 
@@ -65,7 +69,7 @@ def test_an_end_of_sequence_is_added_where_the_template_writes_none(tmp_path: Pa
 
 def test_a_wrapped_text_and_its_label_are_a_conversation(tmp_path: Path) -> None:
     tokenizer = chat_tokenizer(tmp_path / "t", chat("<eos>"))
-    source = DataSource(path="d.jsonl", apply_chat_template=True)
+    source = jsonl("d.jsonl", apply_chat_template=True)
     (row,) = load(tmp_path, tokenizer, {"input": "a", "label": "b"}, source=source)
     assert row.tokens == tokenizer.encode("[u]a<eos>\n[a]b<eos>")
     assert row.tokens[row.num_prompt_tokens :] == tokenizer.encode("b<eos>")
@@ -84,8 +88,8 @@ def test_the_limit_counts_prompt_and_answer_together(tmp_path: Path) -> None:
 
 def test_a_batch_masks_exactly_the_answers() -> None:
     rows = [
-        Demonstration(source="d:1", tokens=(4, 5, 6, 2), num_prompt_tokens=2),
-        Demonstration(source="d:2", tokens=(7, 2), num_prompt_tokens=1),
+        Demonstration(source="d:1", tokens=(4, 5, 6, 2), mask=b"\0\0\1\1"),
+        Demonstration(source="d:2", tokens=(7, 2), mask=b"\0\1"),
     ]
     batch = supervised_batch(rows)
     assert batch.tokens_T.tolist() == [4, 5, 6, 2, 7, 2]
@@ -111,7 +115,10 @@ def test_the_field_that_limits_the_length_is_named(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('{"input": "11", "label": "1"}\n')
     with pytest.raises(SpecError) as caught:
         load_demonstrations(
-            [DataSource(path="d.jsonl")], DIGITS, root=tmp_path, limit=Limit(3, "error", "model.max_position_tokens")
+            [jsonl("d.jsonl")],
+            DIGITS,
+            root=tmp_path,
+            limit=Limit(3, "error", "model.max_position_tokens"),
         )
     (fault,) = caught.value.diagnostics
     assert "has 4 tokens, but max_position_tokens = 3" in fault.message

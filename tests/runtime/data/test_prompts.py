@@ -2,24 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import Never
 
 import pytest
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
-from compiler.ir.data import DataSource
+from compiler.ir.data import TrainSource
 from runtime.data.prompts import PromptSet, load_prompts
 from runtime.data.tokenizers import CharacterTokenizer
+from tests.support.data_sources import jsonl
 
 pytestmark = pytest.mark.torch
 
 DIGITS = CharacterTokenizer("0123456789+=")
 
 
-def load(root: Path, *sources: DataSource, most: int = 100, drop: bool = False) -> PromptSet:
+def load(root: Path, *sources: TrainSource[Never], most: int = 100, drop: bool = False) -> PromptSet:
     policy = "drop" if drop else "error"
-    return load_prompts(
-        sources or [DataSource(path="d.jsonl")], DIGITS, root=root, max_prompt_tokens=most, overlong=policy
-    )
+    return load_prompts(sources or [jsonl("d.jsonl")], DIGITS, root=root, max_prompt_tokens=most, overlong=policy)
 
 
 def write(root: Path, *rows: object, name: str = "d.jsonl") -> None:
@@ -27,7 +27,7 @@ def write(root: Path, *rows: object, name: str = "d.jsonl") -> None:
     (root / name).write_text("".join(line + "\n" for line in lines))
 
 
-def faults(root: Path, *sources: DataSource, most: int = 100, drop: bool = False) -> tuple[Diagnostic, ...]:
+def faults(root: Path, *sources: TrainSource[Never], most: int = 100, drop: bool = False) -> tuple[Diagnostic, ...]:
     with pytest.raises(SpecError) as caught:
         load(root, *sources, most=most, drop=drop)
     return caught.value.diagnostics
@@ -36,8 +36,8 @@ def faults(root: Path, *sources: DataSource, most: int = 100, drop: bool = False
 def test_rows_become_prompts_in_the_order_of_the_files(tmp_path: Path) -> None:
     write(tmp_path, {"q": "1+1=", "a": 2, "why": {"level": 3}}, name="one.jsonl")
     write(tmp_path, {"input": "2+2=", "label": "4"}, {"input": "3", "label": None}, name="two.jsonl")
-    one = DataSource(path="one.jsonl", input_key="q", label_key="a", metadata_key="why")
-    found = load(tmp_path, one, DataSource(path="two.jsonl")).prompts
+    one = jsonl("one.jsonl", input_key="q", label_key="a", metadata_key="why")
+    found = load(tmp_path, one, jsonl("two.jsonl")).prompts
     assert [(p.row, p.source, p.text, p.label, p.metadata) for p in found] == [
         (0, "one.jsonl:1", "1+1=", 2, {"level": 3}),
         (1, "two.jsonl:1", "2+2=", "4", None),
@@ -86,7 +86,7 @@ def test_beyond_twenty_faults_the_rest_is_counted(tmp_path: Path) -> None:
 
 def test_files_that_are_not_there_or_empty_are_all_named(tmp_path: Path) -> None:
     write(tmp_path, name="empty.jsonl")
-    found = faults(tmp_path, DataSource(path="gone.jsonl"), DataSource(path="empty.jsonl"))
+    found = faults(tmp_path, jsonl("gone.jsonl"), jsonl("empty.jsonl"))
     assert [d.code for d in found] == ["RLC0601", "RLC0601"]
     assert "gone.jsonl cannot be read: No such file" in found[0].message
     assert found[1].message == "empty.jsonl has no rows"
@@ -125,7 +125,7 @@ def test_long_prompts_are_dropped_and_counted_when_asked(tmp_path: Path) -> None
 
 def test_long_prompts_keep_their_last_tokens_and_are_counted_when_asked(tmp_path: Path) -> None:
     write(tmp_path, {"input": "12", "label": "1"}, {"input": "123456789", "label": "1"})
-    found = load_prompts([DataSource(path="d.jsonl")], DIGITS, root=tmp_path, max_prompt_tokens=4, overlong="truncate")
+    found = load_prompts([jsonl("d.jsonl")], DIGITS, root=tmp_path, max_prompt_tokens=4, overlong="truncate")
     assert [(p.row, p.text, p.tokens) for p in found.prompts] == [
         (0, "12", DIGITS.encode("12")),
         (1, "6789", DIGITS.encode("6789")),
@@ -154,7 +154,7 @@ def test_messages_need_a_chat_template(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path)
     assert (fault.code, fault.labels[0].span.line) == ("RLC0604", 1)
     write(tmp_path, {"input": "1", "label": "1"})
-    assert faults(tmp_path, DataSource(path="d.jsonl", apply_chat_template=True))[0].code == "RLC0604"
+    assert faults(tmp_path, jsonl("d.jsonl", apply_chat_template=True))[0].code == "RLC0604"
 
 
 def test_a_file_of_many_lines_has_right_line_numbers(tmp_path: Path) -> None:

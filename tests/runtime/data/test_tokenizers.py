@@ -87,7 +87,7 @@ def test_a_character_without_a_token_is_named_and_refused() -> None:
 
 def test_characters_have_no_chat_template() -> None:
     with pytest.raises(SpecError, match="RLC0604"):
-        CharacterTokenizer("hi").apply_chat_template([USER])
+        CharacterTokenizer("hi").chat_text([USER])
 
 
 @pytest.mark.parametrize(
@@ -138,22 +138,22 @@ def test_the_chat_template_is_that_of_transformers(tmp_path: Path) -> None:
     tokenizer = HuggingFaceTokenizer(write_byte_tokenizer(tmp_path))
     theirs: Any = AutoTokenizer.from_pretrained(str(tmp_path), local_files_only=True)
     expected = theirs.apply_chat_template([USER], add_generation_prompt=True, return_dict=False)
-    assert tokenizer.apply_chat_template([USER]) == tuple(expected)
+    assert tokenizer.encode(tokenizer.chat_text([USER])) == tuple(expected)
     assert tokenizer.chat_text([USER]) == "<|user|>hi<eos>\n<|assistant|>"
 
 
-def test_a_conversation_splits_into_what_sampling_sees_and_the_answer(tmp_path: Path) -> None:
+def test_what_sampling_sees_is_not_learned_and_the_answer_is(tmp_path: Path) -> None:
     tokenizer = HuggingFaceTokenizer(write_byte_tokenizer(tmp_path))
-    before, answer = tokenizer.split_conversation([USER, ASSISTANT])
-    assert before == tokenizer.apply_chat_template([USER])
-    assert answer == (*tokenizer.encode("yo"), tokenizer.eos_token_id, *tokenizer.encode("\n"))
+    before, answer = tokenizer.encode(tokenizer.chat_text([USER])), (*tokenizer.encode("yo"), tokenizer.eos_token_id)
+    found = tokenizer.conversation([USER, ASSISTANT], (), lambda index: True)
+    assert found == ((*before, *answer), bytes(len(before)) + b"\1" * len(answer))
 
 
-def test_a_template_that_rewrites_the_past_is_refused(tmp_path: Path) -> None:
+def test_a_template_that_does_not_let_turns_be_told_is_refused(tmp_path: Path) -> None:
     template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
     tokenizer = HuggingFaceTokenizer(write_byte_tokenizer(tmp_path, template))
-    with pytest.raises(SpecError, match=r"RLC0608: .*differently"):
-        tokenizer.split_conversation([USER, ASSISTANT])
+    with pytest.raises(SpecError, match=r"RLC0608: .*does not let it be told what the assistant wrote"):
+        tokenizer.conversation([USER, ASSISTANT], (), lambda index: True)
 
 
 def test_a_template_that_refuses_messages_says_why(tmp_path: Path) -> None:
@@ -178,4 +178,5 @@ def test_a_saved_tokenizer_keeps_ids_and_template(tmp_path: Path) -> None:
     tokenizer = HuggingFaceTokenizer(write_byte_tokenizer(tmp_path / "one"))
     tokenizer.save(tmp_path / "two")
     again = HuggingFaceTokenizer(tmp_path / "two")
-    assert again.apply_chat_template([USER]) == tokenizer.apply_chat_template([USER])
+    assert again.chat_text([USER]) == tokenizer.chat_text([USER])
+    assert again.encode("hi <eos>") == tokenizer.encode("hi <eos>")

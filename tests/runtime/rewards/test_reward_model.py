@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from compiler.diagnostics.diagnostic import SpecError
+from compiler.ir.data import ScoredSource
 from compiler.ir.openness import OFF
 from compiler.ir.reward_settings import RewardModel
 from compiler.ir.rollout import Reward
+from runtime.data.lengths import Limit
+from runtime.data.scores import load_scores
 from runtime.data.tokenizers import CharacterTokenizer
 from runtime.rewards import reward_model
 from runtime.rewards.runner import RewardRunner
-from stdlib.samples import Group
+from stdlib.samples import Group, Message
+from tests.support.chat_tokenizer import tokenizer_with
 from tests.support.judged import arriving, asked, rewards
 from tests.support.scorer import ALPHABET, save_scorer
 
@@ -177,3 +182,27 @@ def test_code_of_the_directory_is_never_run(saved: Path, tmp_path: Path) -> None
     (directory / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     refused(directory)
     assert not (tmp_path / "ran").exists()
+
+
+TEMPLATE = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}<eos>{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.mark.parametrize("merges", [(), (("]", "y"),)], ids=["apart", "a token over the border"])
+@pytest.mark.parametrize("chats", [True, False])
+def test_what_is_read_is_what_was_trained(tmp_path: Path, *, chats: bool, merges: tuple[tuple[str, str], ...]) -> None:
+    tokenizer = tokenizer_with(tmp_path / "files", TEMPLATE, *merges)
+    messages: list[Message] = [{"role": "user", "content": "is it?"}]
+    row = {"input": messages if chats else "is it?", "response": "yes", "score": 1.0}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n")
+    source = ScoredSource[Never](path="d.jsonl", format="jsonl")
+    (trained,) = load_scores([source], tokenizer, root=tmp_path, limit=Limit(1000, "error", "x")).rows
+    group = asked(0, "is it?", "yes")
+    prompt = replace(group.prompt, messages=tuple(messages) if chats else ())
+    sample = replace(group.samples[0], prompt=prompt)
+    theirs = AutoTokenizer.from_pretrained(str(tmp_path / "files"), local_files_only=True)
+    found = reward_model.read_tokens(theirs, sample, ends_with_eos=True)
+    assert found == trained.answer.tokens
+    assert found[-1] == tokenizer.eos_token_id

@@ -1,0 +1,1 @@
+"""Rows: how quickly they are read, and whether a step waits for them."""
