@@ -1,13 +1,13 @@
-"""A function of the experiment's own that chooses among groups: a filter or a selector.
+"""A function of the experiment's own that decides what a step does: a filter, a selector, a part of the algorithm.
 
-It is called in place, between two steps of the engine: what it decides has to be known before more is sampled, and
-must not depend on a clock.
+It is called in place, between two steps of the engine or of the trainer: what it decides has to be known before more
+happens, and must not depend on a clock.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, SpecError
 from compiler.ir.rollout import CustomCode
@@ -16,18 +16,30 @@ from runtime.rewards.border import ForeignCode, RewardCallError
 from runtime.rewards.functions import RewardSource, line_label
 
 
+class Duty(NamedTuple):
+    """What is asked of a function: the code of the fault where it fails, and what it has to return."""
+
+    code: str
+    way: str
+
+
+CHOICE = Duty("RLC0664", "a filter returns True or False, a selector a list of distinct places")
+
+
 class CustomFunction:
     """A function that has been loaded.
 
     Args:
         field: the field that names it.
+        duty: what is asked of it.
 
     Raises: SpecError RLC0610 if it cannot be loaded, RLC0611 if the file is not the one that was compiled.
     """
 
-    def __init__(self, code: CustomCode, *, root: Path, field: str) -> None:
+    def __init__(self, code: CustomCode, *, root: Path, field: str, duty: Duty) -> None:
         path = str(root / code.path)
         self._field = field
+        self._duty = duty
         self._source = RewardSource(
             name=f"{code.path}:{code.function}", file=path, shown=code.path, function=code.function, sha256=code.sha256
         )
@@ -39,17 +51,20 @@ class CustomFunction:
             labels = line_label(self._source, fault.line, "raised here")
             raise SpecError(Diagnostic("RLC0610", message, labels, (way,), paths=(field,))) from fault
         self._call: Any = module.__dict__[code.function]
+        made = getattr(self._call, "__code__", None)
+        self._line = made.co_firstlineno if made is not None and made.co_filename == path else None
 
-    def __call__(self, *arguments: object) -> Any:
-        """Call it.  Raises: SpecError RLC0664 if it raises."""
+    def __call__(self, *arguments: object, at: str = "") -> Any:
+        """Call it; `at` says when, if it raises.  Raises: SpecError with the code of its duty if it raises."""
         try:
             with ForeignCode(self._source.file):
                 return self._call(*arguments)
         except RewardCallError as fault:
-            label = line_label(self._source, fault.line, "raised here")
-            raise SpecError(self.fault(f"raised {fault.message}", label)) from fault
+            label, when = line_label(self._source, fault.line, "raised here"), f", {at}" if at else ""
+            raise SpecError(self.fault(f"raised {fault.message}{when}", label)) from fault
 
     def fault(self, what: str, labels: tuple[Label, ...] = ()) -> Diagnostic:
-        """Return RLC0664 with what it did."""
-        way = Help("a filter returns True or False, a selector a list of distinct places; mend it and compile again")
-        return Diagnostic("RLC0664", f"{self._source.name} {what}", labels, (way,), paths=(self._field,))
+        """Return the fault of what it did, at the place where it is defined unless there is a nearer one."""
+        labels = labels or line_label(self._source, self._line, "defined here")
+        way = Help(f"{self._duty.way}; mend it and compile again")
+        return Diagnostic(self._duty.code, f"{self._source.name} {what}", labels, (way,), paths=(self._field,))

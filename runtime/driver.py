@@ -22,6 +22,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from compiler.ir.rollout import Rollout
+from runtime.algorithm_functions import AlgorithmFunctions, load_algorithm_functions
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
@@ -97,6 +98,7 @@ class _Run:
         self.experiment: Experiment[Never] = plan.experiment
         self.plan, self.place, self.view, self.stop = plan, place, view, stop
         self.store = CheckpointStore(place.run_dir / "checkpoints")
+        self.functions: dict[int, AlgorithmFunctions] = {}
         self.tokenizer: TextTokenizer = load_tokenizer(self.experiment.model, root=place.root)
 
     def run(self) -> Outcome:
@@ -150,6 +152,7 @@ class _Run:
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             check_rewards(stage, found[index], root=self.place.root)
+            self.functions[index] = load_algorithm_functions(stage, root=self.place.root)
             if isinstance(stage.algorithm, TaughtParams):
                 check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
         before = start.progress.data_digest
@@ -224,6 +227,7 @@ class _Run:
             experiment=self.experiment,
             stage=stage,
             actors=actors,
+            functions=self.functions[progress.stage],
             tokenizer=self.tokenizer,
             order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
             worker=worker,

@@ -17,7 +17,7 @@ from runtime.data.tokenizers import TextTokenizer
 from runtime.estimates import Votes, consensus_at_k, interval_of_mean, pass_at_k
 from runtime.protocols import DrawKey, Reward, RolloutEngine
 from runtime.rollouts import GREEDY, RolloutWorker
-from runtime.train_batches import raw_reward_of
+from runtime.train_batches import is_right
 from stdlib.samples import Group, Prompt
 
 
@@ -138,8 +138,8 @@ def _num_failed(groups: Sequence[Group]) -> int:
 
 
 def _num_right(group: Group, settings: EvalSet[Never]) -> int:
-    """Right responses, by the reward before shaping."""
-    return sum(raw_reward_of(sample) >= settings.correct_at for sample in group.samples)
+    """Right responses, by the reward before shaping; one that could not be judged is not right."""
+    return sum(is_right(sample, settings.correct_at) for sample in group.samples)
 
 
 def _share_right(group: Group, settings: EvalSet[Never], _: int = 0) -> float:
@@ -155,7 +155,7 @@ def _consensus(group: Group, settings: EvalSet[Never], k: int) -> float:
     for sample in group.samples:
         answer = answer_of(sample.text, str(settings.answer))
         if answer is not None:
-            judged.setdefault(answer, []).append(raw_reward_of(sample) >= settings.correct_at)
+            judged.setdefault(answer, []).append(is_right(sample, settings.correct_at))
     answers = [Votes(len(found), sum(found) / len(found)) for found in judged.values()]
     return consensus_at_k(answers, len(group.samples) - sum(a.count for a in answers), k)
 

@@ -20,7 +20,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
-from runtime.train_batches import policy_batch, raw_reward_of, reward_of, sequence_of_token
+from runtime.train_batches import is_right, policy_batch, reward_of, sequence_of_token
 from stdlib.algorithms._correction import Gap, correction, is_needed
 from stdlib.algorithms._terms import Experience
 from stdlib.samples import Group, Sample, TrainBatch
@@ -50,9 +50,9 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     metrics: dict[str, float] = {}
     sequence_T = sequence_of_token(batch.lengths_N)
     if is_needed(loss):
-        batch, metrics = _corrected(batch, loss, sequence_T)
+        batch, metrics = _corrected(job, batch, loss, sequence_T)
     if not isinstance(loss.positive_nll, Off):
-        right_N = torch.tensor([float(raw_reward_of(s) >= loss.positive_nll.correct_at) for s in samples])
+        right_N = torch.tensor([float(is_right(s, loss.positive_nll.correct_at)) for s in samples])
         batch = replace(batch, is_right_T=right_N[sequence_T])
     if job.actors.critic is not None:
         batch = replace(batch, values_T=job.actors.critic.values(batch))
@@ -72,9 +72,16 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         ref_logprobs_T=batch.ref_logprobs_T,
         values_T=batch.values_T,
         teacher_logprobs_T=teacher_T,
+        sampled_N=torch.tensor([float(sample.num_response_tokens) for sample in samples]),
     )
+    own_T = job.functions.advantages_of(experience, _when(job))
+    experience = experience._replace(own_advantages_T=own_T)
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
     return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
+
+
+def _when(job: StageJob) -> str:
+    return f"in step {job.progress.step + 1} of stage {job.stage.name}"
 
 
 def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
@@ -102,12 +109,12 @@ def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> Train
 
 
 def _corrected(
-    batch: TrainBatch, loss: PolicyLoss[Never], sequence_T: torch.Tensor
+    job: StageJob, batch: TrainBatch, loss: PolicyLoss[Never], sequence_T: torch.Tensor
 ) -> tuple[TrainBatch, dict[str, float]]:
     if batch.old_logprobs_T is None:
         raise InternalError("an off-policy correction without the trainer's log-probs")
     gap = Gap(batch.old_logprobs_T, batch.rollout_logprobs_T, batch.mask_T, sequence_T)
-    found = correction(loss, gap)
+    found = correction(loss, gap, job.functions.weigh(_when(job)))
     return replace(batch, mask_T=found.mask_T, weights_T=found.weights_T), found.metrics
 
 

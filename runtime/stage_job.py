@@ -16,6 +16,7 @@ from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
@@ -61,6 +62,7 @@ class StageJob:
     experiment: Experiment[Never]
     stage: Stage[Never]
     actors: Actors
+    functions: AlgorithmFunctions
     tokenizer: TextTokenizer
     order: DataOrder
     worker: RolloutWorker | None

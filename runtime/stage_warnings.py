@@ -72,6 +72,8 @@ class StageWarnings:
 
     def _compares_within_groups(self) -> bool:
         algo = self._stage.algorithm.algo
+        if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.advantages, Off):
+            return False
         return isinstance(algo, GroupRelativeAlgo) or (isinstance(algo, ReturnsAlgo) and algo.group_baseline)
 
     def _once(self, code: str, step: int, words: str) -> None:

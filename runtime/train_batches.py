@@ -69,6 +69,11 @@ def raw_reward_of(sample: Sample) -> float:
     return reward_of(sample) if sample.raw_reward is None else sample.raw_reward
 
 
+def is_right(sample: Sample, correct_at: float) -> bool:
+    """Whether a sample was judged, and its reward before shaping reaches a bound."""
+    return not sample.has_failed and raw_reward_of(sample) >= correct_at
+
+
 def reward_of(sample: Sample) -> float:
     """Return the reward of a sample, which has been judged."""
     if sample.reward is None:

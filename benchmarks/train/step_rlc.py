@@ -25,6 +25,7 @@ from torch.profiler import profile
 from benchmarks.train.plan import SPEC, compiled_step
 from benchmarks.train.turns import Turns
 from compiler.ir.plan import Plan
+from runtime.algorithm_functions import load_algorithm_functions
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.order import DataOrder
 from runtime.data.tokenizers import load_tokenizer
@@ -75,6 +76,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         experiment=experiment,
         stage=stage,
         actors=actors,
+        functions=load_algorithm_functions(stage, root=root),
         tokenizer=tokenizer,
         order=DataOrder(data.num_rows, seed=stage.seeds.data, shuffle=stage.data.shuffle),
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),

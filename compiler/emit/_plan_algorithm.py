@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compiler.emit._plan_reward import code_lines
 from compiler.emit._plan_text import Sheet, Values, sentence
 from compiler.ir.openness import Off
 
@@ -61,6 +62,9 @@ def _advantages(stage: Values) -> list[str]:
         name += f": the teacher's log-probs less the policy's x {stage('algo.teacher_coef')}"
         added = {"none": "rewards do not count", "group": "plus advantages of rewards within each group"}
         name += f", {stage('algo.rewards', added[str(stage.raw('algo.rewards'))])}"
+    if stage.is_on("algo.advantages"):
+        own = f"advantages by {stage('algo.advantages')}"
+        return [f"{name}: {own}", sentence(*_finish(stage)), *code_lines(stage.below("algo"))]
     if stage.has("algo.normalize_std") and not (stage.has("algo.rewards") and stage.raw("algo.rewards") == "none"):
         if stage.raw("algo.normalize_std"):
             divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
@@ -87,13 +91,19 @@ def _advantages(stage: Values) -> list[str]:
             if stage.is_on("algo.critic_lam"):
                 parts.append(f"for the critic {stage('algo.critic_lam')}")
         parts.append(stage("algo.masked_tokens", _STEPS[str(stage.raw("algo.masked_tokens"))]))
+    return [name, sentence(*parts, *_finish(stage))]
+
+
+def _finish(stage: Values) -> list[str]:
+    """What is done to all advantages, wherever they come from."""
+    parts: list[str] = []
     if stage.has("algo.whiten") and stage.raw("algo.whiten"):
         variance = stage("algo.whiten_variance")
         parts.append(f"whitened{stage.mark('algo.whiten')} over the rollout ({variance} variance)")
     for path, words in (("algo.advantage_low", "at least"), ("algo.advantage_high", "at most")):
         if stage.is_on(path):
             parts.append(f"{words} {stage(path)}")
-    return [name, sentence(*parts)]
+    return parts
 
 
 def _of_one(stage: Values) -> list[str]:
@@ -182,6 +192,8 @@ def _scores(stage: Values) -> list[str]:
 
 def _correction(stage: Values) -> list[str]:
     lines: list[str] = []
+    if stage.is_on("loss.mismatch.function"):
+        lines += [f"weights by {stage('loss.mismatch.function')}", *code_lines(stage.below("loss.mismatch"))]
     if stage.is_on("loss.mismatch.bound"):
         bound, low, high = stage.raw("loss.mismatch.bound"), stage("loss.mismatch.low"), stage("loss.mismatch.high")
         level = stage("loss.mismatch.level", _LEVELS[str(stage.raw("loss.mismatch.level"))])

@@ -21,6 +21,8 @@ _PRESENT_BY = {
     "rollout": ("algo.name", "eval"),
     "rollout.filter.code": ("rollout.filter.name",),
     "rollout.buffer.code": ("rollout.buffer.selector",),
+    "algo.code": ("algo.advantages",),
+    "loss.mismatch.code": ("loss.mismatch.function",),
     "reward": ("algo.name", "eval"),
     "reward.code": ("reward.name",),
 }

@@ -265,7 +265,9 @@ def _budget(sheet: Sheet, stage: Values) -> None:
     if budget.raw("max_sampled_tokens"):
         factors = ""
         if stage.has("rollout.prompts_per_step"):
-            factors = f" = {shown(stage.raw('budget.samples'))} x {shown(stage.raw('rollout.max_response_tokens'))}"
+            longest, most = stage.raw("rollout.max_response_tokens"), budget.raw("max_sampled_tokens")
+            if isinstance(longest, int) and isinstance(most, int):
+                factors = f" = {counted(most // longest, 'responses')} x {longest:,}"
         tokens = f"at most {budget.count('max_sampled_tokens', 'tokens')} sampled{factors}"
     early = " (or fewer: the stage may end early)" if stage.is_on("until") else ""
     epochs = "epochs: unknown, since planning reads no data"

@@ -221,6 +221,8 @@ def _closed_names(catalogue: Catalogue) -> _Names:
         "reward.terms.name": {"examples": [*catalogue.rewards, "rewards.py:judge"]},
         "rollout.filter.name": {"examples": [*catalogue.filters, "filters.py:keeps"]},
         "rollout.buffer.selector": {"examples": [*catalogue.selectors, "selectors.py:select"]},
+        "algo.advantages": {"examples": ["advantages.py:advantages"]},
+        "loss.mismatch.function": {"examples": ["correction.py:weights"]},
         "model.name": {"examples": list(models)},
     }
 

@@ -10,6 +10,7 @@ from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
+from compiler.ir.rollout import CustomCode
 
 Estimator = Literal["k1", "k2", "k3"]
 Reduction = Literal["token", "sequence", "constant", "sum"]
@@ -22,6 +23,11 @@ _REJECTED = ("level", ("token", "sequence", "geometric"))
 _CORRECTED = ("bound", ("none", "truncate", "clip", "mask"))
 _OF_TOPK = ("vocabulary", ("topk",))
 _OF_GROUPS = ("rewards", ("group",))
+OF_STDLIB = ("advantages", (OFF,))
+_OWN_ADVANTAGES = (
+    "A function of your own, `file.py:function`, that says what samples or tokens are worth in the place of their "
+    "comparison within the group; what it says is whitened and clamped like any advantages."
+)
 
 
 class Algo(Record):
@@ -49,19 +55,24 @@ class PolicyAlgo(Algo):
 class GroupRelativeAlgo(PolicyAlgo):
     """[algo] of algorithms that compare the responses to one prompt with each other."""
 
+    advantages: str | Off = setting(_OWN_ADVANTAGES, default=OFF)
+    code: CustomCode | Off = setting("The function that `advantages` names.", default=OFF, derived=True)
     baseline: Literal["mean", "leave_one_out"] = setting(
         "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
         "taken over the same samples.",
         default="mean",
+        read_if=OF_STDLIB,
     )
     normalize_std: bool = setting(
-        "Whether advantages are divided by the standard deviation of their group.", default=True
+        "Whether advantages are divided by the standard deviation of their group.", default=True, read_if=OF_STDLIB
     )
     std_eps: float = setting(
         "Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=("normalize_std", (True,))
     )
     group_of_one: Literal["zero", "reward"] = setting(
-        "What the only sample of a group is worth: nothing, or its reward as it is.", default="zero"
+        "What the only sample of a group is worth: nothing, or its reward as it is.",
+        default="zero",
+        read_if=OF_STDLIB,
     )
 
 
@@ -71,8 +82,11 @@ class SeveralRewardsAlgo(GroupRelativeAlgo):
     normalize_batch: bool = setting(
         "Whether the sum over rewards is shifted to mean 0 and scaled to deviation 1 over all samples of the rollout.",
         default=True,
+        read_if=OF_STDLIB,
     )
-    std_eps: float = setting("Added to every standard deviation that something is divided by.", default=1e-6, gt=0)
+    std_eps: float = setting(
+        "Added to every standard deviation that something is divided by.", default=1e-6, gt=0, read_if=OF_STDLIB
+    )
 
 
 class CreditAlgo(PolicyAlgo):
@@ -147,18 +161,7 @@ class TeacherAlgo(GroupRelativeAlgo):
         "Whether what the teacher says is all of an advantage, or is added to that of the rewards within each group.",
         default="none",
     )
-    baseline: Literal["mean", "leave_one_out"] = setting(
-        "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
-        "taken over the same samples.",
-        default="mean",
-        read_if=_OF_GROUPS,
-    )
-    normalize_std: bool = setting(
-        "Whether advantages of rewards are divided by the standard deviation of their group.",
-        default=True,
-        read_if=_OF_GROUPS,
-    )
-    std_eps: float = setting("Added to the standard deviation of a group.", default=1e-6, gt=0, read_if=_OF_GROUPS)
+    advantages: str | Off = setting(_OWN_ADVANTAGES, default=OFF, read_if=_OF_GROUPS)
 
 
 class Loss(Record):
@@ -307,11 +310,23 @@ class PenaltyKL(KL):
 class Mismatch(Record):
     """[loss.mismatch]: importance weights between the engine that sampled and the trainer before its first update."""
 
+    function: str | Off = setting(
+        "A function of your own, `file.py:function`, that says the weight of each token from the log-probs of both.",
+        default=OFF,
+    )
+    code: CustomCode | Off = setting("The function that `function` names.", default=OFF, derived=True)
     bound: Literal["none", "truncate", "clip", "mask"] | Off = setting(
         "What happens to weights out of bounds: nothing; those above are lowered; those below are raised as well; or "
         "the tokens are left out of the loss.",
         default=OFF,
+        read_if=("function", (OFF,)),
     )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there are any weights."""
+        return not (isinstance(self.bound, Off) and isinstance(self.function, Off))
+
     level: Literal["token", "sequence", "geometric"] = setting(
         "The weight of each token; or one for a sequence: the product of its tokens' weights, or their geometric mean.",
         default="token",

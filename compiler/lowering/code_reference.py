@@ -28,6 +28,8 @@ class Callee(NamedTuple):
 REWARD = Callee("a reward", (("sample",), ("group",), ("batch",)))
 FILTER = Callee("a filter", (("group",),))
 SELECTOR = Callee("a selector", (("waiting", "count"),))
+ADVANTAGES = Callee("a function of advantages", (("experience",),))
+CORRECTION = Callee("a correction", (("gap",),))
 
 
 class Parameter(NamedTuple):

@@ -24,6 +24,7 @@ from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
+from compiler.lowering.bind_algorithm import bind_algorithm
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.bind_rollout import bind_rollout
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
@@ -113,6 +114,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     code_roots = CodeRoots(Code(loaded.root, folder), loaded.roots)
     experiment = bind_reward(experiment, reader, catalogue, code_roots)
     experiment = bind_rollout(experiment, reader, catalogue, code_roots)
+    experiment = bind_algorithm(experiment, reader, code_roots)
     for loser, winner in lost:
         if key_id(winner.key_span) in reader.read:
             _consume_all(reader, loser)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Choice = Mapping[str, "type[Record] | None"]
 PathResolver = Callable[[Leaf], "str | Diagnostic"]
 KeyId = int
+Condition = tuple[str, tuple[object, ...]]
 
 
 def key_id(span: Span) -> KeyId:
@@ -61,14 +62,17 @@ class Reader:
             choice: for a field of several record types, which one; None for "there is none here".
         """
         values: dict[str, object] = {}
+        left: dict[str, Condition] = {}
         fields = cls.fields()
         for conditional in (False, True):
             for name, field in fields.items():
                 if (field.read_if is not None) is conditional:
                     inner = path if field.spread else f"{path}.{name}".lstrip(".")
                     entry = table.entries.get(name)
-                    if field.read_if and values[field.read_if[0]] not in field.read_if[1]:
-                        self._leave(field, entry, path)
+                    condition = _failed(field, values, left)
+                    if condition:
+                        left[name] = condition
+                        self._leave(condition, entry, path)
                         values[name] = self._unset(field, table, inner)
                     else:
                         values[name] = self._field(field, table, inner, choice)
@@ -109,15 +113,15 @@ class Reader:
             for item in node.items:
                 self.pass_over(item)
 
-    def _leave(self, field: Field, entry: Entry | None, path: str) -> None:
-        if entry is None or field.read_if is None:
+    def _leave(self, condition: Condition, entry: Entry | None, path: str) -> None:
+        if entry is None:
             return
-        sibling, values = field.read_if
+        sibling, values = condition
         if f"{path}.{sibling}".lstrip(".") in self.broken:
             self.unreadable.add(key_id(entry.key_span))
             return
         table = path.partition(".")[2].partition(".")[2] if path.startswith("stages.") else path
-        shown = " or ".join(f'"{v}"' if isinstance(v, str) else str(v).lower() for v in values)
+        shown = " or ".join(f'"{v}"' if isinstance(v, str) or v is OFF else str(v).lower() for v in values)
         self.idle[key_id(entry.key_span)] = f"where {table + '.' if table else ''}{sibling} = {shown}"
 
     def _field(self, field: Field, table: Table, path: str, choice: Choice) -> object:
@@ -324,6 +328,14 @@ def losers(node: Node) -> tuple[Origin, ...]:
     return tuple(
         Origin(origin_kind(lost), span=lost.span, shadowed=losers(lost), calls=lost.calls) for lost in node.shadowed
     )
+
+
+def _failed(field: Field, values: Mapping[str, object], left: Mapping[str, Condition]) -> Condition | None:
+    """Return the condition that leaves a field unread, if one does: its own, or that of the sibling it depends on."""
+    if field.read_if is None:
+        return None
+    sibling, wanted = field.read_if
+    return left.get(sibling) or (None if values[sibling] in wanted else field.read_if)
 
 
 def has_misspelt(table: Table, name: str, names: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.algorithm import DistillationLoss, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 from compiler.rules._gpu_layout import Layout, fix, layout_of
@@ -33,6 +33,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         loss = stage.stage.algorithm.loss
         if not isinstance(loss, PolicyLoss) or isinstance(stage.stage.rollout, Off):
             message = f"stage {stage.stage.name} trains on data, not on what it samples: nothing runs beside it"
+            if isinstance(loss, DistillationLoss):
+                message = "the asynchronous loop trains on sampled tokens, and this loss compares whole distributions"
             yield _diagnostic(stage, message, ())
             continue
         if shares:

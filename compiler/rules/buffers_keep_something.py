@@ -4,7 +4,8 @@ What: a stage with [rollout.buffer] leaves groups over: by a partial rollout, by
 are wanted, or by replay.  `rollout.buffer.max_staleness_steps` is at least 1.
 Why it matters: what waits for the next step was sampled before this step's update, so it is one step old when it is
 taken.  With a bound of 0 every group that was kept is dropped, and its sampling was for nothing; with nothing left over
-the table says what never happens.
+the table says what never happens.  With `stale_tokens = "mask"` only responses under way are kept, which have no
+rewards, so `selector = "prioritised"` has nothing to choose by.
 Example: `[rollout.buffer] max_staleness_steps = 4` and nothing else.
 Fix: `rollout.buffer.partial = true` with `rollout.buffer.oversample = 1.5`; or no buffer.
 Source: BUF-02; NeMo-RL counts the age of a trajectory in the same way (async_grpo.max_trajectory_age_steps).
@@ -35,11 +36,17 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             yield _all_dropped(stage)
         if not _leaves_over(rollout, rollout.buffer):
             yield _nothing_left_over(stage)
+        elif rollout.buffer.stale_tokens == "mask" and _compares_rewards(stage, rollout.buffer):
+            yield _nothing_judged(stage)
 
 
 def _leaves_over(rollout: Rollout[object], buffer: Buffer[object]) -> bool:
     has_surplus = not isinstance(rollout.filter, Off) and rollout.filter.oversample > 1
     return buffer.partial or not isinstance(buffer.replay, Off) or has_surplus
+
+
+def _compares_rewards(stage: StageSubject, buffer: Buffer[object]) -> bool:
+    return buffer.selector == "prioritised" and not isinstance(stage.stage.reward, Off)
 
 
 def _all_dropped(stage: StageSubject) -> Diagnostic:
@@ -50,6 +57,18 @@ def _all_dropped(stage: StageSubject) -> Diagnostic:
         (stage.fix(_BOUND, 1),),
         rule=ID,
         paths=(stage.path(_BOUND),),
+    )
+
+
+def _nothing_judged(stage: StageSubject) -> Diagnostic:
+    selector = "rollout.buffer.selector"
+    return Diagnostic(
+        CODE,
+        "where tokens of older weights do not count, only responses under way wait, and none has a reward to choose by",
+        stage.labels((selector, "chooses by rewards"), ("rollout.buffer.stale_tokens", "no judged group is kept")),
+        alternatives(stage.fix(selector, "fifo"), stage.fix("rollout.buffer.stale_tokens", "train")),
+        rule=ID,
+        paths=(stage.path(selector),),
     )
 
 

@@ -20,7 +20,13 @@ from compiler.ir.subject import StageSubject, Subject
 
 CODE = "RLC0350"
 ID = "ALGO-02"
-_FIELDS = ("loss.mismatch.bound", "loss.rejection.level", "loss.rejection.veto_below", "loss.rejection.max_error")
+_FIELDS = (
+    "loss.mismatch.bound",
+    "loss.mismatch.function",
+    "loss.rejection.level",
+    "loss.rejection.veto_below",
+    "loss.rejection.max_error",
+)
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -29,8 +35,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         loss = stage.stage.algorithm.loss
         if not isinstance(loss, PolicyLoss) or loss.old_logprobs == "recompute":
             continue
-        rejection = loss.rejection
-        values = (loss.mismatch.bound, rejection.level, rejection.veto_below, rejection.max_error)
+        rejection, mismatch = loss.rejection, loss.mismatch
+        values = (mismatch.bound, mismatch.function, rejection.level, rejection.veto_below, rejection.max_error)
         asked = [field for field, value in zip(_FIELDS, values, strict=True) if not isinstance(value, Off)]
         if asked:
             yield _diagnostic(stage, loss, asked[0])

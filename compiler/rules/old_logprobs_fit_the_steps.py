@@ -18,6 +18,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
+from compiler.rules._solved_fixes import counted
 
 CODE = "RLC0310"
 ID = "ALGO-02"
@@ -36,7 +37,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 CODE,
                 f"{steps:,} optimizer steps on one rollout need the log-probs of the policy that sampled it",
                 stage.labels(
-                    ("train.global_batch", f"makes {steps:,} optimizer steps of a rollout"),
+                    ("train.global_batch", f"makes {counted(steps // passes, 'optimizer steps')} of a rollout"),
                     ("train.steps_per_rollout", f"{steps // passes:,} optimizer steps" + " a pass" * (passes > 1)),
                     ("train.epochs_per_rollout", f"{passes:,} passes over the samples of a rollout"),
                     ("loss.old_logprobs", "makes every ratio 1"),

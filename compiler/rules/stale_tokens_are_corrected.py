@@ -2,8 +2,8 @@
 
 What: where groups of a buffer count in the loss, some tokens were sampled by older weights than those that are trained.
 Then `loss.old_logprobs` is "rollout": the ratio is measured from the policy that sampled each token; or "recompute"
-with `loss.mismatch.bound`: it is measured from the policy before the update, and a weight leads from there to the one
-that sampled.
+with `loss.mismatch.bound` or `.function`: it is measured from the policy before the update, and a weight leads from
+there to the one that sampled.
 Why it matters: recomputed log-probs are those of the present weights, so the ratio of a stale token begins at 1 as if
 the present policy had sampled it, and clipping does not see how far it has moved.  With "current" every ratio stays 1.
 Both are gradients with a bias that grows with staleness.
@@ -36,7 +36,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if not isinstance(rollout, Rollout) or isinstance(rollout.buffer, Off) or not isinstance(loss, PolicyLoss):
             continue
         is_known = loss.old_logprobs == "rollout"
-        is_weighted = loss.old_logprobs == "recompute" and not isinstance(loss.mismatch.bound, Off)
+        is_weighted = loss.old_logprobs == "recompute" and loss.mismatch.is_on
         if rollout.buffer.stale_tokens == "train" and not (is_known or is_weighted):
             yield _diagnostic(stage, rollout, rollout.buffer, loss)
 

@@ -12,7 +12,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Buffer
 from runtime.buffer.rollout_buffer import Selector
-from runtime.custom_function import CustomFunction
+from runtime.custom_function import CHOICE, CustomFunction
 from stdlib.selectors._waiting import Waiting
 
 
@@ -22,7 +22,7 @@ def load_selector(buffer: Buffer[Never], *, root: Path) -> Selector:
     Raises: SpecError RLC0610 or RLC0611 if a function of the experiment's own cannot be loaded.
     """
     if not isinstance(buffer.code, Off):
-        return _Custom(CustomFunction(buffer.code, root=root, field="rollout.buffer.selector")).select
+        return _Custom(CustomFunction(buffer.code, root=root, field="rollout.buffer.selector", duty=CHOICE)).select
     module = import_module(f"stdlib.selectors.{buffer.selector}")
     return partial(module.select, stratum_key=buffer.stratum_key) if buffer.selector == "stratified" else module.select
 

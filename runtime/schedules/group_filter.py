@@ -13,7 +13,7 @@ from compiler.ir.algorithm import SeveralRewardsAlgo
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
-from runtime.custom_function import CustomFunction
+from runtime.custom_function import CHOICE, CustomFunction
 from runtime.train_batches import raw_reward_of
 from stdlib.samples import Group
 
@@ -30,7 +30,7 @@ def load_group_filter(stage: Stage[Never], *, root: Path) -> GroupFilter | None:
         return None
     spec = rollout.filter
     if not isinstance(spec.code, Off):
-        return partial(_custom, CustomFunction(spec.code, root=root, field="rollout.filter.name"))
+        return partial(_custom, CustomFunction(spec.code, root=root, field="rollout.filter.name", duty=CHOICE))
     of_stdlib: Callable[..., bool] = import_module(f"stdlib.filters.{spec.name}").keeps
     settings = {"low": spec.low, "high": spec.high} if spec.name == "mean_within" else {}
     keeps: Callable[[Sequence[float]], bool] = partial(of_stdlib, **settings)

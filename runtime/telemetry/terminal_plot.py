@@ -41,13 +41,14 @@ _ASCII = {
 def draw_panel(panel: Panel, chart: Chart, *, width: int) -> Text:
     """Return the panel as text of `width` columns: a title line, a line for each tick and one between, two of axis."""
     height = 2 * len(panel.ticks) - 1
-    canvas = _Canvas(panel, chart, columns=width - _LABEL_WIDTH - 1, rows=height)
+    label_width = max(_LABEL_WIDTH, *(len(tick_label(tick)) + 1 for tick in panel.ticks))
+    canvas = _Canvas(panel, chart, columns=width - label_width - 1, rows=height)
     for _, start in chart.starts[1:]:
         canvas.rule(start)
     for series in panel.series:
         canvas.draw(series)
     text = Text(no_wrap=True)
-    text.append(f"{'':{_LABEL_WIDTH}} {panel.title}", style="bold")
+    text.append(f"{'':{label_width}} {panel.title}", style="bold")
     for series in panel.series:
         if series.kind != "raw":
             text.append("   ")
@@ -57,10 +58,10 @@ def draw_panel(panel: Panel, chart: Chart, *, width: int) -> Text:
     labels = {canvas.row_of(tick): tick_label(tick) for tick in panel.ticks}
     for row in range(height):
         label = labels.get(row, "")
-        text.append(f"\n{label:>{_LABEL_WIDTH - 1}} {chr(0x2524) if label else chr(0x2502)}")
+        text.append(f"\n{label:>{label_width - 1}} {chr(0x2524) if label else chr(0x2502)}")
         for cell, style in canvas.cells(row):
             text.append(cell, style)
-    text.append(_axis(chart, columns=canvas.columns))
+    text.append(_axis(chart, columns=canvas.columns, label_width=label_width))
     return text
 
 
@@ -137,7 +138,7 @@ class _Canvas:
             self._styles.setdefault(cell, style)
 
 
-def _axis(chart: Chart, *, columns: int) -> str:
+def _axis(chart: Chart, *, columns: int, label_width: int) -> str:
     line = [chr(0x2500)] * columns
     labels = [" "] * (columns + 1)
     for tick in round_ticks(0.0, chart.last_step):
@@ -148,5 +149,5 @@ def _axis(chart: Chart, *, columns: int) -> str:
         words = tick_label(tick)
         start = min(max(0, column + 1 - len(words) // 2), columns + 1 - len(words))
         labels[start : start + len(words)] = words
-    pad = " " * _LABEL_WIDTH
+    pad = " " * label_width
     return f"\n{pad}{chr(0x2514)}{''.join(line)}\n{pad}{''.join(labels)}"

@@ -47,9 +47,15 @@ def group_advantages(rewards_N: Tensor, group_N: Tensor, algo: GroupRelativeAlgo
 
 def of_groups(experience: Experience, algo: GroupRelativeAlgo) -> Advantages:
     """Return each sample's group advantage at its unmasked tokens, whitened and clamped as [algo] says."""
-    mask_T = experience.mask_T
+    return Advantages(finished(within_groups(experience, algo), experience.mask_T, algo))
+
+
+def within_groups(experience: Experience, algo: GroupRelativeAlgo) -> Tensor:
+    """Return [T] the group advantage of each unmasked token's sample, or what [algo] advantages says; 0 elsewhere."""
+    if experience.own_advantages_T is not None:
+        return experience.own_advantages_T
     found_N = group_advantages(experience.rewards_N, experience.group_N, algo)
-    return Advantages(finished(over_tokens(found_N, mask_T, experience.sequence_T), mask_T, algo))
+    return over_tokens(found_N, experience.mask_T, experience.sequence_T)
 
 
 def above_group_mean(rewards_N: Tensor, group_N: Tensor, *, of_one: Literal["zero", "reward"]) -> Tensor:

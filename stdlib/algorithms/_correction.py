@@ -11,7 +11,10 @@ Shape letters: T tokens of a whole rollout, N sequences.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from compiler.diagnostics.annotations import TYPE_CHECKING
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
 from stdlib.algorithms._ops import kept, masked_sum, sequence_means, sequence_sums
@@ -48,17 +51,41 @@ class Gap(NamedTuple):
     sequence_T: Tensor
 
 
-def correction(loss: PolicyLoss[Never], gap: Gap) -> Correction:
+class Weighed(NamedTuple):
+    """What a function of the experiment's own says of a gap.
+
+    weights_T: [T] float32, at least 0; 0 where masked.
+    mask_T: [T] float32, the gap's mask or less.
+    """
+
+    weights_T: Tensor
+    mask_T: Tensor
+
+
+Weigh = Callable[[Gap], Weighed]
+
+
+def correction(loss: PolicyLoss[Never], gap: Gap, weigh: Weigh | None = None) -> Correction:
     """Return weights and mask as [loss.mismatch] and [loss.rejection] say.
 
     Log-ratios are clamped to plus and minus 20: a weight's own, a token's or a sequence's, and where sequences are
     rejected those of their tokens first.  A token of which a side's log-prob is no finite number is left
     out, and with it the whole sequence where sequences are judged.
+
+    Args:
+        weigh: the function that [loss.mismatch] names, where it names one; it sees what `max_error` leaves in.
     """
-    mask_T = _without_far_sequences(loss.rejection, gap)
-    dropped = _num_emptied(gap, mask_T)
-    gap = gap._replace(mask_T=mask_T)
-    weights_T = _weights(loss.mismatch, gap)
+    before = gap
+    gap = gap._replace(mask_T=_without_far_sequences(loss.rejection, gap))
+    if isinstance(loss.mismatch.function, Off):
+        weights_T = _weights(loss.mismatch, gap)
+    elif weigh is None:
+        raise InternalError("off-policy correction: nobody loaded the function of [loss.mismatch]")
+    else:
+        weights_T, mask_T = weigh(gap)
+        gap = gap._replace(mask_T=mask_T)
+    mask_T = gap.mask_T
+    dropped = _num_emptied(before, mask_T)
     keeps_T = _keeps(loss.rejection, gap) * _is_known(loss.rejection, gap)
     weights_T = kept(weights_T * keeps_T, mask_T)
     num_tokens = float(mask_T.sum().clamp(min=1.0))
@@ -73,8 +100,8 @@ def correction(loss: PolicyLoss[Never], gap: Gap) -> Correction:
 def is_needed(loss: PolicyLoss[Never]) -> bool:
     """Whether [loss] asks for any correction."""
     rejection = loss.rejection
-    parts = (loss.mismatch.bound, rejection.level, rejection.veto_below, rejection.max_error)
-    return not all(isinstance(part, Off) for part in parts)
+    parts = (rejection.level, rejection.veto_below, rejection.max_error)
+    return loss.mismatch.is_on or not all(isinstance(part, Off) for part in parts)
 
 
 def _weights(spec: Mismatch, gap: Gap) -> Tensor:

@@ -121,6 +121,9 @@ class Experience(NamedTuple):
     old_logprobs_T, ref_logprobs_T: [T] float32 of the policy that sampled and of the reference; None where nobody asks.
     values_T: [T] float32 that a critic gives to the state before each token; None where there is no critic.
     teacher_logprobs_T: [T] float32 of each token under the teacher; None where there is none.
+    sampled_N: [N] float32 tokens that the policy sampled, those that are masked too; None where none of them is.
+    own_advantages_T: [T] float32, 0 where masked, what a function of the experiment's own says in the place of a
+        comparison within groups; None where there is none.
     """
 
     rewards_N: Tensor
@@ -134,6 +137,8 @@ class Experience(NamedTuple):
     ref_logprobs_T: Tensor | None = None
     values_T: Tensor | None = None
     teacher_logprobs_T: Tensor | None = None
+    sampled_N: Tensor | None = None
+    own_advantages_T: Tensor | None = None
 
 
 class Advantages(NamedTuple):

@@ -14,7 +14,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import AlgorithmParams, ClippedLoss, SeveralRewardsAlgo
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._advantages import finished, group_advantages, over_tokens
+from stdlib.algorithms._advantages import finished, group_advantages, of_groups, over_tokens
 from stdlib.algorithms._ops import clipped_surrogate, kept, log_ratios, policy_loss
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
 
@@ -34,6 +34,8 @@ class Params(AlgorithmParams[A]):
 def advantages(params: Params[Never], experience: Experience) -> Advantages:
     """Return the weighted sum of each reward's group advantages, normalised over the samples of the rollout."""
     algo, mask_T = params.algo, experience.mask_T
+    if experience.own_advantages_T is not None:
+        return of_groups(experience, algo)
     if not experience.reward_terms:
         raise InternalError("gdpo: the samples have no rewards by name")
     found_N = experience.rewards_N.new_zeros(experience.rewards_N.shape)

@@ -17,7 +17,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ClippedLoss, TaughtParams, TeacherAlgo
 from compiler.ir.openness import A
 from compiler.ir.record import setting
-from stdlib.algorithms._advantages import finished, group_advantages, over_tokens
+from stdlib.algorithms._advantages import finished, within_groups
 from stdlib.algorithms._ops import clipped_surrogate, kept, log_ratios, policy_loss
 from stdlib.algorithms._terms import Advantages, Experience, LossOutput, PolicyTerms, Totals
 
@@ -45,8 +45,7 @@ def advantages(params: Params[Never], experience: Experience) -> Advantages:
     gap_T = kept(experience.old_logprobs_T, mask_T) - kept(experience.teacher_logprobs_T, mask_T)
     found_T = -algo.teacher_coef * gap_T
     if algo.rewards == "group":
-        rewarded_N = group_advantages(experience.rewards_N, experience.group_N, algo)
-        found_T = found_T + over_tokens(rewarded_N, mask_T, experience.sequence_T)
+        found_T = found_T + within_groups(experience, algo)
     return Advantages(finished(found_T, mask_T, algo))
 
 

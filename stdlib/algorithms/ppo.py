@@ -62,7 +62,9 @@ def _policy_lambda(algo: AdvantageEstimationAlgo, experience: Experience) -> Ten
     """Return [N] lambda of each sample."""
     if isinstance(algo.length_adaptive, Off):
         return experience.rewards_N.new_full(experience.rewards_N.shape, algo.lam)
-    tokens_N = sequence_sums(experience.mask_T, experience.sequence_T)
+    tokens_N = experience.sampled_N
+    if tokens_N is None:
+        tokens_N = sequence_sums(experience.mask_T, experience.sequence_T)
     return (1.0 - 1.0 / (algo.length_adaptive * tokens_N.clamp(min=1.0))).clamp(0.0, 1.0)
 
 

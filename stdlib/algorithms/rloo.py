@@ -10,7 +10,7 @@ Shape letters: T tokens, N samples.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final, Literal
-from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import OF_STDLIB, AlgorithmParams, GroupRelativeAlgo, PolicyLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups
@@ -30,9 +30,10 @@ class LeaveOneOutAlgo(GroupRelativeAlgo):
         "What a reward is compared with: the mean of its group, or of the others in it. The standard deviation is "
         "taken over the same samples.",
         default="leave_one_out",
+        read_if=OF_STDLIB,
     )
     normalize_std: bool = setting(
-        "Whether advantages are divided by the standard deviation of their group.", default=False
+        "Whether advantages are divided by the standard deviation of their group.", default=False, read_if=OF_STDLIB
     )
 
 

@@ -68,6 +68,15 @@ def test_every_block_of_the_guide_to_the_buffer_compiles(tmp_path: Path) -> None
     assert found.diagnostics == ()
 
 
+def test_every_block_of_the_guide_to_functions_of_ones_own_compiles(tmp_path: Path) -> None:
+    blocks = blocks_of("own_functions.md")
+    assert [language for language, _ in blocks] == ["toml", "python"] * 2
+    (tmp_path / "own.py").write_text("".join(text for language, text in blocks if language == "python"))
+    for _, text in blocks[::2]:
+        (tmp_path / "spec.toml").write_text(spec_text({}) + text)
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+
+
 def test_the_spec_of_the_guide_to_distillation_compiles(tmp_path: Path) -> None:
     ((language, text),) = blocks_of("distillation.md")
     assert language == "toml"

@@ -59,7 +59,8 @@ def _is_guarded(loss: Loss) -> bool:
         return False
     rejection = loss.rejection
     left_out = (rejection.level, rejection.veto_below, rejection.max_error)
-    return loss.mismatch.bound in ("truncate", "clip", "mask") or not all(isinstance(one, Off) for one in left_out)
+    is_bounded = loss.mismatch.bound in ("truncate", "clip", "mask") or not isinstance(loss.mismatch.function, Off)
+    return is_bounded or not all(isinstance(one, Off) for one in left_out)
 
 
 def _secondary(stage: StageSubject) -> tuple[Label, ...]:

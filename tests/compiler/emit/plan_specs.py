@@ -11,6 +11,7 @@ from compiler.ir.sourced_plan import SourcedPlan
 from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
 from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
+from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
 
 PROJECT = Path(__file__).parents[3]
 QUICKSTART = "experiments/quickstart.toml"
@@ -576,6 +577,7 @@ SPECS = {
     "many_sets": MANY_SETS,
     "two_stages": TWO_STAGES,
     **buffer_specs(ONE_STAGE),
+    **function_specs(ONE_STAGE),
 }
 
 
@@ -585,6 +587,7 @@ def write_spec(folder: Path, name: str) -> Path:
     (folder / "spec.toml").write_text(SPECS[name])
     (folder / "judge.py").write_text(JUDGE)
     (folder / "choices.py").write_text(CHOICES)
+    (folder / "parts.py").write_text(OWN_PARTS)
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint/config.json").write_text(json.dumps(CONFIG, indent=2))
     return Path("spec.toml")

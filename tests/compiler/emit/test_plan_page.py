@@ -96,8 +96,15 @@ def _variants(plan: Plan) -> Iterator[tuple[str, Plan]]:
         field, holder = _field_at(plan, path)
         if isinstance(value, Off) and field.kind.records:
             continue
-        if field.read_if is None or holder.__dict__[field.read_if[0]] in field.read_if[1]:
+        if _is_read(field, holder):
             yield path, replaced(plan, path, _other(field, value))
+
+
+def _is_read(field: Field, holder: Record) -> bool:
+    if field.read_if is None:
+        return True
+    sibling = type(holder).fields()[field.read_if[0]]
+    return holder.__dict__[sibling.name] in field.read_if[1] and _is_read(sibling, holder)
 
 
 def _other(field: Field, value: object) -> object:

@@ -26,6 +26,9 @@ def test_a_group_may_be_a_step_old(tmp_path: Path, bound: str, expected: list[st
         ({**FILTER, "rollout.filter.oversample": "1.5"}, []),
         ({"rollout.buffer.replay.frac": "0.5"}, []),
         (PARTIAL, []),
+        ({**PARTIAL, "rollout.buffer.selector": '"prioritised"'}, []),
+        ({**PARTIAL, "rollout.buffer.selector": '"prioritised"', "rollout.buffer.stale_tokens": '"mask"'}, ["RLC0366"]),
+        ({**PARTIAL, "rollout.buffer.stale_tokens": '"mask"'}, []),
     ],
 )
 def test_something_fills_the_buffer(tmp_path: Path, source: Changes, expected: list[str]) -> None:

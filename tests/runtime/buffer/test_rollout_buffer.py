@@ -49,6 +49,7 @@ def group(step: int, number: int, *versions: tuple[int, ...]) -> Group:
             reward=0.1 if i else None,
             raw_reward=0.3 if i else None,
             reward_terms={"exact": 1 / 3} if i else {},
+            has_failed=i == 1,
         )
         for i, some in enumerate(versions)
     )

@@ -58,6 +58,15 @@ def test_the_policys_lambda_may_follow_the_length_and_the_critics_be_another() -
     assert adaptive.returns_T.tolist() == pytest.approx([1.0] * 4)
 
 
+def test_the_length_of_a_response_counts_what_is_masked() -> None:
+    experience = responses([1.0], [[0, 0, 1, 1]], groups=[0])._replace(
+        values_T=torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64), sampled_N=torch.tensor([4.0])
+    )
+    adaptive = ppo.advantages(params_of(length_adaptive=0.5, critic_lam=1.0), experience)
+    fixed = ppo.advantages(params_of(lam=0.5), experience)
+    assert adaptive.advantages_T.tolist() == pytest.approx(fixed.advantages_T.tolist())
+
+
 def test_a_penalty_of_each_token_lowers_the_rewards() -> None:
     experience = responses([1.0], [[1, 1]], groups=[0])._replace(
         values_T=torch.zeros(2, dtype=torch.float64),

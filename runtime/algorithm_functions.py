@@ -1,0 +1,150 @@
+"""Functions of the experiment's own in the place of parts of an algorithm: loaded, called, and held to their duty.
+
+They are given copies of what is known of a whole rollout, so that nothing they do to it reaches the step, and they
+answer before it is cut into batches: packing and micro-batches cannot change what they say.
+
+Shape letters: T tokens and N samples of a rollout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Never, TypeVar
+
+import torch
+from torch import Tensor
+
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
+from compiler.ir.algorithm import GroupRelativeAlgo, PolicyLoss
+from compiler.ir.experiment import Stage
+from compiler.ir.openness import Off
+from runtime.custom_function import CustomFunction, Duty
+from stdlib.algorithms._advantages import over_tokens
+from stdlib.algorithms._correction import Gap, Weigh, Weighed
+from stdlib.algorithms._ops import kept
+from stdlib.algorithms._terms import Experience
+
+WEIGHTS = Duty(
+    "RLC0655",
+    "a correction returns a tensor with a finite weight of at least 0 for each token, or a pair of it and a mask of "
+    "zeros and ones",
+)
+ADVANTAGES = Duty(
+    "RLC0656", "a function of advantages returns a tensor with a finite number for each sample, or for each token"
+)
+K = TypeVar("K", Gap, Experience)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlgorithmFunctions:
+    """The functions of a stage; None where the standard library's do."""
+
+    weights: CustomFunction | None
+    advantages: CustomFunction | None
+
+    def weigh(self, when: str) -> Weigh | None:
+        """Return what weighs the gap between engine and trainer; `when` is what messages say of the step."""
+        function = self.weights
+        return None if function is None else lambda gap: _weighed(function, gap, when)
+
+    def advantages_of(self, experience: Experience, when: str) -> Tensor | None:
+        """Return [T] float32 what each unmasked token is worth, 0 elsewhere; None without a function.
+
+        Raises: SpecError RLC0656 if the function raises, or returns something else than it is asked for.
+        """
+        return None if self.advantages is None else _advantages(self.advantages, experience, when)
+
+
+def load_algorithm_functions(stage: Stage[Never], *, root: Path) -> AlgorithmFunctions:
+    """Return the functions that [algo] and [loss] name.
+
+    Raises: SpecError RLC0610 or RLC0611 if one cannot be loaded.
+    """
+    algo, loss = stage.algorithm.algo, stage.algorithm.loss
+    weights = advantages = None
+    if isinstance(loss, PolicyLoss) and not isinstance(loss.mismatch.code, Off):
+        weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=WEIGHTS)
+    if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.code, Off):
+        advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=ADVANTAGES)
+    return AlgorithmFunctions(weights=weights, advantages=advantages)
+
+
+def _weighed(function: CustomFunction, gap: Gap, when: str) -> Weighed:
+    with torch.no_grad():
+        found = function(_copied(gap), at=when)
+    answer = _Answer(function, when)
+    is_pair = isinstance(found, tuple)
+    if is_pair and len(found) != 2:
+        raise SpecError(answer.fault(f"returned {len(found)} things, not weights and a mask"))
+    shapes = {"token": gap.mask_T.shape}
+    weights_T, mask_T = answer.tensor(found[0] if is_pair else found, "weights", shapes), gap.mask_T
+    if is_pair:
+        said_T = answer.tensor(found[1], "a mask", shapes)
+        answer.refuse((said_T != 0) & (said_T != 1), said_T, "in its mask", gap.sequence_T)
+        mask_T = mask_T * said_T
+    # A token of which a side has no number is left out whatever it is said to weigh.
+    is_known_T = (gap.trainer_logprobs_T - gap.rollout_logprobs_T).isfinite()
+    weights_T = kept(weights_T, mask_T * is_known_T)
+    answer.refuse(~weights_T.isfinite() | (weights_T < 0), weights_T, "as a weight", gap.sequence_T)
+    return Weighed(weights_T, mask_T)
+
+
+def _advantages(function: CustomFunction, experience: Experience, when: str) -> Tensor:
+    with torch.no_grad():
+        found = function(_copied(experience), at=when)
+    answer = _Answer(function, when)
+    mask_T, sequence_T = experience.mask_T, experience.sequence_T
+    found = answer.tensor(found, "advantages", {"sample": experience.rewards_N.shape, "token": mask_T.shape})
+    found_T = over_tokens(found, mask_T, sequence_T) if found.shape == experience.rewards_N.shape else found
+    found_T = kept(found_T, mask_T)
+    answer.refuse(~found_T.isfinite(), found_T, "as an advantage", sequence_T)
+    return found_T
+
+
+class _Answer:
+    """What a function returned at a step, held to its duty.  Raises: SpecError with the code of the duty."""
+
+    def __init__(self, function: CustomFunction, when: str) -> None:
+        self._function = function
+        self._when = when
+
+    def tensor(self, found: Any, what: str, shapes: dict[str, torch.Size]) -> Tensor:
+        """Return float32 of one of some shapes, by what there is a number of, detached."""
+        if not isinstance(found, Tensor):
+            raise SpecError(self.fault(f"returned {_kind(found)}, not a tensor of {what}"))
+        if found.is_complex():
+            raise SpecError(self.fault(f"returned complex numbers, not {what}"))
+        if found.shape not in shapes.values():
+            wanted = " or ".join(f"{list(shape)}, one for each {one}" for one, shape in shapes.items())
+            raise SpecError(self.fault(f"returned {what} of shape {list(found.shape)}, not {wanted}"))
+        return found.detach().to(device="cpu", dtype=torch.float32)
+
+    def refuse(self, is_wrong_T: Tensor, found_T: Tensor, what: str, sequence_T: Tensor) -> None:
+        """Refuse numbers, of which the first is named."""
+        places = is_wrong_T.nonzero().flatten()
+        if len(places):
+            first = int(places[0])
+            sample = int(sequence_T[first])
+            token = first - int((sequence_T < sample).sum())
+            where = f"token {token} of sample {sample}"
+            more = f", and {len(places) - 1:,} more" if len(places) > 1 else ""
+            raise SpecError(self.fault(f"returned {float(found_T[first]):g} {what}: {where}{more}"))
+
+    def fault(self, what: str) -> Diagnostic:
+        return self._function.fault(f"{what}, {self._when}")
+
+
+def _kind(found: Any) -> str:
+    return "nothing" if found is None else type(found).__name__
+
+
+def _copied(known: K) -> K:
+    """A record whose tensors, also those by name, are copies."""
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.clone()
+        return {name: copied(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+    return known._replace(**{name: copied(value) for name, value in zip(known._fields, known, strict=True)})
