@@ -79,6 +79,7 @@ def load_target(name: str) -> TargetEntry:
         versions=tuple(engines.get("versions", {}).items()),
         replays_routing=tuple(engines.get("replays_routing", ())),
         copies_heads=tuple(engines.get("copies_heads", ())),
+        no_reward_models=tuple(engines.get("no_reward_models", ())),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 

@@ -77,6 +77,7 @@ class TargetEntry(NamedTuple):
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
+    `no_reward_models` are families of which no reward could read a trained reward model.
     """
 
     name: str
@@ -93,6 +94,7 @@ class TargetEntry(NamedTuple):
     facts: tuple[tuple[str, tuple[object, ...]], ...] = ()
     replays_routing: tuple[str, ...] = ()
     copies_heads: tuple[str, ...] = ()
+    no_reward_models: tuple[str, ...] = ()
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""

@@ -1,7 +1,8 @@
 """Engines are on the target.
 
 What: the rollout engine, the training engine and the model's architecture are ones that the target has, and its engines
-compute what the model is: its kind of attention, its experts, how its positions are stretched.
+compute what the model is: its kind of attention, its experts, how its positions are stretched.  A reward model is of an
+architecture that rewards can read again.
 Why it matters: an engine that the target's container does not carry fails when the job starts, not when it is written.
 Example: `rollout.engine.name = "sglang"` with `cluster.target = "cpu"`.
 Fix: leave the engine out, and the target's default is taken.
@@ -13,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
-from compiler.ir.algorithm import TaughtParams
+from compiler.ir.algorithm import ScoreLoss, TaughtParams
 from compiler.ir.catalogue import TargetEntry
 from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.paths import read
 from compiler.ir.record import Record
-from compiler.ir.subject import Subject, toml_literal
+from compiler.ir.subject import StageSubject, Subject, toml_literal
 
 CODE = "RLC0502"
 ID = "PAR-04"
@@ -45,11 +46,24 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     rule=ID,
                     paths=(stage.path(field), "cluster.target"),
                 )
+        if isinstance(stage.stage.algorithm.loss, ScoreLoss) and experiment.model.family in target.no_reward_models:
+            yield _unread(subject, experiment.model.family, stage)
     yield from _model(subject, target, experiment.model, "model")
     for stage in subject.stages():
         params = stage.stage.algorithm
         if isinstance(params, TaughtParams):
             yield from _model(subject, target, params.teacher, stage.path("teacher"))
+
+
+def _unread(subject: Subject, family: str, stage: StageSubject) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        f"transformers has no sequence classification of {family}, so no reward could read this reward model",
+        subject.labels((stage.path("algo.name"), "trains one"), ("model.family", "of this architecture")),
+        (Help("train the reward model on another architecture"),),
+        rule=ID,
+        paths=("model.family", stage.path("algo.name")),
+    )
 
 
 def _model(subject: Subject, target: TargetEntry, model: Model[Auto], at: str) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ import pytest
 from compiler.ir.model import Model
 from compiler.rules.engines_are_on_the_target import check
 from rlc.catalogue import scan
-from tests.support.good_spec import Changes, codes, compiled
+from tests.support.good_spec import SFT, Changes, codes, compiled
 
 EXPERTS = {
     "model.family": '"qwen3_moe"',
@@ -57,3 +57,12 @@ def test_facts_of_a_target_are_those_of_the_schema() -> None:
 
 def test_nothing_is_said_of_engines_while_the_target_is_unknown(tmp_path: Path) -> None:
     assert codes(tmp_path, {"cluster.target": '"tpu"', "rollout.engine.name": '"sglang"'}) == ["RLC0206"]
+
+
+def test_a_reward_model_that_transformers_could_not_read_is_refused(tmp_path: Path) -> None:
+    experts = '{ num_experts = 4, experts_per_token = 2, expert_size = 32, shared_expert_size = 32, score = "sigmoid", '
+    facts: Changes = {"model.family": '"glm4_moe"', "model.moe": experts + "expert_bias = true }"}
+    assert codes(tmp_path, facts) == []
+    scored: Changes = {"use": '["//recipes:reward_model_bt"]'}
+    assert codes(tmp_path, scored, base=SFT) == []
+    assert codes(tmp_path, {**scored, **facts}, base=SFT) == ["RLC0502"]

@@ -70,7 +70,7 @@ GATED = EXPERTS.format(", shared_expert_size = 16, shared_expert_gate = True")
 FAMILIES = {
     ("deepseek_v3", "deepseek_v3_family"): "num_kv_heads = 4",
     ("glm4", "glm4"): "num_kv_heads = 2",
-    ("glm4_5", "glm4_5"): f"num_kv_heads = 2, moe = {BALANCED}",
+    ("glm4_5", "glm4_5"): f"num_kv_heads = 2, moe = {BALANCED[:-1]}, shared_expert_size = 16)",
     ("glm5", "glm5"): "num_kv_heads = 4",
     ("kimi_k2", "kimi_k2_family"): "num_kv_heads = 4",
     ("llama", "llama3"): "num_kv_heads = 2",

@@ -102,7 +102,11 @@ class SequenceCache:
         self._seek(row_M, length_M1[:, 0])
 
     def fill_prompts(self, rows: Sequence[int], kv_LGKPH: Tensor, *, prompt_of_row: Sequence[int]) -> None:
-        """Copy prompts' keys and values [2 L, G, K, P, H] into rows, each from the prompt that it continues."""
+        """Copy prompts' keys and values into rows, each from the prompt that it continues.
+
+        Args:
+            kv_LGKPH: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys.
+        """
         target = self._kv_LBKTH[:, :, :, : kv_LGKPH.shape[3]]
         source = kv_LGKPH.index_select(1, torch.tensor(prompt_of_row))
         if rows[-1] - rows[0] + 1 == len(rows) and sorted(rows) == list(rows):

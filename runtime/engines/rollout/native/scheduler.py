@@ -48,7 +48,10 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prefilled:
-    """Keys and values [2 L, G, K, P, H] of prompts, and the logits [G, V] after them, under one version of weights."""
+    """What is cached of prompts, and the logits [G, V] after them, under one version of weights.
+
+    Keys and values: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys.
+    """
 
     kv_LGKPH: Tensor
     logits_GV: Tensor
