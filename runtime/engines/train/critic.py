@@ -7,13 +7,12 @@ Shape letters: T tokens of the batch, M wanted tokens of one micro-batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError
 from compiler.ir.algorithm import Critic
 from runtime.engines.train.forward import accumulated, cut, totals_of
 from runtime.engines.train.hf_model import check_names_and_shapes
@@ -70,13 +69,7 @@ class TorchCritic:
             if (packed := pack(batch, sequences, wanted_T, heads=self._network.heads)) is not None
         )
         loss, means = accumulated(shares, totals)
-        grad_norm = self._optimizer.clip_gradients()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            self._optimizer.forget_gradients()
-            raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
-        rate = self._optimizer.step()
-        metrics = {"critic/loss": loss, "critic/grad_norm": grad_norm, "critic/lr": rate}
-        return metrics | {f"critic/{name}": mean for name, mean in means.items()}
+        return self._optimizer.update(loss, means, role="critic", not_finite=_not_finite)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""

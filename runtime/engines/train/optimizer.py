@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Never
 
 import torch
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.openness import Off
 from compiler.ir.training import Optim
 from runtime.engines.train.learning_rate import learning_rate
@@ -59,6 +60,28 @@ class Optimizer:
         self.num_steps += 1
         self.forget_gradients()
         return rate
+
+    def update(
+        self,
+        loss: float,
+        means: Mapping[str, float],
+        *,
+        role: str,
+        not_finite: Callable[[int, float, float], Diagnostic],
+    ) -> dict[str, float]:
+        """Clip the gradients, take a step, and return its metrics: `<role>/loss`, `grad_norm`, `lr`, and the means.
+
+        Args:
+            not_finite: says what is wrong, of the number of steps taken, the loss and the gradient's norm.
+
+        Raises: SpecError with that if loss or gradient is not finite, before any weight has changed.
+        """
+        grad_norm = self.clip_gradients()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            self.forget_gradients()
+            raise SpecError(not_finite(self.num_steps, loss, grad_norm))
+        found = {"loss": loss, "grad_norm": grad_norm, "lr": self.step(), **means}
+        return {f"{role}/{name}": value for name, value in found.items()}
 
     def forget_gradients(self) -> None:
         """Drop all gradients."""

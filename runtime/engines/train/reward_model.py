@@ -8,7 +8,6 @@ Shape letters: N answers, T tokens of all of them end to end.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError
 from runtime.engines.train.forward import accumulated, cut
 from runtime.engines.train.hf_model import check_names_and_shapes
 from runtime.engines.train.optimizer import Optimizer
@@ -64,13 +63,7 @@ class TorchRewardModel:
         totals = Totals(num_tokens=count, num_sequences=count, num_nonempty=count)
         shares = (self._loss(batch, micro, totals) for micro in self._micro_batches(batch))
         loss, means = accumulated(shares, totals)
-        grad_norm = self._optimizer.clip_gradients()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            self._optimizer.forget_gradients()
-            raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
-        rate = self._optimizer.step()
-        metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
-        metrics |= {f"train/{name}": mean for name, mean in means.items()}
+        metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
         return metrics | {"train/num_tokens": float(sum(batch.lengths_N))}
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:

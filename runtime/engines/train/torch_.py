@@ -10,7 +10,6 @@ Shape letters: T tokens of the global batch, M predicted tokens of one micro-bat
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Never
@@ -131,13 +130,7 @@ class TorchTrainer:
             if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
         )
         loss, means = accumulated(shares, totals)
-        grad_norm = self._optimizer.clip_gradients()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            self._optimizer.forget_gradients()
-            raise SpecError(_not_finite(self._optimizer.num_steps, loss, grad_norm))
-        rate = self._optimizer.step()
-        metrics = {"train/loss": loss, "train/grad_norm": grad_norm, "train/lr": rate}
-        metrics |= {f"train/{name}": mean for name, mean in means.items()}
+        metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
         return metrics | {"train/num_tokens": float(totals.num_tokens)}
 
     def refresh_reference(self) -> None:
