@@ -18,6 +18,7 @@ from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
+from compiler.ir.training import PolicyTrain
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.reward_model import TorchRewardModel
@@ -148,6 +149,7 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
         experiment.model,
         concurrency=stage.rollout.concurrency,
         max_context_tokens=stage.rollout.max_context_tokens,
+        returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )
 
 
