@@ -119,6 +119,8 @@ class TrainBatch:
     targets_N: [N] float32 what a reward model learns: the score of each answer, or at the better answer of a pair the
         margin by which it has to score more; None where nobody learns scores.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
+    compared_T: [T] float32, 1 where the forward pass of the step is held against the engine that sampled; None where
+        nobody asks.
     """
 
     tokens_T: Tensor
@@ -136,3 +138,4 @@ class TrainBatch:
     returns_T: Tensor | None = None
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())
     targets_N: Tensor | None = None
+    compared_T: Tensor | None = None
