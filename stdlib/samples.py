@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stdlib.episodes import EpisodeFacts
+
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 # A text `role`, mostly a text `content`, and of an assistant that calls tools `tool_calls`.
 Message = Mapping[str, JsonValue]
@@ -53,7 +55,7 @@ class Segment:
 
     For a sampled segment `logprobs` (natural log, under the sampling distribution) and `versions` (of the weights) have
     one entry a token; for others both are empty.  `expert_ids`, where an engine records them, holds for each token the
-    chosen experts of every mixture-of-experts layer.
+    chosen experts of every mixture-of-experts layer.  A sampled one that is not `is_trained` has no part in the loss.
     """
 
     tokens: tuple[int, ...]
@@ -61,15 +63,18 @@ class Segment:
     logprobs: tuple[float, ...] = ()
     versions: tuple[int, ...] = ()
     expert_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+    is_trained: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out.
+    """One rollout of one prompt.  `text` is the decoded response, special tokens left out: all sampled segments, or the
+    last of them where [environment] says so.
 
     `reward` is what advantages are made of, `raw_reward` the same before shaping, `reward_terms` the score of each
     reward by its name, before weights; all three are there once the sample has been judged.  `has_failed` says that a
-    judgement of it failed, and that a score for such responses stands in the place of its reward.
+    judgement of it failed, and that a score for such responses stands in the place of its reward.  `episode` is what an
+    environment made of it, where there is one.
     """
 
     id: SampleId
@@ -81,6 +86,7 @@ class Sample:
     raw_reward: float | None = None
     reward_terms: Mapping[str, float] = field(default_factory=dict)
     has_failed: bool = False
+    episode: EpisodeFacts | None = None
 
     @property
     def is_empty(self) -> bool:

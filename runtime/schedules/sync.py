@@ -51,6 +51,8 @@ class PolicySchedule:
         groups = rollout.groups
         sampled = time.perf_counter()
         metrics = rollout_metrics(groups)
+        if job.worker is not None and job.worker.episodes is not None:
+            metrics.update(job.worker.episodes.take_metrics())
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
         metrics.update(rollout.metrics)
