@@ -54,6 +54,11 @@ class CustomFunction:
         made = getattr(self._call, "__code__", None)
         self._line = made.co_firstlineno if made is not None and made.co_filename == path else None
 
+    @property
+    def function(self) -> Any:
+        """The function itself, for whoever calls it in a way of their own."""
+        return self._call
+
     def __call__(self, *arguments: object, at: str = "") -> Any:
         """Call it; `at` says when, if it raises.  Raises: SpecError with the code of its duty if it raises."""
         try:

@@ -28,7 +28,7 @@ from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
-from runtime.evaluation import build_evaluator
+from runtime.evaluation import build_evaluator, build_worker
 from runtime.executors.inline import Actors, build_actors, weights_at_the_start
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
@@ -37,7 +37,7 @@ from runtime.recording.origin import origin_of
 from runtime.recording.steps import RecordedRollouts, RolloutRecorder
 from runtime.rollouts import RolloutWorker
 from runtime.schedules.replayed import ReplaySchedule
-from runtime.stage_data import HeldOutData, StageData, check_rewards, load_stage_data
+from runtime.stage_data import StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.metrics_file import MetricsFile
@@ -229,7 +229,7 @@ class _Run:
                 f"{first.code}: {count} of the training data malformed and dropped, first: {first.message}"
             )
         progress.data_digest = data.digest
-        worker = self._worker(stage, actors)
+        worker = self._worker(stage, actors, data)
         return StageJob(
             experiment=self.experiment,
             stage=stage,
@@ -237,7 +237,7 @@ class _Run:
             functions=self.functions[progress.stage],
             tokenizer=self.tokenizer,
             worker=worker,
-            measures=self._measures(stage, actors, data.heldout),
+            measures=self._measures(stage, actors, data),
             progress=progress,
             of_data=data.metrics(),
             store=self.store,
@@ -263,18 +263,19 @@ class _Run:
         folder = self.place.run_dir / "rollouts" / quote(stage.name, safe="")
         return RolloutRecorder(folder, origin_of(self.experiment, stage, self.tokenizer))
 
-    def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
+    def _worker(self, stage: Stage[Never], actors: Actors, data: StageData) -> RolloutWorker | None:
         is_judged = actors.reward is not None or isinstance(stage.algorithm, TaughtParams)
         if actors.engine is None or not is_judged or isinstance(stage.rollout, Off):
             return None
-        stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
-        return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
+        return build_worker(stage, actors.engine, self.tokenizer, actors.reward, data.environment, is_evaluation=False)
 
-    def _measures(self, stage: Stage[Never], actors: Actors, data: HeldOutData) -> list[Measure]:
-        found = held_out_measures(stage, actors.learners, data, pad_token_id=self.tokenizer.pad_token_id)
-        if actors.engine is not None and actors.reward is not None and data.prompts:
-            judges = {name: actors.set_rewards.get(name, actors.reward) for name in data.prompts}
-            found.insert(0, build_evaluator(stage, actors.engine, self.tokenizer, judges, data.prompts))
+    def _measures(self, stage: Stage[Never], actors: Actors, data: StageData) -> list[Measure]:
+        heldout = data.heldout
+        found = held_out_measures(stage, actors.learners, heldout, pad_token_id=self.tokenizer.pad_token_id)
+        if actors.engine is not None and actors.reward is not None and heldout.prompts:
+            judges = {name: actors.set_rewards.get(name, actors.reward) for name in heldout.prompts}
+            engine, prompts = actors.engine, heldout.prompts
+            found.insert(0, build_evaluator(stage, engine, self.tokenizer, judges, prompts, data.environment))
         return found
 
 

@@ -21,6 +21,7 @@ from compiler.ir.plan import Plan
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
+from runtime.environments.opened import OpenEnvironment, check_prompts, open_environment
 from runtime.evaluation import build_evaluator, unmeasured
 from runtime.executors.inline import build_engine, build_learners, build_set_rewards, weights_at_the_start
 from runtime.heldout import held_out_measures
@@ -88,14 +89,19 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     if isinstance(stage.eval, Off):
         raise InternalError("the stage was chosen for its evaluation")
     tokenizer = load_tokenizer(experiment.model, root=root)
-    heldout = _asked(load_heldout(stage, experiment.model, tokenizer, root=root), choice.sets)
+    environment = open_environment(stage, root=root)
+    tools = () if environment is None else environment.tools
+    heldout = _asked(load_heldout(stage, experiment.model, tokenizer, tools, root=root), choice.sets)
+    for prompts in heldout.prompts.values():
+        check_prompts(environment, prompts)
     weights = weights_at_the_start(experiment, root=root) if checkpoint is None else checkpoint.weights()
     metrics: dict[str, float] = {}
     warnings: list[str] = []
     if heldout.num_overlong:
         warnings.append(f"{num_rows_phrase(heldout.num_overlong)} of the held-out data too long")
     if heldout.prompts:
-        found = _sampled(experiment, stage, heldout.prompts, _At(weights, progress.global_step, index), root=root)
+        at = _At(weights, progress.global_step, index, environment)
+        found = _sampled(experiment, stage, heldout.prompts, at, root=root)
         metrics |= found.metrics
         warnings += found.warnings
     if heldout.pairs or heldout.scored:
@@ -120,11 +126,12 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
 
 
 class _At(NamedTuple):
-    """Weights, how many steps they have behind them, and the stage that is measured."""
+    """Weights, how many steps they have behind them, the stage that is measured, and its environment."""
 
     weights: Mapping[str, Tensor]
     version: int
     stage: int
+    environment: OpenEnvironment | None
 
 
 class _Found(NamedTuple):
@@ -144,7 +151,8 @@ def _sampled(
     reward, own = RewardRunner(stage.reward, root=root), build_set_rewards(stage, root=root)
     runners = (reward, *own.values())
     try:
-        evaluator = build_evaluator(stage, engine, tokenizer, {n: own.get(n, reward) for n in prompts}, prompts)
+        judges = {name: own.get(name, reward) for name in prompts}
+        evaluator = build_evaluator(stage, engine, tokenizer, judges, prompts, at.environment)
         metrics = asyncio.run(evaluator.measure(stage=at.stage))
     finally:
         for runner in runners:

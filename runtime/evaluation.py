@@ -14,6 +14,8 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
 from runtime.answers import answer_of
 from runtime.data.tokenizers import TextTokenizer
+from runtime.environments.episodes import Episodes
+from runtime.environments.opened import OpenEnvironment
 from runtime.estimates import Votes, consensus_at_k, interval_of_mean, pass_at_k
 from runtime.protocols import DrawKey, Reward, RolloutEngine
 from runtime.rollouts import GREEDY, RolloutWorker
@@ -81,6 +83,9 @@ class Evaluator:
             found |= self._metric(name, values, missing, draws=draws)
         found["response_tokens_mean"] = _mean_length(groups)
         found["num_prompts"] = len(held.prompts)
+        if held.worker.episodes is not None:
+            told = held.worker.episodes.take_metrics()
+            found |= {name: told[f"rollout/{name}"] for name in ("turns_mean", "episode_failures", "tool_errors")}
         if settings.greedy:
             groups = await self._groups(held, stage, num_samples=1, sampling=GREEDY)
             missing = len(held.prompts) - len(groups)
@@ -111,17 +116,47 @@ def build_evaluator(
     tokenizer: TextTokenizer,
     judges: Mapping[str, Reward],
     prompts: Mapping[str, Sequence[Prompt]],
+    environment: OpenEnvironment | None,
 ) -> Evaluator:
-    """Return what measures a stage on the sets of which there are prompts, each with its judge, by name."""
-    if isinstance(stage.eval, Off) or isinstance(stage.rollout, Off):
+    """Return what measures a stage on the sets of which there are prompts, each with its judge, by name.
+
+    Args:
+        environment: that of the stage, where it has one.
+    """
+    if isinstance(stage.eval, Off):
         raise InternalError("a stage that does not evaluate has no evaluator")
-    stops = frozenset((tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
     sets = [
-        HeldOut(index, s, prompts[s.name], RolloutWorker(engine, tokenizer, judges[s.name], stop_token_ids=stops))
+        HeldOut(
+            index,
+            s,
+            prompts[s.name],
+            build_worker(stage, engine, tokenizer, judges[s.name], environment, is_evaluation=True),
+        )
         for index, s in enumerate(sampled_sets(stage.eval))
         if s.name in prompts
     ]
     return Evaluator(sets, seed=stage.seeds.evaluation, confidence=stage.eval.confidence)
+
+
+def build_worker(
+    stage: Stage[Never],
+    engine: RolloutEngine,
+    tokenizer: TextTokenizer,
+    reward: Reward | None,
+    environment: OpenEnvironment | None,
+    *,
+    is_evaluation: bool,
+) -> RolloutWorker:
+    """Return what samples responses, or episodes where there is an environment, and has them judged."""
+    rollout = stage.rollout
+    if isinstance(rollout, Off):
+        raise InternalError("a stage that does not sample has no worker")
+    episodes = None
+    if environment is not None:
+        context = rollout.max_context_tokens
+        episodes = Episodes(environment, engine, tokenizer, max_context_tokens=context, is_evaluation=is_evaluation)
+    stops = frozenset((tokenizer.eos_token_id, *rollout.stop_token_ids))
+    return RolloutWorker(engine, tokenizer, reward, stop_token_ids=stops, episodes=episodes)
 
 
 def unmeasured(sets: Sequence[EvalSet[Never]], metrics: Mapping[str, float]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.data.tokenizers import TextTokenizer
+from runtime.environments.episodes import Episodes
 from runtime.protocols import Completion, DrawKey, GenerationRequest, Reward, RolloutEngine
 from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
 
@@ -19,15 +20,23 @@ class RolloutWorker:
     Args:
         reward: None where nothing is judged.
         stop_token_ids: tokens that end a response, the tokenizer's end of sequence among them.
+        episodes: what takes samples through an environment, where there is one; else a response is a single turn.
     """
 
     def __init__(
-        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward | None, *, stop_token_ids: frozenset[int]
+        self,
+        engine: RolloutEngine,
+        tokenizer: TextTokenizer,
+        reward: Reward | None,
+        *,
+        stop_token_ids: frozenset[int],
+        episodes: Episodes | None = None,
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.reward = reward
         self.stop_token_ids = stop_token_ids
+        self.episodes = episodes
 
     async def groups(
         self,
@@ -55,6 +64,8 @@ class RolloutWorker:
             for i, prompt in enumerate(prompts)
         ]
         finished = self._finished_groups(prompts, requests)
+        if self.episodes is not None:
+            finished = self.episodes.finished(prompts, requests)
         if self.reward is not None:
             return await self.reward.score_all(finished)
         return sorted([group async for group in finished], key=lambda group: group.samples[0].id.group)

@@ -25,10 +25,13 @@ from runtime.data.feed import Feed
 from runtime.data.jsonl import Dropped
 from runtime.data.open_feed import Needs, Opened, open_feed
 from runtime.data.preferences import Preference, PreferenceReading, load_preferences
-from runtime.data.prompts import PromptReading, load_prompts, prompt_limit
+from runtime.data.prompts import PromptReading, prompt_limit, read_prompts
+from runtime.data.reading import Effort
 from runtime.data.scores import ScoredAnswer, ScoreReading, load_scores, ranked_batch, scored_batch
 from runtime.data.sources import digest_of
 from runtime.data.tokenizers import TextTokenizer
+from runtime.data.turns import Tools
+from runtime.environments.opened import OpenEnvironment, check_prompts, open_environment
 from runtime.rewards.open_terms import check_reward
 from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
@@ -55,6 +58,7 @@ class StageData(NamedTuple):
     digest: str
     heldout: HeldOutData
     rewarded: Sequence[Prompt] = ()
+    environment: OpenEnvironment | None = None
 
     def metrics(self) -> dict[str, float]:
         """Return what the first row of a stage says of its data."""
@@ -76,17 +80,26 @@ class HeldOutData(NamedTuple):
 
 
 class _Training(NamedTuple):
-    """The training rows of a stage, and the step that takes them; `rewarded` as in StageData."""
+    """The training rows of a stage, and the step that takes them; `rewarded` as in StageData.
+
+    `prompts` are those that were read at the start, of a stage that samples.
+    """
 
     opened: Opened[Any]
     take_step: Step
     rewarded: Sequence[Prompt] = ()
+    prompts: Sequence[Prompt] = ()
 
 
 def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> StageData:
     """Read the data of a stage; paths are relative to `root`.  Raises: SpecError with every fault of the data."""
-    heldout = load_heldout(stage, model, tokenizer, root=root)
-    training = _training(stage, model, tokenizer, root)
+    environment = open_environment(stage, root=root)
+    tools = () if environment is None else environment.tools
+    heldout = load_heldout(stage, model, tokenizer, tools, root=root)
+    training = _training(stage, model, tokenizer, tools, root)
+    check_prompts(environment, training.prompts)
+    for prompts in heldout.prompts.values():
+        check_prompts(environment, prompts)
     found = training.opened
     return StageData(
         take_step=training.take_step,
@@ -97,6 +110,7 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
         digest=digest_of(stage.data.train, root=root),
         heldout=heldout,
         rewarded=training.rewarded,
+        environment=environment,
     )
 
 
@@ -111,8 +125,14 @@ def check_rewards(stage: Stage[Never], data: StageData, *, root: Path) -> None:
             check_reward(measured.reward, prompts.get(measured.name, ()), root=root)
 
 
-def load_heldout(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, *, root: Path) -> HeldOutData:
-    """Return what a stage is measured on.  Raises: SpecError with every fault of the files."""
+def load_heldout(
+    stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, tools: Tools, *, root: Path
+) -> HeldOutData:
+    """Return what a stage is measured on.  Raises: SpecError with every fault of the files.
+
+    Args:
+        tools: of the stage's environment, which prompts are rendered with.
+    """
     prompts: dict[str, Sequence[Prompt]] = {}
     pairs: dict[str, Sequence[Preference]] = {}
     scored: dict[str, Sequence[ScoredAnswer]] = {}
@@ -121,13 +141,9 @@ def load_heldout(stage: Stage[Never], model: Model[Never], tokenizer: TextTokeni
     for measured in sampled_sets(stage.eval):
         if isinstance(rollout, Off):
             raise InternalError("responses are sampled for an evaluation, and nothing says how")
-        loaded = load_prompts(
-            (measured,),
-            tokenizer,
-            root=root,
-            max_prompt_tokens=rollout.max_prompt_tokens,
-            overlong=rollout.overlong_prompts,
-        )
+        longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
+        reading = PromptReading(tokenizer, tools=tools)
+        loaded = read_prompts((measured,), reading, longest, root=root, effort=Effort())
         prompts[measured.name] = _first(loaded.prompts, measured.max_prompts)
         num_overlong += loaded.num_overlong
     for of_pairs in pair_sets(stage.eval):
@@ -145,7 +161,9 @@ def _first(rows: Sequence[R], most: int | Off) -> Sequence[R]:
     return rows if isinstance(most, Off) else rows[:most]
 
 
-def _training(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, root: Path) -> _Training:
+def _training(
+    stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer, tools: Tools, root: Path
+) -> _Training:
     data, pad = stage.data, tokenizer.pad_token_id
     needs = Needs(context_limit(stage, model), stage.train.global_batch, stage.seeds.data)
     if isinstance(data, RankedData):
@@ -165,7 +183,9 @@ def _training(stage: Stage[Never], model: Model[Never], tokenizer: TextTokenizer
         raise InternalError("a stage that samples has a rollout")
     longest = prompt_limit(rollout.max_prompt_tokens, rollout.overlong_prompts)
     needs = Needs(longest, rollout.prompts_per_step, stage.seeds.data)
-    prompts = open_feed(data, data.train, PromptReading(tokenizer, needs_label=is_judged), needs, root=root)
+    reading = PromptReading(tokenizer, needs_label=is_judged, tools=tools)
+    prompts = open_feed(data, data.train, reading, needs, root=root)
     keeps = load_group_filter(stage, root=root)
     select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
-    return _Training(prompts, PolicySchedule(prompts.feed, keeps, select).step, prompts.rows if is_judged else ())
+    take_step = PolicySchedule(prompts.feed, keeps, select).step
+    return _Training(prompts, take_step, prompts.rows if is_judged else (), prompts.rows)

@@ -22,6 +22,7 @@ from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.tokenizers import TextTokenizer
+from runtime.environments.episodes import last_words
 from runtime.executors.inline import Actors
 from runtime.logprob_gap import alarm
 from runtime.progress import Progress
@@ -138,6 +139,7 @@ class StageJob:
         self.sinks.write(row)
         self.view.step(row)
         self.warnings.of_step(progress.step, metrics)
+        self.warnings.of_episodes(progress.step, last_words(self.worker.episodes if self.worker else None, metrics))
         self.warnings.of_judgements(progress.step, self.actors.rewards())
         wide = alarm(self.stage, progress, metrics)
         if wide is not None and wide.severity == "error":

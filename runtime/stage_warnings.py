@@ -42,6 +42,11 @@ class StageWarnings:
                 'rollout.filter.name = "nonzero_std" samples other groups instead',
             )
 
+    def of_episodes(self, step: int, failures: Sequence[tuple[str, str]]) -> None:
+        """Say what failed in episodes, each kind where a step has it first."""
+        for code, words in failures:
+            self._once(code, step, words)
+
     def of_judgements(self, step: int, rewards: Sequence[RewardRunner]) -> None:
         """Say how many responses got no judgement since this was asked last."""
         late = sum(reward.num_unjudged for reward in rewards)

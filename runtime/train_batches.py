@@ -28,7 +28,7 @@ def policy_batch(samples: Sequence[Sample]) -> TrainBatch:
         for segment in sample.segments:
             count = len(segment.tokens)
             tokens += segment.tokens
-            mask += [1.0 if segment.is_sampled else 0.0] * count
+            mask += [1.0 if segment.is_sampled and segment.is_trained else 0.0] * count
             logprobs += segment.logprobs if segment.is_sampled else [0.0] * count
             versions += segment.versions if segment.is_sampled else [-1] * count
         lengths.append(len(tokens) - before)

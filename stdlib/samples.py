@@ -18,6 +18,8 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stdlib.episodes import EpisodeFacts
+
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 # A text `role`, mostly a text `content`, and of an assistant that calls tools `tool_calls`.
 Message = Mapping[str, JsonValue]
@@ -72,22 +74,25 @@ class Segment:
     """Tokens by one author.
 
     For a sampled segment `logprobs` (natural log, under the sampling distribution) and `versions` (of the weights) have
-    one entry a token; for others both are empty.
+    one entry a token; for others both are empty.  A sampled one that is not `is_trained` has no part in the loss.
     """
 
     tokens: tuple[int, ...]
     is_sampled: bool
     logprobs: tuple[float, ...] = ()
     versions: tuple[int, ...] = ()
+    is_trained: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One rollout of one prompt.  `text` is the decoded response: all sampled segments, special tokens left out.
+    """One rollout of one prompt.  `text` is the decoded response, special tokens left out: all sampled segments, or the
+    last of them where [environment] says so.
 
     `reward` is what advantages are made of, `raw_reward` the same before shaping, `reward_terms` the score of each
     reward by its name, before weights; all three are there once the sample has been judged.  `has_failed` says that a
-    judgement of it failed, and that a score for such responses stands in the place of its reward.
+    judgement of it failed, and that a score for such responses stands in the place of its reward.  `episode` is what an
+    environment made of it, where there is one.
 
     `expert_ids`, where an engine records them, are those of all segments end to end: of each token the experts that it
     visited in the pass that drew the token behind it.
@@ -103,6 +108,7 @@ class Sample:
     reward_terms: Mapping[str, float] = field(default_factory=dict)
     has_failed: bool = False
     expert_ids: ExpertIds | None = None
+    episode: EpisodeFacts | None = None
 
     @property
     def is_empty(self) -> bool:

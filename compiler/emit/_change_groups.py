@@ -29,6 +29,7 @@ PREFIXES: dict[str, Group] = {
     "train.packing": "cost",
     "train.vocab_chunk": "cost",
     "rollout.concurrency": "cost",
+    "environment.concurrency": "cost",
     "reward.concurrency": "cost",
     "reward.timeout_s": "cost",
     "reward.code_tests.processes": "cost",

@@ -47,7 +47,7 @@ _OWN = "- a function of your own: `file.py:function`, or `module:function`"
 
 
 def names_page(catalogue: Catalogue) -> str:
-    """Return the page of all algorithms, rewards, filters, selectors, models, recipes and targets."""
+    """Return the page of all that a spec can name."""
     lines = ["# Names", "", "## Algorithms", "", "`algo.name`", ""]
     for name in catalogue.algorithms:
         entry = catalogue.load_algorithm(name)
@@ -62,10 +62,13 @@ def names_page(catalogue: Catalogue) -> str:
     for title, field, folder, names in (
         ("Filters", "rollout.filter.name", "filters", catalogue.filters),
         ("Selectors", "rollout.buffer.selector", "selectors", catalogue.selectors),
+        ("Environments", "environment.name", "environments", catalogue.environments),
+        ("Tools", "environment.tools.name", "tools", catalogue.tools),
+        ("Parsers of calls", "environment.parser", "tool_parsers", catalogue.tool_parsers),
     ):
         lines += ["", f"## {title}", "", f"`{field}`", ""]
         lines += [f"- `{name}`: {_module_summary(catalogue.stdlib / folder / f'{name}.py')}" for name in names]
-        lines += [_OWN]
+        lines += [_OWN] if folder != "tool_parsers" else []
     lines += ["", "## Models", "", "`model.name`", ""]
     for path in sorted((catalogue.stdlib / "models").iterdir(), key=lambda path: path.stem):
         lines += [f"- {line}" for line in _models(path)]

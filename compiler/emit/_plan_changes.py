@@ -23,6 +23,10 @@ _PRESENT_BY = {
     "rollout.buffer.code": ("rollout.buffer.selector",),
     "algo.code": ("algo.advantages",),
     "loss.mismatch.code": ("loss.mismatch.function",),
+    "environment": ("algo.name", "eval"),
+    "environment.code": ("environment.name",),
+    "environment.drives": ("environment.name",),
+    "environment.tools.code": ("environment.tools.name",),
     "reward": ("algo.name", "eval"),
     "reward.code": ("reward.name",),
 }

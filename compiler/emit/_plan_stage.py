@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.emit._plan_algorithm import write_algorithm
+from compiler.emit._plan_environment import write_environment
 from compiler.emit._plan_evaluation import write_evaluation
 from compiler.emit._plan_reward import code_lines, write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
@@ -15,6 +16,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     _length(sheet, stage)
     _data(sheet, stage)
     _rollout(sheet, stage)
+    write_environment(sheet, stage)
     write_reward(sheet, stage)
     _batch(sheet, stage)
     _optimizer(sheet, stage)

@@ -121,6 +121,9 @@ class Catalogue(NamedTuple):
     cache: Path | None = None
     filters: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    tool_parsers: tuple[str, ...] = ()
     policies: tuple[Path, ...] = ()
     load_hardware: Callable[[], dict[str, Gpu]] = dict
     load_advisories: Callable[[], tuple[Advisory, ...]] = tuple

@@ -22,6 +22,7 @@ from compiler.ir.data import (
     Until,
 )
 from compiler.ir.debug import Debug
+from compiler.ir.environment import Environment
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -79,6 +80,7 @@ class Stage(Record, Generic[A]):
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
     data: Data[A] | DemonstrationData[A] | PreferenceData[A] | RankedData[A] | ScoredData[A] = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)
+    environment: Environment[A] | Off = setting("What answers the policy between its turns.", default=OFF)
     reward: Reward[A] | Off = setting("How a response is judged.", default=OFF)
     train: Train[A] | PolicyTrain[A] = setting("How a batch is cut.")
     optim: Optim[A] = setting("The update rule.")

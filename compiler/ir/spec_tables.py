@@ -25,6 +25,7 @@ from compiler.ir.data import (
     ScoredEval,
 )
 from compiler.ir.debug import Debug
+from compiler.ir.environment import Environment
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
@@ -56,6 +57,7 @@ _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
 _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("rollout", Generation, _GENERATES),
     ("rollout", Rollout, _SAMPLES),
+    ("environment", Environment, _GENERATES),
     ("reward", Reward, _GENERATES),
     ("data", Data, ""),
     ("data", DemonstrationData, _IMITATES),

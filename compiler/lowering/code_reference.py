@@ -19,7 +19,7 @@ class Fault(NamedTuple):
 
 
 class Callee(NamedTuple):
-    """Who a function stands for, and what its required parameters may be called."""
+    """Who a function stands for, and what its required parameters may be called; no signature allows any."""
 
     who: str
     signatures: tuple[tuple[str, ...], ...]
@@ -31,6 +31,8 @@ SOURCE = Callee("a source of rows", ((),))
 SELECTOR = Callee("a selector", (("waiting", "count"),))
 ADVANTAGES = Callee("a function of advantages", (("experience",),))
 CORRECTION = Callee("a correction", (("gap",),))
+ENVIRONMENT = Callee("an environment", (("context",), ("policy",)))
+TOOL = Callee("a tool", ())
 
 
 class Parameter(NamedTuple):

@@ -105,7 +105,7 @@ def parameter_of(code: Code, reference: str, callee: Callee = REWARD) -> Paramet
     if found is None:
         near = nearest_names(function, functions)
         return Fault(f"{code.name} has no function {function}", meant=tuple(f"{where}:{n}" for n in near))
-    fault = _signature_fault(found, code, text, callee)
+    fault = _signature_fault(found, code, text, callee) if callee.signatures else None
     if fault is not None:
         return fault
     first = next((one.arg for one in (*found.args.posonlyargs, *found.args.args)), "")

@@ -36,6 +36,7 @@ from compiler.ir.subject import Subject, toml_literal
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_algorithm import bind_algorithm
 from compiler.lowering.bind_data import bind_data
+from compiler.lowering.bind_environment import bind_environment
 from compiler.lowering.bind_reward import bind_reward
 from compiler.lowering.bind_rollout import bind_rollout
 from compiler.lowering.checkpoint_facts import FACTS, with_checkpoint_facts
@@ -125,6 +126,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
     code_roots = CodeRoots(Code(loaded.root, folder), loaded.roots)
     experiment = bind_reward(experiment, reader, catalogue, code_roots)
     experiment = bind_rollout(experiment, reader, catalogue, code_roots)
+    experiment = bind_environment(experiment, reader, catalogue, code_roots)
     experiment = bind_algorithm(experiment, reader, code_roots)
     experiment = bind_data(experiment, reader, code_roots)
     for loser, winner in lost:
@@ -183,6 +185,8 @@ def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] 
         found["data"] = DemonstrationData
     if evaluation is not None and isinstance(measured, Table):
         found["eval"] = evaluation
+    if not samples:
+        found["environment"] = None
     return {**found, "rollout": Generation if samples else None, "reward": Reward if samples else None, "train": Train}
 
 

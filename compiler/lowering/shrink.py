@@ -35,6 +35,8 @@ PROMPTS_PER_STEP = 4
 SAMPLES_PER_BATCH = 8
 PROMPT_TOKENS = 64
 RESPONSE_TOKENS = 16
+TURNS = 3
+OBSERVATION_TOKENS = 32
 EVAL_PROMPTS = 4
 EVAL_SAMPLES = 2
 TOPK = 8
@@ -168,6 +170,8 @@ def _lengths(ledger: Ledger, at: str) -> None:
     ledger.cap(f"{at}.rollout.max_prompt_tokens", PROMPT_TOKENS)
     ledger.cap(f"{at}.rollout.max_response_tokens", RESPONSE_TOKENS)
     ledger.derive(f"{at}.rollout.max_context_tokens", "prompt and response")
+    ledger.cap(f"{at}.environment.max_turns", TURNS)
+    ledger.cap(f"{at}.environment.max_observation_tokens", OBSERVATION_TOKENS)
     ledger.cap(f"{at}.rollout.filter.max_refills", 1)
     ledger.derive(f"{at}.reward.shaping.overlong.max_tokens", "what a response may take")
     ledger.derive(f"{at}.reward.shaping.overlong.buffer_tokens", "a fifth of that")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.experiment import Budget, Experiment
+from compiler.ir.experiment import Budget, Experiment, Stage
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.rollout import Rollout
@@ -34,14 +34,22 @@ def _count(editor: StageEditor) -> None:
             return
         rollouts = steps
         drawn, drawn_by = _prompts_at_most(stage.rollout, prompts)
-        tokens = steps * drawn * group * stage.rollout.max_response_tokens
-        sampled = ("rollout.prompts_per_step", *drawn_by, "rollout.samples_per_prompt", "rollout.max_response_tokens")
+        turns, turns_by = _turns_at_most(stage)
+        tokens = steps * drawn * group * turns * stage.rollout.max_response_tokens
+        of_sample = ("rollout.samples_per_prompt", *turns_by, "rollout.max_response_tokens")
+        sampled = ("rollout.prompts_per_step", *drawn_by, *of_sample)
         inputs |= {"rollouts": ("run.max_steps",), "max_sampled_tokens": ("run.max_steps", *sampled)}
     budget = Budget(rollouts=rollouts, optimizer_steps=updates, samples=samples, max_sampled_tokens=tokens)
     editor.derive("budget", budget)
     for field in Budget.fields():
         # A stage that does not sample has no rollouts because of its algorithm.
         editor.derive(f"budget.{field}", budget.__dict__[field], inputs=inputs.get(field, ("algo.name",)))
+
+
+def _turns_at_most(stage: Stage[Auto]) -> tuple[int, tuple[str, ...]]:
+    """Turns of one sample, and the field that says it."""
+    environment = stage.environment
+    return (1, ()) if isinstance(environment, Off) else (environment.max_turns, ("environment.max_turns",))
 
 
 def _prompts_at_most(rollout: Rollout[Auto], prompts: int) -> tuple[int, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.experiment import Experiment
+from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Auto, Off
 from compiler.ir.paths import read
 from compiler.ir.provenance import Provenance
@@ -28,17 +28,35 @@ def derive_token_limits(experiment: Experiment[Auto], origins: Provenance, _: Ca
             if isinstance(limit, int):
                 editor.derive(_BUFFER, max(1, limit // 5), inputs=(_OVERLONG,))
         response, context, prompt = rollout.max_response_tokens, rollout.max_context_tokens, rollout.max_prompt_tokens
+        turns = _Turns(editor.stage, response)
         if isinstance(prompt, Auto):
             bound, of = (longest, "/model.max_position_tokens")
             if isinstance(context, int):
                 bound, of = (context, "rollout.max_context_tokens")
-            if bound <= response:
+            if bound <= turns.shortest:
                 return
-            prompt = bound - response
-            inputs = (of, "rollout.max_response_tokens")
-            editor.derive("rollout.max_prompt_tokens", prompt, inputs=inputs)
+            prompt = bound - turns.shortest
+            editor.derive("rollout.max_prompt_tokens", prompt, inputs=(of, *turns.inputs))
         if isinstance(context, Auto):
-            inputs = ("rollout.max_prompt_tokens", "rollout.max_response_tokens")
-            editor.derive("rollout.max_context_tokens", prompt + response, inputs=inputs)
+            # Every turn and every answer as long as allowed, or as much of that as the model can hold.
+            together = prompt + turns.longest
+            if turns.may_answer:
+                together = max(prompt + response, min(together, longest))
+            inputs = ("rollout.max_prompt_tokens", *turns.inputs)
+            editor.derive("rollout.max_context_tokens", together, inputs=inputs)
 
     return each_stage(experiment, origins, edit, by="derive_token_limits")
+
+
+class _Turns:
+    """Tokens behind a prompt: `shortest` is room for a second turn where an environment answers, `longest` for all."""
+
+    def __init__(self, stage: Stage[Auto], response: int) -> None:
+        environment = stage.environment
+        self.may_answer = not isinstance(environment, Off) and environment.max_turns > 1
+        self.shortest = self.longest = response
+        self.inputs: tuple[str, ...] = ("rollout.max_response_tokens",)
+        if not isinstance(environment, Off) and self.may_answer:
+            turn = environment.max_observation_tokens + response
+            self.shortest, self.longest = response + turn, response + (environment.max_turns - 1) * turn
+            self.inputs += ("environment.max_turns", "environment.max_observation_tokens")

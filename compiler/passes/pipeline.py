@@ -14,6 +14,7 @@ from compiler.ir.openness import Auto
 from compiler.ir.provenance import Provenance
 from compiler.passes.budget_micro_batches import budget_micro_batches
 from compiler.passes.choose_engines import choose_engines
+from compiler.passes.choose_tool_parser import choose_tool_parser
 from compiler.passes.copy_clip_range import copy_clip_range
 from compiler.passes.count_budget import count_budget
 from compiler.passes.derive_seeds import derive_seeds
@@ -48,6 +49,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("copy_clip_range", copy_clip_range),
     NamedPass("set_loss_constant", set_loss_constant),
     NamedPass("choose_engines", choose_engines),
+    NamedPass("choose_tool_parser", choose_tool_parser),
     NamedPass("budget_micro_batches", budget_micro_batches),
     NamedPass("weigh_sequences", weigh_sequences),
     NamedPass("name_reference", name_reference),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.buffer.rollout_buffer import Kept, RolloutBuffer
+from stdlib.episodes import EpisodeFacts
 from stdlib.samples import ExpertIds, Group, JsonValue, Prompt, Sample, SampleId, Segment
 
 STATE, PREFIX = "buffer", "buffer."
@@ -100,13 +101,18 @@ class _Writer:
             "reward_terms": dict(sample.reward_terms),
             "has_failed": sample.has_failed,
             "num_routed_tokens": None if experts is None else experts.shape[0],
+            "episode": None if sample.episode is None else _episode(sample.episode),
         }
 
     def _segment(self, segment: Segment) -> JsonValue:
         self.tokens += segment.tokens
         self.logprobs += segment.logprobs
         self.versions += segment.versions
-        return {"num_tokens": len(segment.tokens), "is_sampled": segment.is_sampled}
+        return {
+            "num_tokens": len(segment.tokens),
+            "is_sampled": segment.is_sampled,
+            "is_trained": segment.is_trained,
+        }
 
 
 class _Reader:
@@ -148,6 +154,7 @@ class _Reader:
             reward_terms=state["reward_terms"],
             has_failed=state["has_failed"],
             expert_ids=self._experts(state["num_routed_tokens"]),
+            episode=None if state["episode"] is None else _told(state["episode"]),
         )
 
     def _experts(self, count: Any) -> ExpertIds | None:
@@ -165,4 +172,17 @@ class _Reader:
         first, self._sampled_at = self._sampled_at, self._sampled_at + count
         logprobs = tuple(self._logprobs[first : self._sampled_at])
         versions = tuple(self._versions[first : self._sampled_at])
-        return Segment(tokens=tokens, is_sampled=True, logprobs=logprobs, versions=versions)
+        return Segment(
+            tokens=tokens, is_sampled=True, logprobs=logprobs, versions=versions, is_trained=state["is_trained"]
+        )
+
+
+def _episode(facts: EpisodeFacts) -> JsonValue:
+    values = {f.name: getattr(facts, f.name) for f in fields(EpisodeFacts)}
+    return {**values, "said": [dict(message) for message in facts.said], "counts": dict(facts.counts)}
+
+
+def _told(state: Any) -> EpisodeFacts:
+    values = dict(state)
+    values["said"] = tuple(values["said"])
+    return EpisodeFacts(**values)

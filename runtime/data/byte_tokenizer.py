@@ -44,13 +44,17 @@ class ByteTokenizer:
         """Return one id a byte; what is no text (half a surrogate pair) is written as three."""
         return tuple(_FIRST + byte for byte in text.encode("utf-8", "surrogatepass"))
 
-    def decode(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
         """Return the text of those tokens that stand for a byte; bytes that are no UTF-8 become U+FFFD."""
+        if keeps_special:
+            letters = [*(token.encode() for token in SPECIAL_TOKENS), *(bytes((byte,)) for byte in range(256))]
+            return b"".join(letters[t] for t in tokens if t < NUM_TOKENS).decode("utf-8", "replace")
         return bytes(t - _FIRST for t in tokens if _FIRST <= t < NUM_TOKENS).decode("utf-8", "replace")
 
-    def chat_text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
+    def chat_text(self, messages: Sequence[Message], tools: Tools = (), *, opens: bool = True) -> str:
         """Return a line for each message, and the opening of the assistant's."""
-        return _said(tools) + "".join(f"{_header(m)}{_content(m)}\n" for m in messages) + "assistant: "
+        lines = _said(tools) + "".join(f"{_header(m)}{_content(m)}\n" for m in messages)
+        return f"{lines}assistant: " if opens else lines
 
     def conversation(self, messages: Sequence[Message], tools: Tools, learned: Learned) -> Conversation:
         """Return the lines of all messages, in the place of the last line break the end of sequence.

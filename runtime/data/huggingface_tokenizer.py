@@ -52,13 +52,14 @@ class HuggingFaceTokenizer:
         """Return the ids of a text; special tokens only where the text spells them."""
         return tuple(self._encode(text))
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text without special tokens."""
-        return self._backend.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
+        """Return the text with or without special tokens."""
+        skips = not keeps_special
+        return self._backend.decode(list(tokens), skip_special_tokens=skips, clean_up_tokenization_spaces=False)
 
-    def chat_text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
+    def chat_text(self, messages: Sequence[Message], tools: Tools = (), *, opens: bool = True) -> str:
         """Return the rendered messages and the opening of the assistant's turn."""
-        return self._render(messages, tools, add_generation_prompt=True)
+        return self._render(messages, tools, add_generation_prompt=opens)
 
     def conversation(self, messages: Sequence[Message], tools: Tools, learned: Learned) -> Conversation:
         """Return the tokens of a conversation and which of them are learned.

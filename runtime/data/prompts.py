@@ -49,7 +49,14 @@ def load_prompts(
     Raises: SpecError with every fault of the sources, as `load_all`.
     """
     limit = prompt_limit(max_prompt_tokens, overlong)
-    found = load_all(sources, PromptReading(tokenizer), limit, root=root, effort=effort or Effort())
+    return read_prompts(sources, PromptReading(tokenizer), limit, root=root, effort=effort or Effort())
+
+
+def read_prompts(
+    sources: Sequence[DataSource[Never]], reading: PromptReading, limit: Limit, *, root: Path, effort: Effort
+) -> PromptSet:
+    """Return the prompts of all sources as a reading makes them of rows.  Raises: as `load_prompts`."""
+    found = load_all(sources, reading, limit, root=root, effort=effort)
     return PromptSet(prompts=tuple(found.rows), num_overlong=found.num_overlong, dropped=found.dropped)
 
 
@@ -63,10 +70,12 @@ class PromptReading:
 
     Args:
         needs_label: whether a row has to hold a label; where nothing is judged it does not.
+        tools: those that an environment has, told to the model behind the ones of a row.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, *, needs_label: bool = True) -> None:
+    def __init__(self, tokenizer: TextTokenizer, *, needs_label: bool = True, tools: Tools = ()) -> None:
         self._tokenizer = tokenizer
+        self._tools = tools
         self._needs_label = needs_label
 
     def columns(self, source: DataSource[Never]) -> Columns:
@@ -76,7 +85,30 @@ class PromptReading:
 
     def parsed(self, row: Row, source: DataSource[Never], index: int, faults: RowFaults) -> Prompt | None:
         """Return a row as a prompt, or None after adding what is wrong with it."""
-        return _prompt(row, source, self._tokenizer, index=index, faults=faults, needs_label=self._needs_label)
+        given, tools = read_input(row, source, faults), read_tools(row, source, faults)
+        label = value_at(row, source.label_key, faults) if self._needs_label else None
+        metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
+        if given is None or tools is None or isinstance(label, Missing) or isinstance(metadata, Missing):
+            return None
+        text, messages = given
+        try:
+            text = self._tokenizer.chat_text(messages, [*tools, *self._tools]) if messages else text
+            tokens = self._tokenizer.encode(text)
+        except SpecError as error:
+            add_refusal(row, error, faults)
+            return None
+        if not tokens:
+            add_empty(row, faults)
+            return None
+        return Prompt(
+            row=index,
+            source=str(row.place),
+            text=text,
+            tokens=tokens,
+            label=label,
+            messages=messages,
+            metadata=metadata,
+        )
 
     def fitted(self, found: Prompt, row: Row, lengths: LengthLimit, faults: RowFaults) -> Prompt | None:
         """Return a prompt within a length, or None where it is left out."""
@@ -169,35 +201,6 @@ def add_refusal(row: Row, error: SpecError, faults: RowFaults) -> None:
             faults.add_of_all(row.place, diagnostic, note="chat messages")
             continue
         faults.add(row.place, diagnostic._replace(message=f"{row.place}: {diagnostic.message}"), note="this row")
-
-
-def _prompt(
-    row: Row, source: DataSource[Never], tokenizer: TextTokenizer, *, index: int, faults: RowFaults, needs_label: bool
-) -> Prompt | None:
-    given, tools = read_input(row, source, faults), read_tools(row, source, faults)
-    label = value_at(row, source.label_key, faults) if needs_label else None
-    metadata = None if isinstance(source.metadata_key, Off) else value_at(row, source.metadata_key, faults)
-    if given is None or tools is None or isinstance(label, Missing) or isinstance(metadata, Missing):
-        return None
-    text, messages = given
-    try:
-        text = tokenizer.chat_text(messages, tools) if messages else text
-        tokens = tokenizer.encode(text)
-    except SpecError as error:
-        add_refusal(row, error, faults)
-        return None
-    if not tokens:
-        add_empty(row, faults)
-        return None
-    return Prompt(
-        row=index,
-        source=str(row.place),
-        text=text,
-        tokens=tokens,
-        label=label,
-        messages=messages,
-        metadata=metadata,
-    )
 
 
 def add_empty(row: Row, faults: RowFaults) -> None:

@@ -49,12 +49,15 @@ class TextTokenizer(Protocol):
         """Return the tokens of a text, none added.  Raises: SpecError RLC0606 for a character without a token."""
         ...
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens; special tokens and ids that the tokenizer does not have are left out."""
+    def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
+        """Return the text of tokens; special ones are left out or spelled, ids that there are not are left out."""
         ...
 
-    def chat_text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
+    def chat_text(self, messages: Sequence[Message], tools: Tools = (), *, opens: bool = True) -> str:
         """Return the messages as the model's template writes them, up to where the assistant's answer begins.
+
+        Args:
+            opens: whether the opening of the assistant's turn is written at the end.
 
         Raises: SpecError RLC0604 without a template, RLC0608 if the template refuses the messages.
         """
@@ -128,12 +131,13 @@ class CharacterTokenizer:
             )
         )
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the characters of those tokens that stand for one."""
-        first = len(SPECIAL_TOKENS)
-        return "".join(self._alphabet[t - first] for t in tokens if first <= t < self.vocab_size)
+    def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
+        """Return the characters of those tokens that stand for one, and special tokens where they are asked for."""
+        letters = (*SPECIAL_TOKENS, *self._alphabet)
+        first = 0 if keeps_special else len(SPECIAL_TOKENS)
+        return "".join(letters[t] for t in tokens if first <= t < self.vocab_size)
 
-    def chat_text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
+    def chat_text(self, messages: Sequence[Message], tools: Tools = (), *, opens: bool = True) -> str:
         """Raise RLC0604: characters have no chat template."""
         raise no_template("a tokenizer of kind characters has no chat template")
 

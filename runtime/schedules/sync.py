@@ -76,6 +76,8 @@ class PolicySchedule:
         else:
             rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
         metrics = rollout_metrics(rollout.groups)
+        if job.worker is not None and job.worker.episodes is not None:
+            metrics.update(job.worker.episodes.take_metrics())
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
         return replace(rollout, metrics=metrics | rollout.metrics | self._feed.take_metrics())

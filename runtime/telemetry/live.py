@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from runtime.telemetry.episode_lines import episode_lines
 from runtime.telemetry.rows import (
     Row,
     evaluation_sets,
@@ -40,6 +41,7 @@ _METRICS = (
 _REFRESH_PER_S = 2
 _WIDEST = 110
 _MOST_KEPT = 2000
+_TURNS_SHOWN = 8
 
 
 @dataclass(kw_only=True, slots=True)
@@ -228,6 +230,10 @@ def _sample(sample: Sample, *, width: int) -> Table:
     room = width - 12
     reward = f"reward {number(sample.reward)}, " if sample.reward is not None else ""
     grid.add_row("prompt", Text(one_line(sample.prompt.text, length=room * 2)))
-    grid.add_row("response", Text(one_line(sample.text, length=room * 3)))
+    if sample.episode is None:
+        grid.add_row("response", Text(one_line(sample.text, length=room * 3)))
+    else:
+        for role, said in episode_lines(sample.episode, length=room, most=_TURNS_SHOWN):
+            grid.add_row(role, Text(said))
     grid.add_row("", Text(f"{reward}{sample.num_response_tokens} tokens, {sample.finish}", style="dim"))
     return grid

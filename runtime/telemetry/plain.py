@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TextIO
 
 from compiler.diagnostics.diagnostic import SpecError
+from runtime.telemetry.episode_lines import episode_lines
 from runtime.telemetry.metrics_file import write_failed
 from runtime.telemetry.rows import Row, evaluation_sets, metrics_of_answers, metrics_over_samples, number_at
 from runtime.telemetry.summary import RunSummary, summary_text
 from runtime.telemetry.view import Clock, StageInfo, TimeLeft
-from runtime.telemetry.wording import change, interval, number
+from runtime.telemetry.wording import change, interval, number, one_line
 from stdlib.samples import Sample
+
+_EPISODE_LINE = 160
+_TURNS_SHOWN = 12
 
 _SHOWN = (
     ("reward", "reward/mean"),
@@ -42,10 +46,12 @@ class PlainView:
         self._time_left: TimeLeft | None = None
         self._printed_s = -interval_s
         self._first_evaluation: Row = {}
+        self._has_shown_episode = False
 
     def stage_started(self, info: StageInfo) -> None:
         """Print a headline."""
         self._info, self._time_left = info, TimeLeft(info, clock=self._clock)
+        self._has_shown_episode = False
         self._printed_s = self._clock() - self._interval_s
         evaluations = [row for row in info.past if evaluation_sets(row)]
         self._first_evaluation = evaluations[0] if evaluations else {}
@@ -91,7 +97,15 @@ class PlainView:
             self._print(f"{row['stage']} eval after step {row['step']}: {name} {', '.join(parts)}")
 
     def sampled(self, samples: Sequence[Sample]) -> None:
-        """Print nothing: transcripts hold the texts."""
+        """Print the first episode of a stage, where there are any; transcripts hold all texts."""
+        if not samples or samples[0].episode is None or self._has_shown_episode:
+            return
+        self._has_shown_episode = True
+        sample, name = samples[0], self._info.name if self._info else ""
+        self._print(f"{name} an episode:")
+        self._print(f"  prompt: {one_line(sample.prompt.text, length=_EPISODE_LINE)}")
+        for role, said in episode_lines(samples[0].episode, length=_EPISODE_LINE, most=_TURNS_SHOWN):
+            self._print(f"  {role}: {said}" if role else f"  {said}")
 
     def warning(self, text: str) -> None:
         """Print the warning."""

@@ -69,12 +69,28 @@ def _transcript(sample: Sample) -> dict[str, JsonValue]:
         "label": sample.prompt.label,
         "reward": _finite(sample.reward),
         **_terms(sample),
+        **_episode(sample),
         "finish": sample.finish,
         "num_tokens": sample.num_response_tokens,
         "logprob_sum": _finite(logprob_sum),
         "first_version": min(versions, default=None),
         "last_version": max(versions, default=None),
     }
+
+
+def _episode(sample: Sample) -> dict[str, JsonValue]:
+    """What an environment made of a sample: its messages behind the prompt, what it gave, and how it ended."""
+    episode = sample.episode
+    if episode is None:
+        return {}
+    told: dict[str, JsonValue] = {
+        "turns": [dict(message) for message in episode.said],
+        "num_turns": episode.num_turns,
+        "environment_reward": _finite(episode.reward),
+        "ended_by": episode.ended_by or "environment",
+        **dict(episode.counts),
+    }
+    return told | ({"failure": episode.failure} if episode.failure else {})
 
 
 def _terms(sample: Sample) -> dict[str, JsonValue]:

@@ -12,6 +12,7 @@ from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
 from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
 from tests.compiler.emit.debug_specs import debug_specs
+from tests.compiler.emit.environment_specs import PLAY, environment_specs
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
 
 PROJECT = Path(__file__).parents[3]
@@ -634,6 +635,7 @@ SPECS = {
     "many_sets": MANY_SETS,
     "two_stages": TWO_STAGES,
     **buffer_specs(ONE_STAGE),
+    **environment_specs(ONE_STAGE),
     **function_specs(ONE_STAGE),
     **debug_specs(ONE_STAGE),
 }
@@ -647,6 +649,7 @@ def write_spec(folder: Path, name: str) -> Path:
     (folder / "source.py").write_text(SOURCE)
     (folder / "choices.py").write_text(CHOICES)
     (folder / "parts.py").write_text(OWN_PARTS)
+    (folder / "play.py").write_text(PLAY)
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint/config.json").write_text(json.dumps(CONFIG, indent=2))
     return Path("spec.toml")

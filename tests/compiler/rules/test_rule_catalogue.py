@@ -22,6 +22,7 @@ SIZES = {
     "SYNC": 5,
     "LIVE": 5,
     "BUF": 5,
+    "EPI": 4,
     "CFG": 8,
     "ALGO": 9,
     "DISTILL": 3,

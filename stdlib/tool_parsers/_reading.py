@@ -1,0 +1,120 @@
+"""What the formats have in common: calls as JSON, marked parts of a text, values typed by a tool's schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from stdlib.episodes import Parsed, ToolCall
+from stdlib.samples import JsonValue
+
+# The JSON schema of each parameter, by tool and name.
+Tools = Mapping[str, Mapping[str, Any]]
+
+_SHOWN = 80
+
+
+class Marked(NamedTuple):
+    """A text without its marked parts, these parts, and whether the last of them is open to its end."""
+
+    rest: str
+    parts: tuple[str, ...]
+    is_open: bool
+
+
+def marked(text: str, begin: str, end: str) -> Marked:
+    """Return the parts of a text between two marks."""
+    rest, at = "", 0
+    parts: list[str] = []
+    while (start := text.find(begin, at)) >= 0:
+        rest += text[at:start]
+        stop = text.find(end, start + len(begin))
+        if stop < 0:
+            return Marked(rest, (*parts, text[start + len(begin) :]), True)
+        parts.append(text[start + len(begin) : stop])
+        at = stop + len(end)
+    return Marked(rest + text[at:], tuple(parts), False)
+
+
+def parsed(content: str, found: Iterable[ToolCall | str]) -> Parsed:
+    """Return calls, and in the place of some of them why they are malformed."""
+    every = list(found)
+    calls = tuple(one for one in every if isinstance(one, ToolCall))
+    return Parsed(content.strip(), calls, tuple(one for one in every if isinstance(one, str)))
+
+
+def json_call(text: str, *keys: str) -> ToolCall | str:
+    """Return a call that is a JSON object, or why it is none; its arguments stand under one of the keys."""
+    value = json_value(text)
+    if isinstance(value, Broken):
+        return value.why
+    return object_call(value, *keys)
+
+
+def object_call(value: JsonValue, *keys: str) -> ToolCall | str:
+    """Return a call that is an object with a name and arguments, or why it is none."""
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        return f'a call is an object with a "name", and this is {shown(json.dumps(value))}'
+    given = next((value[key] for key in keys if key in value), None)
+    if given is None:
+        return f'the call of {value["name"]} has no "{keys[0]}"'
+    return arguments_call(str(value["name"]), given)
+
+
+def text_call(name: str, arguments: str) -> ToolCall | str:
+    """Return a call whose arguments are JSON, or why it is none."""
+    if not name:
+        return "a call has no name"
+    value = json_value(arguments)
+    return value.why if isinstance(value, Broken) else arguments_call(name, value)
+
+
+def arguments_call(name: str, value: JsonValue) -> ToolCall | str:
+    """Return a call with arguments, which may be a JSON text of them, or why it is none."""
+    if isinstance(value, str):
+        value = inner.why if isinstance(inner := json_value(value), Broken) else inner
+    if not isinstance(value, dict):
+        return f"the arguments of {name} have to be an object, and are {shown(json.dumps(value))}"
+    return ToolCall(name, value)
+
+
+class Broken(NamedTuple):
+    """Why a text is no JSON."""
+
+    why: str
+
+
+def json_value(text: str) -> JsonValue | Broken:
+    """Return what a JSON text says; NaN and infinities are none."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        return Broken("this JSON is nested too deeply")
+    except ValueError as fault:
+        return Broken(f"this is no JSON ({fault}): {shown(text)}")
+
+
+def typed(value: str, name: str, key: str, tools: Tools) -> JsonValue:
+    """Return a value that was written as plain text, as the schema of its parameter has it.
+
+    What does not fit stays a text, and is refused where arguments are checked.
+    """
+    wanted = tools.get(name, {}).get(key, {})
+    kinds = wanted.get("type", "string") if isinstance(wanted, Mapping) else "string"
+    if kinds == "string" or (isinstance(kinds, list) and "string" in kinds):
+        return value
+    found = json_value(value.strip())
+    if isinstance(found, Broken):
+        return {"True": True, "False": False, "None": None}.get(value.strip(), value)
+    return found
+
+
+def shown(text: str) -> str:
+    """Return the beginning of a text, on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN else f"{flat[:_SHOWN]}..."
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")

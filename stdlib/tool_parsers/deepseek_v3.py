@@ -1,0 +1,36 @@
+"""Calls between DeepSeek's own marks, their arguments as a fenced JSON block: DeepSeek-V3, DeepSeek-R1.
+
+Source: the chat template of deepseek-ai/DeepSeek-V3-0324.
+"""
+
+from __future__ import annotations
+
+import re
+
+from stdlib.episodes import Parsed, ToolCall
+from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, text_call
+
+_BEGIN, _END = "<\uff5ctool\u2581call\u2581begin\uff5c>", "<\uff5ctool\u2581call\u2581end\uff5c>"
+_ALL_BEGIN, _ALL_END = "<\uff5ctool\u2581calls\u2581begin\uff5c>", "<\uff5ctool\u2581calls\u2581end\uff5c>"
+_SEPARATOR = "<\uff5ctool\u2581sep\uff5c>"
+_BODY = re.compile(r"\s*(\S+)\s*```json\s*(.*?)\s*```\s*", re.DOTALL)
+
+
+def parse(text: str, tools: Tools) -> Parsed:
+    """Return the calls of a turn."""
+    content, mark, section = text.partition(_ALL_BEGIN)
+    found = marked(section, _BEGIN, _END)
+    calls = [_call(part) for part in found.parts]
+    if found.is_open:
+        calls[-1] = "a call is not closed"
+    elif mark and not calls:
+        calls = ["there is no call between the marks of calls"]
+    return parsed(content, calls)
+
+
+def _call(part: str) -> ToolCall | str:
+    kind, mark, rest = part.partition(_SEPARATOR)
+    found = _BODY.fullmatch(rest)
+    if not mark or kind.strip() != "function" or found is None:
+        return f"a call is a function, its name and a block of JSON, and this is {shown(part)}"
+    return text_call(found[1], found[2])

@@ -1,0 +1,32 @@
+"""Calls between Kimi's own marks, each with an id such as functions.search:0: Kimi K2.
+
+Source: the model card of moonshotai/Kimi-K2-Instruct, docs/tool_call_guidance.md.
+"""
+
+from __future__ import annotations
+
+import re
+
+from stdlib.episodes import Parsed, ToolCall
+from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, text_call
+
+_CALL = re.compile(r"\s*(?:functions\.)?([\w.\-]+?):\d+\s*<\|tool_call_argument_begin\|>\s*(.*?)\s*", re.DOTALL)
+
+
+def parse(text: str, tools: Tools) -> Parsed:
+    """Return the calls of a turn."""
+    content, mark, section = text.partition("<|tool_calls_section_begin|>")
+    found = marked(section, "<|tool_call_begin|>", "<|tool_call_end|>")
+    calls = [_call(part) for part in found.parts]
+    if found.is_open:
+        calls[-1] = "a call is not closed"
+    elif mark and not calls:
+        calls = ["there is no call in the section of calls"]
+    return parsed(content, calls)
+
+
+def _call(part: str) -> ToolCall | str:
+    found = _CALL.fullmatch(part)
+    if found is None:
+        return f"a call is an id such as functions.NAME:0 and its arguments, and this is {shown(part)}"
+    return text_call(found[1], found[2])
