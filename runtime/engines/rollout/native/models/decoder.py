@@ -45,6 +45,20 @@ class _Layer:
     output_norm: Norm | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prediction:
+    """A layer that predicts a further token.
+
+    joint_DI: [D, 2 D] joins an embedding and a hidden state, each behind a norm of its own.
+    """
+
+    embed_norm: Norm
+    hidden_norm: Norm
+    joint_DI: Tensor
+    block: _Layer
+    norm: Norm
+
+
 class Decoder:
     """Weights and forward pass.
 
@@ -52,9 +66,10 @@ class Decoder:
 
     Args:
         num_positions: longest sequence, for the table of rotations.
+        predicts: whether it holds the layers that predict further tokens.
     """
 
-    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int) -> None:
+    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int, predicts: bool = False) -> None:
         self._model = model
         self._names = names_of(model.family)
         width = model.hidden_size
@@ -62,6 +77,16 @@ class Decoder:
         self._head_VD = self._embed_VD if model.tie_embeddings else torch.zeros(model.vocab_size, width)
         self._norm = Norm(width, eps=model.norm_eps)
         self._layers = [_layer(model, facts, self._names, at) for at in range(model.num_layers)]
+        self._predictions = [
+            _Prediction(
+                embed_norm=Norm(width, eps=model.norm_eps),
+                hidden_norm=Norm(width, eps=model.norm_eps),
+                joint_DI=torch.zeros(width, 2 * width),
+                block=_layer(model, facts, self._names, model.num_layers + at),
+                norm=Norm(width, eps=model.norm_eps),
+            )
+            for at in range(model.num_mtp_layers if predicts else 0)
+        ]
         self.shape = self._layers[0].attention.shape
         self._turn_T1H = rotations(model, facts, num_positions=num_positions)[:, None]
 
@@ -70,6 +95,13 @@ class Decoder:
         yield plain("model.embed_tokens.weight", self._embed_VD)
         for i, layer in enumerate(self._layers):
             yield from self._layer_weights(f"model.layers.{i}.", layer)
+        for i, prediction in enumerate(self._predictions, len(self._layers)):
+            prefix = f"model.layers.{i}."
+            yield from self._layer_weights(prefix, prediction.block)
+            yield plain(prefix + "enorm.weight", prediction.embed_norm.weight)
+            yield plain(prefix + "hnorm.weight", prediction.hidden_norm.weight)
+            yield plain(prefix + "eh_proj.weight", prediction.joint_DI)
+            yield plain(prefix + "shared_head.norm.weight", prediction.norm.weight)
         yield plain("model.norm.weight", self._norm.weight)
         if not self._model.tie_embeddings:
             yield plain("lm_head.weight", self._head_VD)
