@@ -13,6 +13,8 @@ from compiler.ir.model import Model
 from compiler.ir.openness import OFF
 from compiler.ir.training import MultiTokenPrediction, Packing
 from compiler.planner.parameters import prediction_parameters
+from runtime.engines.architecture import architecture
+from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.train.hf_model import empty_model, held_weights
 from runtime.engines.train.torch_ import TorchTrainer
 from stdlib.algorithms import grpo, sft
@@ -192,3 +194,39 @@ def test_heads_learn_what_comes_after_the_next_token(model: Model[Never]) -> Non
     losses = [trainer.step(batch)["train/mtp_loss"] for _ in range(60)]
     assert losses[0] > 3.0
     assert losses[-1] < 0.1
+
+
+@pytest.mark.parametrize("cuts", [(12,), (5, 1, 1, 3, 2)])
+def test_the_engine_predicts_what_the_equations_say(model: Model[Never], cuts: tuple[int, ...]) -> None:
+    """Two rows of which one is a token ahead, at once and in parts that go on with what the layers have seen."""
+    built, layers = plain_layers(model)
+    facts = architecture(model)
+    decoder = Decoder(model, facts, num_positions=32, predicts=True)
+    given = weights_of(model)
+    for weight in decoder.weights():
+        weight.load(given[weight.name])
+    tokens = torch.randint(0, model.vocab_size, (2, 16), generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        hidden = built.model(input_ids=tokens).last_hidden_state
+        for k, layer in enumerate(layers, 1):
+            num = 16 - k
+            joined = torch.cat([layer.enorm(built.model.embed_tokens(tokens[:, k:])), layer.hnorm(hidden[:, :num])], -1)
+            x, positions = layer.eh_proj(joined), torch.arange(num)[None]
+            causal = torch.full((num, num), -torch.inf).triu(1)[None, None]
+            turn = built.model.rotary_emb(x, positions)
+            after = layer.shared_head.norm(
+                layer(x, attention_mask=causal, position_ids=positions, position_embeddings=turn)
+            )
+            num_tables = 1 if facts.latent is not None else 2
+            held = torch.zeros(num_tables, 2, decoder.shape.num_keys, num, decoder.shape.key_dim)
+            # The first row begins a position earlier than the second one, which has seen one more.
+            starts = torch.tensor([0, 1])
+            decoder.predict(k - 1, tokens[:, k : k + 1], hidden[:, :1], held, torch.tensor([0, 0]))
+            for count in cuts:
+                at = starts[:, None] + torch.arange(count)
+                rows = torch.arange(2)[:, None]
+                logits, states = decoder.predict(k - 1, tokens[rows, at + k], hidden[rows, at], held, starts)
+                torch.testing.assert_close(states, after[rows, at], atol=2e-5, rtol=1e-4)
+                torch.testing.assert_close(logits, built.lm_head(after)[rows, at], atol=1e-4, rtol=1e-4)
+                starts = starts + count
+            hidden = after
