@@ -105,7 +105,8 @@ class Prediction:
     def _states(self, layer: Any, embedded_VD: Tensor, hidden: Tensor, reach: _Reach) -> Tensor:
         """Return [V, D] the hidden states of a layer, behind its norm."""
         joined = torch.cat([layer.enorm(embedded_VD), layer.hnorm(hidden[reach.before_V])], dim=-1)
-        x_1VD = layer.eh_proj(joined)[None]
+        # As in the model, where embeddings begin it, what blocks add to stays in fp32.
+        x_1VD = layer.eh_proj(joined)[None].to(joined.dtype)
         states = layer(
             x_1VD,
             attention_mask=None,

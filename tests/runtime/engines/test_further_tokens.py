@@ -127,6 +127,13 @@ def test_the_loss_is_that_of_the_equations(model: Model[Never], tokens: Any) -> 
     assert trainer.step(batch)["train/mtp_loss"] == pytest.approx(float(expected.detach()), abs=2e-5)
 
 
+def test_the_loss_in_bf16_is_near_that_of_the_equations(model: Model[Never]) -> None:
+    batch = grouped_batch()
+    expected, _, _ = plain_loss(model, batch)
+    trainer = trainer_of(model, mtp=MultiTokenPrediction(), precision="bf16")
+    assert trainer.step(batch)["train/mtp_loss"] == pytest.approx(float(expected.detach()), rel=5e-3)
+
+
 @pytest.mark.parametrize("trains_trunk", [False, True])
 def test_gradients_are_those_of_the_equations(model: Model[Never], trains_trunk: bool) -> None:
     """With likelihood as the other loss, whose gradient a trainer without further tokens shows."""
