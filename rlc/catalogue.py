@@ -83,6 +83,7 @@ def load_target(name: str) -> TargetEntry:
         replays_routing=tuple(engines.get("replays_routing", ())),
         copies_heads=tuple(engines.get("copies_heads", ())),
         no_reward_models=tuple(engines.get("no_reward_models", ())),
+        mtp_families=tuple(engines.get("mtp_families", ())),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 

@@ -249,6 +249,7 @@ def _batch(sheet: Sheet, stage: Values) -> None:
         _packing(train),
         f"{_engine(train)}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries at once",
         _routing(train),
+        _further_tokens(train),
         _own_settings(train),
     )
 
@@ -274,6 +275,14 @@ def _routing(train: Values) -> str:
     if not train.has("routing_replay") or not train.is_on("routing_replay"):
         return ""
     return f"tokens visit the experts of {train('routing_replay', _named(_ROUTED, train.raw('routing_replay')))}"
+
+
+def _further_tokens(train: Values) -> str:
+    """What the layers that predict further tokens learn, where they do."""
+    if not train.is_on("mtp"):
+        return ""
+    reached = "reaches the model, too" if train.raw("mtp.trains_trunk") else "leaves the model as it is"
+    return f"loss of further tokens x {train('mtp.loss_coef')}, which {train('mtp.trains_trunk', reached)}"
 
 
 def _optimizer(sheet: Sheet, stage: Values) -> None:

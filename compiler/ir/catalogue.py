@@ -77,7 +77,8 @@ class TargetEntry(NamedTuple):
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
-    `no_reward_models` are families of which no reward could read a trained reward model.
+    `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
+    layers for further tokens are trained.
     """
 
     name: str
@@ -95,6 +96,7 @@ class TargetEntry(NamedTuple):
     replays_routing: tuple[str, ...] = ()
     copies_heads: tuple[str, ...] = ()
     no_reward_models: tuple[str, ...] = ()
+    mtp_families: tuple[str, ...] = ()
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""

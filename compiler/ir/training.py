@@ -51,6 +51,17 @@ class TrainEngine(Record, Generic[A]):
     megatron: Options | Off = setting("Settings that Megatron takes by its own names.", default=OFF)
 
 
+class MultiTokenPrediction(Record):
+    """[train.mtp]: the layers that predict further tokens are trained beside the model."""
+
+    loss_coef: float = setting("Multiplies the mean of their losses, which is added to the loss.", default=0.2, gt=0)
+    trains_trunk: bool = setting(
+        "Whether their gradients reach the model's own layers, its embedding and its head; else they learn to predict "
+        "what the model says, and change nothing of it.",
+        default=False,
+    )
+
+
 class Train(Record, Generic[A]):
     """[train]: the optimizer batch and how it is cut."""
 
@@ -74,6 +85,9 @@ class Train(Record, Generic[A]):
         ge=1,
     )
     engine: TrainEngine[A] = setting("What computes gradients.")
+    mtp: MultiTokenPrediction | Off = setting(
+        "Training of the layers that predict further tokens; off leaves them in their files.", default=OFF
+    )
 
 
 class PolicyTrain(Train[A]):

@@ -18,7 +18,7 @@ from compiler.ir.plan import Forecast, StageForecast
 from compiler.ir.rollout import Rollout
 from compiler.ir.training import Optim, Train
 from compiler.planner.memory import FP32_BYTES, kv_bytes_per_token
-from compiler.planner.parameters import parameters_of
+from compiler.planner.parameters import parameters_of, prediction_parameters
 from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, engine_weight_bytes, rank_bytes
 
 _ALONE = Spread(1, 1, 1, 1, 1, 1)
@@ -29,13 +29,14 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
     model, stages = experiment.model, experiment.stages
     parameters = parameters_of(model)
     held = [_held(experiment, stage) for stage in stages]
+    trained = [_with_prediction(one, experiment, stage) for one, stage in zip(held, stages, strict=True)]
     samples = any(not isinstance(stage.rollout, Off) for stage in stages)
     return Forecast(
         parameters=parameters.total,
         active_parameters=parameters.active,
-        weight_bytes=max(one.weights for one in held),
-        gradient_bytes=max(one.gradients for one in held),
-        optimizer_bytes=max(one.optimizer for one in held),
+        weight_bytes=max(one.weights for one in trained),
+        gradient_bytes=max(one.gradients for one in trained),
+        optimizer_bytes=max(one.optimizer for one in trained),
         reference_bytes=max((h.weights for h, s in zip(held, stages, strict=True) if _measures(s)), default=0),
         critic_bytes=max((_critic_bytes(experiment, stage) for stage in stages if has_critic(stage)), default=0),
         teacher_bytes=max((_taught(experiment, stage) for stage in stages), default=0),
@@ -111,6 +112,23 @@ def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     return trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
 
 
+def _with_prediction(held: RankBytes, experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
+    """The same with the layers that predict further tokens, in one process: they are held as soon as a stage trains
+    them.
+    """
+    more = _prediction_bytes(experiment)
+    if isinstance(stage.train.mtp, Off):
+        return held._replace(weights=held.weights + more)
+    optimizer = held.optimizer + moments_of(stage.optim) * more
+    return held._replace(weights=held.weights + more, gradients=held.gradients + more, optimizer=optimizer)
+
+
+def _prediction_bytes(experiment: Experiment[Never]) -> int:
+    if all(isinstance(stage.train.mtp, Off) for stage in experiment.stages):
+        return 0
+    return prediction_parameters(experiment.model) * FP32_BYTES
+
+
 def _taught(experiment: Experiment[Never], stage: Stage[Never]) -> int:
     spread, is_bf16 = _spread_of(experiment, stage)
     return teacher_bytes(stage, spread, is_bf16=is_bf16)
@@ -128,7 +146,7 @@ def _engine_bytes(experiment: Experiment[Never]) -> int:
     placement = experiment.placement
     if isinstance(placement, GpuPlacement):
         return engine_weight_bytes(experiment.model, placement.gpus_per_engine)
-    return parameters_of(experiment.model).total * FP32_BYTES
+    return parameters_of(experiment.model).total * FP32_BYTES + _prediction_bytes(experiment)
 
 
 def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:

@@ -32,6 +32,14 @@ def parameters_of(model: Model[object]) -> Parameters:
     return Parameters(shared + total, shared + active)
 
 
+def prediction_parameters(model: Model[object]) -> int:
+    """Return the parameters of the layers that predict further tokens: blocks of the last kind, what joins two vectors,
+    and three norms each; the embedding and the head are those of the model.
+    """
+    block = parameters_of(model.replacing(num_layers=model.num_layers + 1)).total - parameters_of(model).total
+    return model.num_mtp_layers * (block + 2 * model.hidden_size**2 + 3 * model.hidden_size)
+
+
 def count_parameters(model: Model[object]) -> int:
     """Return the number of parameters of a model."""
     return parameters_of(model).total

@@ -27,6 +27,7 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.checkpoint.manifest import MODEL, STATE, TENSORS, damage, same_content, write_manifest
 from runtime.weights.expert_layout import as_computed
+from runtime.weights.prediction_layers import without_copies
 from stdlib.samples import JsonValue
 
 TEMPORARY = ".tmp-"
@@ -43,7 +44,7 @@ class Checkpoint:
 
     def weights(self) -> dict[str, Tensor]:
         """Read the model's weights, by the names that models compute with, onto the CPU."""
-        return as_computed(load_file(self.path / MODEL))
+        return as_computed(without_copies(load_file(self.path / MODEL)))
 
     def tensors(self) -> dict[str, Tensor]:
         """Read what the trainer saved beside the weights, onto the CPU."""

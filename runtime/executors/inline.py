@@ -27,6 +27,7 @@ from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from runtime.logprob_gap import token_bound_of
 from runtime.rewards.runner import RewardRunner
 from runtime.weights.initial import initial_weights
+from runtime.weights.prediction_layers import are_held
 from runtime.weights.teacher import teacher_weights
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def weights_at_the_start(experiment: Experiment[Never], *, root: Path) -> dict[s
     """Return the weights that a run starts from.  Raises: SpecError RLC0617 to RLC0620 as initial_weights."""
     is_reward_model = isinstance(experiment.stages[0].algorithm.loss, ScoreLoss)
     seed = experiment.run.seed
-    return initial_weights(experiment.model, root=root, seed=seed, is_reward_model=is_reward_model)
+    predicts = are_held(experiment)
+    return initial_weights(experiment.model, root=root, seed=seed, is_reward_model=is_reward_model, predicts=predicts)
 
 
 def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
@@ -154,6 +156,7 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
         experiment.model,
         concurrency=stage.rollout.concurrency,
         max_context_tokens=stage.rollout.max_context_tokens,
+        predicts=are_held(experiment),
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )
 

@@ -23,33 +23,36 @@ from compiler.ir.model import Model
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model, held_weights
 from runtime.weights.expert_layout import as_computed
 from runtime.weights.huggingface import SCORE_HEAD
+from runtime.weights.prediction_layers import without_copies
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MAX_NAMES_SHOWN = 5
 
 
-def initial_weights(model: Model[Never], *, root: Path, seed: int, is_reward_model: bool = False) -> dict[str, Tensor]:
+def initial_weights(
+    model: Model[Never], *, root: Path, seed: int, is_reward_model: bool = False, predicts: bool = False
+) -> dict[str, Tensor]:
     """Return the float32 weights by name, in the order of the architecture; directories are relative to `root`.
 
-    Layers that predict further tokens, of which the plan says how many there are, are not read.
+    Layers that predict further tokens, of which the plan says how many there are, are read if `predicts` says so.
 
     For a reward model the directory may be one as well: it needs no head over the vocabulary, and its head is kept.
 
     Raises: SpecError RLC0617 without a readable directory, RLC0618 for missing or unknown tensors, RLC0619 for shapes
     that the plan's facts do not give, RLC0620 if there are only pickled files.
     """
-    shapes = weight_shapes(model)
+    shapes = weight_shapes(model, predicts=predicts)
     if model.weights == "random":
         return {name: _draw(name, shape, seed=seed, std=model.init_std) for name, shape in shapes.items()}
     optional = {HEAD: shapes.pop(HEAD, None), SCORE_HEAD: torch.Size([1, model.hidden_size])} if is_reward_model else {}
-    unread = tuple(f"model.layers.{model.num_layers + at}." for at in range(model.num_mtp_layers))
+    unread = () if predicts else tuple(f"model.layers.{model.num_layers + at}." for at in range(model.num_mtp_layers))
     wanted = {name: shape for name, shape in optional.items() if shape is not None}
     return _read_directory(root / model.weights, shapes, wanted, unread)
 
 
-def weight_shapes(model: Model[Never]) -> dict[str, torch.Size]:
-    """Return the shape of every weight that the facts of a model ask for."""
-    return {name: tensor.shape for name, tensor in held_weights(empty_model(model)).items()}
+def weight_shapes(model: Model[Never], *, predicts: bool = False) -> dict[str, torch.Size]:
+    """Return the shape of every weight that the facts ask for, of layers for further tokens if the model `predicts`."""
+    return {name: tensor.shape for name, tensor in held_weights(empty_model(model, predicts=predicts)).items()}
 
 
 def _draw(name: str, shape: torch.Size, *, seed: int, std: float) -> Tensor:
@@ -72,7 +75,7 @@ def _read_directory(
                 found |= _all_tensors(file, unread)
         except (SafetensorError, OSError) as error:
             raise _unreadable(f"{path} cannot be read: {error}") from error
-    found = as_computed(found)
+    found = as_computed(without_copies(found))
     if (
         HEAD not in (*shapes, *optional)
         and HEAD in found

@@ -123,12 +123,13 @@ def test_a_run_that_was_cut_is_resumed_bit_by_bit(tmp_path: Path, further: tuple
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("routed", [(), ROUTED], ids=["dense", "routing is replayed"])
 def test_a_run_that_is_killed_in_the_middle_of_sampling_ends_like_one_that_never_was(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, routed: tuple[str, ...]
 ) -> None:
     spec = write_experiment(tmp_path, spec=SPEC)
     (tmp_path / "judge.py").write_text(SOME, encoding="utf-8")
-    further = [part for line in (*PARTIAL, *REPLAY) for part in ("--set", line)]
+    further = [part for line in (*PARTIAL, *REPLAY, *routed) for part in ("--set", line)]
     whole = server.run("run", spec.name, "--run-dir", "whole", *further, cwd=tmp_path)
     assert (whole.code, whole.err) == (0, "")
     for place, number in (("rollout", 5), ("before_rename", 1), ("rollout", 2)):

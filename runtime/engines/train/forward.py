@@ -1,6 +1,6 @@
 """What every training model does with a batch: cut it, and compute the hidden state before each wanted token.
 
-Shape letters: M wanted tokens of one micro-batch, D model width.
+Shape letters: M wanted tokens of one micro-batch, U its nodes, D model width.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ def _cut(lengths: Sequence[int], spec: TrainerSpec) -> MicroBatches:
 def hidden_states(
     model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None
 ) -> Tensor:
-    """Return hidden_MD: [M, D], the last hidden state before each wanted token.
+    """Return hidden_MD: [M, D], the last hidden state before each wanted token; else as node_states."""
+    return node_states(model, packed, train, routing).index_select(0, packed.sources_M)
+
+
+def node_states(model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
+    """Return [U, D], the last hidden state of each node and of what fills the micro-batch up, behind the last norm.
 
     Args:
         routing: of the model's routers, where it is recorded or replayed.
@@ -61,8 +66,8 @@ def hidden_states(
             use_cache=False,
             layout=packed.layout,
         )
-        hidden_UD = output.last_hidden_state[0]
-    return hidden_UD.index_select(0, packed.sources_M)
+        hidden_UD: Tensor = output.last_hidden_state[0]
+    return hidden_UD
 
 
 def totals_of(wanted_T: Tensor, lengths: Sequence[int], is_right_T: Tensor | None = None) -> Totals:

@@ -31,14 +31,15 @@ HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalModel:
     """Return the model in fp32 with exactly these weights, its attention replaced by the packed one.
 
-    A tied model may be given `lm_head.weight` if it equals the embedding table.
+    A tied model may be given `lm_head.weight` if it equals the embedding table.  Weights with layers that predict
+    further tokens are those of a model that has them.
 
     Raises: SpecError RLC0640 if a name is missing or unknown, or a shape does not fit.
     """
     given = dict(weights)
     if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
         del given[HEAD]
-    return _filled(empty_model(model), given, model)
+    return _filled(empty_model(model, predicts=holds_prediction(model, given)), given, model)
 
 
 def build_backbone(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalModel:
@@ -82,11 +83,43 @@ def held_weights(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def empty_model(model: Model[Never]) -> CausalModel:
-    """Return the model with shapes and no memory: everything is on the meta device."""
+def empty_model(model: Model[Never], *, predicts: bool = False) -> CausalModel:
+    """Return the model with shapes and no memory: everything is on the meta device.
+
+    Args:
+        predicts: whether it has its layers that predict further tokens.  They stand behind the others, where
+            checkpoints have them; the model itself runs the others only.
+    """
+    family = hf_family(model.family)
     with torch.device("meta"):
-        built: CausalModel = hf_family(model.family).model(hf_config(model, architecture(model)))
+        built: CausalModel = family.model(hf_config(model, architecture(model)))
+        for at in range(model.num_layers, model.num_layers + model.num_mtp_layers if predicts else 0):
+            built.model.layers.append(_prediction_layer(built, family, at))
     return built
+
+
+def holds_prediction(model: Model[Never], names: Iterable[str]) -> bool:
+    """Whether there are weights of layers that predict further tokens."""
+    return any(is_of_prediction(model, name) for name in names)
+
+
+def is_of_prediction(model: Model[Never], name: str) -> bool:
+    """Whether a weight is one of the layers that predict further tokens."""
+    begins = tuple(f"model.layers.{model.num_layers + at}." for at in range(model.num_mtp_layers))
+    return bool(begins) and name.startswith(begins)
+
+
+def _prediction_layer(built: CausalModel, family: HfFamily, at: int) -> nn.Module:
+    """One more block, with what joins a hidden state and an embedding, named as in published checkpoints."""
+    layers: Any = built.model.layers
+    layer: Any = type(layers[0])(built.config, at)
+    width, eps = built.config.hidden_size, built.config.rms_norm_eps
+    norm: Any = family.norm
+    layer.enorm, layer.hnorm = norm(width, eps=eps), norm(width, eps=eps)
+    layer.eh_proj = nn.Linear(2 * width, width, bias=False)
+    layer.shared_head = nn.Module()
+    layer.shared_head.norm = norm(width, eps=eps)
+    return layer
 
 
 def check_names_and_shapes(

@@ -35,7 +35,7 @@ class Routing:
     """
 
     def __init__(self, model: CausalModel, experts: Experts) -> None:
-        layers: Any = model.model.layers
+        layers: Any = model.model.layers[: model.config.num_hidden_layers]  # those that predict further tokens choose
         gates = [layer.mlp.gate for layer in layers if hasattr(layer.mlp, "gate")]
         for at, gate in enumerate(gates):
             gate.register_forward_hook(partial(self._route, at))

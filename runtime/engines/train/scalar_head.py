@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.engines.train.forward import hidden_states
-from runtime.engines.train.hf_model import HEAD, build_backbone, held_weights
+from runtime.engines.train.hf_model import HEAD, build_backbone, held_weights, is_of_prediction
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch
 from runtime.engines.train.torch_ import TrainerSpec
@@ -25,7 +25,8 @@ class ScalarHead:
 
     Args:
         head: what the head is called among the weights; if they hold it, it begins with that.
-        weights: by Hugging Face name; copied.  Those of a head over the vocabulary are not needed, and not read.
+        weights: by Hugging Face name; copied.  Those of a head over the vocabulary and of
+            layers that predict further tokens are not needed, and not read.
 
     Raises: SpecError RLC0640 if the weights do not fit the model.
     """
@@ -34,6 +35,7 @@ class ScalarHead:
         self._spec = spec
         self._name = head
         network = {name: tensor for name, tensor in weights.items() if name not in (head, HEAD)}
+        network = {name: tensor for name, tensor in network.items() if not is_of_prediction(spec.model, name)}
         self._model = build_backbone(spec.model, network)
         self._head_1D = nn.Parameter(torch.zeros(1, spec.model.hidden_size))
         if head in weights:

@@ -10,9 +10,9 @@ Shape letters: T tokens of the global batch, M predicted tokens of one micro-bat
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Never
+from typing import TYPE_CHECKING, Literal, NamedTuple, Never
 
 import torch
 from torch import Tensor
@@ -25,11 +25,12 @@ from compiler.ir.training import Optim, PolicyTrain, Train
 from runtime.engines.architecture import architecture
 from runtime.engines.train.chunked_divergence import Side
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
-from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
+from runtime.engines.train.forward import accumulated, cut, hidden_states, node_states, totals_of
 from runtime.engines.train.hf_model import build_model, check_names_and_shapes, held_weights
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.prediction import Prediction
 from runtime.engines.train.routing import Routing, check_recorded
 from runtime.engines.train.teacher import Teacher, divergence_terms, other_teacher
 from runtime.logprob_gap import GapMeter
@@ -66,6 +67,13 @@ class TrainerSpec:
     gap_token_bound: float | None = None
 
 
+class _Counted(NamedTuple):
+    """What is counted over a global batch; `further` are the tokens that each layer for further tokens predicts."""
+
+    totals: Totals
+    further: Sequence[int]
+
+
 class TorchTrainer:
     """Implements runtime.protocols.Trainer.
 
@@ -87,7 +95,12 @@ class TorchTrainer:
         self._spec = spec
         self._algorithm = algorithm
         self._policy = build_model(spec.model, weights)
-        self._reference = copy.deepcopy(self._policy).requires_grad_(False) if spec.keep_reference else None
+        self._reference: CausalModel | None = None
+        if spec.keep_reference:
+            self._reference = copy.deepcopy(self._policy).requires_grad_(False)
+            del self._reference.model.layers[spec.model.num_layers :]  # those that predict further tokens
+        if isinstance(spec.train.mtp, Off):
+            self._policy.model.layers[spec.model.num_layers :].requires_grad_(False)
         self._teacher: Teacher | None = None
         if isinstance(spec.params, TaughtParams) and teacher is not None:
             self._teacher = Teacher(spec.params.teacher, teacher)
@@ -97,13 +110,17 @@ class TorchTrainer:
         self._routing: Routing | None = None
         if experts is not None and not isinstance(self._replayed, Off):
             self._routing = Routing(self._policy, experts)
-        self._optimizer = Optimizer(spec.optim, dict(self._policy.named_parameters()))
+        trained = {name: p for name, p in self._policy.named_parameters() if p.requires_grad}
+        self._optimizer = Optimizer(spec.optim, trained)
         is_bf16 = spec.train.precision == "bf16"
         self._head = HeadSpec(
             chunk=spec.train.vocab_chunk,
             temperature=_temperature(spec),
             matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
         )
+        self._prediction: Prediction | None = None
+        if not isinstance(spec.train.mtp, Off):
+            self._prediction = Prediction(self._policy, spec.train, spec.train.mtp, head=self._head, heads=self._heads)
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
@@ -148,9 +165,13 @@ class TorchTrainer:
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
+        counted = _Counted(
+            totals=totals,
+            further=() if self._prediction is None else self._prediction.num_predicted(wanted_T, batch.lengths_N),
+        )
         gap = GapMeter(self._spec.gap_token_bound)
         shares = (
-            self._loss(batch, packed, totals, gap)
+            self._share(batch, packed, counted, gap)
             for sequences in cut(batch, self._spec)
             if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
         )
@@ -213,12 +234,25 @@ class TorchTrainer:
         hidden_MD = hidden_states(model, packed, self._spec.train, self._routing if model is self._policy else None)
         return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
 
-    def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
+    def _share(self, batch: TrainBatch, packed: PackedBatch, counted: _Counted, gap: GapMeter) -> LossOutput:
+        """The loss of a micro-batch, that of further tokens included."""
         if not isinstance(self._replayed, Off):
             check_recorded(packed, replayed=self._replayed)
+        nodes_UD = node_states(self._policy, packed, self._spec.train, self._routing)
+        hidden_MD = nodes_UD.index_select(0, packed.sources_M)
         if isinstance(self._spec.params.loss, DistillationLoss):
-            return self._distillation(batch, packed, totals, gap)
-        stats, at = self._forward(self._policy, packed), packed.tokens_M
+            output = self._distillation(hidden_MD, batch, packed, counted.totals, gap)
+        else:
+            output = self._loss(hidden_MD, batch, packed, counted.totals, gap)
+        if self._prediction is None:
+            return output
+        return self._prediction.added_to(output, packed, nodes_UD, counted.further, counted.totals)
+
+    def _loss(
+        self, hidden_MD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
+    ) -> LossOutput:
+        stats = token_stats(hidden_MD, self._policy.lm_head.weight, packed.targets_M, spec=self._head)
+        at = packed.tokens_M
         mask_M = torch.ones_like(stats.logprobs_M)
         params, loss = self._spec.params, self._spec.params.loss
         if isinstance(loss, PreferenceLoss):
@@ -250,11 +284,12 @@ class TorchTrainer:
         rerouted = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
         return LossOutput(output.loss, {**output.metrics, "rerouted_frac": rerouted})
 
-    def _distillation(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
+    def _distillation(
+        self, hidden_MD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
+    ) -> LossOutput:
         loss = self._spec.params.loss
         if self._teacher is None or not isinstance(loss, DistillationLoss):
             raise SpecError(_without("teacher"))
-        hidden_MD = hidden_states(self._policy, packed, self._spec.train, self._routing)
         if batch.compared_T is not None:
             sampled = self._head._replace(temperature=_sampling_temperature(self._spec))
             with torch.no_grad():

@@ -13,6 +13,7 @@ from tests.compiler.bad_specs import working_in
 from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
 from tests.compiler.emit.debug_specs import debug_specs
 from tests.compiler.emit.environment_specs import PLAY, environment_specs
+from tests.compiler.emit.expert_specs import FURTHER_TOKENS
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
 
 PROJECT = Path(__file__).parents[3]
@@ -627,6 +628,7 @@ SPECS = {
     "stretched": STRETCHED,
     "delta_nets": DELTA_NETS,
     "llama": LLAMA,
+    "further_tokens": FURTHER_TOKENS,
     "one_stage": ONE_STAGE,
     "supervised": SUPERVISED,
     "from_checkpoint": FROM_CHECKPOINT,

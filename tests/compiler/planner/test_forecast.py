@@ -101,3 +101,24 @@ def test_on_gpus_it_is_what_one_of_them_holds(tmp_path: Path) -> None:
     rollout = plan.experiment.stages[0].rollout
     assert isinstance(rollout, Rollout)
     assert found.stages[0].kv_cache_bytes == 64 * rollout.max_context_tokens * 2 * 36 * 4 * 128 * 2
+
+
+def test_layers_for_further_tokens_count_where_they_are_trained(tmp_path: Path) -> None:
+    experts: Changes = {
+        "model.family": '"glm4_moe"',
+        "model.num_mtp_layers": "1",
+        "model.moe": "{ num_experts = 4, experts_per_token = 2, expert_size = 32, shared_expert_size = 32, "
+        'score = "sigmoid", expert_bias = true }',
+        "loss.kl.estimator": '"k3"',
+    }
+    without, found = forecast_of(tmp_path, experts), forecast_of(tmp_path, {**experts, "train.mtp.loss_coef": "0.1"})
+    model = plan_of(tmp_path, experts).experiment.model
+    shallow = plan_of(tmp_path, {**experts, "model.num_layers": str(model.num_layers + 1)}).forecast
+    more = 4 * (shallow.parameters - without.parameters + 2 * model.hidden_size**2 + 3 * model.hidden_size)
+    assert more > 0
+    assert found.parameters == without.parameters
+    assert found.weight_bytes - without.weight_bytes == more
+    assert found.gradient_bytes - without.gradient_bytes == more
+    assert found.optimizer_bytes - without.optimizer_bytes == 2 * more
+    assert found.engine_weight_bytes - without.engine_weight_bytes == more
+    assert found.reference_bytes == without.reference_bytes

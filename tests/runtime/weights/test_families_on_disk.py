@@ -6,13 +6,14 @@ from typing import Any, Never
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.model import Model
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.engines.architecture import architecture
+from runtime.engines.train.hf_model import held_weights
 from runtime.weights.expert_layout import as_computed, as_stored
 from runtime.weights.huggingface import save_model
 from runtime.weights.initial import initial_weights
@@ -66,6 +67,60 @@ def test_layers_that_predict_further_tokens_are_left_in_their_files(tmp_path: Pa
     assert initial_weights(model, root=tmp_path, seed=0).keys() == weights.keys()
     with pytest.raises(SpecError, match=r"model\.layers\.2\.eh_proj\.weight, which the model lacks"):
         initial_weights(model.replacing(num_mtp_layers=0), root=tmp_path, seed=0)
+
+
+PREDICTING = pytest.mark.parametrize("name", ["glm4_moe", "deepseek_v3"])
+
+
+def predicting(name: str) -> Model[Never]:
+    return tiny_families()[name].replacing(weights=".", num_mtp_layers=2)
+
+
+def predicting_weights(model: Model[Never]) -> dict[str, torch.Tensor]:
+    return initial_weights(model.replacing(weights="random"), root=Path(), seed=3, predicts=True)
+
+
+@PREDICTING
+def test_layers_that_predict_further_tokens_are_read_where_somebody_reads_them(name: str, tmp_path: Path) -> None:
+    model = predicting(name)
+    weights = predicting_weights(model)
+    save_model(tmp_path, weights, model=model, tokenizer=ByteTokenizer())
+    again = initial_weights(model, root=tmp_path, seed=0, predicts=True)
+    assert list(again) == list(weights)
+    assert all(again[name].equal(weight) for name, weight in weights.items())
+    without = initial_weights(model, root=tmp_path, seed=0)
+    assert set(weights) - set(without) == {w for w in weights if w.startswith(("model.layers.2.", "model.layers.3."))}
+
+
+@PREDICTING
+def test_they_are_written_as_published_checkpoints_have_them(name: str, tmp_path: Path) -> None:
+    model = predicting(name)
+    weights = predicting_weights(model)
+    save_model(tmp_path, weights, model=model, tokenizer=ByteTokenizer())
+    assert json.loads((tmp_path / "config.json").read_text())["num_nextn_predict_layers"] == 2
+    stored = load_file(tmp_path / "model.safetensors")
+    layer = {w.removeprefix("model.layers.2."): t for w, t in stored.items() if w.startswith("model.layers.2.")}
+    block = {w.removeprefix("model.layers.1.") for w in stored if w.startswith("model.layers.1.")}
+    joint = {"enorm.weight", "hnorm.weight", "eh_proj.weight", "shared_head.norm.weight"}
+    assert layer.keys() == block | joint | {"embed_tokens.weight", "shared_head.head.weight"}
+    assert layer["embed_tokens.weight"].equal(weights["model.embed_tokens.weight"])
+    assert layer["shared_head.head.weight"].equal(weights["lm_head.weight"])
+    assert layer["eh_proj.weight"].shape == (model.hidden_size, 2 * model.hidden_size)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(str(tmp_path), local_files_only=True)
+    plain = {w: t for w, t in held_weights(loaded).items() if not w.startswith(("model.layers.2.", "model.layers.3."))}
+    assert all(t.equal(weights[w]) for w, t in plain.items())
+
+
+@PREDICTING
+def test_a_model_without_them_is_written_as_one_that_has_none(name: str, tmp_path: Path) -> None:
+    """Facts of the library say that there are such layers; a run that does not read them does not write them."""
+    model = predicting(name)
+    weights = tiny_weights(model.replacing(num_mtp_layers=0))
+    save_model(tmp_path, weights, model=model, tokenizer=ByteTokenizer())
+    assert json.loads((tmp_path / "config.json").read_text())["num_nextn_predict_layers"] == 0
+    assert initial_weights(model, root=tmp_path, seed=0).keys() == weights.keys()
+    with pytest.raises(SpecError, match=r"RLC0618.*model\.layers\.2\."):
+        initial_weights(model, root=tmp_path, seed=0, predicts=True)
 
 
 @FAMILIES

@@ -40,15 +40,22 @@ class NativeEngine:
         concurrency: sequences decoded at once; memory is taken for all of them here.
         max_context_tokens: longest prompt and response together.
         returns_experts: whether completions say which experts their tokens visited.
+        predicts: whether it holds the model's layers that predict further tokens.
     """
 
     def __init__(
-        self, model: Model[Never], *, concurrency: int, max_context_tokens: int, returns_experts: bool = False
+        self,
+        model: Model[Never],
+        *,
+        concurrency: int,
+        max_context_tokens: int,
+        returns_experts: bool = False,
+        predicts: bool = False,
     ) -> None:
         self._model = model
         self._max_context_tokens = max_context_tokens
         facts = architecture(model)
-        self._network = Decoder(model, facts, num_positions=max_context_tokens)
+        self._network = Decoder(model, facts, num_positions=max_context_tokens, predicts=predicts)
         cache = SequenceCache(
             num_rows=concurrency,
             num_positions=max_context_tokens,

@@ -50,18 +50,31 @@ class Sampler:
         """Return tokens [R] int64 and their natural log-probs [R] float32 under the distribution drawn from."""
         if self._all_greedy:
             return _take(logits_RV.softmax(-1), logits_RV.argmax(-1, keepdim=True))
-        scaled_RV = logits_RV if self._temperature_R1 is None else logits_RV / self._temperature_R1
-        if self._filters:
-            scaled_RV = self._filtered(scaled_RV)
-        prob_RV = scaled_RV.softmax(-1)
-        sum_RV = prob_RV.cumsum(-1, dtype=torch.float64)
-        token_R1 = torch.searchsorted(sum_RV, sum_RV[:, -1:] * uniform_R[:, None], right=True)
-        # Only logits that are not numbers get here with an index past the end; the scheduler reports them.
-        token_R1.clamp_(max=prob_RV.shape[1] - 1)
+        prob_RV = self._sampled(logits_RV)
+        token_R1 = inverted(prob_RV, uniform_R)
         if self._greedy_R1 is None:
             return _take(prob_RV, token_R1)
         token_R1 = torch.where(self._greedy_R1, logits_RV.argmax(-1, keepdim=True), token_R1)
         return _take(torch.where(self._greedy_R1, logits_RV.softmax(-1), prob_RV), token_R1)
+
+    def distribution(self, logits_RV: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [R, V] the probabilities that `draw` draws from, and those whose logarithms it returns.
+
+        They differ at temperature 0, where one token has all of the former.
+        """
+        plain_RV = logits_RV.softmax(-1)
+        best_RV = torch.zeros_like(plain_RV).scatter_(-1, logits_RV.argmax(-1, keepdim=True), 1.0)
+        if self._all_greedy:
+            return best_RV, plain_RV
+        prob_RV = self._sampled(logits_RV)
+        if self._greedy_R1 is None:
+            return prob_RV, prob_RV
+        return torch.where(self._greedy_R1, best_RV, prob_RV), torch.where(self._greedy_R1, plain_RV, prob_RV)
+
+    def _sampled(self, logits_RV: Tensor) -> Tensor:
+        """Return [R, V] probabilities behind temperature and filters."""
+        scaled_RV = logits_RV if self._temperature_R1 is None else logits_RV / self._temperature_R1
+        return (self._filtered(scaled_RV) if self._filters else scaled_RV).softmax(-1)
 
     def _filtered(self, scaled_RV: Tensor) -> Tensor:
         value_RK, token_RK = self._candidates(scaled_RV)
@@ -102,6 +115,14 @@ class StopTable:
     def hits(self, token_R: Tensor) -> Tensor:
         """Return [R] bool: whether the token ends its row."""
         return (token_R[:, None] == self._stop_RS).any(-1)
+
+
+def inverted(prob_RV: Tensor, uniform_R: Tensor) -> Tensor:
+    """Return [R, 1] int64 the tokens at which the cumulative sums pass a share of their whole, uniform draws."""
+    sum_RV = prob_RV.cumsum(-1, dtype=torch.float64)
+    token_R1 = torch.searchsorted(sum_RV, sum_RV[:, -1:] * uniform_R[:, None], right=True)
+    # Only logits that are not numbers get here with an index past the end; the scheduler reports them.
+    return token_R1.clamp_(max=prob_RV.shape[1] - 1)
 
 
 def _is_filtered(settings: Sampling) -> bool:

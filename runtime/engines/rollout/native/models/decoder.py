@@ -45,6 +45,20 @@ class _Layer:
     output_norm: Norm | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prediction:
+    """A layer that predicts a further token.
+
+    joint_DI: [D, 2 D] joins an embedding and a hidden state, each behind a norm of its own.
+    """
+
+    embed_norm: Norm
+    hidden_norm: Norm
+    joint_DI: Tensor
+    block: _Layer
+    norm: Norm
+
+
 class Decoder:
     """Weights and forward pass.
 
@@ -52,9 +66,10 @@ class Decoder:
 
     Args:
         num_positions: longest sequence, for the table of rotations.
+        predicts: whether it holds the layers that predict further tokens.
     """
 
-    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int) -> None:
+    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int, predicts: bool = False) -> None:
         self._model = model
         self._names = names_of(model.family)
         width = model.hidden_size
@@ -62,6 +77,16 @@ class Decoder:
         self._head_VD = self._embed_VD if model.tie_embeddings else torch.zeros(model.vocab_size, width)
         self._norm = Norm(width, eps=model.norm_eps)
         self._layers = [_layer(model, facts, self._names, at) for at in range(model.num_layers)]
+        self._predictions = [
+            _Prediction(
+                embed_norm=Norm(width, eps=model.norm_eps),
+                hidden_norm=Norm(width, eps=model.norm_eps),
+                joint_DI=torch.zeros(width, 2 * width),
+                block=_layer(model, facts, self._names, model.num_layers + at),
+                norm=Norm(width, eps=model.norm_eps),
+            )
+            for at in range(model.num_mtp_layers if predicts else 0)
+        ]
         self.shape = self._layers[0].attention.shape
         self._turn_T1H = rotations(model, facts, num_positions=num_positions)[:, None]
 
@@ -70,6 +95,13 @@ class Decoder:
         yield plain("model.embed_tokens.weight", self._embed_VD)
         for i, layer in enumerate(self._layers):
             yield from self._layer_weights(f"model.layers.{i}.", layer)
+        for i, prediction in enumerate(self._predictions, len(self._layers)):
+            prefix = f"model.layers.{i}."
+            yield from self._layer_weights(prefix, prediction.block)
+            yield plain(prefix + "enorm.weight", prediction.embed_norm.weight)
+            yield plain(prefix + "hnorm.weight", prediction.hidden_norm.weight)
+            yield plain(prefix + "eh_proj.weight", prediction.joint_DI)
+            yield plain(prefix + "shared_head.norm.weight", prediction.norm.weight)
         yield plain("model.norm.weight", self._norm.weight)
         if not self._model.tie_embeddings:
             yield plain("lm_head.weight", self._head_VD)
@@ -116,6 +148,42 @@ class Decoder:
             mixed = self._attend(query, window.bias_K1W, part)
             x_BD = _finish(layer, x_BD, mixed)
         return F.linear(self._norm(x_BD), self._head_VD)
+
+    def predict(
+        self, layer: int, token_BN: Tensor, hidden_BND: Tensor, held_UBKTH: Tensor, start_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run a layer that predicts a further token over positions that follow those which it has seen.
+
+        Args:
+            layer: which one, from 0 on.
+            token_BN: [B, N] int64 the token that the layer before (of the first one: the model) predicts.
+            hidden_BND: [B, N, D] its hidden states, behind its norm.
+            held_UBKTH: keys and values of the positions before, [2, B, K, T, H], or [1, B, K, T, H] where the values
+                are channels of the keys, with room for start + N; those of these positions are written into it.
+            start_B: how many positions of each row the layer has seen.
+
+        Returns: logits [B, N, V] of the token behind, and hidden states [B, N, D], behind the layer's norm.
+        """
+        prediction, (num_rows, num_new) = self._predictions[layer], token_BN.shape
+        block, shape = prediction.block, self.shape
+        position_BN = start_B[:, None] + torch.arange(num_new)
+        embedded_ND = prediction.embed_norm(self._embed_VD.index_select(0, token_BN.flatten()))
+        joined_NI = torch.cat([embedded_ND, prediction.hidden_norm(hidden_BND.flatten(0, 1))], dim=-1)
+        x_ND = F.linear(joined_NI, prediction.joint_DI)
+        turn_N1H = self._turn_T1H.index_select(0, position_BN.flatten())
+        query_NQH, *made = block.attention.project(block.input_norm(x_ND), turn_N1H)
+        at_B1 = torch.arange(num_rows)[:, None]
+        for table_BKTH, new_NKH in zip(held_UBKTH, (part for part in made if part is not None), strict=True):
+            table_BKTH.transpose(1, 2)[at_B1, position_BN] = new_NKH.unflatten(0, (num_rows, num_new))
+        may_see_B1NT = (torch.arange(held_UBKTH.shape[3]) <= position_BN[..., None])[:, None]
+        query_BQNH = query_NQH.unflatten(0, (num_rows, num_new)).transpose(1, 2)
+        mixed_BQNH = F.scaled_dot_product_attention(
+            query_BQNH, held_UBKTH[0], held_UBKTH[-1], may_see_B1NT, scale=shape.scale, enable_gqa=True
+        )
+        mixed_BNQH = mixed_BQNH[..., : shape.value_dim].transpose(1, 2)
+        x_ND = prediction.norm(_finish(block, x_ND, mixed_BNQH.reshape(num_rows * num_new, -1)))
+        logits_NV = F.linear(x_ND, self._head_VD)
+        return logits_NV.unflatten(0, (num_rows, num_new)), x_ND.unflatten(0, (num_rows, num_new))
 
     def chosen_experts(self) -> Tensor:
         """Return [N, L, C] int16 the experts that the tokens of the last pass visited, in each layer that has any."""

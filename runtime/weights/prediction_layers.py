@@ -1,0 +1,42 @@
+"""Layers that predict further tokens, in files: published checkpoints repeat the embedding and the head beside each.
+
+Both are those of the model, whatever the copies say: they are written for tools that read them there, and not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Never
+
+from torch import Tensor
+
+from compiler.ir.experiment import Experiment
+from compiler.ir.model import Model
+from compiler.ir.openness import Off
+from runtime.engines.train.hf_model import EMBEDDING, HEAD, holds_prediction
+
+_COPY = re.compile(r"model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weight")
+
+
+def are_held(experiment: Experiment[Never]) -> bool:
+    """Whether the models of a run hold their layers that predict further tokens: some stage reads them."""
+    return any(not isinstance(stage.train.mtp, Off) for stage in experiment.stages)
+
+
+def with_copies(weights: Mapping[str, Tensor], model: Model[Never]) -> dict[str, Tensor]:
+    """Return weights with the copies that files have, each with memory of its own."""
+    if not holds_prediction(model, weights):
+        return dict(weights)
+    embedding = weights[EMBEDDING]
+    head = weights.get(HEAD, embedding)
+    copies: dict[str, Tensor] = {}
+    for at in range(model.num_layers, model.num_layers + model.num_mtp_layers):
+        copies[f"model.layers.{at}.embed_tokens.weight"] = embedding.clone()
+        copies[f"model.layers.{at}.shared_head.head.weight"] = head.clone()
+    return {**weights, **copies}
+
+
+def without_copies(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what files hold without the copies."""
+    return {name: tensor for name, tensor in stored.items() if not _COPY.fullmatch(name)}
