@@ -37,6 +37,8 @@ class GenerationRequest:
         stop_token_ids: tokens that end a response; the one that did is part of it.
         first_draw: tokens of the response that were drawn before and end `tokens`: the next one takes the draw of this
             position, so that a response that was broken off goes on in its own stream.
+        keeps_prefix: whether later requests are likely to begin with this one's tokens and response, as the next turn
+            of an episode does; then an engine that can keeps what it computed of them.
     """
 
     key: DrawKey
@@ -47,6 +49,7 @@ class GenerationRequest:
     sampling: Sampling
     first_sample: int = 0
     first_draw: int = 0
+    keeps_prefix: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,6 +51,7 @@ class RolloutWorker:
                 max_new_tokens=max_new_tokens,
                 stop_token_ids=self.stop_token_ids,
                 sampling=sampling,
+                keeps_prefix=False,
             )
             for i, prompt in enumerate(prompts)
         ]

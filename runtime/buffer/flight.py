@@ -104,6 +104,7 @@ class Flight:
             sampling=self._sampling,
             first_sample=first.id.sample,
             first_draw=num_drawn,
+            keeps_prefix=False,
         )
 
     def _add(self, completion: Completion) -> _UnderWay:

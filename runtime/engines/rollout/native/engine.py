@@ -15,7 +15,7 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import Diagnostic, InternalError, SpecError
 from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
-from runtime.engines.rollout.native.cache import SequenceCache
+from runtime.engines.rollout.native.cache import SequenceCache, columns_for
 from runtime.engines.rollout.native.checks import (
     check_requests,
     misshapen_weight,
@@ -23,6 +23,7 @@ from runtime.engines.rollout.native.checks import (
     unknown_weight,
     untied_head,
 )
+from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Scheduler
 from runtime.protocols import Completion, GenerationRequest
@@ -40,20 +41,37 @@ class NativeEngine:
         max_context_tokens: longest prompt and response together.
     """
 
-    def __init__(self, model: Model[Never], *, concurrency: int, max_context_tokens: int) -> None:
+    def __init__(
+        self,
+        model: Model[Never],
+        *,
+        concurrency: int,
+        max_context_tokens: int,
+        cache_tokens: int | None = None,
+        prefill_tokens: int = 2048,
+    ) -> None:
         self._model = model
         self._max_context_tokens = max_context_tokens
         self._network = Decoder(model, architecture(model), num_positions=max_context_tokens)
-        cache = SequenceCache(
-            num_rows=concurrency,
+        lanes = Lanes(
+            self._make_cache,
             num_positions=max_context_tokens,
-            num_layers=model.num_layers,
-            num_kv_heads=self._network.shape.num_keys,
-            head_dim=self._network.shape.key_dim,
-            value_dim=self._network.shape.value_dim,
+            num_tokens=cache_tokens or concurrency * columns_for(max_context_tokens),
+            num_rows=concurrency,
         )
-        self._scheduler = Scheduler(self._network, cache, num_rows=concurrency)
+        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=prefill_tokens)
         self._version: int | None = None
+
+    def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
+        shape = self._network.shape
+        return SequenceCache(
+            num_rows=num_rows,
+            num_positions=num_positions,
+            num_layers=self._model.num_layers,
+            num_kv_heads=shape.num_keys,
+            head_dim=shape.key_dim,
+            value_dim=shape.value_dim,
+        )
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
         """Yield each response as soon as it is finished; other tasks run between batches of steps.
@@ -81,6 +99,10 @@ class NativeEngine:
     def scheduler(self) -> Scheduler:
         """The rows and the queue before them."""
         return self._scheduler
+
+    def counters(self) -> dict[str, int]:
+        """Return what happened since the engine was made, by name."""
+        return self._scheduler.counters()
 
     def advance(self) -> None:
         """Run some steps, until a sequence is finished or other tasks deserve a turn."""
