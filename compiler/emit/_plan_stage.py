@@ -126,6 +126,7 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
     sheet.row(
         "rollout" if stage.has("train.steps_per_rollout") else "generation",
         f"{_engine(rollout)}, {rollout.count('concurrency', 'sequences')} at once",
+        *_own_limits(rollout),
         sentence(
             f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
             f"response up to {rollout('max_response_tokens')}",
@@ -197,6 +198,14 @@ def _buffer(rollout: Values) -> list[str]:
 def _engine(table: Values) -> str:
     version = f" {table('engine.version')}" if table.is_on("engine.version") else ""
     return f"engine {table('engine.name')}{version}"
+
+
+def _own_limits(table: Values) -> list[str]:
+    """What bounds rlc's own engine."""
+    if not table.is_on("engine.cache_tokens") or not table.is_on("engine.prefill_tokens"):
+        return []
+    held = f"keys and values of {table.count('engine.cache_tokens', 'tokens')} in memory"
+    return [sentence(held, f"prompts are run by {table('engine.prefill_tokens')} tokens between two steps")]
 
 
 def _own_settings(table: Values) -> str:

@@ -57,6 +57,18 @@ class RolloutEngine(Record, Generic[A]):
     )
     sglang: Options | Off = setting("Settings that SGLang takes by its own names.", default=OFF)
     vllm: Options | Off = setting("Settings that vLLM takes by its own names.", default=OFF)
+    cache_tokens: Tokens | Off | A = setting(
+        "Tokens whose keys and values engine `native` holds at once, of sequences under way and of prefixes that may "
+        "be used again; unless it is set, enough for every sequence at its longest. Where it is less, a sequence "
+        "enters when its memory is there, and the youngest waits where it runs out.",
+        unit="tokens",
+        ge=2,
+    )
+    prefill_tokens: Tokens | Off | A = setting(
+        "Prompt tokens that engine `native` runs between two tokens of the sequences under way, at most.",
+        unit="tokens",
+        ge=1,
+    )
 
 
 class Generation(Record, Generic[A]):

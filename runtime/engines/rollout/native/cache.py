@@ -60,7 +60,7 @@ class SequenceCache:
 
     Args:
         num_rows: sequences at once, to begin with.
-        num_positions: longest prompt and response together.
+        num_positions: longest prompt and response together; rows are a few columns wider where that is quicker.
         value_dim: where the values are the first channels of the keys and are not held apart, how many.
     """
 
@@ -75,6 +75,7 @@ class SequenceCache:
         value_dim: int | None = None,
     ) -> None:
         self.width = columns_for(num_positions)
+        self.num_positions = num_positions
         self._value_dim = value_dim
         self._num_tables = 2 * num_layers if value_dim is None else num_layers
         self._heads = (num_kv_heads, head_dim)

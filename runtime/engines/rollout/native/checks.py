@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from runtime.protocols import GenerationRequest
 
 
-def check_requests(requests: Sequence[GenerationRequest], *, max_context_tokens: int, vocab_size: int) -> None:
+class Limits(NamedTuple):
+    """What a request has to fit into: one sequence, and the cache as a whole."""
+
+    max_context_tokens: int
+    cache_tokens: int
+
+
+def check_requests(requests: Sequence[GenerationRequest], limits: Limits, *, vocab_size: int) -> None:
     """Raise SpecError with every request that cannot be served."""
     found: list[Diagnostic] = []
     for idx, request in enumerate(requests):
         if request.num_samples < 1 or request.max_new_tokens < 1:
             raise InternalError(f"request {idx} asks for no sample or no token: {request}")
-        found += _faults(request, f"request {idx}", max_context_tokens, vocab_size)
+        found += _faults(request, f"request {idx}", limits, vocab_size)
     if found:
         raise SpecError(*found)
 
@@ -54,17 +62,20 @@ def not_finite(version: int) -> SpecError:
     return SpecError(Diagnostic("RLC0637", text, help=(fix,)))
 
 
-def _faults(request: GenerationRequest, who: str, max_context_tokens: int, vocab_size: int) -> list[Diagnostic]:
+def _faults(request: GenerationRequest, who: str, limits: Limits, vocab_size: int) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     num_prompt, num_new = len(request.tokens), request.max_new_tokens
     if not num_prompt:
         found.append(Diagnostic("RLC0631", f"{who} has an empty prompt", help=(Help("drop the row from the data"),)))
-    if num_prompt + num_new > max_context_tokens:
-        text = (
-            f"{who} does not fit: {num_prompt} prompt tokens + {num_new} new tokens = {num_prompt + num_new}, "
-            f"and max_context_tokens = {max_context_tokens}"
-        )
+    text = f"{who} does not fit: {num_prompt} prompt tokens + {num_new} new tokens = {num_prompt + num_new}, and "
+    if num_prompt + num_new > limits.max_context_tokens:
+        text += f"max_context_tokens = {limits.max_context_tokens}"
         found.append(Diagnostic("RLC0630", text, paths=("rollout.max_context_tokens",)))
+    elif num_prompt + num_new > limits.cache_tokens:
+        text += f"the cache of the engine holds {limits.cache_tokens}"
+        path, value = "rollout.engine.cache_tokens", str(limits.max_context_tokens)
+        fix = Help(f"set {path} = {value}, or ask for fewer new tokens", sets=((path, value),))
+        found.append(Diagnostic("RLC0700", text, help=(fix,), paths=(path,)))
     foreign = sorted(t for t in {*request.tokens, *request.stop_token_ids} if not 0 <= t < vocab_size)
     if foreign:
         text = f"{who} has token id {foreign[0]}, and model.vocab_size = {vocab_size}"

@@ -15,16 +15,18 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import Diagnostic, InternalError, SpecError
 from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
-from runtime.engines.rollout.native.cache import SequenceCache, columns_for
+from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.checks import (
+    Limits,
     check_requests,
     misshapen_weight,
     missing_weights,
     unknown_weight,
     untied_head,
 )
-from runtime.engines.rollout.native.lanes import Lanes
+from runtime.engines.rollout.native.lanes import Lanes, lane_positions
 from runtime.engines.rollout.native.models.decoder import Decoder
+from runtime.engines.rollout.native.models.tiles import TiledDecoder
 from runtime.engines.rollout.native.scheduler import Scheduler
 from runtime.protocols import Completion, GenerationRequest
 
@@ -37,8 +39,11 @@ class NativeEngine:
 
     Args:
         model: the architecture.
-        concurrency: sequences decoded at once; memory is taken for all of them here.
+        concurrency: sequences decoded at once.
         max_context_tokens: longest prompt and response together.
+        cache_tokens: whose keys and values are held at once; None for all of the longest sequences.
+        deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
+        prefill_tokens: of prompts, run between two tokens of the sequences under way at most.
     """
 
     def __init__(
@@ -49,18 +54,27 @@ class NativeEngine:
         max_context_tokens: int,
         cache_tokens: int | None = None,
         prefill_tokens: int = 2048,
+        deterministic: bool = False,
     ) -> None:
         self._model = model
-        self._max_context_tokens = max_context_tokens
-        self._network = Decoder(model, architecture(model), num_positions=max_context_tokens)
+        self._limits = Limits(max_context_tokens, cache_tokens or concurrency * max_context_tokens)
+        self._network = self._make_network(deterministic)
         lanes = Lanes(
             self._make_cache,
             num_positions=max_context_tokens,
-            num_tokens=cache_tokens or concurrency * columns_for(max_context_tokens),
+            num_tokens=self._limits.cache_tokens,
             num_rows=concurrency,
+            is_exact=deterministic,
         )
         self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=prefill_tokens)
         self._version: int | None = None
+
+    def _make_network(self, deterministic: bool) -> Decoder:
+        model, longest = self._model, min(self._limits)
+        if deterministic:
+            lanes = lane_positions(longest)
+            return TiledDecoder(model, architecture(model), num_positions=longest, lane_positions=lanes)
+        return Decoder(model, architecture(model), num_positions=longest)
 
     def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
         shape = self._network.shape
@@ -93,7 +107,7 @@ class NativeEngine:
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Raise SpecError with every request that cannot be served."""
-        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=self._model.vocab_size)
+        check_requests(requests, self._limits, vocab_size=self._model.vocab_size)
 
     @property
     def scheduler(self) -> Scheduler:

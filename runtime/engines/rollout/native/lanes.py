@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from runtime.engines.rollout.native.cache import SequenceCache, columns_for
+from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.prefixes import Held, Prefixes
 from runtime.engines.rollout.native.sequences import Sequence as UnderWay
 
@@ -43,7 +43,7 @@ class Lane:
     @property
     def num_tokens(self) -> int:
         """Memory taken, used or not."""
-        return self.cache.num_rows * self.cache.width
+        return self.cache.num_rows * self.cache.num_positions
 
     def live(self) -> Iterator[tuple[int, UnderWay]]:
         """Yield the sequences under way, each after its row."""
@@ -85,6 +85,16 @@ class Lane:
         self.cache.resize(num_rows, num_kept=len(self.rows), num_positions=self.num_positions(step))
 
 
+def lane_positions(num_positions: int) -> list[int]:
+    """Return how many positions the rows of each lane hold, where the longest sequence has so many."""
+    found: list[int] = []
+    narrow = _NARROWEST
+    while narrow < num_positions:
+        found.append(narrow)
+        narrow *= 2
+    return [*found, num_positions]
+
+
 class Place(NamedTuple):
     """Where a sequence is."""
 
@@ -101,15 +111,15 @@ class Lanes:
         num_positions: longest sequence.
         num_tokens: memory granted; the longest sequence fits.
         num_rows: sequences at once.
+        is_exact: whether the lane of a sequence follows from its length alone.
     """
 
-    def __init__(self, make_cache: MakeCache, *, num_positions: int, num_tokens: int, num_rows: int) -> None:
-        widths: list[int] = []
-        width = _NARROWEST
-        while width < columns_for(num_positions):
-            widths.append(width)
-            width *= 2
-        self.lanes = [Lane(cache=make_cache(0, w)) for w in (*widths, num_positions)]
+    def __init__(
+        self, make_cache: MakeCache, *, num_positions: int, num_tokens: int, num_rows: int, is_exact: bool = False
+    ) -> None:
+        longest = min(num_positions, num_tokens)
+        self.lanes = [Lane(cache=make_cache(0, n)) for n in lane_positions(longest)]
+        self._room_to_grow = 1 if is_exact else _ROOM_TO_GROW
         self.prefixes: Prefixes[UnderWay] = Prefixes()
         self._num_tokens = num_tokens
         self._num_rows = num_rows
@@ -131,22 +141,24 @@ class Lanes:
         """Memory taken, by lanes and by prefixes."""
         return sum(lane.num_tokens for lane in self.lanes) + self.prefixes.num_tokens
 
-    def lane_for(self, num_held: int, num_to_come: int) -> int:
-        """Return the index of the narrowest lane in which a sequence can go on for a while."""
-        return self.lane_of_width(num_held + min(num_to_come, _ROOM_TO_GROW))
+    def lane_for(self, position: int, num_more: int) -> int:
+        """Return the index of the narrowest lane in which a sequence can go on for a while.
 
-    def lane_of_width(self, num_positions: int) -> int:
-        """Return the index of the narrowest lane whose rows hold so many positions."""
-        return next(i for i, lane in enumerate(self.lanes) if lane.cache.width >= num_positions)
+        Args:
+            position: of the token that is run next.
+            num_more: tokens that are drawn from then on.
+        """
+        needed = position + 1 + min(num_more, self._room_to_grow)
+        return next(i for i, lane in enumerate(self.lanes) if lane.cache.num_positions >= needed)
 
     @property
     def num_claimable(self) -> int:
         """Memory that others could have if nothing but the sequences under way were held."""
-        return self._num_tokens - sum(lane.num_live * lane.cache.width for lane in self.lanes)
+        return self._num_tokens - sum(lane.num_live * lane.cache.num_positions for lane in self.lanes)
 
     def width(self, lane_idx: int) -> int:
         """Return the memory of a row of a lane."""
-        return self.lanes[lane_idx].cache.width
+        return self.lanes[lane_idx].cache.num_positions
 
     def make_room(self, wanted: Counter[int], step: int) -> None:
         """Have rows for so many more sequences in each lane; they fit into what is claimable."""
@@ -154,7 +166,7 @@ class Lanes:
         growing = [(lane, need) for lane, need in zip(self.lanes, needs, strict=True) if need > lane.cache.num_rows]
         if not growing:
             return
-        extra = sum((need - lane.cache.num_rows) * lane.cache.width for lane, need in growing)
+        extra = sum((need - lane.cache.num_rows) * lane.cache.num_positions for lane, need in growing)
         if extra > self._num_free():
             for lane, need in zip(self.lanes, needs, strict=True):
                 if need < lane.cache.num_rows:
@@ -162,8 +174,8 @@ class Lanes:
         self.prefixes.evict(extra - self._num_free())
         for lane, need in growing:
             # Growing by halves keeps the copies few where many enter one by one.
-            spare = self._num_free() - sum(max(0, n - g.cache.num_rows) * g.cache.width for g, n in growing)
-            more = min(lane.cache.num_rows // 2, max(0, spare) // lane.cache.width)
+            spare = self._num_free() - sum(max(0, n - g.cache.num_rows) * g.cache.num_positions for g, n in growing)
+            more = min(lane.cache.num_rows // 2, max(0, spare) // lane.cache.num_positions)
             most = max(need, min(lane.cache.num_rows + more, self._num_rows))
             lane.resize(most, step)
 

@@ -57,6 +57,11 @@ class Prompts:
     def run(self, groups: Sequence[Group], *, version: int) -> None:
         """Run the prompts of groups to their ends."""
         self.num_tokens += sum(len(g.request.tokens) for g in groups)
+        if self._network.runs_prompts_alone:
+            for group in groups:
+                if group.prompt is None or group.prompt.logits_GV is None:
+                    self._go_on([group], _num_left(group), version)
+            return
         fresh = sorted((g for g in groups if g.prompt is None), key=lambda g: len(g.request.tokens))
         for chunk in _alike(fresh, [len(g.request.tokens) for g in fresh]):
             self._run_whole(chunk, version)

@@ -124,7 +124,7 @@ class Scheduler:
 
     def _move_on(self) -> None:
         """Give sequences that have filled their rows wider ones; where these do not fit, the youngest leave."""
-        full = [p for p in self.lanes.live() if p.sequence.position(self._step) == p.lane.cache.width - 1]
+        full = [p for p in self.lanes.live() if p.sequence.position(self._step) == p.lane.cache.num_positions - 1]
         full = [p for p in full if p.lane is not self.lanes.lanes[-1]]
         while full and self._num_more(full) > self.lanes.num_claimable:
             youngest = max(self.lanes.live(), key=lambda p: p.sequence.entered_as)
@@ -153,10 +153,10 @@ class Scheduler:
 
     def _num_more(self, full: Iterable[Place]) -> int:
         """Return how much more memory sequences take in their next lanes."""
-        return sum(self.lanes.width(self._next_lane(p.sequence)) - p.lane.cache.width for p in full)
+        return sum(self.lanes.width(self._next_lane(p.sequence)) - p.lane.cache.num_positions for p in full)
 
     def _next_lane(self, sequence: UnderWay) -> int:
-        return self.lanes.lane_for(sequence.position(self._step) + 1, sequence.ends_at - self._step)
+        return self.lanes.lane_for(sequence.position(self._step), sequence.ends_at - self._step)
 
     def _preempt(self, place: Place) -> None:
         self._waiting.appendleft(place.sequence.rest(self._drawn(place)))
@@ -235,7 +235,7 @@ class Scheduler:
         return sequences, wanted, num_run
 
     def _first_lane(self, request: GenerationRequest) -> int:
-        return self.lanes.lane_for(len(request.tokens), request.max_new_tokens)
+        return self.lanes.lane_for(len(request.tokens), request.max_new_tokens - 1)
 
     def _enter(self, lane: Lane, sequences: list[UnderWay]) -> None:
         """Fill rows with their prompts and draw the first tokens."""
@@ -266,7 +266,7 @@ class Scheduler:
             assert logits_GV is not None
             own = [rows[place] for place, _ in some]
             # What is behind a shorter prompt than the longest may not fit, and is nothing.
-            lane.cache.fill_prompts(own, kv_LGKPH[:, :, :, : lane.cache.width], prompt_of_row=prompt_of_row)
+            lane.cache.fill_prompts(own, kv_LGKPH[:, :, :, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
             order += [place for place, _ in some]
             logits.append(logits_GV.index_select(0, torch.tensor(prompt_of_row)))
         return _joined(logits) if len(logits) == 1 else torch.cat(logits)[torch.tensor(order).argsort()]
@@ -276,12 +276,12 @@ class Scheduler:
         sampler = self._sampler or self._settle()
         live = list(self.lanes.live())
         num_steps = min(_STEPS_AT_A_TIME, min(p.sequence.ends_at for p in live) - step)
-        num_steps = min(num_steps, *(lane.cache.width - lane.num_positions(step) for lane in lanes), num_steps)
+        num_steps = min(num_steps, *(lane.cache.num_positions - lane.num_positions(step) for lane in lanes), num_steps)
         sizes = [len(lane.rows) for lane in lanes]
         parts = [(lane.cache, size) for lane, size in zip(lanes, sizes, strict=True)]
         windows = [
-            lane.cache.window(size, num_positions=lane.num_positions(step) - 1 + num_steps)
-            for lane, size in zip(lanes, sizes, strict=True)
+            cache.window(size, num_positions=self._num_columns(lane, num_steps))
+            for lane, (cache, size) in zip(lanes, parts, strict=True)
         ]
         token_R = _joined([cache.tokens(size) for cache, size in parts])
         sum_R = torch.zeros(len(token_R))
@@ -302,6 +302,11 @@ class Scheduler:
                     stopped = {s for i in hit_R.nonzero()[:, 0].tolist() if (s := rows[i]) is not None}
                     break
         self._leave(stopped, sum_R)
+
+    def _num_columns(self, lane: Lane, num_steps: int) -> int:
+        if self._network.runs_prompts_alone:
+            return lane.cache.num_positions
+        return lane.num_positions(self._step) - 1 + num_steps
 
     def _settle(self) -> Sampler:
         """Condense the settings of the rows, after they changed."""

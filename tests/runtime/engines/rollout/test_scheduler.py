@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
-from runtime.engines.rollout.native.cache import SequenceCache, Window, columns_for
+from runtime.engines.rollout.native.cache import SequenceCache, Window
 from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Scheduler
@@ -80,7 +80,7 @@ def scheduler_of(
             head_dim=model.head_dim,
         )
 
-    granted = cache_tokens or num_rows * columns_for(num_positions)
+    granted = cache_tokens or num_rows * num_positions
     lanes = Lanes(make_cache, num_positions=num_positions, num_tokens=granted, num_rows=num_rows)
     return Scheduler(network, lanes, num_rows=num_rows, prefill_tokens=prefill_tokens), network
 

@@ -52,16 +52,27 @@ class Decoder:
 
     Args:
         num_positions: longest sequence, for the table of rotations.
+        num_rows_of_products: rows to which the tokens of an expert are filled up; None for as many as there are.
     """
 
-    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int) -> None:
+    # Whether a prompt has to be run by itself, by extend, to be run at all.
+    runs_prompts_alone = False
+
+    def __init__(
+        self,
+        model: Model[Never],
+        facts: Architecture,
+        *,
+        num_positions: int,
+        num_rows_of_products: int | None = None,
+    ) -> None:
         self._model = model
         self._names = names_of(model.family)
         width = model.hidden_size
         self._embed_VD = torch.zeros(model.vocab_size, width)
         self._head_VD = self._embed_VD if model.tie_embeddings else torch.zeros(model.vocab_size, width)
         self._norm = Norm(width, eps=model.norm_eps)
-        self._layers = [_layer(model, facts, self._names, at) for at in range(model.num_layers)]
+        self._layers = [_layer(model, facts, self._names, at, num_rows_of_products) for at in range(model.num_layers)]
         self.shape = self._layers[0].attention.shape
         self._turn_T1H = rotations(model, facts, num_positions=num_positions)[:, None]
 
@@ -98,7 +109,7 @@ class Decoder:
             kept += held
             # Values that are not held apart are the first channels of the keys.
             mixed_BPQH = self._attend_causally(query, held[0], held[-1]).transpose(1, 2)
-            x_ND = _finish(layer, x_ND, mixed_BPQH.reshape(x_ND.shape[0], -1))
+            x_ND = self._finish(layer, x_ND, mixed_BPQH.reshape(x_ND.shape[0], -1))
         x_BD = x_ND.view(num_prompts, num_positions, -1)[torch.arange(num_prompts), last_B]
         return torch.stack(kept), F.linear(self._norm(x_BD), self._head_VD)
 
@@ -138,7 +149,7 @@ class Decoder:
                 query.transpose(1, 2), held[0], held[-1], may_see_B1NP, scale=self.shape.scale, enable_gqa=True
             )
             mixed_BNQH = mixed_BQNH[..., : self.shape.value_dim].transpose(1, 2)
-            x_ND = _finish(layer, x_ND, mixed_BNQH.reshape(x_ND.shape[0], -1))
+            x_ND = self._finish(layer, x_ND, mixed_BNQH.reshape(x_ND.shape[0], -1))
         x_BD = x_ND.view(num_prompts, num_new, -1)[torch.arange(num_prompts), last_B]
         return F.linear(self._norm(x_BD), self._head_VD)
 
@@ -162,7 +173,7 @@ class Decoder:
                 values = [None] * len(windows) if value is None else value.split(sizes)
                 parts = zip(query.split(sizes), key.split(sizes), values, windows, strict=True)
                 mixed = torch.cat([self._attend(*part, at) for part in parts])
-            x_BD = _finish(layer, x_BD, mixed)
+            x_BD = self._finish(layer, x_BD, mixed)
         return F.linear(self._norm(x_BD), self._head_VD)
 
     def _attend_causally(self, query_BQPH: Tensor, key_BKPH: Tensor, value_BKPH: Tensor) -> Tensor:
@@ -194,6 +205,12 @@ class Decoder:
         score = torch.baddbmm(window.bias_K1W, grouped, part.keys_KHW, alpha=self.shape.scale)
         return torch.bmm(score.softmax(-1), part.values_KWH).view(query_BQH.shape[0], -1)
 
+    @staticmethod
+    def _finish(layer: _Layer, x_ND: Tensor, mixed_NA: Tensor) -> Tensor:
+        """Add the attention's output and the feed-forward's to the residual stream, in place."""
+        x_ND = add_product(x_ND, layer.attention.finished(mixed_NA), layer.attention.out_DA, layer.attention_norm)
+        return layer.feed_forward.add_to(x_ND, layer.feed_norm(x_ND), layer.output_norm)
+
     def _layer_weights(self, prefix: str, layer: _Layer) -> Iterator[Weight]:
         yield from layer.attention.weights(prefix + "self_attn.")
         yield from layer.feed_forward.weights(prefix + "mlp.")
@@ -203,12 +220,12 @@ class Decoder:
                 yield plain(f"{prefix}{name}.weight", norm.weight)
 
 
-def _layer(model: Model[Never], facts: Architecture, names: Names, at: int) -> _Layer:
+def _layer(model: Model[Never], facts: Architecture, names: Names, at: int, num_rows: int | None) -> _Layer:
     width, eps, has_more = model.hidden_size, model.norm_eps, facts.post_norms
     latent = facts.latent
     feed_forward: GatedLayer | RoutedLayers
     if facts.experts is not None and at >= facts.experts.num_dense_layers:
-        feed_forward = RoutedLayers(width, facts.experts)
+        feed_forward = RoutedLayers(width, facts.experts, num_rows=num_rows)
     else:
         feed_forward = GatedLayer(width, model.intermediate_size, is_fused=names.fuses_gate_and_up)
     return _Layer(
@@ -219,9 +236,3 @@ def _layer(model: Model[Never], facts: Architecture, names: Names, at: int) -> _
         feed_forward=feed_forward,
         output_norm=Norm(width, eps=eps) if has_more else None,
     )
-
-
-def _finish(layer: _Layer, x_ND: Tensor, mixed_NA: Tensor) -> Tensor:
-    """Add the attention's output and the feed-forward's to the residual stream, in place."""
-    x_ND = add_product(x_ND, layer.attention.finished(mixed_NA), layer.attention.out_DA, layer.attention_norm)
-    return layer.feed_forward.add_to(x_ND, layer.feed_norm(x_ND), layer.output_norm)
