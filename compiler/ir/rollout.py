@@ -69,6 +69,11 @@ class RolloutEngine(Record, Generic[A]):
         unit="tokens",
         ge=1,
     )
+    deterministic: bool = setting(
+        "Whether engine `native` gives a response the same bits whatever else is in the batch, at several times the "
+        "time of a token.",
+        default=False,
+    )
 
 
 class Generation(Record, Generic[A]):
@@ -84,6 +89,11 @@ class Generation(Record, Generic[A]):
     )
     stop_token_ids: tuple[int, ...] = setting(
         "Tokens that end a response, beside the tokenizer's own end of sequence.", default=()
+    )
+    stop_strings: tuple[str, ...] = setting(
+        "Texts that end a response; the token that completes one is its last, also where a part of the token lies "
+        "behind the text.",
+        default=(),
     )
     concurrency: int | A = setting("Sequences decoded at once by one engine.", unit="sequences", ge=1)
     sampling: Sampling = setting("The distribution that tokens are drawn from.")

@@ -154,6 +154,7 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
         max_context_tokens=rollout.max_context_tokens,
         cache_tokens=cache_tokens,
         prefill_tokens=prefill_tokens,
+        deterministic=rollout.engine.deterministic,
     )
 
 

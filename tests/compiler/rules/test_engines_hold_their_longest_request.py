@@ -24,6 +24,12 @@ def test_a_cache_holds_all_sequences_at_their_longest_unless_it_is_set(tmp_path:
     assert stage.rollout.engine.cache_tokens == 7 * 80
 
 
+def test_a_mode_of_the_native_engine_is_its_own(tmp_path: Path) -> None:
+    assert codes(tmp_path, {"rollout.engine.deterministic": "true"}) == []
+    assert codes(tmp_path, {"rollout.engine.deterministic": "true"}, base=GPU) == ["RLC0375"]
+    assert codes(tmp_path, {"rollout.engine.deterministic": "false"}, base=GPU) == []
+
+
 @pytest.mark.parametrize("name", ["cache_tokens", "prefill_tokens"])
 def test_engines_on_gpus_have_limits_of_their_own(tmp_path: Path, name: str) -> None:
     assert codes(tmp_path, {f"rollout.engine.{name}": "4096"}, base=GPU) == ["RLC0375"]

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.prefixes import Held
 from runtime.engines.rollout.native.sequences import Group, Prompt
+from runtime.protocols import GenerationRequest
 
 _PADDED_TO_MAX: Final = 1.25
 
@@ -39,12 +41,14 @@ class Prompts:
         tokens, prompt = group.request.tokens, group.prompt
         if prompt is not None and prompt.version == version:
             return len(tokens) - prompt.num_done
-        group.prompt = None
+        group.prompt, group.prompt_logprobs = None, ()
         found = self._lanes.prefixes.find(tokens)
         if found is None:
             return len(tokens)
         source, num_same = found
         num_done = min(num_same, len(tokens) - 1)
+        if group.request.prompt_logprobs_from is not None:
+            num_done = min(num_done, group.request.prompt_logprobs_from - 1)
         if isinstance(source, Held):
             kv_L1KPH = source.kv_L1KPH[:, :, :, :num_done]
         else:
@@ -57,11 +61,9 @@ class Prompts:
     def run(self, groups: Sequence[Group], *, version: int) -> None:
         """Run the prompts of groups to their ends."""
         self.num_tokens += sum(len(g.request.tokens) for g in groups)
-        if self._network.runs_prompts_alone:
-            for group in groups:
-                if group.prompt is None or group.prompt.logits_GV is None:
-                    self._go_on([group], _num_left(group), version)
-            return
+        for group in groups:
+            if self._network.runs_prompts_alone or group.request.prompt_logprobs_from is not None:
+                self._go_on([group], _num_left(group), version)
         fresh = sorted((g for g in groups if g.prompt is None), key=lambda g: len(g.request.tokens))
         for chunk in _alike(fresh, [len(g.request.tokens) for g in fresh]):
             self._run_whole(chunk, version)
@@ -92,11 +94,24 @@ class Prompts:
                 kv_LGKPH[:, at, :, :start] = group.prompt.kv_LGKPH[:, group.prompt.at, :, :start]
         token_GP = torch.tensor([[*p, *[0] * (num_tokens - len(p))] for p in parts])
         last_G = torch.tensor([len(p) - 1 for p in parts])
-        logits_GV = self._network.extend(kv_LGKPH, token_GP, torch.tensor(starts), last_G)
+        if chunk[0].request.prompt_logprobs_from is not None:
+            logits_PV = self._network.extend(kv_LGKPH, token_GP, torch.tensor(starts), None)
+            chunk[0].prompt_logprobs += _wanted_logprobs(chunk[0].request, logits_PV, start=starts[0])
+            logits_GV = logits_PV[-1:]
+        else:
+            logits_GV = self._network.extend(kv_LGKPH, token_GP, torch.tensor(starts), last_G)
         for at, (group, start, part) in enumerate(zip(chunk, starts, parts, strict=True)):
             done = start + len(part)
             logits = logits_GV if done == len(group.request.tokens) else None
             group.prompt = Prompt(kv_LGKPH=kv_LGKPH, at=at, num_done=done, version=version, logits_GV=logits)
+
+
+def _wanted_logprobs(request: GenerationRequest, logits_PV: Tensor, *, start: int) -> tuple[float, ...]:
+    """Return the log-probs of those prompt tokens that follow the logits of positions start on and are wanted."""
+    first = max(request.prompt_logprobs_from or 1, start + 1)
+    tokens = request.tokens[first : start + 1 + logits_PV.shape[0]]
+    logprob_NV = logits_PV[first - start - 1 :][: len(tokens)] / (request.sampling.temperature or 1.0)
+    return tuple(logprob_NV.log_softmax(-1).gather(1, torch.tensor(tokens, dtype=torch.int64)[:, None])[:, 0].tolist())
 
 
 def _num_left(group: Group) -> int:

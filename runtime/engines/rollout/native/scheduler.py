@@ -15,7 +15,7 @@ Shapes: M rows that enter, N draws, R rows under way, V vocabulary.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import torch
@@ -24,11 +24,12 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.native.checks import not_finite
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
+from runtime.engines.rollout.native.endings import Endings
 from runtime.engines.rollout.native.lanes import Lane, Lanes, Place
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.prefixes import Held
 from runtime.engines.rollout.native.prompts import Prompts
-from runtime.engines.rollout.native.sampling import Sampler, StopTable
+from runtime.engines.rollout.native.sampling import Sampler
 from runtime.engines.rollout.native.sequences import Call, Drawn, Group, Prompt
 from runtime.engines.rollout.native.sequences import Sequence as UnderWay
 from runtime.protocols import Completion, GenerationRequest
@@ -61,7 +62,7 @@ class Scheduler:
         self._num_preempted = 0
         self._version = 0
         self._sampler: Sampler | None = None
-        self._stops = StopTable([frozenset()])
+        self._settled: tuple[Sampler, Endings] | None = None
 
     def open(self) -> Call:
         """Return a call without requests.  Where nothing is under way, nothing of before is left to depend on."""
@@ -112,7 +113,7 @@ class Scheduler:
             if self.lanes.num_live:
                 for lane in self.lanes:
                     if lane.close_ranks(self._step):
-                        self._sampler = None
+                        self._sampler = self._settled = None
                 self._run()
 
     def _note_version(self, version: int) -> None:
@@ -149,7 +150,7 @@ class Scheduler:
             lane.cache.enter([row], prompt_lengths=[start], draws_MN=_draws([place.sequence]))
             lane.cache.fill_prompts([row], kv_L1KPH, prompt_of_row=[0])
             lane.cache.go_on(row, token_N, logprob_N, start=start)
-        self._sampler = None
+        self._sampler = self._settled = None
 
     def _num_more(self, full: Iterable[Place]) -> int:
         """Return how much more memory sequences take in their next lanes."""
@@ -190,7 +191,7 @@ class Scheduler:
         groups = list(dict.fromkeys(s.group for s in sequences))
         self._prompts.run([g for g in groups if g.prompt is None or g.prompt.logits_GV is None], version=self._version)
         self.lanes.make_room(wanted, self._step)
-        self._sampler = None
+        self._sampler = self._settled = None
         for idx, lane in enumerate(self.lanes):
             if own := [s for s in sequences if s.lane_idx == idx]:
                 self._enter(lane, own)
@@ -218,6 +219,7 @@ class Scheduler:
                 num_run += num_to_run
             wanted[lane_idx] += 1
             # The first token is drawn on entering, so the next step finds one there.
+            first_draw = group.request.first_draw
             sequences.append(
                 UnderWay(
                     group=group,
@@ -226,6 +228,7 @@ class Scheduler:
                     began_at=self._step - 1,
                     lane_idx=lane_idx,
                     marks=[(0, self._version)],
+                    text_tokens=list(group.request.tokens[-first_draw:]) if first_draw else [],
                 )
             )
             self._num_entered += 1
@@ -244,13 +247,15 @@ class Scheduler:
         draws_MN = _draws(sequences)
         lane.cache.enter(rows, prompt_lengths=[len(r.tokens) for r in requests], draws_MN=draws_MN)
         logits_MV = self._fill(lane, rows, [s.group.prompt for s in sequences])
+        endings = Endings(requests, sequences)
+        endings.note(logits_MV)
+        logits_MV = endings.forbid(logits_MV, step=self._step - 1)
         token_M, logprob_M = Sampler([r.sampling for r in requests]).draw(logits_MV, draws_MN[:, 0])
         lane.cache.put_in(rows, token_M, logprob_M)
         for sequence in sequences:
             if sequence.group.request.keeps_prefix:
                 self.lanes.prefixes.share(sequence, sequence.group.request.tokens)
-        hit_M = StopTable([r.stop_token_ids for r in requests]).hits(token_M)
-        self._leave({sequences[i] for i in hit_M.nonzero()[:, 0].tolist()}, logprob_M)
+        self._leave(endings.found(token_M, step=self._step), logprob_M)
 
     def _fill(self, lane: Lane, rows: list[int], prompts: Sequence[Prompt | None]) -> Tensor:
         """Copy prompts into rows, those that lie together at once, and return the logits [M, V] after them."""
@@ -273,7 +278,7 @@ class Scheduler:
 
     def _run(self) -> None:
         step, lanes = self._step, [lane for lane in self.lanes if lane.rows]
-        sampler = self._sampler or self._settle()
+        sampler, endings = self._settled or self._settle()
         live = list(self.lanes.live())
         num_steps = min(_STEPS_AT_A_TIME, min(p.sequence.ends_at for p in live) - step)
         num_steps = min(num_steps, *(lane.cache.num_positions - lane.num_positions(step) for lane in lanes), num_steps)
@@ -285,22 +290,20 @@ class Scheduler:
         ]
         token_R = _joined([cache.tokens(size) for cache, size in parts])
         sum_R = torch.zeros(len(token_R))
-        stopped: set[UnderWay] = set()
+        stopped: dict[UnderWay, int | str] = {}
         for _ in range(num_steps):
             logits_RV = self._network.decode(token_R, windows)
             for cache, size in parts:
                 cache.advance(size)
+            endings.note(logits_RV)
+            logits_RV = endings.forbid(logits_RV, step=self._step)
             token_R, logprob_R = sampler.draw(logits_RV, _joined([cache.draws(size) for cache, size in parts]))
             for (cache, _), token, logprob in zip(parts, token_R.split(sizes), logprob_R.split(sizes), strict=True):
                 cache.put(token, logprob)
             sum_R += logprob_R
             self._step += 1
-            if not self._stops.is_empty:
-                hit_R = self._stops.hits(token_R) & _joined([cache.live(size) for cache, size in parts])
-                if hit_R.any():
-                    rows = [s for lane in lanes for s in lane.rows]
-                    stopped = {s for i in hit_R.nonzero()[:, 0].tolist() if (s := rows[i]) is not None}
-                    break
+            if stopped := endings.found(token_R, step=self._step):
+                break
         self._leave(stopped, sum_R)
 
     def _num_columns(self, lane: Lane, num_steps: int) -> int:
@@ -308,17 +311,18 @@ class Scheduler:
             return lane.cache.num_positions
         return lane.num_positions(self._step) - 1 + num_steps
 
-    def _settle(self) -> Sampler:
-        """Condense the settings of the rows, after they changed."""
+    def _settle(self) -> tuple[Sampler, Endings]:
+        """Condense the settings of the rows, after they changed, and how they end, after one did."""
         rows = [s for lane in self.lanes for s in lane.rows]
         any_request = next(s.group.request for s in rows if s is not None)
         requests = [any_request if s is None else s.group.request for s in rows]
-        self._stops = StopTable([r.stop_token_ids for r in requests])
-        self._sampler = Sampler([r.sampling for r in requests])
-        return self._sampler
+        sampler = self._sampler or Sampler([r.sampling for r in requests])
+        self._settled = sampler, Endings(requests, rows)
+        self._sampler = sampler
+        return self._settled
 
-    def _leave(self, stopped: set[UnderWay], logprob_R: Tensor) -> None:
-        """Deliver the sequences that drew a stop token or have no token left to draw.
+    def _leave(self, stopped: Mapping[UnderWay, int | str], logprob_R: Tensor) -> None:
+        """Deliver the sequences that are stopped, each by a token or a string, or have no token left to draw.
 
         Args:
             logprob_R: summed over the tokens drawn since the last time.
@@ -331,7 +335,7 @@ class Scheduler:
             sequence = place.sequence
             call = sequence.group.call
             finish = "stop" if sequence in stopped else "length"
-            call.inbox.append(_completion(sequence, self._drawn(place), finish))
+            call.inbox.append(_completion(sequence, self._drawn(place), finish, stopped.get(sequence)))
             call.num_outstanding -= 1
         return self._vacate(ended)
 
@@ -341,10 +345,13 @@ class Scheduler:
         num_tokens = self._step - sequence.began_at
         start = len(sequence.group.request.tokens)
         tokens, logprobs = lane.cache.response(row, start=start, stop=start + num_tokens)
-        return Drawn(tokens=tokens, logprobs=logprobs, versions=sequence.versions(num_tokens))
+        versions = sequence.versions(num_tokens)
+        named, top = tuple(sequence.named), tuple(sequence.top)
+        return Drawn(tokens=tokens, logprobs=logprobs, versions=versions, named=named, top=top)
 
     def _vacate(self, places: Sequence[Place]) -> None:
         """Let go of rows, and keep as prefixes what later requests may begin with."""
+        self._settled = None
         left: list[Held] = []
         for lane, row, sequence in places:
             self.lanes.prefixes.unshare(sequence)
@@ -360,7 +367,7 @@ class Scheduler:
                 lane.cache.park(rows)
         for held in left:
             self.lanes.hold(held, self._step)
-            self._sampler = None
+            self._sampler = self._settled = None
 
     def _abort(self, fault: SpecError) -> None:
         """Give up all calls, and forget keys and values that are not numbers."""
@@ -385,7 +392,12 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def _completion(sequence: UnderWay, drawn: Drawn, finish: Literal["stop", "length", "abort"]) -> Completion:
+def _completion(
+    sequence: UnderWay,
+    drawn: Drawn,
+    finish: Literal["stop", "length", "abort"],
+    stop_reason: int | str | None = None,
+) -> Completion:
     """Return a response with what it drew before it was preempted."""
     group, whole = sequence.group, sequence.group.before + drawn
     return Completion(
@@ -395,4 +407,8 @@ def _completion(sequence: UnderWay, drawn: Drawn, finish: Literal["stop", "lengt
         logprobs=whole.logprobs,
         versions=whole.versions,
         finish=finish,
+        stop_reason=stop_reason,
+        prompt_logprobs=group.prompt_logprobs,
+        token_logprobs=whole.named,
+        top_logprobs=whole.top,
     )

@@ -45,17 +45,23 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """What a sequence drew: tokens, their log-probs, and the version of the weights that drew each."""
+    """What a sequence drew: tokens, their log-probs, the version of the weights that drew each, and, where they are
+    wanted, the log-probs of tokens that were named and of the likeliest.
+    """
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     versions: tuple[int, ...] = ()
+    named: tuple[tuple[float, ...], ...] = ()
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
 
     def __add__(self, more: Drawn) -> Drawn:
         return Drawn(
             tokens=self.tokens + more.tokens,
             logprobs=self.logprobs + more.logprobs,
             versions=self.versions + more.versions,
+            named=self.named + more.named,
+            top=self.top + more.top,
         )
 
 
@@ -64,6 +70,7 @@ class Group:
     """Samples of one request that wait, or one sample that was preempted after it had drawn `before`.
 
     Of the latter, `request` is for what it still lacks, and `first` is its place in the request that was submitted.
+    `prompt_logprobs` are those that are wanted and known so far.
     """
 
     call: Call
@@ -74,11 +81,16 @@ class Group:
     before: Drawn = Drawn()
     num_entered: int = 0
     prompt: Prompt | None = None
+    prompt_logprobs: tuple[float, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Sequence:
-    """A sample under way.  It has `step - began_at` tokens; `marks` says from which token on which version drew."""
+    """A sample under way.  It has `step - began_at` tokens; `marks` says from which token on which version drew.
+
+    `named` and `top` are log-probs that are wanted, at each token; `text_tokens` the whole response, where strings end
+    it.
+    """
 
     group: Group
     sample: int
@@ -86,11 +98,18 @@ class Sequence:
     began_at: int = 0
     lane_idx: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
+    named: list[tuple[float, ...]] = field(default_factory=list)
+    top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
+    text_tokens: list[int] = field(default_factory=list)
 
     @property
     def ends_at(self) -> int:
         """The step after its last token."""
         return self.began_at + self.group.request.max_new_tokens
+
+    def num_drawn(self, step: int) -> int:
+        """Return how many tokens it has drawn since it entered."""
+        return step - self.began_at
 
     def position(self, step: int) -> int:
         """Return the position of its current token, whose keys and values are not yet computed."""
@@ -114,6 +133,7 @@ class Sequence:
             max_new_tokens=request.max_new_tokens - len(drawn.tokens),
             first_sample=request.first_sample + self.sample,
             first_draw=request.first_draw + len(drawn.tokens),
+            prompt_logprobs_from=None,
         )
         return Group(
             call=group.call,
@@ -122,4 +142,5 @@ class Sequence:
             stream=group.stream,
             first=group.first + self.sample,
             before=group.before + drawn,
+            prompt_logprobs=group.prompt_logprobs,
         )

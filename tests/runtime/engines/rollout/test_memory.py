@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ FAMILIES = ("tied, two queries a key", "qwen3_moe", "deepseek_v3")
 ROUNDING = 2e-5
 
 
-def native(name: str = FAMILIES[0], *, concurrency: int = 8, context: int = 600, **settings: int) -> NativeEngine:
+def native(name: str = FAMILIES[0], *, concurrency: int = 8, context: int = 600, **settings: Any) -> NativeEngine:
     model = MODELS[name]
     engine = NativeEngine(model, concurrency=concurrency, max_context_tokens=context, **settings)
     engine.load_weights(iter(weights_of(model).items()), version=1)

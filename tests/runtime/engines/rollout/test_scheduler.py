@@ -54,7 +54,7 @@ class WatchedDecoder(Decoder):
         return found
 
     @override
-    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor) -> Tensor:
+    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
         self.extensions.append(tuple(token_BN.shape))
         return super().extend(kv_LBKPH, token_BN, start_B, last_B)
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.torch
 FAMILIES = ("tied, two queries a key", "qwen3_moe", "deepseek_v3")
 
 
-def exact(name: str, *, concurrency: int = 64, **settings: int) -> NativeEngine:
+def exact(name: str, *, concurrency: int = 64, **settings: Any) -> NativeEngine:
     model = MODELS[name]
     engine = NativeEngine(
         model, concurrency=concurrency, max_context_tokens=300, prefill_tokens=256, deterministic=True, **settings

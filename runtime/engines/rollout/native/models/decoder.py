@@ -119,16 +119,16 @@ class Decoder:
         num_tables = len(self._layers) * (2 if shape.value_dim is None else 1)
         return torch.zeros(num_tables, num_prompts, shape.num_keys, num_positions, shape.key_dim)
 
-    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor) -> Tensor:
+    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
         """Run more tokens of prompts whose keys and values so far are given, and write theirs behind them.
 
         Args:
             kv_LBKPH: what prefill returns, with room for start + N positions.
             token_BN: [B, N] int64, padded on the right.
             start_B: how many tokens of each prompt were run before.
-            last_B: which of the N tokens is each prompt's last one.
+            last_B: which of the N tokens is each prompt's last one; None for all tokens of one prompt.
 
-        Returns: the logits [B, V] after each prompt's last token.
+        Returns: the logits [B, V] after each prompt's last token, or [N, V] after each token of one prompt.
         """
         num_prompts, num_new = token_BN.shape
         position_BN = start_B[:, None] + torch.arange(num_new)
@@ -150,8 +150,9 @@ class Decoder:
             )
             mixed_BNQH = mixed_BQNH[..., : self.shape.value_dim].transpose(1, 2)
             x_ND = self._finish(layer, x_ND, mixed_BNQH.reshape(x_ND.shape[0], -1))
-        x_BD = x_ND.view(num_prompts, num_new, -1)[torch.arange(num_prompts), last_B]
-        return F.linear(self._norm(x_BD), self._head_VD)
+        if last_B is not None:
+            x_ND = x_ND.view(num_prompts, num_new, -1)[torch.arange(num_prompts), last_B]
+        return F.linear(self._norm(x_ND), self._head_VD)
 
     def decode(self, token_B: Tensor, windows: Sequence[Window]) -> Tensor:
         """Run the current token of each row, write its keys and values, and return the logits [B, V] after it.

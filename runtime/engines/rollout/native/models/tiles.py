@@ -53,11 +53,11 @@ class TiledDecoder(Decoder):
         return super().empty_prompts(num_prompts, num_positions=columns_for(self._lane_of(num_positions - 1)))
 
     @override
-    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor) -> Tensor:
+    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
         """Run more tokens of one prompt, as the decoder does of several."""
         first, stop = int(start_B[0]), int(start_B[0]) + token_BN.shape[1]
         tables_LKPH = kv_LBKPH[:, 0].unflatten(0, (len(self._layers), -1))
-        logits_TV, num_real = torch.empty(0), 0
+        logits: list[Tensor] = []
         at = first
         while at < stop:
             # The columns of a tile are those of its first token: it ends where more are needed.
@@ -66,11 +66,10 @@ class TiledDecoder(Decoder):
             token_T = torch.zeros(TILE_TOKENS, dtype=torch.int64)
             token_T[:num_real] = token_BN[0, at - first : at - first + num_real]
             position_T = torch.arange(at, at + TILE_TOKENS)
-            logits_TV = self._run_tile(
-                token_T, position_T, self._along(tables_LKPH, at, num_real, columns_for(columns))
-            )
+            attend = self._along(tables_LKPH, at, num_real, columns_for(columns))
+            logits.append(self._run_tile(token_T, position_T, attend)[:num_real])
             at += num_real
-        return logits_TV[num_real - 1 : num_real]
+        return torch.cat(logits) if last_B is None else logits[-1][-1:]
 
     @override
     def decode(self, token_B: Tensor, windows: Sequence[Window]) -> Tensor:
