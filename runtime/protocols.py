@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from compiler.ir.rollout import Sampling
-    from stdlib.samples import Group, Sample, TrainBatch
+    from stdlib.samples import ExpertIds, Group, Sample, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +75,7 @@ class Completion:
     `request` and `sample` index it; `tokens` are those drawn for this request; `logprobs` are natural logs under the
     distribution that was sampled from (after temperature, top-k and top-p; at temperature 0 that of the unfiltered
     softmax at temperature 1), one a token.  `stop_reason` is the token or the string that ended it.
+    `expert_ids`, where they are recorded, are those of the request's tokens and of all drawn ones but the last.
 
     Log-probs that were asked for are those of the unfiltered softmax at the request's temperature, 1 where that is 0:
     `prompt_logprobs` of the prompt's tokens from the position on that was asked for; `token_logprobs`, at each position
@@ -92,6 +93,7 @@ class Completion:
     prompt_logprobs: tuple[float, ...] = ()
     token_logprobs: tuple[tuple[float, ...], ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    expert_ids: ExpertIds | None = None
 
 
 class Generation(Protocol):
@@ -138,6 +140,15 @@ class RolloutEngine(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """An engine that counts what happens to requests, for the metrics of a step."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what happened since the engine was made, by name."""
+        ...
+
+
 class Learner(Protocol):
     """Holds weights and the optimizer, and takes steps."""
 
@@ -163,6 +174,10 @@ class Trainer(Learner, Protocol):
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
+        ...
+
+    def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
+        """Return the batch with the policy's log-probs as its old ones, and where their routing is replayed with it."""
         ...
 
     def refresh_reference(self) -> None:

@@ -24,6 +24,7 @@ from runtime.engines.rollout.native.checks import (
     unknown_weight,
     untied_head,
 )
+from runtime.engines.rollout.native.expert_log import ExpertLog
 from runtime.engines.rollout.native.lanes import Lanes, lane_positions
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.models.tiles import TiledDecoder
@@ -44,6 +45,7 @@ class NativeEngine:
         cache_tokens: whose keys and values are held at once; None for all of the longest sequences.
         deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
         prefill_tokens: of prompts, run between two tokens of the sequences under way at most.
+        returns_experts: whether completions say which experts their tokens visited.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class NativeEngine:
         cache_tokens: int | None = None,
         prefill_tokens: int = 2048,
         deterministic: bool = False,
+        returns_experts: bool = False,
     ) -> None:
         self._model = model
         self._limits = Limits(max_context_tokens, cache_tokens or concurrency * max_context_tokens)
         self._network = self._make_network(deterministic)
         lanes = Lanes(
             self._make_cache,
+            self._make_log if returns_experts and architecture(model).experts is not None else None,
             num_positions=max_context_tokens,
             num_tokens=self._limits.cache_tokens,
             num_rows=concurrency,
@@ -68,6 +72,7 @@ class NativeEngine:
         )
         self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=prefill_tokens)
         self._version: int | None = None
+        self._num_refused = 0
 
     def _make_network(self, deterministic: bool) -> Decoder:
         model, longest = self._model, min(self._limits)
@@ -85,6 +90,16 @@ class NativeEngine:
             num_kv_heads=shape.num_keys,
             head_dim=shape.key_dim,
             value_dim=shape.value_dim,
+        )
+
+    def _make_log(self, num_rows: int, num_positions: int) -> ExpertLog:
+        experts = architecture(self._model).experts
+        assert experts is not None
+        return ExpertLog(
+            num_rows=num_rows,
+            num_positions=num_positions,
+            num_layers=self._model.num_layers - experts.num_dense_layers,
+            experts_per_token=experts.experts_per_token,
         )
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
@@ -107,7 +122,11 @@ class NativeEngine:
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Raise SpecError with every request that cannot be served."""
-        check_requests(requests, self._limits, vocab_size=self._model.vocab_size)
+        try:
+            check_requests(requests, self._limits, vocab_size=self._model.vocab_size)
+        except SpecError:
+            self._num_refused += len(requests)
+            raise
 
     @property
     def scheduler(self) -> Scheduler:
@@ -116,7 +135,7 @@ class NativeEngine:
 
     def counters(self) -> dict[str, int]:
         """Return what happened since the engine was made, by name."""
-        return self._scheduler.counters()
+        return {**self._scheduler.counters(), "refused_requests": self._num_refused}
 
     def advance(self) -> None:
         """Run some steps, until a sequence is finished or other tasks deserve a turn."""

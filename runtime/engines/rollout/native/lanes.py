@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from runtime.engines.rollout.native.cache import SequenceCache
+from runtime.engines.rollout.native.expert_log import ExpertLog
 from runtime.engines.rollout.native.prefixes import Held, Prefixes
 from runtime.engines.rollout.native.sequences import Sequence as UnderWay
 
@@ -25,14 +26,16 @@ _ROOM_TO_GROW: Final = 64
 # Rows that hold no sequence cost a step as much as others do, and closing ranks costs a copy.
 _IDLE_FRAC_MAX: Final = 1 / 16
 
-MakeCache = Callable[[int, int], SequenceCache]
-
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Lane:
-    """Rows of one width and the sequences in them; a row between others may hold none."""
+    """Rows of one width and the sequences in them; a row between others may hold none.
+
+    `log` says which experts their tokens visited, where somebody asks for it.
+    """
 
     cache: SequenceCache
+    log: ExpertLog | None = None
     rows: list[UnderWay | None] = field(default_factory=list)
 
     @property
@@ -73,6 +76,8 @@ class Lane:
         targets = [row for row in range(num_live) if self.rows[row] is None]
         sources = [row for row in range(num_live, len(self.rows)) if self.rows[row] is not None]
         self.cache.move(sources, targets, num_positions=self.num_positions(step))
+        if self.log is not None:
+            self.log.move(sources, targets)
         for source, target in zip(sources, targets, strict=True):
             self.rows[target] = self.rows[source]
         del self.rows[num_live:]
@@ -83,6 +88,8 @@ class Lane:
         if num_rows < len(self.rows):
             self.close_ranks(step, idle_frac_max=0.0)
         self.cache.resize(num_rows, num_kept=len(self.rows), num_positions=self.num_positions(step))
+        if self.log is not None:
+            self.log.resize(num_rows, num_kept=len(self.rows))
 
 
 def lane_positions(num_positions: int) -> list[int]:
@@ -108,6 +115,7 @@ class Lanes:
 
     Args:
         make_cache: returns a cache of so many rows and positions.
+        make_log: the same of a log of experts; None where nobody asks for them.
         num_positions: longest sequence.
         num_tokens: memory granted; the longest sequence fits.
         num_rows: sequences at once.
@@ -115,10 +123,21 @@ class Lanes:
     """
 
     def __init__(
-        self, make_cache: MakeCache, *, num_positions: int, num_tokens: int, num_rows: int, is_exact: bool = False
+        self,
+        make_cache: Callable[[int, int], SequenceCache],
+        make_log: Callable[[int, int], ExpertLog] | None = None,
+        *,
+        num_positions: int,
+        num_tokens: int,
+        num_rows: int,
+        is_exact: bool = False,
     ) -> None:
         longest = min(num_positions, num_tokens)
-        self.lanes = [Lane(cache=make_cache(0, n)) for n in lane_positions(longest)]
+        self.has_logs = make_log is not None
+        self.lanes = [
+            Lane(cache=make_cache(0, n), log=None if make_log is None else make_log(0, n))
+            for n in lane_positions(longest)
+        ]
         self._room_to_grow = 1 if is_exact else _ROOM_TO_GROW
         self.prefixes: Prefixes[UnderWay] = Prefixes()
         self._num_tokens = num_tokens

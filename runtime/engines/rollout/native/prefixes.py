@@ -21,10 +21,13 @@ Owner = TypeVar("Owner")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Held:
-    """What a finished sequence left: [2 L, 1, K, P, H] keys and values, or [L, 1, K, P, H], of P tokens."""
+    """What a finished sequence left: [2 L, 1, K, P, H] keys and values, or [L, 1, K, P, H], of P tokens, and [P, L, C]
+    the experts that these visited, where that is recorded.
+    """
 
     tokens: tuple[int, ...]
     kv_L1KPH: Tensor
+    expert_ids_PLC: Tensor | None = None
 
 
 class Prefixes(Generic[Owner]):

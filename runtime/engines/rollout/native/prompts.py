@@ -50,12 +50,19 @@ class Prompts:
         if group.request.prompt_logprobs_from is not None:
             num_done = min(num_done, group.request.prompt_logprobs_from - 1)
         if isinstance(source, Held):
-            kv_L1KPH = source.kv_L1KPH[:, :, :, :num_done]
+            kv_L1KPH, ids_PLC = source.kv_L1KPH[:, :, :, :num_done], source.expert_ids_PLC
         else:
             lane, row, _ = next(place for place in self._lanes.live() if place.sequence is source)
             kv_L1KPH = lane.cache.take(row, num_positions=num_done)
+            ids_PLC = None if lane.log is None else lane.log.of(row, num_tokens=num_done).ids_TLC
         self.num_reused_tokens += num_done
-        group.prompt = Prompt(kv_LGKPH=kv_L1KPH, at=0, num_done=num_done, version=version)
+        group.prompt = Prompt(
+            kv_LGKPH=kv_L1KPH,
+            at=0,
+            num_done=num_done,
+            version=version,
+            expert_ids_GPLC=None if ids_PLC is None else ids_PLC[None],
+        )
         return len(tokens) - num_done
 
     def run(self, groups: Sequence[Group], *, version: int) -> None:
@@ -81,8 +88,16 @@ class Prompts:
         width = max(len(p) for p in prompts)
         token_GP = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
         kv_LGKPH, logits_GV = self._network.prefill(token_GP, torch.tensor([len(p) - 1 for p in prompts]))
+        ids = self._network.chosen_experts().unflatten(0, tuple(token_GP.shape)) if self._lanes.has_logs else None
         for at, (group, tokens) in enumerate(zip(chunk, prompts, strict=True)):
-            group.prompt = Prompt(kv_LGKPH=kv_LGKPH, at=at, num_done=len(tokens), version=version, logits_GV=logits_GV)
+            group.prompt = Prompt(
+                kv_LGKPH=kv_LGKPH,
+                at=at,
+                num_done=len(tokens),
+                version=version,
+                logits_GV=logits_GV,
+                expert_ids_GPLC=ids,
+            )
 
     def _go_on(self, chunk: Sequence[Group], num_tokens: int, version: int) -> None:
         starts = [0 if g.prompt is None else g.prompt.num_done for g in chunk]
@@ -100,10 +115,28 @@ class Prompts:
             logits_GV = logits_PV[-1:]
         else:
             logits_GV = self._network.extend(kv_LGKPH, token_GP, torch.tensor(starts), last_G)
+        ids = self._ids_after(chunk, starts, num_tokens) if self._lanes.has_logs else None
         for at, (group, start, part) in enumerate(zip(chunk, starts, parts, strict=True)):
             done = start + len(part)
             logits = logits_GV if done == len(group.request.tokens) else None
-            group.prompt = Prompt(kv_LGKPH=kv_LGKPH, at=at, num_done=done, version=version, logits_GV=logits)
+            group.prompt = Prompt(
+                kv_LGKPH=kv_LGKPH,
+                at=at,
+                num_done=done,
+                version=version,
+                logits_GV=logits,
+                expert_ids_GPLC=ids,
+            )
+
+    def _ids_after(self, chunk: Sequence[Group], starts: Sequence[int], num_tokens: int) -> Tensor:
+        """Return [G, P, L, C] the experts of what was held of prompts and of the tokens that were run now."""
+        new_GNLC = self._network.chosen_experts().unflatten(0, (len(chunk), num_tokens))
+        ids_GPLC = new_GNLC.new_zeros(len(chunk), max(starts) + num_tokens, *new_GNLC.shape[2:])
+        for at, (group, start) in enumerate(zip(chunk, starts, strict=True)):
+            if group.prompt is not None and group.prompt.expert_ids_GPLC is not None:
+                ids_GPLC[at, :start] = group.prompt.expert_ids_GPLC[group.prompt.at, :start]
+            ids_GPLC[at, start : start + num_tokens] = new_GNLC[at]
+        return ids_GPLC
 
 
 def _wanted_logprobs(request: GenerationRequest, logits_PV: Tensor, *, start: int) -> tuple[float, ...]:

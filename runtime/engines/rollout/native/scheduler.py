@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
+from runtime.engines.rollout.native.cache import Window
 from runtime.engines.rollout.native.checks import not_finite
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
 from runtime.engines.rollout.native.endings import Endings
@@ -60,6 +61,8 @@ class Scheduler:
         self._step = 0
         self._num_entered = 0
         self._num_preempted = 0
+        self._num_aborted = 0
+        self._num_mixed = 0
         self._version = 0
         self._sampler: Sampler | None = None
         self._settled: tuple[Sampler, Endings] | None = None
@@ -77,6 +80,8 @@ class Scheduler:
             "reused_tokens": self._prompts.num_reused_tokens,
             "evicted_tokens": self.lanes.prefixes.num_evicted_tokens,
             "preemptions": self._num_preempted,
+            "aborted_responses": self._num_aborted,
+            "mixed_version_responses": self._num_mixed,
         }
 
     def submit(self, call: Call, requests: Sequence[GenerationRequest]) -> None:
@@ -93,6 +98,7 @@ class Scheduler:
         found = [*call.inbox, *(_completion(p.sequence, self._drawn(p), "abort") for p in places)]
         preempted = (g for g in self._waiting if g.call is call and g.before.tokens)
         found += [_completion(UnderWay(group=g, sample=0, entered_as=0), Drawn(), "abort") for g in preempted]
+        self._num_aborted += len(found) - len(call.inbox)
         self._waiting = deque(g for g in self._waiting if g.call is not call)
         with torch.inference_mode():
             self._vacate(places)
@@ -139,17 +145,23 @@ class Scheduler:
             p.lane.cache.drawn(p.row, start=len(p.sequence.group.request.tokens), stop=n + 1)
             for p, n in zip(full, lengths, strict=True)
         ]
+        logged = [
+            None if p.lane.log is None else p.lane.log.of(p.row, num_tokens=n).ids_TLC
+            for p, n in zip(full, lengths, strict=True)
+        ]
         for lane, row, _ in full:
             lane.rows[row] = None
             lane.cache.park([row])
         lanes = [self._next_lane(p.sequence) for p in full]
         self.lanes.make_room(Counter(lanes), self._step)
-        for idx, place, kv_L1KPH, (token_N, logprob_N) in zip(lanes, full, kept, drawn, strict=True):
+        for idx, place, kv_L1KPH, (token_N, logprob_N), ids in zip(lanes, full, kept, drawn, logged, strict=True):
             lane, start = self.lanes.lanes[idx], len(place.sequence.group.request.tokens)
             (row,) = lane.place([place.sequence])
             lane.cache.enter([row], prompt_lengths=[start], draws_MN=_draws([place.sequence]))
             lane.cache.fill_prompts([row], kv_L1KPH, prompt_of_row=[0])
             lane.cache.go_on(row, token_N, logprob_N, start=start)
+            if lane.log is not None and ids is not None:
+                lane.log.fill_prompts([row], ids[None], prompt_of_row=[0])
         self._sampler = self._settled = None
 
     def _num_more(self, full: Iterable[Place]) -> int:
@@ -272,6 +284,8 @@ class Scheduler:
             own = [rows[place] for place, _ in some]
             # What is behind a shorter prompt than the longest may not fit, and is nothing.
             lane.cache.fill_prompts(own, kv_LGKPH[:, :, :, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
+            if lane.log is not None and (ids_GPLC := some[0][1].expert_ids_GPLC) is not None:
+                lane.log.fill_prompts(own, ids_GPLC[:, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
             order += [place for place, _ in some]
             logits.append(logits_GV.index_select(0, torch.tensor(prompt_of_row)))
         return _joined(logits) if len(logits) == 1 else torch.cat(logits)[torch.tensor(order).argsort()]
@@ -293,6 +307,7 @@ class Scheduler:
         stopped: dict[UnderWay, int | str] = {}
         for _ in range(num_steps):
             logits_RV = self._network.decode(token_R, windows)
+            self._log_experts(lanes, windows, sizes)
             for cache, size in parts:
                 cache.advance(size)
             endings.note(logits_RV)
@@ -305,6 +320,13 @@ class Scheduler:
             if stopped := endings.found(token_R, step=self._step):
                 break
         self._leave(stopped, sum_R)
+
+    def _log_experts(self, lanes: Sequence[Lane], windows: Sequence[Window], sizes: Sequence[int]) -> None:
+        if self.lanes.has_logs:
+            ids = self._network.chosen_experts().split(list(sizes))
+            for lane, window, ids_RLC in zip(lanes, windows, ids, strict=True):
+                if lane.log is not None:
+                    lane.log.put(window.position_R, ids_RLC)
 
     def _num_columns(self, lane: Lane, num_steps: int) -> int:
         if self._network.runs_prompts_alone:
@@ -335,6 +357,7 @@ class Scheduler:
             sequence = place.sequence
             call = sequence.group.call
             finish = "stop" if sequence in stopped else "length"
+            self._num_mixed += len({version for _, version in sequence.marks}) > 1
             call.inbox.append(_completion(sequence, self._drawn(place), finish, stopped.get(sequence)))
             call.num_outstanding -= 1
         return self._vacate(ended)
@@ -347,7 +370,8 @@ class Scheduler:
         tokens, logprobs = lane.cache.response(row, start=start, stop=start + num_tokens)
         versions = sequence.versions(num_tokens)
         named, top = tuple(sequence.named), tuple(sequence.top)
-        return Drawn(tokens=tokens, logprobs=logprobs, versions=versions, named=named, top=top)
+        ids = None if lane.log is None else lane.log.of(row, num_tokens=start + num_tokens - 1)
+        return Drawn(tokens=tokens, logprobs=logprobs, versions=versions, named=named, top=top, expert_ids=ids)
 
     def _vacate(self, places: Sequence[Place]) -> None:
         """Let go of rows, and keep as prefixes what later requests may begin with."""
@@ -360,7 +384,8 @@ class Scheduler:
             if sequence.group.request.keeps_prefix and is_current and num_held >= _WORTH_KEEPING:
                 drawn, _ = lane.cache.response(row, start=len(sequence.group.request.tokens), stop=num_held)
                 tokens = sequence.group.request.tokens + drawn
-                left.append(Held(tokens, lane.cache.take(row, num_positions=num_held)))
+                ids = None if lane.log is None else lane.log.of(row, num_tokens=num_held).ids_TLC
+                left.append(Held(tokens, lane.cache.take(row, num_positions=num_held), ids))
             lane.rows[row] = None
         for lane in self.lanes:
             if rows := [place.row for place in places if place.lane is lane]:
@@ -411,4 +436,5 @@ def _completion(
         prompt_logprobs=group.prompt_logprobs,
         token_logprobs=whole.named,
         top_logprobs=whole.top,
+        expert_ids=whole.expert_ids,
     )

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.protocols import Completion, GenerationRequest
+from runtime.routed_tokens import continued
+from stdlib.samples import ExpertIds
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -27,6 +29,7 @@ class Prompt:
 
     kv_LGKPH: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys; `at` says which of the G
     is this one.  num_done: its tokens that are computed.  logits_GV: after the last token, once that is one of them.
+    expert_ids_GPLC: the experts that the tokens visited, where that is recorded.
     """
 
     kv_LGKPH: Tensor
@@ -34,19 +37,24 @@ class Prompt:
     num_done: int
     version: int
     logits_GV: Tensor | None = None
+    expert_ids_GPLC: Tensor | None = None
 
     def alone(self) -> Prompt:
         """Return a copy of one prompt, so that the memory of the others can go."""
         if self.kv_LGKPH.shape[1] == 1 or self.logits_GV is None:
             return self
         only = slice(self.at, self.at + 1)
-        return replace(self, kv_LGKPH=self.kv_LGKPH[:, only].clone(), logits_GV=self.logits_GV[only].clone(), at=0)
+        kv, logits = self.kv_LGKPH[:, only].clone(), self.logits_GV[only].clone()
+        ids = None if self.expert_ids_GPLC is None else self.expert_ids_GPLC[only].clone()
+        return replace(self, kv_LGKPH=kv, logits_GV=logits, expert_ids_GPLC=ids, at=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """What a sequence drew: tokens, their log-probs, the version of the weights that drew each, and, where they are
     wanted, the log-probs of tokens that were named and of the likeliest.
+
+    expert_ids: of the whole sequence but its last token.  Of what is run again after a preemption they stay the first.
     """
 
     tokens: tuple[int, ...] = ()
@@ -54,6 +62,7 @@ class Drawn:
     versions: tuple[int, ...] = ()
     named: tuple[tuple[float, ...], ...] = ()
     top: tuple[tuple[tuple[int, float], ...], ...] = ()
+    expert_ids: ExpertIds | None = None
 
     def __add__(self, more: Drawn) -> Drawn:
         return Drawn(
@@ -62,6 +71,7 @@ class Drawn:
             versions=self.versions + more.versions,
             named=self.named + more.named,
             top=self.top + more.top,
+            expert_ids=continued(self.expert_ids, more.expert_ids),
         )
 
 

@@ -47,6 +47,8 @@ class TiledDecoder(Decoder):
     ) -> None:
         super().__init__(model, facts, num_positions=num_positions, num_rows_of_products=TILE_TOKENS)
         self._lane_positions = tuple(lane_positions)
+        self._has_experts = facts.experts is not None
+        self._chosen: list[Tensor] = []
 
     @override
     def empty_prompts(self, num_prompts: int, *, num_positions: int) -> Tensor:
@@ -57,6 +59,7 @@ class TiledDecoder(Decoder):
         """Run more tokens of one prompt, as the decoder does of several."""
         first, stop = int(start_B[0]), int(start_B[0]) + token_BN.shape[1]
         tables_LKPH = kv_LBKPH[:, 0].unflatten(0, (len(self._layers), -1))
+        self._chosen.clear()
         logits: list[Tensor] = []
         at = first
         while at < stop:
@@ -67,12 +70,13 @@ class TiledDecoder(Decoder):
             token_T[:num_real] = token_BN[0, at - first : at - first + num_real]
             position_T = torch.arange(at, at + TILE_TOKENS)
             attend = self._along(tables_LKPH, at, num_real, columns_for(columns))
-            logits.append(self._run_tile(token_T, position_T, attend)[:num_real])
+            logits.append(self._run_tile(token_T, position_T, attend, num_real=num_real))
             at += num_real
         return torch.cat(logits) if last_B is None else logits[-1][-1:]
 
     @override
     def decode(self, token_B: Tensor, windows: Sequence[Window]) -> Tensor:
+        self._chosen.clear()
         logits: list[Tensor] = []
         first = 0
         for window in windows:
@@ -84,18 +88,25 @@ class TiledDecoder(Decoder):
                 row_T = torch.full((TILE_TOKENS,), start)
                 row_T[:num_real] = torch.arange(start, start + num_real)
                 token_T, position_T = token_B[first + row_T], window.position_R[row_T]
-                logits.append(self._run_tile(token_T, position_T, self._in_rows(window, row_T, num_real))[:num_real])
+                attend = self._in_rows(window, row_T, num_real)
+                logits.append(self._run_tile(token_T, position_T, attend, num_real=num_real))
             first += num_rows
         return torch.cat(logits)
 
-    def _run_tile(self, token_T: Tensor, position_T: Tensor, attend: Attend) -> Tensor:
-        """Return the logits [T, V] after the tokens of a tile."""
+    @override
+    def chosen_experts(self) -> Tensor:
+        return torch.cat(self._chosen)
+
+    def _run_tile(self, token_T: Tensor, position_T: Tensor, attend: Attend, *, num_real: int) -> Tensor:
+        """Return the logits [n, V] after the tokens of a tile that are not filling."""
         x_TD = self._embed_VD.index_select(0, token_T)
         turn_T1H = self._turn_T1H.index_select(0, position_T.clamp(max=self._turn_T1H.shape[0] - 1))
         for at, layer in enumerate(self._layers):
             query, key, value = layer.attention.project(layer.input_norm(x_TD), turn_T1H)
             x_TD = self._finish(layer, x_TD, attend(at, query, key, value))
-        return F.linear(self._norm(x_TD), self._head_VD)
+        if self._has_experts:
+            self._chosen.append(super().chosen_experts()[:num_real])
+        return F.linear(self._norm(x_TD), self._head_VD)[:num_real]
 
     def _along(self, tables_LKPH: Tensor, start: int, num_real: int, columns: int) -> Attend:
         """Tokens of one prompt, each attending to those before it."""
