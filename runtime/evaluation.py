@@ -156,7 +156,14 @@ def build_worker(
         context = rollout.max_context_tokens
         episodes = Episodes(environment, engine, tokenizer, max_context_tokens=context, is_evaluation=is_evaluation)
     stops = frozenset((tokenizer.eos_token_id, *rollout.stop_token_ids))
-    return RolloutWorker(engine, tokenizer, reward, stop_token_ids=stops, episodes=episodes)
+    return RolloutWorker(
+        engine,
+        tokenizer,
+        reward,
+        stop_token_ids=stops,
+        stop_strings=rollout.stop_strings,
+        episodes=episodes,
+    )
 
 
 def unmeasured(sets: Sequence[EvalSet[Never]], metrics: Mapping[str, float]) -> list[str]:

@@ -20,6 +20,7 @@ class RolloutWorker:
     Args:
         reward: None where nothing is judged.
         stop_token_ids: tokens that end a response, the tokenizer's end of sequence among them.
+        stop_strings: texts that end one.
         episodes: what takes samples through an environment, where there is one; else a response is a single turn.
     """
 
@@ -30,12 +31,14 @@ class RolloutWorker:
         reward: Reward | None,
         *,
         stop_token_ids: frozenset[int],
+        stop_strings: tuple[str, ...] = (),
         episodes: Episodes | None = None,
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.reward = reward
         self.stop_token_ids = stop_token_ids
+        self.stop_strings = stop_strings
         self.episodes = episodes
 
     async def groups(
@@ -59,7 +62,10 @@ class RolloutWorker:
                 num_samples=num_samples,
                 max_new_tokens=max_new_tokens,
                 stop_token_ids=self.stop_token_ids,
+                stop_strings=self.stop_strings,
+                decode=self.tokenizer.decode,
                 sampling=sampling,
+                keeps_prefix=False,
             )
             for i, prompt in enumerate(prompts)
         ]

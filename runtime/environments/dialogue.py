@@ -7,7 +7,7 @@ as the chat template writes them, texts as they are.  An episode ends with an `E
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -30,7 +30,7 @@ class Terms:
     """What the episodes of one batch have in common, and what each of them may take.
 
     `tools` are those that prompts were rendered with.  `stop_strings` end a turn; the token with which one is complete
-    is the last of it.
+    is the last of it.  `decode` makes text of tokens, the special ones among them, to find these.
     """
 
     tokenizer: TextTokenizer
@@ -40,6 +40,7 @@ class Terms:
     max_context_tokens: int
     max_observation_tokens: int
     stop_strings: tuple[str, ...]
+    decode: Callable[[Sequence[int]], str]
 
 
 class Dialogue:
@@ -106,6 +107,9 @@ class Dialogue:
             max_new_tokens=min(self._request.max_new_tokens, room),
             first_draw=self._num_drawn,
             sampling=sampling or self._request.sampling,
+            stop_strings=(*self._request.stop_strings, *self._terms.stop_strings),
+            decode=self._terms.decode,
+            keeps_prefix=True,
         )
         when = self.clock.when()
         loop, paused_at = asyncio.get_running_loop(), asyncio.get_running_loop().time()
@@ -114,7 +118,7 @@ class Dialogue:
         completion = await self._turns.ask(request)
         if when is not None:
             self.clock.reschedule(when + loop.time() - paused_at)
-        return self._heard(self._cut(completion), is_full=room <= self._request.max_new_tokens)
+        return self._heard(completion, is_full=room <= self._request.max_new_tokens)
 
     def observe(self, *, messages: Sequence[Message] = (), text: str = "", frame: tuple[str, str] = ("", "")) -> None:
         """Append what the policy is to see before its next turn: messages, or a text as it is.
@@ -149,28 +153,6 @@ class Dialogue:
         over = EpisodeOverError(ended_by, failure)
         self._over = self._over or over
         raise self._over
-
-    def _cut(self, completion: Completion) -> Completion:
-        """A turn up to the token with which a stop string is complete; what was drawn behind it never was."""
-        stops, tokens = self._terms.stop_strings, completion.tokens
-
-        def stops_within(count: int) -> bool:
-            text = self._tokenizer.decode(tokens[:count], keeps_special=True)
-            return any(stop in text for stop in stops)
-
-        if not stops or not stops_within(len(tokens)):
-            return completion
-        low, high = 1, len(tokens)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if stops_within(middle) else (middle + 1, high)
-        return replace(
-            completion,
-            tokens=tokens[:low],
-            logprobs=completion.logprobs[:low],
-            versions=completion.versions[:low],
-            finish="stop",
-        )
 
     def _note_experts(self, completion: Completion) -> None:
         """Keep the experts of all tokens up to the last one, which was not run; those of earlier turns stay."""

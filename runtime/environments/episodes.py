@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from compiler.diagnostics.diagnostic import SpecError
@@ -64,6 +65,7 @@ class Episodes:
             max_context_tokens=max_context_tokens,
             max_observation_tokens=settings.max_observation_tokens,
             stop_strings=environment.stop_strings,
+            decode=partial(tokenizer.decode, keeps_special=True),
         )
         self._facts: list[EpisodeFacts] = []
         self.last: dict[str, str] = {}

@@ -152,10 +152,17 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
     """Return the engine that a stage samples with; it holds no weights yet."""
     if isinstance(stage.rollout, Off):
         return None
-    return _ROLLOUT_ENGINES[stage.rollout.engine.name](
+    rollout = stage.rollout
+    limits = (rollout.concurrency * rollout.max_context_tokens, rollout.max_context_tokens)
+    given = (rollout.engine.cache_tokens, rollout.engine.prefill_tokens)
+    cache_tokens, prefill_tokens = (b if isinstance(a, Off) else a for a, b in zip(given, limits, strict=True))
+    return _ROLLOUT_ENGINES[rollout.engine.name](
         experiment.model,
-        concurrency=stage.rollout.concurrency,
-        max_context_tokens=stage.rollout.max_context_tokens,
+        concurrency=rollout.concurrency,
+        max_context_tokens=rollout.max_context_tokens,
+        cache_tokens=cache_tokens,
+        prefill_tokens=prefill_tokens,
+        deterministic=rollout.engine.deterministic,
         predicts=are_held(experiment),
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )

@@ -75,11 +75,19 @@ class _Generation(Generation):
         before = engine.tokenizer.decode(request.tokens, keeps_special=True)
         text = engine.script(before, request.first_sample + sample)
         tokens = (*engine.tokenizer.encode(text), engine.tokenizer.eos_token_id)[: request.max_new_tokens]
+        found = (n for n in range(1, len(tokens) + 1) if _ends(request, tokens[:n]))
+        tokens = tokens[: next(found, len(tokens))]
         return Completion(
             request=self._num_requests,
             sample=sample,
             tokens=tokens,
             logprobs=tuple(-1.0 - 0.001 * (request.first_draw + at) for at in range(len(tokens))),
             versions=(7,) * len(tokens),
-            finish="stop" if tokens[-1] in request.stop_token_ids else "length",
+            finish="stop" if _ends(request, tokens) else "length",
         )
+
+
+def _ends(request: GenerationRequest, tokens: Sequence[int]) -> bool:
+    """Whether the last of some tokens ends a response."""
+    text = "" if request.decode is None else request.decode(tokens)
+    return tokens[-1] in request.stop_token_ids or any(stop in text for stop in request.stop_strings)
