@@ -209,15 +209,20 @@ def _engine(table: Values) -> str:
 
 
 def _own_limits(table: Values) -> list[str]:
-    """What bounds rlc's own engine."""
-    if not table.is_on("engine.cache_tokens") or not table.is_on("engine.prefill_tokens"):
-        return []
-    held = f"keys and values of {table.count('engine.cache_tokens', 'tokens')} in memory"
-    bits = "are the same whatever else is in the batch" if table.raw("engine.deterministic") else "depend on the batch"
-    return [
-        sentence(held, f"prompts are run by {table('engine.prefill_tokens')} tokens between two steps"),
-        table("engine.deterministic", f"the last bits of a response {bits}"),
-    ]
+    """What bounds rlc's own engine, and how it computes."""
+    lines: list[str] = []
+    parts: list[str] = []
+    if table.is_on("engine.cache_tokens"):
+        parts.append(f"keys and values of {table.count('engine.cache_tokens', 'tokens')} in memory")
+    if table.is_on("engine.prefill_tokens"):
+        parts.append(f"prompts are run by {table('engine.prefill_tokens')} tokens between two steps")
+    if parts:
+        lines.append(sentence(*parts))
+    is_exact = bool(table.raw("engine.deterministic"))
+    if is_exact or table.raw("engine.name") == "native":
+        bits = "are the same whatever else is in the batch" if is_exact else "depend on the batch"
+        lines.append(table("engine.deterministic", f"the last bits of a response {bits}"))
+    return lines
 
 
 def _own_settings(table: Values) -> str:

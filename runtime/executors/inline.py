@@ -19,7 +19,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from compiler.ir.training import PolicyTrain
-from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.fixed import FixedWeights
 from runtime.engines.train.reward_model import TorchRewardModel
@@ -160,8 +160,7 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
         experiment.model,
         concurrency=rollout.concurrency,
         max_context_tokens=rollout.max_context_tokens,
-        cache_tokens=cache_tokens,
-        prefill_tokens=prefill_tokens,
+        memory=Memory(cache_tokens, prefill_tokens),
         deterministic=rollout.engine.deterministic,
         predicts=are_held(experiment),
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Never
+from typing import Final, NamedTuple, Never
 
 import torch
 from torch import Tensor
@@ -35,6 +35,20 @@ _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
 
 
+class Memory(NamedTuple):
+    """What an engine may hold and run at once.
+
+    cache_tokens: whose keys and values are held; None for those of all sequences at their longest.
+    prefill_tokens: of prompts, run between two tokens of the sequences under way.
+    """
+
+    cache_tokens: int | None = None
+    prefill_tokens: int = 2048
+
+
+MEMORY: Final = Memory()
+
+
 class NativeEngine:
     """Generates with its own forward pass.  Calls of generate that are open at once share one batch.
 
@@ -42,9 +56,7 @@ class NativeEngine:
         model: the architecture.
         concurrency: sequences decoded at once.
         max_context_tokens: longest prompt and response together.
-        cache_tokens: whose keys and values are held at once; None for all of the longest sequences.
         deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
-        prefill_tokens: of prompts, run between two tokens of the sequences under way at most.
         returns_experts: whether completions say which experts their tokens visited.
         predicts: whether it holds the model's layers that predict further tokens.
     """
@@ -55,14 +67,13 @@ class NativeEngine:
         *,
         concurrency: int,
         max_context_tokens: int,
-        cache_tokens: int | None = None,
-        prefill_tokens: int = 2048,
+        memory: Memory = MEMORY,
         deterministic: bool = False,
         returns_experts: bool = False,
         predicts: bool = False,
     ) -> None:
         self._model = model
-        self._limits = Limits(max_context_tokens, cache_tokens or concurrency * max_context_tokens)
+        self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
         self._network = self._make_network(deterministic, predicts)
         lanes = Lanes(
             self._make_cache,
@@ -72,7 +83,7 @@ class NativeEngine:
             num_rows=concurrency,
             is_exact=deterministic,
         )
-        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=prefill_tokens)
+        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=memory.prefill_tokens)
         self._version: int | None = None
         self._num_refused = 0
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.protocols import Completion, GenerationRequest
 from tests.contract.rollout_engines import MODELS, engine_of, generate, hf_response_logits, request, weights_of
 from tests.runtime.engines.rollout.test_scheduler import drain, scheduler_of, served, submitted
@@ -29,7 +29,8 @@ ROUNDING = 2e-5
 
 def native(name: str = FAMILIES[0], *, concurrency: int = 8, context: int = 600, **settings: Any) -> NativeEngine:
     model = MODELS[name]
-    engine = NativeEngine(model, concurrency=concurrency, max_context_tokens=context, **settings)
+    memory = Memory(settings.pop("cache_tokens", None), settings.pop("prefill_tokens", 2048))
+    engine = NativeEngine(model, concurrency=concurrency, max_context_tokens=context, memory=memory, **settings)
     engine.load_weights(iter(weights_of(model).items()), version=1)
     return engine
 

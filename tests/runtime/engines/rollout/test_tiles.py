@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.protocols import Completion, DrawKey, GenerationRequest
 from tests.contract.rollout_engines import GREEDY, MODELS, SAMPLINGS, generate, request, weights_of
 from tests.runtime.engines.rollout.test_memory import assert_true_logprobs, words
@@ -24,8 +24,9 @@ FAMILIES = ("tied, two queries a key", "qwen3_moe", "deepseek_v3")
 
 def exact(name: str, *, concurrency: int = 64, **settings: Any) -> NativeEngine:
     model = MODELS[name]
+    memory = Memory(settings.pop("cache_tokens", None), 256)
     engine = NativeEngine(
-        model, concurrency=concurrency, max_context_tokens=300, prefill_tokens=256, deterministic=True, **settings
+        model, concurrency=concurrency, max_context_tokens=300, memory=memory, deterministic=True, **settings
     )
     engine.load_weights(iter(weights_of(model).items()), version=1)
     return engine
@@ -123,6 +124,37 @@ def test_a_response_that_was_broken_off_goes_on_in_the_same_bits(name: str) -> N
     assert num_drawn > 16
     assert found.tokens + after.tokens == whole.tokens
     assert found.logprobs + after.logprobs == whole.logprobs
+
+
+@pytest.mark.parametrize("name", ["qwen3_moe", "deepseek_v3"])
+def test_experts_are_recorded_whatever_happens_to_a_sequence(name: str) -> None:
+    expected = [c.expert_ids for asked in WATCHED for c in generate(exact(name, returns_experts=True), [asked])]
+    narrow = exact(name, returns_experts=True, cache_tokens=900)
+    asked = [*WATCHED, *(replace(WATCHED[0], tokens=tuple(words(90 + i, start=i))) for i in range(5))]
+    found = [c.expert_ids for c in generate(narrow, asked) if c.request < 2]
+    assert narrow.counters()["preemptions"] > 0
+    assert expected[0] is not None
+    assert expected[0].ids_TLC.shape[0] == 100 + 170 - 1
+    assert found == expected
+
+
+def test_experts_of_what_was_held_are_recorded() -> None:
+    engine, first = exact("qwen3_moe", returns_experts=True), WATCHED[0]
+
+    async def run() -> tuple[GenerationRequest, Completion | None]:
+        generation = engine.begin()
+        generation.submit([first])
+        answer = await generation.next()
+        assert answer is not None
+        turn = replace(first, tokens=(*first.tokens, *answer.tokens[:90], 1, 2), max_new_tokens=60)
+        generation.submit([turn])
+        return turn, await generation.next()
+
+    turn, found = asyncio.run(run())
+    (whole,) = generate(exact("qwen3_moe", returns_experts=True), [turn])
+    assert engine.counters()["reused_tokens"] == 190
+    assert found is not None
+    assert found.expert_ids == whole.expert_ids is not None
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 17, 50, 200])
