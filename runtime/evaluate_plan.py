@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never, TypeVar
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
@@ -19,7 +18,6 @@ from compiler.ir.evaluated import is_greedy, pair_sets, sampled_sets, scored_set
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
@@ -96,7 +94,7 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
     heldout = _asked(load_heldout(stage, experiment.model, tokenizer, tools, root=root), choice.sets)
     for prompts in heldout.prompts.values():
         check_prompts(environment, prompts)
-    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else load_file(checkpoint.path / MODEL)
+    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else checkpoint.weights()
     metrics: dict[str, float] = {}
     warnings: list[str] = []
     if heldout.num_overlong:

@@ -24,6 +24,7 @@ from compiler.ir.data import (
     ScoredData,
     ScoredEval,
 )
+from compiler.ir.debug import Debug
 from compiler.ir.environment import Environment
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
@@ -70,6 +71,7 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("eval", ScoredEval, _SCORES),
     ("train", Train, ""),
     ("train", PolicyTrain, _SAMPLES),
+    ("debug", Debug, _SAMPLES),
 )
 
 

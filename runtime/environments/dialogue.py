@@ -20,8 +20,9 @@ from runtime.environments.markup import between_turns
 from runtime.environments.observations import fitted
 from runtime.environments.turns import Turns
 from runtime.protocols import Completion, GenerationRequest
+from runtime.routed_tokens import continued
 from stdlib.episodes import Turn
-from stdlib.samples import Message, Prompt, Segment
+from stdlib.samples import ExpertIds, Message, Prompt, Segment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +59,7 @@ class Dialogue:
         self.texts: list[str] = []
         self.tally = Tally()
         self.num_observed_tokens = 0
+        self.expert_ids: ExpertIds | None = None
         self.clock = asyncio.timeout(None)
         self._request = request
         self._turns = turns
@@ -174,6 +176,9 @@ class Dialogue:
         tokens = completion.tokens
         self._tokens += tokens
         self._num_drawn += len(tokens)
+        routed = continued(self.expert_ids, completion.expert_ids)
+        # What was drawn behind a cut never was, so no pass that counts went over the last token.
+        self.expert_ids = None if routed is None else ExpertIds(routed.ids_TLC[: len(self._tokens) - 1])
         segment = Segment(tokens=tokens, is_sampled=True, logprobs=completion.logprobs, versions=completion.versions)
         self.segments.append(segment)
         is_ended = bool(tokens) and tokens[-1] in self._request.stop_token_ids

@@ -140,6 +140,7 @@ class Episodes:
             segments=self._trained(dialogue.segments, is_failed=over.ended_by in _FAILED),
             text="".join(texts),
             finish="length" if over.ended_by in _CUT else "stop",
+            expert_ids=dialogue.expert_ids,
             episode=facts,
         )
 

@@ -11,6 +11,7 @@ from compiler.ir.sourced_plan import SourcedPlan
 from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
 from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
+from tests.compiler.emit.debug_specs import debug_specs
 from tests.compiler.emit.environment_specs import PLAY, environment_specs
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
 
@@ -636,6 +637,7 @@ SPECS = {
     **buffer_specs(ONE_STAGE),
     **environment_specs(ONE_STAGE),
     **function_specs(ONE_STAGE),
+    **debug_specs(ONE_STAGE),
 }
 
 
