@@ -55,12 +55,12 @@ class Dialogue:
     def __init__(self, prompt: Prompt, request: GenerationRequest, turns: Turns, terms: Terms) -> None:
         self.prompt = prompt
         self.is_evaluation = terms.is_evaluation
-        self.expert_ids: ExpertIds | None = None
         self.segments: list[Segment] = [Segment(tokens=prompt.tokens, is_sampled=False)]
         self.said: list[Message] = []
         self.texts: list[str] = []
         self.tally = Tally()
         self.num_observed_tokens = 0
+        self.expert_ids: ExpertIds | None = None
         self.clock = asyncio.timeout(None)
         self._request = request
         self._turns = turns
@@ -154,20 +154,15 @@ class Dialogue:
         self._over = self._over or over
         raise self._over
 
-    def _note_experts(self, completion: Completion) -> None:
-        """Keep the experts of all tokens up to the last one, which was not run; those of earlier turns stay."""
-        if completion.expert_ids is not None:
-            num_run = sum(len(segment.tokens) for segment in self.segments) - 1
-            run = ExpertIds(completion.expert_ids.ids_TLC[:num_run])
-            self.expert_ids = continued(self.expert_ids, run)
-
     def _heard(self, completion: Completion, *, is_full: bool) -> Turn:
         tokens = completion.tokens
         self._tokens += tokens
         self._num_drawn += len(tokens)
+        routed = continued(self.expert_ids, completion.expert_ids)
+        # No pass went over the last token.
+        self.expert_ids = None if routed is None else ExpertIds(routed.ids_TLC[: len(self._tokens) - 1])
         segment = Segment(tokens=tokens, is_sampled=True, logprobs=completion.logprobs, versions=completion.versions)
         self.segments.append(segment)
-        self._note_experts(completion)
         is_ended = bool(tokens) and tokens[-1] in self._request.stop_token_ids
         spoken = tokens[:-1] if is_ended else tokens
         self._ended_with = self._tokenizer.decode(tokens[-1:], keeps_special=True) if is_ended else ""

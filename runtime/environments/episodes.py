@@ -142,8 +142,8 @@ class Episodes:
             segments=self._trained(dialogue.segments, is_failed=over.ended_by in _FAILED),
             text="".join(texts),
             finish="length" if over.ended_by in _CUT else "stop",
-            episode=facts,
             expert_ids=dialogue.expert_ids,
+            episode=facts,
         )
 
     async def _lived(self, dialogue: Dialogue, rewards: list[float]) -> EpisodeOverError:

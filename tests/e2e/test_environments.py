@@ -43,7 +43,7 @@ samples_per_prompt = 2
 name = "play.py:begin"
 max_turns = 3
 max_observation_tokens = 32
-episode_timeout_s = 0.3
+episode_timeout_s = 1.5
 stop_strings = [{STOPS}]
 
 [reward]
