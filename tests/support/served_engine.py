@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
+
+import httpx2
+from safetensors.torch import save
+from torch import Tensor
 
 from compiler.ir.model import Model
 from runtime.data.tokenizers import TextTokenizer
@@ -80,6 +86,38 @@ def serving(
         yield running
     finally:
         running.end()
+
+
+def client_of(running: Running, token: str = TOKEN) -> httpx2.Client:
+    """Return a client that sends plain requests."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx2.Client(base_url=running.url, headers=headers, timeout=30.0, trust_env=False)
+
+
+def give_weights(client: httpx2.Client, tensors: Mapping[str, Tensor], version: str) -> None:
+    """Send weights as a trainer would."""
+    file = base64.b64encode(save(dict(tensors))).decode()
+    body = {"serialized_named_tensors": [file], "load_format": "safetensors", "weight_version": version}
+    for path, content in (
+        ("/begin_weight_update", None),
+        ("/update_weights_from_tensor", body),
+        ("/end_weight_update", None),
+    ):
+        reply = client.post(path, json=content)
+        assert reply.status_code == 200, reply.text
+
+
+def state_of(client: httpx2.Client) -> dict[str, Any]:
+    """Return the counters of a server."""
+    return client.get("/server_info").json()["internal_states"][0]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Look again until something holds."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.005)
 
 
 def place_of(url: str, *, silence_s: float = 30.0) -> ServerPlace:

@@ -41,12 +41,19 @@ class SGLangEngine:
         model: the architecture; the server is to have the same one.
         max_context_tokens: longest prompt and response together.
         weights_dir: the directory that weights go through to SGLang itself; a server of rlc needs none.
+        uses_additions: whether to use what a server of rlc adds; without, it is asked as SGLang is.
 
     Raises: SpecError RLC0729 if the server does not answer, RLC0730 if it refuses.
     """
 
     def __init__(
-        self, model: Model[Never], place: ServerPlace, *, max_context_tokens: int, weights_dir: Path | None = None
+        self,
+        model: Model[Never],
+        place: ServerPlace,
+        *,
+        max_context_tokens: int,
+        weights_dir: Path | None = None,
+        uses_additions: bool = True,
     ) -> None:
         self._model, self._place, self._max_context_tokens = model, place, max_context_tokens
         self._weights_dir = weights_dir
@@ -61,7 +68,7 @@ class SGLangEngine:
             self._connection.close()
             raise
         own = info.get("rlc") if isinstance(info, Mapping) else None
-        self._is_native = isinstance(own, Mapping) and own.get("engine") == "native"
+        self._is_native = uses_additions and isinstance(own, Mapping) and own.get("engine") == "native"
 
     def close(self) -> None:
         """End the connection; what is under way on the server is broken off."""

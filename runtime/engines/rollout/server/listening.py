@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Generator
+from math import ceil
 from typing import Final
 
 import uvicorn
@@ -20,6 +21,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.engines.rollout.server.app import EngineServer, Served
 
 _BACKLOG: Final = 512
+# How long those may take to read the end who were told that nothing more comes.
+_LAST_WORDS_S: Final = 5
+_LOOK_EVERY_S: Final = 0.02
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -48,7 +52,7 @@ class ListeningServer:
 
     def __init__(self, served: Served, listener: socket.socket, *, drain_s: float) -> None:
         self.engine_server = EngineServer(served)
-        self._listener = listener
+        self._listener, self._drain_s = listener, drain_s
         config = uvicorn.Config(
             self.engine_server.app(),
             log_config=None,
@@ -56,7 +60,7 @@ class ListeningServer:
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=max(1, round(drain_s)),
+            timeout_graceful_shutdown=ceil(drain_s) + _LAST_WORDS_S,
             # Clients that pause between two questions keep their connection.
             timeout_keep_alive=75,
         )
@@ -81,9 +85,20 @@ class ListeningServer:
                 loop.add_signal_handler(number, self.stop)
         serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
         while not (self._server.started or serving.done()):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(_LOOK_EVERY_S / 4)
         started()
-        await serving
+        ending = asyncio.create_task(self._end_late())
+        try:
+            await serving
+        finally:
+            ending.cancel()
+
+    async def _end_late(self) -> None:
+        """Give what is under way its time after the server was told to stop, and then end it."""
+        while not self._server.should_exit:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(self._drain_s)
+        self.engine_server.under_way.end()
 
 
 class _Server(uvicorn.Server):

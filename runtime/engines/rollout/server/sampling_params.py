@@ -1,6 +1,8 @@
 """SGLang's sampling parameters, as far as the native engine has them; everything else is refused by its name.
 
-Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  Of `custom_params` two names are read here:
+Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  `stream_interval`, the fewest tokens between two
+events of a response, is kept by any value: a response is one event, when it is finished.
+Of `custom_params` two names are read here:
 
   rlc_draw      [seed, stage, step, group, first_sample, first_draw]: the draws, as `GenerationRequest` names them, so
                 that the tokens are those of an engine in the same process.  Without it they follow from sampling_seed.
@@ -35,6 +37,7 @@ _SERVED: Final = (
     "ignore_eos",
     "no_stop_trim",
     "sampling_seed",
+    "stream_interval",
     "custom_params",
 )
 # What SGLang has and the engine has not, with the values that ask for nothing.
@@ -48,7 +51,6 @@ _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
     (("beam_width",), (1,), "leave it out: responses are sampled"),
     (("watermark",), (False,), "leave it out"),
     (("skip_special_tokens", "spaces_between_special_tokens"), (True,), "leave it out, and read output_ids"),
-    (("stream_interval",), (), "leave it out: a response is one event, when it is finished"),
 )
 NAMES: Final = frozenset((*_SERVED, *(name for names, _, _ in _REFUSED for name in names)))
 
@@ -89,6 +91,7 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     has_limit = not (isinstance(given, dict) and "max_new_tokens" in given and given["max_new_tokens"] is None)
     max_new_tokens = fields.integer("max_new_tokens", _MAX_NEW_TOKENS, least=1) if has_limit else None
     lockstep = custom.text(LOCKSTEP)
+    fields.integer("stream_interval", 1, least=1)
     fields.faults += custom.faults
     params = SamplingParams(
         max_new_tokens=max_new_tokens,

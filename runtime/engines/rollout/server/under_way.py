@@ -65,8 +65,12 @@ class UnderWay:
                 self._advance()
                 await asyncio.sleep(0)
         finally:
-            for call in [*self._calls]:
-                self._fail(call, not_ready("this server is ending", "ask another one"))
+            self.end()
+
+    def end(self) -> None:
+        """Tell all clients that nothing more will come."""
+        for call in [*self._calls]:
+            self._fail(call, not_ready("this server is ending", "ask another one"))
 
     def submit(self, jobs: Sequence[Job], lockstep: str) -> None:
         """Queue the jobs of one request, all or none.
