@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_in_the_middle_is_named_by_its_address(server: S
     with serving(server, tmp_path, "spec.toml", "--checkpoint", "initial", "--token-file", "t") as served:
         token = (tmp_path / "t").read_text(encoding="ascii").strip()
         place = ServerPlace(url=served.url, token=token, answer_s=30.0, silence_s=30.0, attempts=2)
-        engine = SGLangEngine(job.plan.experiment.model, place, max_context_tokens=8192)
+        engine = SGLangEngine(place)
         engine.load_weights(engine.weights(), version=3)
 
         async def run() -> None:

@@ -128,6 +128,6 @@ def place_of(url: str, *, silence_s: float = 30.0) -> ServerPlace:
 def served_native(model: Model[Never], *, concurrency: int, max_context_tokens: int) -> SGLangEngine:
     """Return the client of a server of its own, which ends when nobody holds the client any more."""
     running = start_server(model, concurrency=concurrency, max_context_tokens=max_context_tokens)
-    client = SGLangEngine(model, place_of(running.url), max_context_tokens=max_context_tokens)
+    client = SGLangEngine(place_of(running.url))
     weakref.finalize(client, running.end)
     return client

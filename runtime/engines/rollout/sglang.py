@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -24,8 +24,6 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
-from compiler.ir.model import Model
-from runtime.engines.rollout.native.checks import check_requests
 from runtime.engines.rollout.server_connection import ServerConnection, ServerPlace, unreadable
 from runtime.engines.rollout.sglang_generation import HttpGeneration
 from runtime.protocols import Completion, GenerationRequest
@@ -38,8 +36,6 @@ class SGLangEngine:
     """Generates on a server.
 
     Args:
-        model: the architecture; the server is to have the same one.
-        max_context_tokens: longest prompt and response together.
         weights_dir: the directory that weights go through to SGLang itself; a server of rlc needs none.
         uses_additions: whether to use what a server of rlc adds; without, it is asked as SGLang is.
 
@@ -48,14 +44,12 @@ class SGLangEngine:
 
     def __init__(
         self,
-        model: Model[Never],
         place: ServerPlace,
         *,
-        max_context_tokens: int,
         weights_dir: Path | None = None,
         uses_additions: bool = True,
     ) -> None:
-        self._model, self._place, self._max_context_tokens = model, place, max_context_tokens
+        self._place = place
         self._weights_dir = weights_dir
         self._connection = ServerConnection(place)
         self._names: list[str] = []
@@ -126,10 +120,9 @@ class SGLangEngine:
             except (SafetensorError, KeyError) as fault:
                 raise unreadable(self._place, "/get_weights_by_name", str(fault)) from fault
 
-    def _check(self, requests: Sequence[GenerationRequest]) -> None:
+    def _check(self) -> None:
         if self._version is None:
             raise InternalError("the engine behind a server was asked to generate before it had weights")
-        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=self._model.vocab_size)
 
     async def _send(self, files: Sequence[str], version: int) -> None:
         post = self._connection.post

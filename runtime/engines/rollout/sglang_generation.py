@@ -25,7 +25,7 @@ class HttpGeneration:
     Args:
         name: of all that it asks for, on the server.
         is_native: whether it is a server of rlc, which draws by name and in lockstep.
-        check: raises SpecError with every request that cannot be served.
+        check: raises InternalError where the server was given no weights.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class HttpGeneration:
         name: str,
         *,
         is_native: bool,
-        check: Callable[[Sequence[GenerationRequest]], None],
+        check: Callable[[], None],
     ) -> None:
         self._connection, self._place, self._name = connection, place, name
         self._is_native, self._check = is_native, check
@@ -53,7 +53,7 @@ class HttpGeneration:
 
         Raises: SpecError if one cannot be served (then none is), or if the server does not take them.
         """
-        self._check(requests)
+        self._check()
         if requests:
             first, self._num_requests = self._num_requests, self._num_requests + len(requests)
             self._connection.run(self._send(requests, first))

@@ -37,9 +37,7 @@ Script = Callable[[dict[str, Any]], bytes]
 def plain(tmp_path: Path) -> Iterator[SGLangEngine]:
     """A client that asks a server of rlc for what SGLang has, and for nothing else."""
     with serving(MODEL, concurrency=4, max_context_tokens=2048) as running:
-        engine = SGLangEngine(
-            MODEL, place_of(running.url), max_context_tokens=2048, weights_dir=tmp_path, uses_additions=False
-        )
+        engine = SGLangEngine(place_of(running.url), weights_dir=tmp_path, uses_additions=False)
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         yield engine
         engine.close()
@@ -132,7 +130,7 @@ def test_a_filtered_distribution_needs_log_probs_that_a_server_of_rlc_gives_with
 
 def test_a_client_that_is_closed_frees_its_rows() -> None:
     with serving(MODEL, concurrency=2, max_context_tokens=9000) as running, client_of(running) as client:
-        engine = SGLangEngine(MODEL, place_of(running.url), max_context_tokens=9000)
+        engine = SGLangEngine(place_of(running.url))
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         engine.begin().submit([request([3, 1], num_samples=5, max_new_tokens=8000)])
         assert state_of(client)["num_outstanding"] == 5
@@ -206,7 +204,7 @@ def event(content: object) -> bytes:
 def answer_of(url: str, folder: Path, sampling: Sampling = PLAIN) -> Completion:
     """Return what a client reads of one response."""
     place = ServerPlace(url=url, token="", answer_s=5.0, silence_s=0.3, attempts=2)
-    engine = SGLangEngine(MODEL, place, max_context_tokens=64, weights_dir=folder)
+    engine = SGLangEngine(place, weights_dir=folder)
     try:
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         (found,) = generate(engine, [request([3], max_new_tokens=2, sampling=sampling)])
@@ -281,7 +279,7 @@ def test_a_server_that_is_not_there_is_named_by_its_address() -> None:
         url = f"http://127.0.0.1:{found.getsockname()[1]}"
     place = ServerPlace(url=url, token="", answer_s=0.2, silence_s=0.2, attempts=2)
     with pytest.raises(SpecError, match="RLC0729") as fault:
-        SGLangEngine(MODEL, place, max_context_tokens=64)
+        SGLangEngine(place)
     assert url in str(fault.value)
 
 
@@ -290,14 +288,14 @@ def test_a_server_that_says_nothing_is_asked_again_and_then_given_up() -> None:
         url = f"http://127.0.0.1:{found.getsockname()[1]}"
         place = ServerPlace(url=url, token="", answer_s=0.2, silence_s=0.2, attempts=2)
         with pytest.raises(SpecError, match=r"RLC0729.*did not answer /server_info: ReadTimeout"):
-            SGLangEngine(MODEL, place, max_context_tokens=64)
+            SGLangEngine(place)
         found.setblocking(False)
         assert [found.accept()[0].close() for _ in range(2)] == [None, None]
 
 
 def test_weights_for_sglang_need_a_directory() -> None:
     with sglang_that_says(fixed(b"")) as url:
-        engine = SGLangEngine(MODEL, place_of(url), max_context_tokens=64)
+        engine = SGLangEngine(place_of(url))
         with pytest.raises(SpecError, match="RLC0735"):
             engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         engine.close()
@@ -305,6 +303,4 @@ def test_weights_for_sglang_need_a_directory() -> None:
 
 def test_a_wrong_token_is_refused_by_its_code() -> None:
     with serving(MODEL) as running, pytest.raises(SpecError, match="RLC0724"):
-        SGLangEngine(
-            MODEL, ServerPlace(url=running.url, token="no", answer_s=5, silence_s=5, attempts=1), max_context_tokens=64
-        )
+        SGLangEngine(ServerPlace(url=running.url, token="no", answer_s=5, silence_s=5, attempts=1))
