@@ -77,7 +77,7 @@ class Served:
 
 
 class EngineServer:
-    """The application, and what it holds."""
+    """The application, and what it holds.  `fault` is what broke the engine, if anything did."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
@@ -86,6 +86,7 @@ class EngineServer:
         num_weights = sum(tensor.numel() for _, tensor in served.engine.weights())
         self._weight_bytes = _BODY_BYTES + _BYTES_A_WEIGHT * num_weights
         self._num_drawn = 0
+        self.fault: BaseException | None = None
 
     def app(self) -> Starlette:
         """Return the ASGI application; while it lives, one task advances the engine."""
@@ -93,6 +94,7 @@ class EngineServer:
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
             task = asyncio.create_task(self.under_way.advance_for_ever())
+            task.add_done_callback(self._note_end)
             try:
                 yield
             finally:
@@ -124,6 +126,9 @@ class EngineServer:
             middleware=[Middleware(OnlyWithToken, token=self._served.token)],
             lifespan=lifespan,
         )
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self.fault = None if task.cancelled() else task.exception()
 
     async def _health(self, _: Request) -> Response:
         return Response(status_code=200 if self.under_way.is_ready else 503)

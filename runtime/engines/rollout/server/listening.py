@@ -67,11 +67,16 @@ class ListeningServer:
         self._server = _Server(config)
 
     def serve(self, *, started: Callable[[], object] = lambda: None) -> None:
-        """Serve until the end; `started` is called once requests are answered."""
+        """Serve until the end; `started` is called once requests are answered.
+
+        Raises: what broke the engine, if anything did; all clients have been told then.
+        """
         try:
             asyncio.run(self._serve(started))
         finally:
             self._listener.close()
+        if self.engine_server.fault is not None:
+            raise self.engine_server.fault
 
     def stop(self) -> None:
         """End: nothing new is taken, and what is under way finishes."""
@@ -95,9 +100,11 @@ class ListeningServer:
 
     async def _end_late(self) -> None:
         """Give what is under way its time after the server was told to stop, and then end it."""
-        while not self._server.should_exit:
+        while not (self._server.should_exit or self.engine_server.fault):
             await asyncio.sleep(_LOOK_EVERY_S)
-        await asyncio.sleep(self._drain_s)
+        if self.engine_server.fault is None:
+            await asyncio.sleep(self._drain_s)
+        self.stop()
         self.engine_server.under_way.end()
 
 

@@ -16,8 +16,11 @@ import httpx2
 import pytest
 import torch
 from safetensors.torch import save_file
+from typing_extensions import override
 
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.server.app import Served
+from runtime.engines.rollout.server.listening import ListeningServer, listening_socket, url_of
 from tests.contract.rollout_engines import GREEDY, engine_of, generate, request, weights_of
 from tests.support.served_engine import TOKEN, Running, client_of, give_weights, serving, state_of, wait_until
 from tests.support.tiny_model import VOCAB, tiny_model
@@ -242,3 +245,27 @@ def test_no_thread_outlives_the_server() -> None:
             # It was given a second, and then told so.
             assert (never.result().status_code, never.result().json()["diagnostics"][0]["code"]) == (503, "RLC0727")
     assert set(threading.enumerate()) <= before
+
+
+class Breaking(NativeEngine):
+    """An engine in which something breaks that nobody thought of."""
+
+    @override
+    def advance(self) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+
+def test_an_engine_that_breaks_ends_the_server_and_everybody_is_told() -> None:
+    engine = Breaking(MODEL, concurrency=2, max_context_tokens=64)
+    served = Served(engine=engine, model=MODEL, max_context_tokens=64, tokenizer=None, root=Path(), token=TOKEN, seed=0)
+    listener = listening_socket("127.0.0.1", 0)
+    url, server, started = url_of(listener), ListeningServer(served, listener, drain_s=60), threading.Event()
+    server.engine_server.under_way.load(iter(weights_of(MODEL).items()), "1")
+    with ThreadPoolExecutor() as pool:
+        serving_it = pool.submit(server.serve, started=started.set)
+        assert started.wait(30)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        reply = httpx2.post(f"{url}/generate", json=body_of(5), headers=headers, timeout=30, trust_env=False)
+        assert (reply.status_code, reply.json()["diagnostics"][0]["code"]) == (503, "RLC0727")
+        with pytest.raises(ZeroDivisionError):
+            serving_it.result()
