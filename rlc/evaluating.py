@@ -57,9 +57,9 @@ def evaluate(job: Job, checkpoint: str, asked: Asked, *, file: Path | None) -> R
     check_installed(job.plan.experiment.cluster.target)
     from runtime.evaluate_plan import Choice, evaluate_plan
 
-    found = None if checkpoint == INITIAL else _find(job, checkpoint)
+    found = None if checkpoint == INITIAL else find_checkpoint(job, checkpoint)
     if found is not None:
-        _check_is_of(job.plan, found)
+        check_is_of(job.plan, found)
     choice = Choice(stage=asked.stage, sets=asked.sets, samples=asked.samples, prompts=asked.prompts)
     result = evaluate_plan(job.plan, found, choice, root=job.root)
     path = file or job.run_dir / "eval.json"
@@ -67,7 +67,8 @@ def evaluate(job: Job, checkpoint: str, asked: Asked, *, file: Path | None) -> R
     return Result(_rows(result), result.warnings, path)
 
 
-def _find(job: Job, checkpoint: str) -> Checkpoint:
+def find_checkpoint(job: Job, checkpoint: str) -> Checkpoint:
+    """Return the checkpoint of a path, or the latest of the run.  Raises: SpecError RLC0691 without one."""
     from runtime.checkpoint.store import CheckpointStore
 
     if checkpoint != LATEST:
@@ -76,13 +77,13 @@ def _find(job: Job, checkpoint: str) -> Checkpoint:
     if latest is None:
         ways = (
             Help("name the run by --run-dir, or a checkpoint by --checkpoint PATH"),
-            Help("or evaluate the weights that a run would start from: --checkpoint initial"),
+            Help("or take the weights that a run would start from: --checkpoint initial"),
         )
         raise SpecError(Diagnostic("RLC0691", f"{job.run_dir} holds no checkpoint", help=ways))
     return latest
 
 
-def _check_is_of(plan: Plan, checkpoint: Checkpoint) -> None:
+def check_is_of(plan: Plan, checkpoint: Checkpoint) -> None:
     """Refuse weights of an experiment that differs in more than how it is measured, and what may change on resume."""
     if checkpoint.state.get("plan_hash") == plan.hash:
         return

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-_LONG_LIVED = frozenset({"run", "eval", "lsp"})
+_LONG_LIVED = frozenset({"run", "eval", "serve", "lsp"})
 _PACKAGES = ("rlc", "compiler", "stdlib", "targets")
 _TYPER_LINE = "rlc.cli.main"
 

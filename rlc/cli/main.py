@@ -28,6 +28,7 @@ from rlc.cli.recipes import recipes
 from rlc.cli.rules import rules
 from rlc.cli.run import run
 from rlc.cli.schema import schema
+from rlc.cli.serve import serve
 from rlc.environ import completing_shell, join_words_at_colons
 
 P = ParamSpec("P")
@@ -88,6 +89,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
 for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
 app.command("eval")(told(evaluate))
+app.command()(told(serve))
 for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):
     app.command()(verb)
 

@@ -17,6 +17,7 @@ from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import Completion, DrawKey, GenerationRequest, RolloutEngine
 from tests.runtime.engines.tiny_trainer import tiny_families, tiny_weights
+from tests.support.served_engine import served_native
 from tests.support.tiny_model import tiny_model
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 EngineClass = Callable[..., RolloutEngine]
 
-ENGINES: dict[str, EngineClass] = {"native": NativeEngine}
+ENGINES: dict[str, EngineClass] = {"native": NativeEngine, "native behind HTTP": served_native}
 ENGINE_PARAMS = [pytest.param(engine_class, id=name) for name, engine_class in ENGINES.items()]
 
 MODELS: dict[str, Model[Never]] = {

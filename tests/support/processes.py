@@ -57,9 +57,14 @@ class Process:
     def says(self, words: str) -> None:
         """Wait until the process has printed these words."""
         deadline = time.monotonic() + _PATIENCE_S
-        while words not in (self._folder / "out").read_text(encoding="utf-8"):
+        while words not in self.printed():
             assert time.monotonic() < deadline, f"never said {words}"
             time.sleep(0.002)
+
+    def printed(self) -> str:
+        """Return what the process has printed until now."""
+        out = self._folder / "out"
+        return out.read_text(encoding="utf-8") if out.exists() else ""
 
     def wait(self) -> Ended:
         """Wait for the end."""

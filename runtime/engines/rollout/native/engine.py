@@ -223,6 +223,15 @@ class NativeGeneration:
             if not call.inbox and call.fault is None:
                 self._engine.advance()
 
+    def poll(self) -> Completion | None:
+        """Return the next response that is finished now, or None; nothing is generated.
+
+        Raises: SpecError if the policy's output is not a number.
+        """
+        if self._call.fault is not None:
+            raise self._call.fault
+        return self._call.inbox.popleft() if self._call.inbox else None
+
     def abort(self) -> list[Completion]:
         """Stop what is outstanding, free its rows, and return what there is of it."""
         return self._engine.scheduler.abort(self._call)

@@ -1,0 +1,1 @@
+"""A rollout engine behind SGLang's own HTTP interface."""

@@ -1,0 +1,143 @@
+"""The body of /generate: one prompt or several, as text or tokens, and what is to be said about the responses.
+
+Names are those of SGLang 0.5.23 (`GenerateReqInput`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime.engines.rollout.server.fields import Fields, is_integers
+from runtime.engines.rollout.server.refusals import RefusalError, malformed
+from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SamplingParams, read_sampling_params
+
+_SERVED: Final = ("rid", "text", "input_ids", "sampling_params", "stream")
+_LOGPROBS: Final = ("return_logprob", "return_text_in_logprobs")
+# They change nothing about the responses.
+_OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
+_REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
+    (("logprob_start_len",), (-1,), "leave it out: log-probs are those of the response"),
+    (("top_logprobs_num",), (0,), "leave it out: log-probs are those of the tokens drawn"),
+    (("token_ids_logprob",), ([],), "leave it out: log-probs are those of the tokens drawn"),
+    (("return_hidden_states", "return_routed_experts", "return_indexer_topk"), (False,), "leave it out"),
+    (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
+    (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
+    (("lora_path", "lora_id", "custom_logit_processor", "watermark"), ("",), "leave it out"),
+    (("session_params", "bootstrap_host", "bootstrap_port", "bootstrap_room"), (), "leave it out"),
+    (("background", "require_reasoning"), (False,), "leave it out"),
+)
+NAMES: Final = frozenset(
+    (*_SERVED, *_LOGPROBS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
+)
+
+# Where this many prompts come at once, they are no batch but a mistake.
+_MOST_PROMPTS: Final = 65_536
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One prompt of a body.
+
+    Args:
+        rid: what it is called, by the client or here.
+    """
+
+    rid: str
+    tokens: tuple[int, ...]
+    params: SamplingParams
+    returns_logprobs: bool
+    returns_token_texts: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateBody:
+    """All that one request to /generate asks for.
+
+    Args:
+        is_single: whether the answer is one response, rather than a list of them.
+        lockstep: the generation that all of it belongs to, or nothing.
+    """
+
+    asked: tuple[Asked, ...]
+    is_single: bool
+    streams: bool
+    lockstep: str
+
+
+def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] | None) -> GenerateBody:
+    """Return what a body asks for.
+
+    Args:
+        encode: turns text into tokens, where the server has a tokenizer.
+
+    Raises: RefusalError RLC0720, RLC0721, RLC0722, and SpecError RLC0606 for text that has no tokens.
+    """
+    fields = Fields(given, "the body of /generate", NAMES)
+    for names, neutral, way in _REFUSED:
+        fields.only(names, neutral, way)
+    streams = fields.flag("stream", default=False)
+    token_texts = fields.flag("return_text_in_logprobs", default=False)
+    is_batch, prompts = _prompts(fields, encode)
+    fields.close()
+    count = len(prompts)
+    params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
+    logprobs = _each(fields, "return_logprob", bool, count)
+    rids = _rids(fields, count, is_batch=is_batch)
+    if len({p.lockstep for p in params}) > 1:
+        fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
+    fields.close()
+    asked = tuple(
+        Asked(rid=rid, tokens=tokens, params=p, returns_logprobs=bool(returns), returns_token_texts=token_texts)
+        for rid, tokens, p, returns in zip(rids, prompts, params, logprobs, strict=True)
+    )
+    is_single = not is_batch and asked[0].params.num_samples == 1
+    return GenerateBody(asked=asked, is_single=is_single, streams=streams, lockstep=params[0].lockstep)
+
+
+def _prompts(fields: Fields, encode: Callable[[str], tuple[int, ...]] | None) -> tuple[bool, list[tuple[int, ...]]]:
+    """Return whether a list was given, and the tokens of each prompt."""
+    text, tokens = fields.raw("text"), fields.raw("input_ids")
+    if (text is None) == (tokens is None):
+        raise RefusalError(400, malformed("the body of /generate has to have either text or input_ids"))
+    given: Any = tokens if text is None else text
+    is_batch = isinstance(given, list) and (text is not None or (len(given) > 0 and isinstance(given[0], list)))
+    prompts = given if is_batch else [given]
+    if not 0 < len(prompts) <= _MOST_PROMPTS:
+        raise RefusalError(400, malformed(f"{len(prompts):,} prompts came at once, not 1 to {_MOST_PROMPTS:,}"))
+    if text is None:
+        if not all(is_integers(p) for p in prompts):
+            fields.wrong("input_ids", "a list of token ids, or a list of such lists")
+            return is_batch, []
+        return is_batch, [tuple(p) for p in prompts]
+    if not all(isinstance(p, str) for p in prompts):
+        fields.wrong("text", "a text, or a list of texts")
+        return is_batch, []
+    if encode is None:
+        raise RefusalError(400, malformed("this server has no tokenizer: send input_ids"))
+    return is_batch, [encode(p) for p in prompts]
+
+
+def _each(fields: Fields, name: str, kind: type, count: int) -> list[Any]:
+    """Return a field that is given once for all prompts or once for each."""
+    value = fields.raw(name)
+    values = value if isinstance(value, list) else [value] * count
+    if len(values) != count or not all(v is None or isinstance(v, kind) for v in values):
+        fields.wrong(name, f"one for all {count} prompts, or a list of {count}")
+        return [None] * count
+    return values
+
+
+def _rids(fields: Fields, count: int, *, is_batch: bool) -> list[str]:
+    given = fields.raw("rid")
+    if given is None:
+        return [uuid.uuid4().hex for _ in range(count)]
+    if isinstance(given, str) and given:
+        return [f"{given}_{i}" for i in range(count)] if is_batch else [given]
+    is_list = isinstance(given, list) and is_batch and all(isinstance(r, str) and r for r in given)
+    if not is_list or len(set(given)) != count:
+        fields.wrong("rid", f"a text, or a list of {count} that differ")
+        return [""] * count
+    return given

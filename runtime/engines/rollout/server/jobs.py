@@ -1,0 +1,164 @@
+"""Prompts under way behind a server, and the engine's generations that answer them.
+
+A job is one prompt of one request.  Its samples may pass through several generations of the engine: one that is
+retracted is broken off and begins again where it was, so a response is put together from what was drawn before and
+after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from compiler.diagnostics.diagnostic import SpecError
+from runtime.engines.rollout.server.stepped import SteppedEngine, SteppedGeneration
+from runtime.protocols import Completion, GenerationRequest
+
+Finish = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Tokens of a response, natural logs of their probabilities, and the version of weights that drew each."""
+
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    versions: tuple[int, ...] = ()
+
+    def then(self, completion: Completion) -> Part:
+        """Return these tokens and those of a completion behind them."""
+        return Part(
+            tokens=self.tokens + completion.tokens,
+            logprobs=self.logprobs + completion.logprobs,
+            versions=self.versions + completion.versions,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A response of a job, finished or broken off."""
+
+    job: Job
+    sample: int
+    part: Part
+    finish: Finish
+
+    @property
+    def id(self) -> str:
+        """What the response is called: the job's name, with the number of the sample where there are several."""
+        return self.job.rid if self.job.request.num_samples == 1 else f"{self.job.rid}_{self.sample}"
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Job:
+    """One prompt.  What becomes of it goes to `outbox`: responses, or the fault that ended all of them.
+
+    Args:
+        waiting: the samples that are outstanding.
+        drawn: what was drawn of a sample before it was retracted.
+    """
+
+    rid: str
+    request: GenerationRequest
+    outbox: asyncio.Queue[Finished | SpecError]
+    waiting: set[int] = field(default_factory=set)
+    drawn: dict[int, Part] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.waiting.update(range(self.request.num_samples))
+
+
+class Call:
+    """One generation of the engine and the jobs that it answers.
+
+    Args:
+        lockstep: its name, or nothing for a call that advances by itself.
+    """
+
+    def __init__(self, engine: SteppedEngine, lockstep: str = "") -> None:
+        self._engine = engine
+        self._generation: SteppedGeneration = engine.begin()
+        # For each request to the generation: the job, and which of its samples the first one is.
+        self._slots: list[tuple[Job, int]] = []
+        self._is_retracted = False
+        self.jobs: list[Job] = []
+        self.lockstep = lockstep
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no response is outstanding."""
+        return not any(job.waiting for job in self.jobs)
+
+    def submit(self, jobs: Iterable[Job]) -> None:
+        """Queue jobs whose requests can be served."""
+        for job in jobs:
+            self.jobs.append(job)
+            if not self._is_retracted:
+                self._submit(job, 0, job.request)
+
+    def forget(self, job: Job) -> None:
+        """Take a job off whose responses have all been handed out."""
+        self.jobs.remove(job)
+
+    def poll_all(self) -> list[Finished]:
+        """Return the responses that are finished now.  Raises: SpecError if the policy's output is no number."""
+        found: list[Finished] = []
+        while (completion := self._generation.poll()) is not None:
+            found.append(self._finished(completion))
+        return found
+
+    def abort(self) -> list[Finished]:
+        """Stop all; return what is finished, what was broken off, and last what has drawn no token since."""
+        found = [self._finished(c) for c in self._generation.abort()]
+        for job in self.jobs:
+            for sample in sorted(job.waiting):
+                part = job.drawn.get(sample, Part())
+                found.append(Finished(job=job, sample=sample, part=part, finish="abort"))
+            job.waiting.clear()
+        self._slots.clear()
+        return found
+
+    def retract(self) -> list[Finished]:
+        """Give up the rows and what is cached, and keep the tokens; return what is finished already."""
+        ended = self.abort()
+        self._is_retracted = True
+        for broken in (f for f in ended if f.finish == "abort"):
+            broken.job.waiting.add(broken.sample)
+            broken.job.drawn[broken.sample] = broken.part
+        return [f for f in ended if f.finish != "abort"]
+
+    def restore(self) -> None:
+        """Queue again what was retracted, each response where it was broken off."""
+        if not self._is_retracted:
+            return
+        self._is_retracted = False
+        self._generation = self._engine.begin()
+        for job in self.jobs:
+            for sample in sorted(job.waiting):
+                self._submit(job, sample, _rest(job, sample))
+
+    def _submit(self, job: Job, first_sample: int, request: GenerationRequest) -> None:
+        self._generation.submit([request])
+        self._slots.append((job, first_sample))
+
+    def _finished(self, completion: Completion) -> Finished:
+        job, first_sample = self._slots[completion.request]
+        sample = first_sample + completion.sample
+        job.waiting.remove(sample)
+        part = job.drawn.get(sample, Part()).then(completion)
+        return Finished(job=job, sample=sample, part=part, finish=completion.finish)
+
+
+def _rest(job: Job, sample: int) -> GenerationRequest:
+    """Return the request for what a response that was broken off still lacks."""
+    asked, drawn = job.request, job.drawn.get(sample, Part()).tokens
+    return replace(
+        asked,
+        tokens=asked.tokens + drawn,
+        num_samples=1,
+        max_new_tokens=asked.max_new_tokens - len(drawn),
+        first_sample=asked.first_sample + sample,
+        first_draw=asked.first_draw + len(drawn),
+    )

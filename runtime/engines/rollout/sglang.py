@@ -1,0 +1,184 @@
+"""A rollout engine behind SGLang's HTTP interface: a server of rlc (`rlc serve`), or SGLang itself.
+
+What a server of rlc adds is used where it is there (`rlc` of /server_info): draws by name, so that tokens are those of
+an engine in this process; generations in lockstep, so that when responses end is a function of the requests; tensors
+in safetensors.  SGLang itself draws from a source of its own, its responses end when they do, and weights go to it
+through a directory that both see, as its other ways unpickle.
+
+Weights change between pause and continue (in_place): responses under way go on with the keys and values that they have.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save, save_file
+from torch import Tensor
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from runtime.engines.rollout.server_connection import ServerConnection, ServerPlace, unreadable
+from runtime.engines.rollout.sglang_generation import HttpGeneration
+from runtime.protocols import Completion, GenerationRequest
+
+_BUCKET_BYTES: Final = 256 << 20
+_ALL_ROWS: Final = 1 << 40
+
+
+class SGLangEngine:
+    """Generates on a server.
+
+    Args:
+        weights_dir: the directory that weights go through to SGLang itself; a server of rlc needs none.
+        uses_additions: whether to use what a server of rlc adds; without, it is asked as SGLang is.
+
+    Raises: SpecError RLC0729 if the server does not answer, RLC0730 if it refuses.
+    """
+
+    def __init__(
+        self,
+        place: ServerPlace,
+        *,
+        weights_dir: Path | None = None,
+        uses_additions: bool = True,
+    ) -> None:
+        self._place = place
+        self._weights_dir = weights_dir
+        self._connection = ServerConnection(place)
+        self._names: list[str] = []
+        self._version: int | None = None
+        self._numbers = itertools.count()
+        self._stem = uuid.uuid4().hex[:12]
+        try:
+            info = self._connection.run(self._connection.get("/server_info"))
+        except SpecError:
+            self._connection.close()
+            raise
+        own = info.get("rlc") if isinstance(info, Mapping) else None
+        self._is_native = uses_additions and isinstance(own, Mapping) and own.get("engine") == "native"
+
+    def close(self) -> None:
+        """End the connection; what is under way on the server is broken off."""
+        self._connection.close()
+
+    async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
+        """Yield each response as soon as it is finished.
+
+        Raises: SpecError if a request cannot be served (nothing is generated then), or if the server fails.
+        """
+        generation = self.begin()
+        generation.submit(requests)
+        try:
+            while (completion := await generation.next()) is not None:
+                yield completion
+        finally:
+            generation.abort()
+
+    def begin(self) -> HttpGeneration:
+        """Return a generation without requests."""
+        name = f"{self._stem}-{next(self._numbers)}"
+        return HttpGeneration(self._connection, self._place, name, is_native=self._is_native, check=self._check)
+
+    def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
+        """Send weights, and have the server use them.
+
+        Raises: SpecError RLC0633 to RLC0636 if they do not fit, RLC0735 without a directory for SGLang's, and what
+        `ServerConnection.post` raises.
+        """
+        # Until all have come, what the server holds is no version.
+        self._version = None
+        if self._is_native:
+            # All are read before the server hears of any: a trainer that fails leaves it as it is.
+            files = [base64.b64encode(save(bucket)).decode() for bucket in _buckets(tensors)]
+            self._connection.run(self._send(files, version))
+        else:
+            self._through_directory(dict(tensors), version)
+        self._version = version
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights in use by their Hugging Face names.  Raises: as `load_weights`."""
+        if not self._is_native:
+            for name in self._names:
+                body = {"name": name, "truncate_size": _ALL_ROWS}
+                shown = self._connection.run(self._connection.post("/get_weights_by_name", body, again=True))
+                yield name, torch.tensor(shown, dtype=torch.float32)
+            return
+        info = self._connection.run(self._connection.get("/server_info"))
+        for names in _groups(info["rlc"]["weights"]):
+            body = {"names": names, "format": "safetensors"}
+            content = self._connection.run(self._connection.post_for_bytes("/get_weights_by_name", body))
+            try:
+                held = load(content)
+                yield from ((name, held[name]) for name in names)
+            except (SafetensorError, KeyError) as fault:
+                raise unreadable(self._place, "/get_weights_by_name", str(fault)) from fault
+
+    def _check(self) -> None:
+        if self._version is None:
+            raise InternalError("the engine behind a server was asked to generate before it had weights")
+
+    async def _send(self, files: Sequence[str], version: int) -> None:
+        post = self._connection.post
+        await post("/begin_weight_update", {}, again=True)
+        for file in files:
+            body = {"serialized_named_tensors": [file], "load_format": "safetensors", "weight_version": str(version)}
+            await post("/update_weights_from_tensor", body, again=True)
+        await post("/end_weight_update", {}, again=False)
+
+    def _through_directory(self, tensors: Mapping[str, Tensor], version: int) -> None:
+        if self._weights_dir is None:
+            way = Help("give one that this process and the server both see")
+            fact = f"weights for the server at {self._place.url} need a directory to go through"
+            raise SpecError(Diagnostic("RLC0735", fact, help=(way,)))
+        self._names = list(tensors)
+        folder = self._weights_dir / f"weight_v{version:06d}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({n: t.detach().contiguous().clone() for n, t in tensors.items()}, folder / "model.safetensors")
+        except (OSError, SafetensorError) as fault:
+            raise SpecError(Diagnostic("RLC0735", f"weights cannot be written to {folder}: {fault}")) from fault
+        body = {"model_path": str(folder.absolute()), "weight_version": str(version), "flush_cache": False}
+        self._connection.run(self._while_paused(body))
+        shutil.rmtree(folder)
+
+    async def _while_paused(self, body: Mapping[str, Any]) -> None:
+        post = self._connection.post
+        await post("/pause_generation", {"mode": "in_place"}, again=True)
+        try:
+            await post("/update_weights_from_disk", body, again=True)
+        finally:
+            await post("/continue_generation", {}, again=True)
+
+
+def _buckets(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """Yield tensors in groups that one request may hold."""
+    bucket: dict[str, Tensor] = {}
+    num_bytes = 0
+    for name, tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if bucket and num_bytes + size > _BUCKET_BYTES:
+            yield bucket
+            bucket, num_bytes = dict[str, Tensor](), 0
+        bucket[name] = tensor.detach().contiguous().clone()
+        num_bytes += size
+    yield bucket
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield names of weights in groups that one answer may hold."""
+    group: list[str] = []
+    num_bytes = 0
+    for name, size in sizes.items():
+        if group and num_bytes + size > _BUCKET_BYTES:
+            yield group
+            group, num_bytes = list[str](), 0
+        group.append(name)
+        num_bytes += size
+    yield group

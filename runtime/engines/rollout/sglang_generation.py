@@ -1,0 +1,241 @@
+"""Requests under way on a rollout server: each `submit` is one stream of /generate, and carries many prompts.
+
+Everything here runs in the loop of the connection, so that responses come in while the caller computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Final, Literal
+
+from compiler.diagnostics.diagnostic import SpecError
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Sampling
+from runtime.engines.rollout.server_connection import PART_TOKENS, ServerConnection, ServerPlace, unreadable
+from runtime.protocols import Completion, GenerationRequest
+
+_GENERATE: Final = "/generate"
+
+
+class HttpGeneration:
+    """A generation on a server.
+
+    Args:
+        name: of all that it asks for, on the server.
+        is_native: whether it is a server of rlc, which draws by name and in lockstep.
+        check: raises InternalError where the server was given no weights.
+    """
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        place: ServerPlace,
+        name: str,
+        *,
+        is_native: bool,
+        check: Callable[[], None],
+    ) -> None:
+        self._connection, self._place, self._name = connection, place, name
+        self._is_native, self._check = is_native, check
+        self._num_requests = 0
+        self._outstanding: dict[str, tuple[int, int]] = {}
+        self._arrived: dict[str, Completion] = {}
+        # What has ended, in the order in which it is given to the caller.
+        self._order: deque[str] = deque()
+        self._news = asyncio.Condition()
+        self._streams: set[asyncio.Task[None]] = set()
+        self._fault: SpecError | None = None
+
+    def submit(self, requests: Sequence[GenerationRequest]) -> None:
+        """Send requests; they are numbered on from those before.
+
+        Raises: SpecError if one cannot be served (then none is), or if the server does not take them.
+        """
+        self._check()
+        if requests:
+            first, self._num_requests = self._num_requests, self._num_requests + len(requests)
+            self._connection.run(self._send(requests, first))
+
+    async def next(self) -> Completion | None:
+        """Return the next finished response, or None.  Raises: SpecError if the server fails or is gone."""
+        work = self._next_in_lockstep() if self._is_native else self._next_to_arrive()
+        return await asyncio.wrap_future(self._connection.start(work))
+
+    def abort(self) -> list[Completion]:
+        """Stop what is outstanding on the server, and return what there is of it."""
+        return self._connection.run(self._abort())
+
+    async def _send(self, requests: Sequence[GenerationRequest], first: int) -> None:
+        items = [item for idx, r in enumerate(requests, first) for item in self._items(idx, r)]
+        rids = [rid for rid, _, _ in items]
+        body: dict[str, Any] = {
+            "rid": rids,
+            "input_ids": [list(r.tokens) for _, r, _ in items],
+            "sampling_params": [self._params(r, sample) for _, r, sample in items],
+            "return_logprob": True,
+            "stream": True,
+        }
+        if not self._is_native and any(_is_filtered(r.sampling) for r in requests):
+            # SGLang's own log-probs are those before top-k and top-p; these are those of what was drawn from.
+            body |= {"return_sampling_mask": True, "sampling_logprobs_mode": "selected"}
+        for (rid, request, sample), idx in zip(items, self._indices(requests, first), strict=True):
+            for number in range(request.num_samples if self._is_native else 1):
+                self._outstanding[self._id(rid, request, number)] = (idx, sample + number)
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stream = asyncio.create_task(self._read(body, taken))
+        self._streams.add(stream)
+        stream.add_done_callback(self._streams.discard)
+        try:
+            await taken
+        except SpecError:
+            for rid in [i for i, (idx, _) in self._outstanding.items() if idx >= first]:
+                del self._outstanding[rid]
+            self._num_requests = first
+            raise
+
+    def _items(self, idx: int, request: GenerationRequest) -> list[tuple[str, GenerationRequest, int]]:
+        """Return the prompts that a request is sent as: SGLang aborts by the name of one response, so each has one."""
+        if self._is_native:
+            return [(f"{self._name}-{idx}", request, 0)]
+        return [(f"{self._name}-{idx}-{sample}", request, sample) for sample in range(request.num_samples)]
+
+    def _indices(self, requests: Sequence[GenerationRequest], first: int) -> list[int]:
+        times = [1 if self._is_native else r.num_samples for r in requests]
+        return [idx for idx, count in enumerate(times, first) for _ in range(count)]
+
+    def _id(self, rid: str, request: GenerationRequest, sample: int) -> str:
+        return f"{rid}_{sample}" if self._is_native and request.num_samples > 1 else rid
+
+    def _params(self, request: GenerationRequest, sample: int) -> dict[str, Any]:
+        settings = request.sampling
+        params: dict[str, Any] = {
+            "max_new_tokens": request.max_new_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "top_k": -1 if isinstance(settings.top_k, Off) else settings.top_k,
+            "stop_token_ids": sorted(request.stop_token_ids),
+            "ignore_eos": True,
+        }
+        if not self._is_native:
+            return {**params, "stream_interval": PART_TOKENS}
+        key = request.key
+        draw = [key.seed, key.stage, key.step, key.group, request.first_sample + sample, request.first_draw]
+        custom = {"rlc_draw": draw, "rlc_lockstep": self._name}
+        return {**params, "n": request.num_samples, "custom_params": custom}
+
+    async def _read(self, body: dict[str, Any], taken: asyncio.Future[None]) -> None:
+        try:
+            async with self._connection.events(_GENERATE, body) as events:
+                taken.set_result(None)
+                await self._take_in(events)
+        except SpecError as fault:
+            if not taken.done():
+                taken.set_exception(fault)
+                return
+            async with self._news:
+                self._fault = self._fault or fault
+                self._news.notify_all()
+
+    async def _take_in(self, events: AsyncGenerator[dict[str, Any]]) -> None:
+        async for event in events:
+            try:
+                meta = event["meta_info"]
+                if meta["finish_reason"] is None:
+                    continue
+                rid = meta["id"]
+                completion = _completion(self._outstanding[rid], event)
+            except (KeyError, TypeError, ValueError, IndexError) as fault:
+                raise unreadable(self._place, _GENERATE, f"{type(fault).__name__}: {fault}") from fault
+            async with self._news:
+                self._arrived[rid] = completion
+                if not self._is_native:
+                    self._order.append(rid)
+                self._news.notify_all()
+
+    async def _next_in_lockstep(self) -> Completion | None:
+        """Return the next response that ended, or have the server draw until some do."""
+        while self._outstanding and not self._order:
+            self._raise_fault()
+            try:
+                # Not asked twice: the second time would be for the responses after those.
+                answer = await self._connection.post("/continue_generation", {"rlc_lockstep": self._name}, again=False)
+            except SpecError as fault:
+                self._fault = fault
+                raise
+            self._order += answer["ids"]
+            if not self._order and not answer["has_more"]:
+                # Somebody else has broken it off: what there was of it is on its way.
+                await asyncio.gather(*self._streams)
+                self._order += sorted(self._arrived, key=lambda rid: self._outstanding[rid])
+        return await self._next_to_arrive()
+
+    async def _next_to_arrive(self) -> Completion | None:
+        if not self._outstanding:
+            return None
+        async with self._news:
+            await self._news.wait_for(lambda: self._fault or (self._order and self._order[0] in self._arrived))
+        self._raise_fault()
+        rid = self._order.popleft()
+        del self._outstanding[rid]
+        return self._arrived.pop(rid)
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    async def _abort(self) -> list[Completion]:
+        if self._fault is None and self._outstanding:
+            rids = [self._name] if self._is_native else [r for r in self._outstanding if r not in self._arrived]
+            for rid in rids:
+                await self._connection.post("/abort_request", {"rid": rid}, again=True)
+            await asyncio.gather(*self._streams)
+        for stream in self._streams:
+            stream.cancel()
+        late = sorted(self._arrived.keys() - set(self._order), key=lambda rid: self._outstanding[rid])
+        found = [self._arrived[rid] for rid in (*self._order, *late) if rid in self._arrived]
+        found = [completion for completion in found if completion.tokens]
+        self._outstanding.clear()
+        self._arrived.clear()
+        self._order.clear()
+        return found
+
+
+def _completion(place: tuple[int, int], event: dict[str, Any]) -> Completion:
+    meta = event["meta_info"]
+    drawn = meta["output_token_logprobs"]
+    tokens = tuple(int(token) for _, token, *_ in drawn)
+    logprobs = meta.get("output_token_sampling_logprobs") or [logprob for logprob, *_ in drawn]
+    if len(logprobs) != len(tokens):
+        raise ValueError(f"{len(logprobs)} log-probs for {len(tokens)} tokens")
+    return Completion(
+        request=place[0],
+        sample=place[1],
+        tokens=tokens,
+        logprobs=tuple(float(p) for p in logprobs),
+        versions=_versions(meta, len(tokens)),
+        finish=_finish(meta["finish_reason"]["type"]),
+    )
+
+
+def _versions(meta: dict[str, Any], count: int) -> tuple[int, ...]:
+    spans = meta.get("weight_versions")
+    if spans is None:
+        spans = [{"version": meta["weight_version"], "start": 0, "end": count}]
+    found = tuple(int(span["version"]) for span in spans for _ in range(span["start"], span["end"]))
+    if len(found) != count:
+        raise ValueError(f"versions of {len(found)} tokens for {count}")
+    return found
+
+
+def _finish(kind: str) -> Literal["stop", "length", "abort"]:
+    match kind:
+        case "stop" | "length" | "abort":
+            return kind
+        case _:
+            raise ValueError(f"finish_reason is {kind!r}")
+
+
+def _is_filtered(settings: Sampling) -> bool:
+    return settings.top_p < 1 or not isinstance(settings.top_k, Off)

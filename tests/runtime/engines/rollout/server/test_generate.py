@@ -1,0 +1,149 @@
+"""What /generate answers: SGLang's shapes, and the tokens and log-probs of an engine in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from compiler.ir.openness import Off
+from runtime.data.tokenizers import CharacterTokenizer
+from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.protocols import GenerationRequest
+from tests.contract.rollout_engines import GREEDY, engine_of, generate, mixed_requests, request, weights_of
+from tests.support.served_engine import client_of, give_weights, serving, state_of
+from tests.support.tiny_model import tiny_model
+
+pytestmark = pytest.mark.torch
+
+TOKENIZER = CharacterTokenizer("0123456789+=abcdefghijklm")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx2.Client]:
+    """A client of a server with the weights of `engine_of`, version 1."""
+    with serving(tiny_model(), concurrency=8, tokenizer=TOKENIZER) as running, client_of(running) as found:
+        give_weights(found, weights_of(tiny_model()), "1")
+        yield found
+
+
+def params_of(asked: GenerationRequest) -> dict[str, Any]:
+    """Return a request's settings by SGLang's names, its draws by ours."""
+    key, settings = asked.key, asked.sampling
+    return {
+        "max_new_tokens": asked.max_new_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": -1 if isinstance(settings.top_k, Off) else settings.top_k,
+        "stop_token_ids": sorted(asked.stop_token_ids),
+        "ignore_eos": True,
+        "n": asked.num_samples,
+        "custom_params": {"rlc_draw": [key.seed, key.stage, key.step, key.group, asked.first_sample, asked.first_draw]},
+    }
+
+
+def events_of(text: str) -> list[dict[str, Any]]:
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_tokens_and_log_probs_are_those_of_an_engine_in_this_process_to_the_bit(client: httpx2.Client) -> None:
+    asked = mixed_requests()
+    body = {
+        "input_ids": [list(r.tokens) for r in asked],
+        "sampling_params": [params_of(r) for r in asked],
+        "return_logprob": True,
+    }
+    found = client.post("/generate", json=body).json()
+    expected = generate(engine_of(NativeEngine), asked)
+    assert [tuple(f["output_ids"]) for f in found] == [c.tokens for c in expected]
+    assert [[p for p, _, _ in f["meta_info"]["output_token_logprobs"]] for f in found] == [
+        pytest.approx(c.logprobs, abs=1e-5) for c in expected
+    ]
+    alone = generate(engine_of(NativeEngine), asked[2:3])
+    body = {"input_ids": list(asked[2].tokens), "sampling_params": params_of(asked[2]), "return_logprob": True}
+    again = client.post("/generate", json=body).json()
+    drawn = [entry for answer in again for entry in answer["meta_info"]["output_token_logprobs"]]
+    assert [(p, t) for p, t, _ in drawn] == [(p, t) for c in alone for p, t in zip(c.logprobs, c.tokens, strict=True)]
+
+
+def test_one_prompt_has_one_answer_and_several_have_a_list(client: httpx2.Client) -> None:
+    params = {"max_new_tokens": 3, "ignore_eos": True}
+    one = client.post("/generate", json={"input_ids": [5, 6], "sampling_params": params, "rid": "mine"}).json()
+    assert one["meta_info"] == {
+        "id": "mine",
+        "finish_reason": {"type": "length", "length": 3},
+        "prompt_tokens": 2,
+        "completion_tokens": 3,
+        "cached_tokens": 0,
+        "weight_version": "1",
+        "weight_versions": [{"version": "1", "start": 0, "end": 3}],
+    }
+    several = client.post("/generate", json={"input_ids": [[5], [6]], "sampling_params": params}).json()
+    assert [len(a["output_ids"]) for a in several] == [3, 3]
+    samples = client.post("/generate", json={"input_ids": [5], "sampling_params": {**params, "n": 4}}).json()
+    assert len(samples) == len({a["meta_info"]["id"] for a in samples}) == 4
+
+
+def test_a_stream_says_of_each_response_where_it_belongs(client: httpx2.Client) -> None:
+    params = [{"max_new_tokens": 40, "n": 2, "ignore_eos": True}, {"max_new_tokens": 2, "ignore_eos": True}]
+    body = {"input_ids": [[5], [6, 7]], "sampling_params": params, "stream": True, "rid": ["a", "b"]}
+    reply = client.post("/generate", json=body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    found = {event["index"]: event for event in events_of(reply.text)}
+    assert {index: event["meta_info"]["id"] for index, event in found.items()} == {0: "a_0", 1: "a_1", 2: "b"}
+    assert [len(found[index]["output_ids"]) for index in range(3)] == [40, 40, 2]
+
+
+def test_text_goes_in_and_comes_out(client: httpx2.Client) -> None:
+    body = {"text": "1+1=", "sampling_params": {"max_new_tokens": 30, "temperature": 0, "ignore_eos": True}}
+    whole = client.post("/generate", json=body).json()
+    prompt = TOKENIZER.encode("1+1=")
+    (expected,) = generate(engine_of(NativeEngine), [request(prompt, max_new_tokens=30, sampling=GREEDY)])
+    assert tuple(whole["output_ids"]) == expected.tokens
+    assert whole["text"] == TOKENIZER.decode(expected.tokens)
+    seen = next(t for t in expected.tokens if TOKENIZER.decode([t]))
+    stopping = {**body["sampling_params"], "stop_token_ids": [seen]}
+    stopped = client.post("/generate", json={"text": "1+1=", "sampling_params": stopping}).json()
+    assert stopped["meta_info"]["finish_reason"] == {"type": "stop", "matched": seen}
+    assert stopped["output_ids"][-1] == seen
+    assert stopped["text"] == TOKENIZER.decode(stopped["output_ids"][:-1])
+    kept = client.post("/generate", json={"text": "1+1=", "sampling_params": {**stopping, "no_stop_trim": True}}).json()
+    assert kept["text"] == stopped["text"] + TOKENIZER.decode([seen])
+
+
+def test_the_end_of_sequence_ends_a_response_unless_it_is_ignored(client: httpx2.Client) -> None:
+    params = {"max_new_tokens": 60, "n": 60, "sampling_seed": 3}
+    found = client.post("/generate", json={"input_ids": [5], "sampling_params": params}).json()
+    ended = [a for a in found if a["meta_info"]["finish_reason"]["type"] == "stop"]
+    assert ended
+    assert all(a["meta_info"]["finish_reason"]["matched"] == TOKENIZER.eos_token_id for a in ended)
+    ignoring = {**params, "ignore_eos": True}
+    found = client.post("/generate", json={"input_ids": [5], "sampling_params": ignoring}).json()
+    assert {len(a["output_ids"]) for a in found} == {60}
+
+
+def test_a_seed_names_the_draws_and_without_one_they_differ(client: httpx2.Client) -> None:
+    def drawn(**params: object) -> list[int]:
+        body = {"input_ids": [5], "sampling_params": {"max_new_tokens": 20, "ignore_eos": True, **params}}
+        return client.post("/generate", json=body).json()["output_ids"]
+
+    assert drawn(sampling_seed=7) == drawn(sampling_seed=7) != drawn(sampling_seed=8)
+    assert drawn() != drawn()
+
+
+def test_a_request_larger_than_the_cache_is_refused_and_others_are_not_disturbed(client: httpx2.Client) -> None:
+    before = state_of(client)["num_refused"]
+    body = {"input_ids": [[5] * 100, [6]], "sampling_params": {"max_new_tokens": 29}}
+    reply = client.post("/generate", json=body)
+    assert reply.status_code == 400
+    assert "RLC0630" in reply.json()["error"]["message"]
+    assert "100 prompt tokens + 29 new tokens = 129" in reply.json()["error"]["message"]
+    state = state_of(client)
+    assert (state["num_refused"], state["num_outstanding"]) == (before + 1, 0)
+    fits = {"input_ids": [5] * 100, "sampling_params": {"max_new_tokens": None, "ignore_eos": True}}
+    assert len(client.post("/generate", json=fits).json()["output_ids"]) == 28
