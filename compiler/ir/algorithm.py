@@ -454,8 +454,8 @@ class Critic(Record):
 
     lr: float = setting("Peak learning rate; the rest of its update rule is that of [optim].", gt=0, le=10)
     warmup_rollouts: int = setting(
-        "Rollouts on which the critic alone is trained, before the policy is; the policy's learning rate waits, and "
-        "its schedule is cut short by as many.",
+        "Rollouts on which the critic alone is trained, before the policy is; the policy's schedule of learning rates "
+        "begins behind them.",
         default=0,
         unit="rollouts",
         ge=0,
