@@ -119,6 +119,7 @@ class TrainBatch:
     targets_N: [N] float32 what a reward model learns: the score of each answer, or at the better answer of a pair the
         margin by which it has to score more; None where nobody learns scores.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
+    reduction_T: [T] float32 what each token weighs in the policy's loss; None where [loss] reduction says it.
     compared_T: [T] float32, 1 where the forward pass of the step is held against the engine that sampled; None where
         nobody asks.
     """
@@ -139,3 +140,4 @@ class TrainBatch:
     expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())
     targets_N: Tensor | None = None
     compared_T: Tensor | None = None
+    reduction_T: Tensor | None = None

@@ -30,6 +30,7 @@ FILTER = Callee("a filter", (("group",),))
 SOURCE = Callee("a source of rows", ((),))
 SELECTOR = Callee("a selector", (("waiting", "count"),))
 ADVANTAGES = Callee("a function of advantages", (("experience",),))
+REDUCER = Callee("a reducer", (("batch",),))
 CORRECTION = Callee("a correction", (("gap",),))
 
 

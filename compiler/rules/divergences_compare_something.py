@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, alternatives
-from compiler.ir.algorithm import DistillationLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.subject import Subject
 
 CODE = "RLC0358"

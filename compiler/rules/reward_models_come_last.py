@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import ScoreLoss
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.subject import Subject
 
 CODE = "RLC0356"

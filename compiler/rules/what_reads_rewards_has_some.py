@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import PolicyLoss, TaughtParams, TeacherAlgo
+from compiler.ir.algorithm import TaughtParams, TeacherAlgo
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject

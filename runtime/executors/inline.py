@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.algorithm import Critic as CriticSettings
 from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from compiler.ir.training import PolicyTrain

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
@@ -18,7 +19,7 @@ from runtime.buffer.rollout_buffer import Selector
 from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
-from runtime.experience import prepare
+from runtime.experience import prepare, when_of
 from runtime.logprob_gap import GAP
 from runtime.recording.steps import RecordedStep, RolloutRecorder
 from runtime.schedules.group_filter import GroupFilter
@@ -174,6 +175,7 @@ def _orders(job: StageJob, count: int) -> Iterator[list[int]]:
 def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
     """Train the critic, where there is one, and then the policy, once the critic is warm."""
     params, critic = job.stage.algorithm, job.actors.critic
+    batch = job.functions.reduced(batch, when_of(job))
     if critic is None or not isinstance(params, ActorCriticParams):
         return dict(job.actors.learner.step(batch))
     learnt = critic.step(batch)
