@@ -134,7 +134,10 @@ def _divergence(stage: Values) -> list[str]:
     if kind == "mixed":
         parts[0] += f", the first x {stage('loss.forward_weight')}"
     if stage.raw("loss.vocabulary") == "topk":
-        parts.append(f"over the teacher's {stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}")
+        topk, there_are = stage.raw("loss.topk"), stage.raw("teacher.vocab_size")
+        all_of_them = isinstance(topk, int) and isinstance(there_are, int) and topk > there_are
+        most = f"{stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}"
+        parts.append(f"over the teacher's {most}" + (f" (all of its {there_are:,})" if all_of_them else ""))
         parts.append(stage("loss.outside_topk", _OUTSIDE[str(stage.raw("loss.outside_topk"))]))
     else:
         parts.append(stage("loss.vocabulary", "over the whole vocabulary"))
