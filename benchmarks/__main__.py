@@ -5,6 +5,7 @@ sweep     time of a thousand plans from one file of Starlark, and of ten thousan
 packing   time to pack a million sequences, how full micro-batches are, and a plain search for comparison
 data      share of a step spent waiting for data, and rows per second against a plain loop
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
+vllm      tokens per second of the native engine against vLLM's CPU build; needs --vllm-python
 rewards   judging beside generation against judging after it
 train     a whole GRPO step against TRL's; needs --peer-python
 
@@ -34,6 +35,7 @@ _MODULES = {
     "packing": "benchmarks.packing.million",
     "data": "benchmarks.data.waiting",
     "rollout": "benchmarks.rollout.decode",
+    "vllm": "benchmarks.rollout.against_vllm",
     "rewards": "benchmarks.rewards.overlap",
     "train": "benchmarks.train.against_trl",
 }
@@ -45,13 +47,18 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(_MODULES):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(_MODULES)}")
-    names = given.names or [name for name in _MODULES if name != "train" or given.peer_python is not None]
-    if "train" in names and given.peer_python is None:
-        parser.error("train is measured against TRL: give --peer-python, an interpreter that can import it")
+    peers = {"train": ("TRL", "peer_python"), "vllm": ("vLLM", "vllm_python")}
+    lacking = {name for name, (_, option) in peers.items() if getattr(given, option) is None}
+    names = given.names or [name for name in _MODULES if name not in lacking]
+    for name in lacking.intersection(names):
+        peer, option = peers[name]
+        wanted = f"--{option.replace('_', '-')}, an interpreter that can import it"
+        parser.error(f"{name} is measured against {peer}: give {wanted}")
     options = Options(
         effort=Effort(rounds=given.rounds, patience_s=given.patience),
         threads=given.threads,
         peer_python=given.peer_python,
+        vllm_python=given.vllm_python,
         hand_loop=given.hand_loop,
     )
     reports = [_measured(name, options) for name in names]
@@ -70,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to try for them (60)")
     parser.add_argument("--threads", type=int, default=cores, help=f"threads of every contestant ({cores})")
     parser.add_argument("--peer-python", type=Path, help="interpreter of an environment with trl")
+    parser.add_argument("--vllm-python", type=Path, help="interpreter of an environment with vllm's CPU build")
     parser.add_argument("--hand-loop", type=Path, help="a file with another hand-written loop: class FastQwen3")
     parser.add_argument("--date", help="date of the run (today, UTC)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write; HISTORY.md goes beside it")

@@ -15,10 +15,12 @@ class Options:
     Args:
         threads: of every contestant.
         peer_python: interpreter of an environment with trl.
+        vllm_python: interpreter of an environment with vllm's CPU build.
         hand_loop: a file with another hand-written loop to measure.
     """
 
     effort: Effort
     threads: int
     peer_python: Path | None
+    vllm_python: Path | None
     hand_loop: Path | None

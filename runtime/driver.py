@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
 from urllib.parse import quote
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
@@ -132,7 +131,7 @@ class _Run:
             return _Start(Progress(plan_hash=self.plan.hash), weights, None, RolloutBuffer())
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
-        weights = load_file(checkpoint.path / "model.safetensors")
+        weights = checkpoint.weights()
         stage = self.experiment.stages[progress.stage]
         if is_complete(stage, progress):
             progress.next_stage()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never, TypeVar
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
@@ -19,7 +18,6 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import PreferenceLoss
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import load_tokenizer
@@ -91,7 +89,7 @@ def evaluate_plan(plan: Plan, checkpoint: Checkpoint | None, choice: Choice, *, 
         raise InternalError("the stage was chosen for its evaluation")
     tokenizer = load_tokenizer(experiment.model, root=root)
     heldout = _asked(load_heldout(stage, experiment.model, tokenizer, root=root), choice.sets)
-    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else load_file(checkpoint.path / MODEL)
+    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else checkpoint.weights()
     metrics: dict[str, float] = {}
     warnings: list[str] = []
     if heldout.num_overlong:

@@ -107,7 +107,7 @@ def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> Train
     """Fill in log-probs of the policy before its first update, and of the reference, where somebody asks for them."""
     trainer = job.actors.trained_policy()
     if old_logprobs == "recompute":
-        batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
+        batch = trainer.with_old_logprobs(batch)
     if not isinstance(job.stage.reference, Off):
         batch = replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference"))
     return batch

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from compiler.ir.rollout import Sampling
-    from stdlib.samples import Group, Sample, TrainBatch
+    from stdlib.samples import ExpertIds, Group, Sample, TrainBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,8 @@ class Completion:
 
     `request` and `sample` index it; `tokens` are those drawn for this request; `logprobs` are natural logs under the
     distribution that was sampled from (after temperature, top-k and top-p; at temperature 0 that of the unfiltered
-    softmax at temperature 1), one a token.
+    softmax at temperature 1), one a token.  `expert_ids`, where they are recorded, are those of the request's tokens
+    and of all drawn ones but the last.
     """
 
     request: int
@@ -64,6 +65,7 @@ class Completion:
     logprobs: tuple[float, ...]
     versions: tuple[int, ...]
     finish: Literal["stop", "length", "abort"]
+    expert_ids: ExpertIds | None = None
 
 
 class Generation(Protocol):
@@ -135,6 +137,10 @@ class Trainer(Learner, Protocol):
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it, at the rollout's temperature."""
+        ...
+
+    def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
+        """Return the batch with the policy's log-probs as its old ones, and where their routing is replayed with it."""
         ...
 
     def refresh_reference(self) -> None:

@@ -100,4 +100,5 @@ class RolloutWorker:
             ),
             text=self.tokenizer.decode(completion.tokens),
             finish=completion.finish,
+            expert_ids=completion.expert_ids,
         )

@@ -1,6 +1,6 @@
 """Samples and their advantages, laid end to end as batches for the trainer.
 
-Shape letters: N sequences, T tokens of all sequences end to end.
+Shape letters: N sequences, T tokens of all sequences end to end, L layers with experts, C experts that a token visits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,21 @@ def policy_batch(samples: Sequence[Sample]) -> TrainBatch:
         rollout_logprobs_T=torch.tensor(logprobs, dtype=torch.float32),
         versions_T=torch.tensor(versions, dtype=torch.int64),
         advantages_T=torch.zeros(len(tokens)),
+        expert_ids_TLC=_expert_ids(samples, lengths),
     )
+
+
+def _expert_ids(samples: Sequence[Sample], lengths: Sequence[int]) -> torch.Tensor | None:
+    """Return [T, L, C] int16 the recorded experts, -1 where a token has none; None where nobody recorded any."""
+    found = next((sample.expert_ids for sample in samples if sample.expert_ids is not None), None)
+    if found is None:
+        return None
+    ids_TLC = torch.full((sum(lengths), *found.ids_TLC.shape[1:]), -1, dtype=torch.int16)
+    for sample, start, length in zip(samples, accumulate(lengths, initial=0), lengths, strict=False):
+        if sample.expert_ids is not None:
+            own_TLC = sample.expert_ids.ids_TLC[:length]
+            ids_TLC[start : start + own_TLC.shape[0]] = own_TLC
+    return ids_TLC
 
 
 def select(batch: TrainBatch, sequences: Sequence[int]) -> TrainBatch:
@@ -55,8 +69,7 @@ def select(batch: TrainBatch, sequences: Sequence[int]) -> TrainBatch:
     }
     if batch.targets_N is not None:
         changed["targets_N"] = batch.targets_N[list(sequences)]
-    experts = tuple(batch.expert_ids[i] for i in sequences) if batch.expert_ids else ()
-    return replace(batch, **changed, lengths_N=tuple(batch.lengths_N[i] for i in sequences), expert_ids=experts)
+    return replace(batch, **changed, lengths_N=tuple(batch.lengths_N[i] for i in sequences))
 
 
 def sequence_of_token(lengths: Sequence[int]) -> torch.Tensor:

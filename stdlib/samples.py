@@ -4,7 +4,7 @@ A sample is a row of segments, each by one author: the prompt, a response, a too
 sampled token carries its log-prob under the distribution it was drawn from and the version of the weights that drew
 it, so that off-policy corrections and partial rollouts need no further bookkeeping.
 
-Shape letters: N sequences, T tokens of all sequences end to end.
+Shape letters: N sequences, T tokens of all sequences end to end, L layers with experts, C experts that a token visits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,20 +49,36 @@ class SampleId:
     sample: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpertIds:
+    """Which experts tokens visited, from the first one of a sequence on.
+
+    ids_TLC: [T, L, C] int16.  The last token of a sequence has no entry: no pass goes over it.
+    """
+
+    ids_TLC: Tensor
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExpertIds) and self.ids_TLC.equal(other.ids_TLC)
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.ids_TLC.shape)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """Tokens by one author.
 
     For a sampled segment `logprobs` (natural log, under the sampling distribution) and `versions` (of the weights) have
-    one entry a token; for others both are empty.  `expert_ids`, where an engine records them, holds for each token the
-    chosen experts of every mixture-of-experts layer.
+    one entry a token; for others both are empty.
     """
 
     tokens: tuple[int, ...]
     is_sampled: bool
     logprobs: tuple[float, ...] = ()
     versions: tuple[int, ...] = ()
-    expert_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +88,9 @@ class Sample:
     `reward` is what advantages are made of, `raw_reward` the same before shaping, `reward_terms` the score of each
     reward by its name, before weights; all three are there once the sample has been judged.  `has_failed` says that a
     judgement of it failed, and that a score for such responses stands in the place of its reward.
+
+    `expert_ids`, where an engine records them, are those of all segments end to end: of each token the experts that it
+    visited in the pass that drew the token behind it.
     """
 
     id: SampleId
@@ -81,6 +102,7 @@ class Sample:
     raw_reward: float | None = None
     reward_terms: Mapping[str, float] = field(default_factory=dict)
     has_failed: bool = False
+    expert_ids: ExpertIds | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -120,6 +142,8 @@ class TrainBatch:
         margin by which it has to score more; None where nobody learns scores.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
     reduction_T: [T] float32 what each token weighs in the policy's loss; None where [loss] reduction says it.
+    expert_ids_TLC: [T, L, C] int16 the experts that a token has to visit, -1 where nobody recorded them; None where the
+        router chooses.
     compared_T: [T] float32, 1 where the forward pass of the step is held against the engine that sampled; None where
         nobody asks.
     """
@@ -137,7 +161,7 @@ class TrainBatch:
     values_T: Tensor | None = None
     row_size: int = 1
     returns_T: Tensor | None = None
-    expert_ids: tuple[tuple[tuple[tuple[int, ...], ...], ...] | None, ...] = field(default=())
+    expert_ids_TLC: Tensor | None = None
     targets_N: Tensor | None = None
     compared_T: Tensor | None = None
     reduction_T: Tensor | None = None

@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of this suite."""
     group = parser.getgroup("rlc")
     group.addoption("--update-golden", action="store_true", help="rewrite golden files that differ")
+    group.addoption("--smollm2", type=Path, metavar="FOLDER", help="where `./do smollm2` put the model")
     group.addoption("--chaos", type=int, metavar="SEEDS", help="only tests that take chaos_seed, each with so many")
 
 

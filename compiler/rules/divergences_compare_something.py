@@ -4,7 +4,7 @@ What: `loss.topk` is at least 2 where probability outside of those tokens is lef
 Why it matters: left out means that the probabilities of the tokens that are kept are scaled to add up to 1.  Of one
 token that is the number 1, for teacher and student alike: loss and gradient are 0 at every step, and nothing is learnt.
 Example: `loss.topk = 1` with `loss.outside_topk = "left_out"`.
-Fix: 64 tokens, the default, or as many as there are; or `loss.outside_topk = "zero"`, which keeps probabilities as they are.
+Fix: 64 tokens, the default, or all that there are; or `loss.outside_topk = "zero"`, which keeps probabilities.
 Source: DISTILL-03; NeMo-RL's distillation, `topk_logits_k` and `zero_outside_topk`.
 """
 

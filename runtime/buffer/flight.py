@@ -2,7 +2,8 @@
 
 A sample goes on where it ended: the engine is given the prompt and the tokens so far, and draws the next one from the
 position of the sample's own stream at which it stopped, so that a sample is named by its first step for good.  Tokens,
-log-probs and versions of both parts stand in one segment.
+log-probs and versions of both parts stand in one segment.  The experts of a token stay those of the pass that drew the
+token behind it, though the engine passes over the first part again before it goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import groupby
 from compiler.ir.rollout import Sampling
 from runtime.protocols import Completion, DrawKey, GenerationRequest
 from runtime.rollouts import RolloutWorker
+from runtime.routed_tokens import continued
 from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
 
 
@@ -115,7 +117,10 @@ class Flight:
         response = _extended(before.segments[-1], completion)
         text = "" if completion.finish == "abort" else self._worker.tokenizer.decode(response.tokens)
         segments = (*before.segments[:-1], response)
-        under_way.samples[place] = replace(before, segments=segments, text=text, finish=completion.finish)
+        expert_ids = continued(before.expert_ids, completion.expert_ids)
+        under_way.samples[place] = replace(
+            before, segments=segments, text=text, finish=completion.finish, expert_ids=expert_ids
+        )
         return under_way
 
 

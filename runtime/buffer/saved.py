@@ -15,10 +15,11 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.buffer.rollout_buffer import Kept, RolloutBuffer
-from stdlib.samples import Group, JsonValue, Prompt, Sample, SampleId, Segment
+from stdlib.samples import ExpertIds, Group, JsonValue, Prompt, Sample, SampleId, Segment
 
 STATE, PREFIX = "buffer", "buffer."
 _TOKENS, _LOGPROBS, _VERSIONS = f"{PREFIX}tokens", f"{PREFIX}logprobs", f"{PREFIX}versions"
+_EXPERT_IDS = f"{PREFIX}expert_ids"
 _POOLS = ("unfinished", "finished", "used")
 
 
@@ -39,6 +40,8 @@ def saved(buffer: RolloutBuffer) -> SavedBuffer:
         _LOGPROBS: torch.tensor(writer.logprobs, dtype=torch.float64),
         _VERSIONS: torch.tensor(writer.versions, dtype=torch.int64),
     }
+    if writer.expert_ids:
+        tensors[_EXPERT_IDS] = torch.cat(writer.expert_ids)
     return SavedBuffer(state=state, tensors=tensors)
 
 
@@ -69,6 +72,7 @@ class _Writer:
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
         self.versions: list[int] = []
+        self.expert_ids: list[Tensor] = []
 
     def kept(self, kept: Kept) -> JsonValue:
         prompt, samples = kept.group.prompt, kept.group.samples
@@ -83,6 +87,9 @@ class _Writer:
         }
 
     def _sample(self, sample: Sample) -> JsonValue:
+        experts = None if sample.expert_ids is None else sample.expert_ids.ids_TLC
+        if experts is not None:
+            self.expert_ids.append(experts)
         return {
             "id": [sample.id.stage, sample.id.step, sample.id.group, sample.id.sample],
             "segments": [self._segment(segment) for segment in sample.segments],
@@ -92,18 +99,14 @@ class _Writer:
             "raw_reward": sample.raw_reward,
             "reward_terms": dict(sample.reward_terms),
             "has_failed": sample.has_failed,
+            "num_routed_tokens": None if experts is None else experts.shape[0],
         }
 
     def _segment(self, segment: Segment) -> JsonValue:
         self.tokens += segment.tokens
         self.logprobs += segment.logprobs
         self.versions += segment.versions
-        experts = segment.expert_ids
-        return {
-            "num_tokens": len(segment.tokens),
-            "is_sampled": segment.is_sampled,
-            "expert_ids": None if experts is None else [[list(layer) for layer in token] for token in experts],
-        }
+        return {"num_tokens": len(segment.tokens), "is_sampled": segment.is_sampled}
 
 
 class _Reader:
@@ -113,8 +116,10 @@ class _Reader:
         self._tokens: list[int] = tensors[_TOKENS].tolist()
         self._logprobs: list[float] = tensors[_LOGPROBS].tolist()
         self._versions: list[int] = tensors[_VERSIONS].tolist()
+        self._expert_ids = tensors.get(_EXPERT_IDS, torch.empty(0))
         self._at = 0
         self._sampled_at = 0
+        self._routed_at = 0
 
     def kept(self, state: Any) -> Kept:
         values = dict(state["prompt"])
@@ -127,6 +132,8 @@ class _Reader:
     def check_end(self) -> None:
         if (self._at, self._sampled_at) != (len(self._tokens), len(self._logprobs)):
             raise ValueError(f"{len(self._tokens)} tokens are saved, and its groups have {self._at}")
+        if self._routed_at != self._expert_ids.shape[0]:
+            raise ValueError(f"experts of {self._expert_ids.shape[0]} tokens are saved, and not of {self._routed_at}")
 
     def _sample(self, state: Any, prompt: Prompt) -> Sample:
         stage, step, group, sample = state["id"]
@@ -140,17 +147,22 @@ class _Reader:
             raw_reward=state["raw_reward"],
             reward_terms=state["reward_terms"],
             has_failed=state["has_failed"],
+            expert_ids=self._experts(state["num_routed_tokens"]),
         )
+
+    def _experts(self, count: Any) -> ExpertIds | None:
+        if count is None:
+            return None
+        first, self._routed_at = self._routed_at, self._routed_at + count
+        return ExpertIds(self._expert_ids[first : self._routed_at].clone())
 
     def _segment(self, state: Any) -> Segment:
         count, is_sampled = state["num_tokens"], state["is_sampled"]
         tokens = tuple(self._tokens[self._at : self._at + count])
         self._at += count
-        experts = state["expert_ids"]
-        expert_ids = None if experts is None else tuple(tuple(tuple(layer) for layer in token) for token in experts)
         if not is_sampled:
-            return Segment(tokens=tokens, is_sampled=False, expert_ids=expert_ids)
+            return Segment(tokens=tokens, is_sampled=False)
         first, self._sampled_at = self._sampled_at, self._sampled_at + count
         logprobs = tuple(self._logprobs[first : self._sampled_at])
         versions = tuple(self._versions[first : self._sampled_at])
-        return Segment(tokens=tokens, is_sampled=True, logprobs=logprobs, versions=versions, expert_ids=expert_ids)
+        return Segment(tokens=tokens, is_sampled=True, logprobs=logprobs, versions=versions)

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.checkpoint.manifest import STATE, TENSORS, damage, same_content, write_manifest
+from runtime.checkpoint.manifest import MODEL, STATE, TENSORS, damage, same_content, write_manifest
+from runtime.weights.expert_layout import as_computed
 from stdlib.samples import JsonValue
 
 TEMPORARY = ".tmp-"
@@ -39,6 +40,10 @@ class Checkpoint:
     path: Path
     step: int
     state: dict[str, JsonValue]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Read the model's weights, by the names that models compute with, onto the CPU."""
+        return as_computed(load_file(self.path / MODEL))
 
     def tensors(self) -> dict[str, Tensor]:
         """Read what the trainer saved beside the weights, onto the CPU."""

@@ -156,6 +156,7 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
         experiment.model,
         concurrency=stage.rollout.concurrency,
         max_context_tokens=stage.rollout.max_context_tokens,
+        returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )
 
 

@@ -61,6 +61,14 @@ path = "sums.jsonl"
 """
 PARTIAL = ("rollout.buffer.partial=true", "rollout.buffer.oversample=2.0")
 REPLAY = ("rollout.buffer.replay.frac=0.5", "rollout.buffer.replay.max_uses=2")
+ROUTED = (
+    'model.family="qwen3_moe"',
+    "model.num_layers=2",
+    "model.moe.num_experts=4",
+    "model.moe.experts_per_token=2",
+    "model.moe.expert_size=8",
+    'train.routing_replay="rollout"',
+)
 FILTER = ('rollout.filter.name="nonzero_std"',)
 SOME = 'def reward(sample):\n    return sum(c in "024" for c in sample.text) / 12\n'
 SAME = "def reward(sample):\n    return 0.5\n"
@@ -112,8 +120,8 @@ def test_a_step_that_trains_a_critic_alone_makes_no_token_older(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "further",
-    [PARTIAL, (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"')],
-    ids=["partial", "partial, filtered and replayed"],
+    [PARTIAL, (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"'), (*PARTIAL, *REPLAY, *ROUTED)],
+    ids=["partial", "partial, filtered and replayed", "partial, replayed, and routing with it"],
 )
 def test_a_run_that_was_cut_is_resumed_bit_by_bit(tmp_path: Path, further: tuple[str, ...]) -> None:
     run(tmp_path / "whole", *further)

@@ -31,6 +31,10 @@ class FixedWeights:
         """Nothing asks for it."""
         raise InternalError("log-probs of a stage that only samples")
 
+    def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
+        """Nothing asks for it."""
+        raise InternalError("old log-probs of a stage that only samples")
+
     def refresh_reference(self) -> None:
         """Nothing asks for it."""
         raise InternalError("a reference of a stage that only samples")

@@ -6,6 +6,7 @@ Shape letters: M wanted tokens of one micro-batch, D model width.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Never
 
 import torch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runtime.engines.train.hf_families import CausalModel
+    from runtime.engines.train.routing import Routing
     from runtime.engines.train.torch_ import TrainerSpec
 
 
@@ -42,10 +44,17 @@ def _cut(lengths: Sequence[int], spec: TrainerSpec) -> MicroBatches:
     return pack_by_tokens(lengths, train.packing, max_tokens=train.packing.tokens, seed=spec.seed)
 
 
-def hidden_states(model: CausalModel, packed: PackedBatch, train: Train[Never]) -> Tensor:
-    """Return hidden_MD: [M, D], the last hidden state before each wanted token."""
+def hidden_states(
+    model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None
+) -> Tensor:
+    """Return hidden_MD: [M, D], the last hidden state before each wanted token.
+
+    Args:
+        routing: of the model's routers, where it is recorded or replayed.
+    """
     packed = filled_up(packed, train.packing.pad_multiple)
-    with torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
+    routed = nullcontext() if routing is None else routing.over(packed)
+    with routed, torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
         output = model.model(
             input_ids=packed.tokens_1U,
             position_ids=packed.positions_1U,

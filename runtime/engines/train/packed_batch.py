@@ -1,7 +1,9 @@
 """One micro-batch, laid out for the model: distinct prefixes once, and where each wanted token is predicted.
 
-Shape letters: T tokens of the global batch, P tokens and S sequences of the micro-batch, U its nodes (distinct
-prefixes), M wanted tokens.
+Where experts are given, two prefixes are the same if their tokens visit the same ones, too.
+
+Shape letters: T tokens of the global batch, P tokens and S sequences of the micro-batch, I those of its tokens that the
+model reads, U its nodes (distinct prefixes), M wanted tokens, L layers with experts, C experts that a token visits.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ class PackedBatch:
     targets_M: [M] the token itself.
     sequence_M: [M] index of its sequence within the micro-batch.
     forest: the distinct prefixes, for whoever lays them out otherwise.
+    inputs_I: [I] index of each token that is read in the global batch, nodes_I: [I] its node.
+    expert_ids_ULC: [U, L, C] int16 the experts that a node has to visit, -1 where nobody recorded them; None where the
+        router chooses.
     """
 
     tokens_1U: Tensor
@@ -39,6 +44,9 @@ class PackedBatch:
     targets_M: Tensor
     sequence_M: Tensor
     forest: Forest
+    inputs_I: Tensor
+    nodes_I: Tensor
+    expert_ids_ULC: Tensor | None
 
 
 def predictable(mask_T: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -66,14 +74,21 @@ def pack(batch: TrainBatch, sequences: Sequence[int], wanted_T: Tensor, *, heads
     tokens = batch.tokens_T[tokens_P].tolist()
     kept = [slot for slot, end in enumerate(ends) if end > begins[slot]]
     inputs = [tokens[begins[slot] : ends[slot]] for slot in kept]
-    forest = shared_prefixes(inputs)
+    expert_ids_PLC = None if batch.expert_ids_TLC is None else batch.expert_ids_TLC[tokens_P]
+    alike = tokens if expert_ids_PLC is None else _alike(batch.tokens_T[tokens_P], expert_ids_PLC)
+    forest = shared_prefixes([alike[begins[slot] : ends[slot]] for slot in kept])
     node_P = torch.full((len(tokens),), -1, dtype=torch.int64)
-    filled = chain.from_iterable(range(begins[slot], ends[slot]) for slot in kept)
-    node_P[torch.tensor(list(filled))] = torch.tensor(list(chain.from_iterable(forest.paths)))
+    filled_I = torch.tensor(list(chain.from_iterable(range(begins[slot], ends[slot]) for slot in kept)))
+    nodes_I = torch.tensor(list(chain.from_iterable(forest.paths)))
+    node_P[filled_I] = nodes_I
     number_S = torch.zeros(len(lengths), dtype=torch.int64)
     number_S[torch.tensor(kept)] = torch.arange(len(kept))
     own = [(i, forest.first_own[i]) for i in forest.owners]
     tokens_M = tokens_P[wanted_M]
+    expert_ids_ULC = None
+    if expert_ids_PLC is not None:
+        expert_ids_ULC = expert_ids_PLC.new_empty(forest.num_nodes, *expert_ids_PLC.shape[1:])
+        expert_ids_ULC[nodes_I] = expert_ids_PLC[filled_I]
     return PackedBatch(
         tokens_1U=torch.tensor([list(chain.from_iterable(inputs[i][first:] for i, first in own))]),
         positions_1U=torch.tensor([list(chain.from_iterable(range(first, len(inputs[i])) for i, first in own))]),
@@ -83,7 +98,16 @@ def pack(batch: TrainBatch, sequences: Sequence[int], wanted_T: Tensor, *, heads
         targets_M=batch.tokens_T[tokens_M],
         sequence_M=number_S[slot_P[wanted_M]],
         forest=forest,
+        inputs_I=tokens_P[filled_I],
+        nodes_I=nodes_I,
+        expert_ids_ULC=expert_ids_ULC,
     )
+
+
+def _alike(tokens_P: Tensor, expert_ids_PLC: Tensor) -> list[int]:
+    """Return a number for each token, the same where token and experts are."""
+    rows = torch.cat([tokens_P[:, None], expert_ids_PLC.flatten(1).long()], dim=1)
+    return rows.unique(dim=0, return_inverse=True)[1].tolist()
 
 
 def laid_out_for(packed: PackedBatch, *, heads: Heads) -> PackedBatch:
@@ -101,8 +125,12 @@ def filled_up(packed: PackedBatch, multiple: int) -> PackedBatch:
     if num_more == 0:
         return packed
     num_heads = packed.layout.outputs.shape[0] // num_nodes
+    expert_ids_ULC = packed.expert_ids_ULC
+    if expert_ids_ULC is not None:
+        expert_ids_ULC = F.pad(expert_ids_ULC, (0, 0, 0, 0, 0, num_more), value=-1)
     return replace(
         packed,
+        expert_ids_ULC=expert_ids_ULC,
         tokens_1U=F.pad(packed.tokens_1U, (0, num_more)),
         positions_1U=F.pad(packed.positions_1U, (0, num_more)),
         layout=replace(packed.layout, outputs=F.pad(packed.layout.outputs, (0, num_more * num_heads))),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Never
 
 import torch
@@ -21,8 +21,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.algorithm import AlgorithmParams, TaughtParams
 from compiler.ir.loss import DistillationLoss, PolicyLoss, PreferenceLoss
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
-from compiler.ir.training import Optim, Train
+from compiler.ir.openness import OFF, Off
+from compiler.ir.training import Optim, PolicyTrain, Train
+from runtime.engines.architecture import architecture
 from runtime.engines.train.chunked_divergence import Side
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
 from runtime.engines.train.forward import accumulated, cut, hidden_states, totals_of
@@ -30,11 +31,13 @@ from runtime.engines.train.hf_model import build_model, check_names_and_shapes, 
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.routing import Routing, check_recorded
 from runtime.engines.train.teacher import Teacher, divergence_terms, other_teacher
 from runtime.logprob_gap import GapMeter
 from stdlib.algorithms._terms import (
     Algorithm,
     LossOutput,
+    MetricSum,
     PolicyTerms,
     PreferenceTerms,
     SupervisedTerms,
@@ -89,6 +92,12 @@ class TorchTrainer:
         self._teacher: Teacher | None = None
         if isinstance(spec.params, TaughtParams) and teacher is not None:
             self._teacher = Teacher(spec.params.teacher, teacher)
+        # Behind the copy, which chooses for itself: a reference is never replayed.
+        self._replayed = spec.train.routing_replay if isinstance(spec.train, PolicyTrain) else OFF
+        experts = architecture(spec.model).experts
+        self._routing: Routing | None = None
+        if experts is not None and not isinstance(self._replayed, Off):
+            self._routing = Routing(self._policy, experts)
         self._optimizer = Optimizer(spec.optim, dict(self._policy.named_parameters()))
         is_bf16 = spec.train.precision == "bf16"
         self._head = HeadSpec(
@@ -99,6 +108,8 @@ class TorchTrainer:
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
+
+        The policy's tokens visit the experts that the batch names, if routing is replayed; all other models choose.
 
         Raises: SpecError RLC0643 if there is no such model; RLC0642 if a sequence is above the token budget.
         """
@@ -117,11 +128,22 @@ class TorchTrainer:
                     found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
         return found_T
 
+    def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
+        """Return the batch with the policy's log-probs as old ones, and with the experts of this pass if they are what
+        is replayed.
+        """
+        if self._routing is None or self._replayed != "trainer":
+            return replace(batch, old_logprobs_T=self.logprobs(batch, of="policy"))
+        with self._routing.recording(batch.tokens_T.shape[0]) as expert_ids_TLC:
+            old_T = self.logprobs(replace(batch, expert_ids_TLC=None), of="policy")
+        return replace(batch, old_logprobs_T=old_T, expert_ids_TLC=expert_ids_TLC)
+
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a whole global batch and return its metrics, `train/...`.
 
         Raises: SpecError RLC0641 if loss or gradient is not finite, before any weight has changed; RLC0645 if no token
-        counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
+        counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs; RLC0770 if routing is
+        replayed that nobody recorded.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
@@ -189,10 +211,12 @@ class TorchTrainer:
         return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
 
     def _forward(self, model: CausalModel, packed: PackedBatch) -> TokenStats:
-        hidden_MD = hidden_states(model, packed, self._spec.train)
+        hidden_MD = hidden_states(model, packed, self._spec.train, self._routing if model is self._policy else None)
         return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
+        if not isinstance(self._replayed, Off):
+            check_recorded(packed, replayed=self._replayed)
         if isinstance(self._spec.params.loss, DistillationLoss):
             return self._distillation(batch, packed, totals, gap)
         stats, at = self._forward(self._policy, packed), packed.tokens_M
@@ -222,13 +246,17 @@ class TorchTrainer:
         )
         if batch.compared_T is not None:
             gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
-        return self._algorithm.loss(params, policy_terms, totals)
+        output = self._algorithm.loss(params, policy_terms, totals)
+        if self._routing is None:
+            return output
+        rerouted = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
+        return LossOutput(output.loss, {**output.metrics, "rerouted_frac": rerouted})
 
     def _distillation(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
         loss = self._spec.params.loss
         if self._teacher is None or not isinstance(loss, DistillationLoss):
             raise SpecError(_without("teacher"))
-        hidden_MD = hidden_states(self._policy, packed, self._spec.train)
+        hidden_MD = hidden_states(self._policy, packed, self._spec.train, self._routing)
         if batch.compared_T is not None:
             sampled = self._head._replace(temperature=_sampling_temperature(self._spec))
             with torch.no_grad():

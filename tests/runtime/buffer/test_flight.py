@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from torch import Tensor
 
 from compiler.ir.rollout import Sampling
 from runtime.buffer.flight import Flight, fresh_group
@@ -16,12 +17,14 @@ from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import DrawKey
 from runtime.rollouts import RolloutWorker
 from stdlib.samples import Group, SampleId
-from tests.contract.rollout_engines import GREEDY, PLAIN, engine_of, weights_of
+from tests.contract.rollout_engines import GREEDY, PLAIN, engine_of, generate, request, weights_of
+from tests.runtime.engines.tiny_trainer import tiny_families
 from tests.runtime.test_rollout_worker import MODEL, PROMPTS, TOKENIZER, Unjudged
 
 pytestmark = pytest.mark.torch
 
 MOST, SAMPLES = 40, 3
+ROUTED = tiny_families()["qwen3_moe"].replacing(tokenizer=MODEL.tokenizer)
 FIRST = SampleId(stage=1, step=3, group=20, sample=0)
 END = frozenset({TOKENIZER.eos_token_id, 7})
 
@@ -157,3 +160,41 @@ def test_what_is_brought_along_is_counted_apart_from_what_is_drawn() -> None:
     total = sum(s.num_response_tokens for group in groups for s in group.samples)
     assert flight.num_sampled_tokens == total - sum(s.num_response_tokens for group in left for s in group.samples)
     assert flight.num_under_way == 0
+
+
+def routed_engine(*, concurrency: int = 4, seed: int = 0) -> NativeEngine:
+    found = NativeEngine(ROUTED, concurrency=concurrency, max_context_tokens=128, returns_experts=True)
+    found.load_weights(iter(weights_of(ROUTED, seed=seed).items()), version=3)
+    return found
+
+
+def test_experts_of_a_resumed_sample_are_those_of_the_passes_that_drew_it() -> None:
+    native = routed_engine()
+    finished, left = flown(worker_of(native), fresh(), num_groups=1)
+    begun = {s.id: s for group in left for s in group.samples if s.finish == "abort" and s.num_response_tokens}
+    native.load_weights(iter(weights_of(ROUTED, seed=1).items()), version=4)
+    resumed, _ = flown(worker_of(native), left, num_groups=len(left))
+    assert begun
+    differ = 0
+    for sample in (s for group in [*finished, *resumed] for s in group.samples):
+        tokens = [token for segment in sample.segments for token in segment.tokens]
+        assert sample.expert_ids is not None
+        ids_TLC = sample.expert_ids.ids_TLC
+        assert ids_TLC.shape == (len(tokens) - 1, 2, 2)
+        if sample.id in begun:
+            # Oracle: the whole as a prompt, under the weights that drew the first part and under those that went on.
+            before, after = visited(tokens, seed=0), visited(tokens, seed=1)
+            first_part = begun[sample.id].expert_ids
+            assert first_part is not None
+            num_before = first_part.ids_TLC.shape[0]
+            assert num_before == len(sample.prompt.tokens) + begun[sample.id].num_response_tokens - 1
+            assert ids_TLC[:num_before].equal(before[:num_before])
+            assert ids_TLC[num_before:].equal(after[num_before:])
+            differ += not before.equal(after)
+    assert differ > 0
+
+
+def visited(tokens: Sequence[int], *, seed: int) -> Tensor:
+    (found,) = generate(routed_engine(seed=seed), [request(tokens, max_new_tokens=1)])
+    assert found.expert_ids is not None
+    return found.expert_ids.ids_TLC[:-1]

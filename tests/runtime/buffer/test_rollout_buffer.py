@@ -14,7 +14,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.openness import OFF
 from runtime.buffer.rollout_buffer import Kept, RolloutBuffer, drawn_at, put, staleness_steps, take
 from runtime.buffer.saved import restored, saved
-from stdlib.samples import Group, JsonValue, Prompt, Sample, SampleId, Segment
+from stdlib.samples import ExpertIds, Group, JsonValue, Prompt, Sample, SampleId, Segment
 from stdlib.selectors import fifo
 
 pytestmark = pytest.mark.torch
@@ -107,9 +107,8 @@ def test_a_selector_sees_age_and_uses() -> None:
 
 
 def buffer_of_all_kinds() -> RolloutBuffer:
-    experts = replace(group(2, 1, (2,)).samples[0].segments[1], expert_ids=(((1, 0), (2, 3)),))
     routed = group(2, 1, (2,))
-    sample = replace(routed.samples[0], segments=(routed.samples[0].segments[0], experts))
+    sample = replace(routed.samples[0], expert_ids=ExpertIds(torch.arange(8, dtype=torch.int16).view(2, 2, 2)))
     return RolloutBuffer(
         unfinished=[Kept(group=group(3, 0, (3, 3, 4), (), (4,)))],
         finished=[Kept(group=replace(routed, samples=(sample,))), Kept(group=group(2, 2, (), ()))],

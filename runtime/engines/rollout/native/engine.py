@@ -23,6 +23,7 @@ from runtime.engines.rollout.native.checks import (
     unknown_weight,
     untied_head,
 )
+from runtime.engines.rollout.native.expert_log import ExpertLog
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.scheduler import Scheduler
 from runtime.protocols import Completion, GenerationRequest
@@ -38,12 +39,16 @@ class NativeEngine:
         model: the architecture.
         concurrency: sequences decoded at once; memory is taken for all of them here.
         max_context_tokens: longest prompt and response together.
+        returns_experts: whether completions say which experts their tokens visited.
     """
 
-    def __init__(self, model: Model[Never], *, concurrency: int, max_context_tokens: int) -> None:
+    def __init__(
+        self, model: Model[Never], *, concurrency: int, max_context_tokens: int, returns_experts: bool = False
+    ) -> None:
         self._model = model
         self._max_context_tokens = max_context_tokens
-        self._network = Decoder(model, architecture(model), num_positions=max_context_tokens)
+        facts = architecture(model)
+        self._network = Decoder(model, facts, num_positions=max_context_tokens)
         cache = SequenceCache(
             num_rows=concurrency,
             num_positions=max_context_tokens,
@@ -52,7 +57,15 @@ class NativeEngine:
             head_dim=self._network.shape.key_dim,
             value_dim=self._network.shape.value_dim,
         )
-        self._scheduler = Scheduler(self._network, cache, num_rows=concurrency)
+        expert_log = None
+        if returns_experts and facts.experts is not None:
+            expert_log = ExpertLog(
+                num_rows=concurrency,
+                num_positions=max_context_tokens,
+                num_layers=model.num_layers - facts.experts.num_dense_layers,
+                experts_per_token=facts.experts.experts_per_token,
+            )
+        self._scheduler = Scheduler(self._network, cache, num_rows=concurrency, expert_log=expert_log)
         self._version: int | None = None
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:

@@ -24,9 +24,11 @@ from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.checks import not_finite
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
+from runtime.engines.rollout.native.expert_log import ExpertLog
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.sampling import Sampler, StopTable
 from runtime.protocols import Completion, GenerationRequest
+from stdlib.samples import ExpertIds
 
 # Steps between two chances for other tasks to run.
 _STEPS_AT_A_TIME: Final = 8
@@ -51,18 +53,21 @@ class _Prefilled:
     """What is cached of prompts, and the logits [G, V] after them, under one version of weights.
 
     Keys and values: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys.
+    expert_ids_GPLC: the experts that the tokens visited, where they are recorded.
     """
 
     kv_LGKPH: Tensor
     logits_GV: Tensor
     version: int
+    expert_ids_GPLC: Tensor | None
 
     def only(self, idx: int) -> _Prefilled:
         """Return a copy of one prompt, so that the memory of the others can go."""
         if self.logits_GV.shape[0] == 1:
             return self
         kv, logits = self.kv_LGKPH[:, idx : idx + 1].clone(), self.logits_GV[idx : idx + 1].clone()
-        return _Prefilled(kv_LGKPH=kv, logits_GV=logits, version=self.version)
+        ids = None if self.expert_ids_GPLC is None else self.expert_ids_GPLC[idx : idx + 1].clone()
+        return _Prefilled(kv_LGKPH=kv, logits_GV=logits, version=self.version, expert_ids_GPLC=ids)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -93,9 +98,12 @@ class _Sequence:
 class Scheduler:
     """The rows of one engine and the queue before them."""
 
-    def __init__(self, network: Decoder, cache: SequenceCache, *, num_rows: int) -> None:
+    def __init__(
+        self, network: Decoder, cache: SequenceCache, *, num_rows: int, expert_log: ExpertLog | None = None
+    ) -> None:
         self._network = network
         self._cache = cache
+        self._expert_log = expert_log
         self._num_rows = num_rows
         self._waiting: deque[_Group] = deque()
         self._rows: list[_Sequence | None] = []
@@ -203,7 +211,8 @@ class Scheduler:
         width = max(len(p) for p in prompts)
         token_GP = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
         kv_LGKPH, logits_GV = self._network.prefill(token_GP, torch.tensor([len(p) - 1 for p in prompts]))
-        prefilled = _Prefilled(kv_LGKPH=kv_LGKPH, logits_GV=logits_GV, version=self._version)
+        ids = None if self._expert_log is None else self._network.chosen_experts().unflatten(0, tuple(token_GP.shape))
+        prefilled = _Prefilled(kv_LGKPH=kv_LGKPH, logits_GV=logits_GV, version=self._version, expert_ids_GPLC=ids)
         for idx, group in enumerate(chunk):
             group.prefilled, group.prompt_idx = prefilled, idx
 
@@ -224,6 +233,9 @@ class Scheduler:
         for prefilled, places in by_prefilled.values():
             prompt_of_row = [sequences[i].group.prompt_idx for i in places]
             self._cache.fill_prompts([rows[i] for i in places], prefilled.kv_LGKPH, prompt_of_row=prompt_of_row)
+            if self._expert_log is not None and prefilled.expert_ids_GPLC is not None:
+                ids_GPLC = prefilled.expert_ids_GPLC
+                self._expert_log.fill_prompts([rows[i] for i in places], ids_GPLC, prompt_of_row=prompt_of_row)
             logits_MV[torch.tensor(places)] = prefilled.logits_GV[torch.tensor(prompt_of_row)]
         token_M, logprob_M = Sampler([r.sampling for r in requests]).draw(logits_MV, draws_MN[:, 0])
         self._cache.put_in(rows, token_M, logprob_M)
@@ -240,6 +252,8 @@ class Scheduler:
         targets = [row for row in range(num_live) if self._rows[row] is None]
         sources = [row for row in range(num_live, len(self._rows)) if self._rows[row] is not None]
         self._cache.move(sources, targets, num_positions=self._num_positions())
+        if self._expert_log is not None:
+            self._expert_log.move(sources, targets)
         for source, target in zip(sources, targets, strict=True):
             self._rows[target] = self._rows[source]
         del self._rows[num_live:]
@@ -259,6 +273,8 @@ class Scheduler:
         stopped: list[int] = []
         for _ in range(num_steps):
             logits_RV = self._network.decode(token_R, window)
+            if self._expert_log is not None:
+                self._expert_log.put(window.position_R, self._network.chosen_experts())
             cache.advance(num_rows)
             token_R, logprob_R = sampler.draw(logits_RV, cache.draws(num_rows))
             cache.put(token_R, logprob_R)
@@ -318,7 +334,11 @@ class Scheduler:
             logprobs=logprobs,
             versions=tuple(versions),
             finish=finish,
+            expert_ids=self._expert_ids(row, num_tokens=start + num_tokens - 1),
         )
+
+    def _expert_ids(self, row: int, *, num_tokens: int) -> ExpertIds | None:
+        return None if self._expert_log is None else self._expert_log.of(row, num_tokens=num_tokens)
 
     def _vacate(self, rows: list[int]) -> None:
         for row in rows:

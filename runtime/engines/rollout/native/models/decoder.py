@@ -5,7 +5,7 @@ feed-forward, how much of a head turns, one gated layer or experts.  What differ
 are called, which `families.py` says.
 
 Shapes: N tokens of all sequences, D model, Q query heads, K key-value heads, H head width, V vocabulary, B sequences, P
-positions, L layers, A channels of all heads.
+positions, L layers, A channels of all heads, C experts that a token visits.
 """
 
 from __future__ import annotations
@@ -116,6 +116,12 @@ class Decoder:
             mixed = self._attend(query, window.bias_K1W, part)
             x_BD = _finish(layer, x_BD, mixed)
         return F.linear(self._norm(x_BD), self._head_VD)
+
+    def chosen_experts(self) -> Tensor:
+        """Return [N, L, C] int16 the experts that the tokens of the last pass visited, in each layer that has any."""
+        feeds = (layer.feed_forward for layer in self._layers)
+        chosen = [feed.chosen_NC for feed in feeds if isinstance(feed, RoutedLayers)]
+        return torch.stack(chosen, dim=1).to(torch.int16)
 
     def _attend_causally(self, query_BQPH: Tensor, key_BKPH: Tensor, value_BKPH: Tensor) -> Tensor:
         """Return [B, Q, P, H] the mixed values; of values that are channels of the keys, only these."""

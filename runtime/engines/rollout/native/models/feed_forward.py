@@ -46,6 +46,7 @@ class RoutedLayers:
 
     A bias of each expert, where there is one, decides with the scores which are picked, not what they weigh.  Of groups
     of experts those are open to a token whose two best scores have the largest sums.
+    `chosen_NC` are those of the last pass.
     Paper: DeepSeek-V3 Technical Report, arXiv:2412.19437, equations 12 to 16, and section 2.1.2.
     """
 
@@ -57,10 +58,12 @@ class RoutedLayers:
         self._bias_E = torch.zeros(experts.num_experts) if experts.has_bias else None
         self._shared = GatedLayer(width, experts.shared_expert_size) if experts.shared_expert_size else None
         self._experts = experts
+        self.chosen_NC = torch.empty(0, experts.experts_per_token, dtype=torch.int64)
 
     def add_to(self, x_ND: Tensor, normed_ND: Tensor, after: Norm | None) -> Tensor:
         """Add the output for a normed input to the residual stream, in place; `after` norms it once more."""
         share_NC, chosen_NC = self._route(normed_ND)
+        self.chosen_NC = chosen_NC
         out_ND = torch.zeros_like(normed_ND)
         for expert in chosen_NC.unique().tolist():
             token_M, place_M = torch.nonzero(chosen_NC == expert, as_tuple=True)
