@@ -139,6 +139,9 @@ def train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | N
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
+    # Groups that were left out make the last batch of a pass smaller, never one of several: its means are over fewer.
+    short = sum(len(batch.lengths_N) < batch_size for batch in counting)
+    skipped |= {"train/short_batches": float(short)} if short else {}
     # The weights of the engine are those of the first step only.
     once = [batch if at == 0 else replace(batch, compared_T=None) for at, batch in enumerate(counting)]
     steps = [_optimizer_step(job, batch) for batch in once]

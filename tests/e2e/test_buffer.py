@@ -120,8 +120,18 @@ def test_a_step_that_trains_a_critic_alone_makes_no_token_older(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "further",
-    [PARTIAL, (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"'), (*PARTIAL, *REPLAY, *ROUTED)],
-    ids=["partial", "partial, filtered and replayed", "partial, replayed, and routing with it"],
+    [
+        PARTIAL,
+        (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"'),
+        (*PARTIAL, *REPLAY, *ROUTED),
+        (*PARTIAL, *REPLAY, "train.epochs_per_rollout=3", "train.global_batch=4"),
+    ],
+    ids=[
+        "partial",
+        "partial, filtered and replayed",
+        "partial, replayed, and routing with it",
+        "partial and replayed, in several passes",
+    ],
 )
 def test_a_run_that_was_cut_is_resumed_bit_by_bit(tmp_path: Path, further: tuple[str, ...]) -> None:
     run(tmp_path / "whole", *further)
