@@ -62,14 +62,15 @@ def experiment_sections(choices: Choices) -> tuple[Section, ...]:
             Section(
                 "rollout",
                 (
-                    Setting("prompts_per_step", 32),
-                    Setting("samples_per_prompt", 8, _group(choices)),
+                    Setting("prompts_per_step", 256 if choices.is_taught else 32),
+                    Setting("samples_per_prompt", 1 if choices.is_taught else 8, _group(choices)),
                     Setting("max_response_tokens", 32 if is_tiny else "1Ki"),
                 ),
             ),
             _judging(choices, weights),
         ]
-    batch = "samples of one optimizer step: 32 x 8, one step a rollout" if choices.samples else "rows of one step"
+    of_rollout = f"{'256 x 1' if choices.is_taught else '32 x 8'}, one step a rollout"
+    batch = f"samples of one optimizer step: {of_rollout}" if choices.samples else "rows of one step"
     return (
         *sections,
         Section("train", (Setting("global_batch", 256, batch),)),

@@ -1,14 +1,14 @@
 """Functions of the experiment's own in the place of parts of an algorithm: loaded, called, and held to their duty.
 
-They are given copies of what is known of a whole rollout, so that nothing they do to it reaches the step, and they
-answer before it is cut into batches: packing and micro-batches cannot change what they say.
+They are given copies of what is known of a whole rollout, or of one optimizer step, so that nothing they do to it
+reaches the step, and they answer before it is cut into micro-batches: packing cannot change what they say.
 
 Shape letters: T tokens and N samples of a rollout.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
@@ -16,14 +16,17 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
-from compiler.ir.algorithm import GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import PolicyAlgo
 from compiler.ir.experiment import Stage
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from runtime.custom_function import CustomFunction, Duty
+from runtime.train_batches import sequence_of_token
 from stdlib.algorithms._advantages import over_tokens
 from stdlib.algorithms._correction import Gap, Weigh, Weighed
 from stdlib.algorithms._ops import kept
-from stdlib.algorithms._terms import Experience
+from stdlib.algorithms._terms import Experience, Reducible
+from stdlib.samples import TrainBatch
 
 WEIGHTS = Duty(
     "RLC0655",
@@ -33,7 +36,8 @@ WEIGHTS = Duty(
 ADVANTAGES = Duty(
     "RLC0656", "a function of advantages returns a tensor with a finite number for each sample, or for each token"
 )
-K = TypeVar("K", Gap, Experience)
+REDUCTION = Duty("RLC0647", "a reducer returns a tensor with a finite weight of at least 0 for each token")
+K = TypeVar("K", Gap, Experience, Reducible)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +46,7 @@ class AlgorithmFunctions:
 
     weights: CustomFunction | None
     advantages: CustomFunction | None
+    reducer: CustomFunction | None = None
 
     def weigh(self, when: str) -> Weigh | None:
         """Return what weighs the gap between engine and trainer; `when` is what messages say of the step."""
@@ -55,6 +60,13 @@ class AlgorithmFunctions:
         """
         return None if self.advantages is None else _advantages(self.advantages, experience, when)
 
+    def reduced(self, batch: TrainBatch, when: str) -> TrainBatch:
+        """Return a batch of one optimizer step with what each token weighs in its loss, where a function says it.
+
+        Raises: SpecError RLC0647 if the function raises, or returns something else than it is asked for.
+        """
+        return batch if self.reducer is None else replace(batch, reduction_T=_reduced(self.reducer, batch, when))
+
 
 def load_algorithm_functions(stage: Stage[Never], *, root: Path) -> AlgorithmFunctions:
     """Return the functions that [algo] and [loss] name.
@@ -62,12 +74,14 @@ def load_algorithm_functions(stage: Stage[Never], *, root: Path) -> AlgorithmFun
     Raises: SpecError RLC0610 or RLC0611 if one cannot be loaded.
     """
     algo, loss = stage.algorithm.algo, stage.algorithm.loss
-    weights = advantages = None
+    weights = advantages = reducer = None
+    if isinstance(loss, PolicyLoss) and not isinstance(loss.code, Off):
+        reducer = CustomFunction(loss.code, root=root, field="loss.reducer", duty=REDUCTION)
     if isinstance(loss, PolicyLoss) and not isinstance(loss.mismatch.code, Off):
         weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=WEIGHTS)
-    if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.code, Off):
+    if isinstance(algo, PolicyAlgo) and not isinstance(algo.code, Off):
         advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=ADVANTAGES)
-    return AlgorithmFunctions(weights=weights, advantages=advantages)
+    return AlgorithmFunctions(weights=weights, advantages=advantages, reducer=reducer)
 
 
 def _weighed(function: CustomFunction, gap: Gap, when: str) -> Weighed:
@@ -99,6 +113,17 @@ def _advantages(function: CustomFunction, experience: Experience, when: str) -> 
     found_T = over_tokens(found, mask_T, sequence_T) if found.shape == experience.rewards_N.shape else found
     found_T = kept(found_T, mask_T)
     answer.refuse(~found_T.isfinite(), found_T, "as an advantage", sequence_T)
+    return found_T
+
+
+def _reduced(function: CustomFunction, batch: TrainBatch, when: str) -> Tensor:
+    sequence_T, mask_T = sequence_of_token(batch.lengths_N), batch.mask_T
+    known = Reducible(mask_T, sequence_T, batch.advantages_T, len(batch.lengths_N))
+    with torch.no_grad():
+        found = function(_copied(known), at=when)
+    answer = _Answer(function, when)
+    found_T = kept(answer.tensor(found, "weights", {"token": mask_T.shape}), mask_T)
+    answer.refuse(~found_T.isfinite() | (found_T < 0), found_T, "as a weight", sequence_T)
     return found_T
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.diagnostics.nearest import nearest_names
-from compiler.ir.algorithm import PreferenceLoss
 from compiler.ir.data import Eval, EvalSet, PairEval, PreferenceEval, ScoredEval
 from compiler.ir.evaluated import is_greedy, pair_sets, sampled_sets, scored_sets
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.loss import PreferenceLoss
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from runtime.checkpoint.store import Checkpoint

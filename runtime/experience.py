@@ -15,7 +15,8 @@ from typing import Never
 import torch
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import DistillationLoss, PolicyLoss, TaughtParams
+from compiler.ir.algorithm import TaughtParams
+from compiler.ir.loss import DistillationLoss, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from runtime.logprob_gap import GapMeter, token_bound_of
@@ -77,13 +78,14 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
         teacher_logprobs_T=teacher_T,
         sampled_N=torch.tensor([float(sample.num_response_tokens) for sample in samples]),
     )
-    own_T = job.functions.advantages_of(experience, _when(job))
+    own_T = job.functions.advantages_of(experience, when_of(job))
     experience = experience._replace(own_advantages_T=own_T)
     found = job.actors.algorithm.advantages(job.stage.algorithm, experience)
     return Prepared(batch=replace(batch, advantages_T=found.advantages_T, returns_T=found.returns_T), metrics=metrics)
 
 
-def _when(job: StageJob) -> str:
+def when_of(job: StageJob) -> str:
+    """Return what messages say of the step under way."""
     return f"in step {job.progress.step + 1} of stage {job.stage.name}"
 
 
@@ -134,7 +136,7 @@ def _corrected(
     if batch.old_logprobs_T is None:
         raise InternalError("an off-policy correction without the trainer's log-probs")
     gap = Gap(batch.old_logprobs_T, batch.rollout_logprobs_T, batch.mask_T, sequence_T)
-    found = correction(loss, gap, job.functions.weigh(_when(job)))
+    found = correction(loss, gap, job.functions.weigh(when_of(job)))
     return replace(batch, mask_T=found.mask_T, weights_T=found.weights_T), found.metrics
 
 

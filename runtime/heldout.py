@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Never
 
-from compiler.ir.algorithm import PreferenceLoss
 from compiler.ir.experiment import Stage
+from compiler.ir.loss import PreferenceLoss
 from compiler.ir.openness import Off
 from runtime.correlations import (
     interval_of_any_mean,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Never
 
 from compiler.diagnostics.diagnostic import Diagnostic
-from compiler.ir.algorithm import GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.algorithm import GroupRelativeAlgo, PolicyAlgo, ReturnsAlgo
 from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Stage
 from compiler.ir.openness import Off
@@ -83,7 +83,7 @@ class StageWarnings:
 
     def _compares_within_groups(self) -> bool:
         algo = self._stage.algorithm.algo
-        if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.advantages, Off):
+        if isinstance(algo, PolicyAlgo) and not isinstance(algo.advantages, Off):
             return False
         return isinstance(algo, GroupRelativeAlgo) or (isinstance(algo, ReturnsAlgo) and algo.group_baseline)
 

@@ -147,6 +147,7 @@ class TrainBatch:
     targets_N: [N] float32 what a reward model learns: the score of each answer, or at the better answer of a pair the
         margin by which it has to score more; None where nobody learns scores.
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
+    reduction_T: [T] float32 what each token weighs in the policy's loss; None where [loss] reduction says it.
     expert_ids_TLC: [T, L, C] int16 the experts that a token has to visit, -1 where nobody recorded them; None where the
         router chooses.
     compared_T: [T] float32, 1 where the forward pass of the step is held against the engine that sampled; None where
@@ -169,3 +170,4 @@ class TrainBatch:
     expert_ids_TLC: Tensor | None = None
     targets_N: Tensor | None = None
     compared_T: Tensor | None = None
+    reduction_T: Tensor | None = None

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Never
 
-from compiler.ir.algorithm import (
-    KL,
-    ClippedLoss,
-    Mismatch,
-    PenalizedLoss,
-    PenaltyKL,
-    PolicyLoss,
-    RatioLoss,
-    Rejection,
-)
+from compiler.ir.loss import KL, ClippedLoss, Mismatch, PenalizedLoss, PenaltyKL, PolicyLoss, RatioLoss, Rejection
 from stdlib.algorithms.sapo import SoftLoss
 
 

@@ -12,7 +12,8 @@ from checks.peers import trl_trainers
 from checks.peers.batches import Batch, draw, terms_of, totals_of
 from checks.peers.ledger import Ledger, gradient_of
 from checks.peers.settings import clipped_loss, ratio_loss, soft_loss
-from compiler.ir.algorithm import KL, GroupRelativeAlgo
+from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.loss import KL
 from stdlib.algorithms import cispo, grpo, gspo, sapo
 
 _ALGO = GroupRelativeAlgo(name="of the group")

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from checks.peers import trl_trainers
 from checks.peers.ledger import Ledger
-from compiler.ir.algorithm import Algo, PreferenceLoss
+from compiler.ir.algorithm import Algo
+from compiler.ir.loss import PreferenceLoss
 from stdlib.algorithms import dpo
 from stdlib.algorithms._terms import PreferenceTerms, Totals
 

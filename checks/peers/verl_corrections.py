@@ -9,7 +9,7 @@ from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_
 from checks.peers.batches import Batch, draw, rows_of
 from checks.peers.ledger import Ledger
 from checks.peers.settings import policy_loss
-from compiler.ir.algorithm import Mismatch, Rejection
+from compiler.ir.loss import Mismatch, Rejection
 from stdlib.algorithms._correction import Correction, Gap, correction
 
 # Their settings, and ours; their bounds of a rejection are those of engine / trainer, ours of trainer / engine.

@@ -12,7 +12,8 @@ from verl.workers.config import ActorConfig
 from checks.peers.batches import Batch, draw, rows_of, terms_of, totals_of
 from checks.peers.ledger import Ledger, gradient_of
 from checks.peers.settings import clipped_loss, policy_loss, ratio_loss, soft_loss
-from compiler.ir.algorithm import KL, Critic, GroupRelativeAlgo
+from compiler.ir.algorithm import Critic, GroupRelativeAlgo
+from compiler.ir.loss import KL
 from stdlib.algorithms import cispo, grpo, gspo, ppo, rloo, sapo
 from stdlib.algorithms._ops import kl_penalty
 from stdlib.algorithms._terms import ValueTerms

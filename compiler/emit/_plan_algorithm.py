@@ -64,7 +64,8 @@ def _advantages(stage: Values) -> list[str]:
         name += f", {stage('algo.rewards', added[str(stage.raw('algo.rewards'))])}"
     if stage.is_on("algo.advantages"):
         own = f"advantages by {stage('algo.advantages')}"
-        return [f"{name}: {own}", sentence(*_finish(stage)), *code_lines(stage.below("algo"))]
+        learnt = [f"the critic's returns: {sentence(*_credit(stage))}"] if stage.has("algo.lam") else []
+        return [f"{name}: {own}", sentence(*_finish(stage)), *learnt, *code_lines(stage.below("algo"))]
     if stage.has("algo.normalize_std") and not (stage.has("algo.rewards") and stage.raw("algo.rewards") == "none"):
         if stage.raw("algo.normalize_std"):
             divisor = f"the group's standard deviation + {stage('algo.std_eps')}"
@@ -83,15 +84,21 @@ def _advantages(stage: Values) -> list[str]:
         parts.append(f"against the mean of its group{stage.mark('algo.group_baseline')}")
         parts += _of_one(stage)
     elif stage.has("algo.gamma"):
-        parts.append(f"discount {stage('algo.gamma')}")
-        if stage.has("algo.lam"):
-            parts.append(f"lambda {stage('algo.lam')}")
-            if stage.is_on("algo.length_adaptive"):
-                parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
-            if stage.is_on("algo.critic_lam"):
-                parts.append(f"for the critic {stage('algo.critic_lam')}")
-        parts.append(stage("algo.masked_tokens", _STEPS[str(stage.raw("algo.masked_tokens"))]))
+        parts += _credit(stage)
     return [name, sentence(*parts, *_finish(stage))]
+
+
+def _credit(stage: Values) -> list[str]:
+    """How tokens share what follows them."""
+    parts = [f"discount {stage('algo.gamma')}"]
+    if stage.has("algo.lam"):
+        parts.append(f"lambda {stage('algo.lam')}")
+        if stage.is_on("algo.length_adaptive"):
+            parts.append(f"for the policy 1 - 1 / ({stage('algo.length_adaptive')} x tokens)")
+        if stage.is_on("algo.critic_lam"):
+            parts.append(f"for the critic {stage('algo.critic_lam')}")
+    parts.append(stage("algo.masked_tokens", _STEPS[str(stage.raw("algo.masked_tokens"))]))
+    return parts
 
 
 def _finish(stage: Values) -> list[str]:
@@ -127,7 +134,10 @@ def _divergence(stage: Values) -> list[str]:
     if kind == "mixed":
         parts[0] += f", the first x {stage('loss.forward_weight')}"
     if stage.raw("loss.vocabulary") == "topk":
-        parts.append(f"over the teacher's {stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}")
+        topk, there_are = stage.raw("loss.topk"), stage.raw("teacher.vocab_size")
+        all_of_them = isinstance(topk, int) and isinstance(there_are, int) and topk > there_are
+        most = f"{stage('loss.topk')} most likely tokens{stage.mark('loss.vocabulary')}"
+        parts.append(f"over the teacher's {most}" + (f" (all of its {there_are:,})" if all_of_them else ""))
         parts.append(stage("loss.outside_topk", _OUTSIDE[str(stage.raw("loss.outside_topk"))]))
     else:
         parts.append(stage("loss.vocabulary", "over the whole vocabulary"))
@@ -143,6 +153,9 @@ def _loss(stage: Values) -> list[str]:
         return []
     reduction = str(stage.raw("loss.reduction"))
     parts = _divergence(stage) if stage.has("loss.divergence") else []
+    own = stage.is_on("loss.reducer")
+    if own:
+        parts.append(f"the policy's part weighed by {stage('loss.reducer')}")
     parts.append(stage("loss.reduction", _REDUCTIONS[reduction]))
     if reduction in ("constant", "sum"):
         parts.append(f"divided by {stage.count('loss.constant_tokens', 'tokens')}")
@@ -168,7 +181,7 @@ def _loss(stage: Values) -> list[str]:
             right = f"responses of reward {stage('loss.positive_nll.correct_at')} and more"
             parts.append(f"likelihood of {right} x {stage('loss.positive_nll.coef')}")
         parts.append(stage("loss.old_logprobs", _OLD_LOGPROBS[str(stage.raw("loss.old_logprobs"))]))
-    return [sentence(*parts)]
+    return [sentence(*parts), *(code_lines(stage.below("loss")) if own else ())]
 
 
 def _preference(stage: Values) -> list[str]:

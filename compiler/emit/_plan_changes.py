@@ -22,6 +22,7 @@ _PRESENT_BY = {
     "rollout.filter.code": ("rollout.filter.name",),
     "rollout.buffer.code": ("rollout.buffer.selector",),
     "algo.code": ("algo.advantages",),
+    "loss.code": ("loss.reducer",),
     "loss.mismatch.code": ("loss.mismatch.function",),
     "environment": ("algo.name", "eval"),
     "environment.code": ("environment.name",),

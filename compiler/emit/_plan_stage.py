@@ -259,13 +259,15 @@ def _batch(sheet: Sheet, stage: Values) -> None:
         cut.append(f"up to {train('packing.tokens')} tokens")
     if train.is_on("micro_batch"):
         cut.append(train.count("micro_batch", "samples"))
+    scores = stage.has("loss.center_coef")  # a reward model has one number in the place of logits
+    logits = f"logits of {train('vocab_chunk')} vocabulary entries at once"
     by_tokens = f" (by number of samples: {train('micro_batch')})" if not train.is_on("micro_batch") else ""
     sheet.row("batch", arithmetic)
     sheet.row(
         "micro-batch",
         sentence(*cut) + by_tokens,
         _packing(train),
-        f"{_engine(train)}, {train('precision')}, logits of {train('vocab_chunk')} vocabulary entries at once",
+        sentence(f"{_engine(train)}, {train('precision')}", "" if scores else logits),
         _routing(train),
         _further_tokens(train),
         _own_settings(train),

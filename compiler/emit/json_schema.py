@@ -225,6 +225,7 @@ def _closed_names(catalogue: Catalogue) -> _Names:
         "rollout.filter.name": {"examples": [*catalogue.filters, "filters.py:keeps"]},
         "rollout.buffer.selector": {"examples": [*catalogue.selectors, "selectors.py:select"]},
         "algo.advantages": {"examples": ["advantages.py:advantages"]},
+        "loss.reducer": {"examples": ["reducer.py:reduced"]},
         "loss.mismatch.function": {"examples": ["correction.py:weights"]},
         "model.name": {"examples": list(models)},
     }

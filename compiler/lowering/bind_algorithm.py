@@ -1,13 +1,14 @@
-"""`algo.advantages` and `loss.mismatch.function`: functions of one's own in the place of parts of an algorithm."""
+"""`algo.advantages`, `loss.mismatch.function` and `loss.reducer`: functions of one's own for parts of an algorithm."""
 
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TypeVar
-from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import AlgorithmParams, PolicyAlgo
 from compiler.ir.experiment import Experiment
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import OFF, Auto
 from compiler.ir.record import Record
-from compiler.lowering.code_reference import ADVANTAGES, CORRECTION, Callee, CodeRoots, Fault
+from compiler.lowering.code_reference import ADVANTAGES, CORRECTION, REDUCER, Callee, CodeRoots, Fault
 from compiler.lowering.function_references import FunctionReferences
 from compiler.lowering.reader import Reader
 
@@ -25,12 +26,13 @@ def bind_algorithm(experiment: Experiment[Auto], reader: Reader, roots: CodeRoot
 
 
 def _bound(algorithm: AlgorithmParams[Auto], binder: _Binder, at: str) -> AlgorithmParams[Auto]:
-    if isinstance(algorithm.algo, GroupRelativeAlgo):
+    if isinstance(algorithm.algo, PolicyAlgo):
         algorithm = algorithm.replacing(algo=binder.bound(algorithm.algo, f"{at}.algo", "advantages", ADVANTAGES))
     loss = algorithm.loss
     if isinstance(loss, PolicyLoss):
         mismatch = binder.bound(loss.mismatch, f"{at}.loss.mismatch", "function", CORRECTION)
-        algorithm = algorithm.replacing(loss=loss.replacing(mismatch=mismatch))
+        loss = binder.bound(loss.replacing(mismatch=mismatch), f"{at}.loss", "reducer", REDUCER)
+        algorithm = algorithm.replacing(loss=loss)
     return algorithm
 
 

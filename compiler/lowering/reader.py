@@ -64,18 +64,22 @@ class Reader:
         values: dict[str, object] = {}
         left: dict[str, Condition] = {}
         fields = cls.fields()
-        for conditional in (False, True):
-            for name, field in fields.items():
-                if (field.read_if is not None) is conditional:
-                    inner = path if field.spread else f"{path}.{name}".lstrip(".")
-                    entry = table.entries.get(name)
-                    condition = _failed(field, values, left)
-                    if condition:
-                        left[name] = condition
-                        self._leave(condition, entry, path)
-                        values[name] = self._unset(field, table, inner)
-                    else:
-                        values[name] = self._field(field, table, inner, choice)
+        waiting = list(fields)
+        while waiting:
+            # What a field depends on is read before it, in whatever order they are declared.
+            ready = [name for name in waiting if (on := fields[name].read_if) is None or on[0] in values]
+            for name in ready:
+                field = fields[name]
+                inner = path if field.spread else f"{path}.{name}".lstrip(".")
+                entry = table.entries.get(name)
+                condition = _failed(field, values, left)
+                if condition:
+                    left[name] = condition
+                    self._leave(condition, entry, path)
+                    values[name] = self._unset(field, table, inner)
+                else:
+                    values[name] = self._field(field, table, inner, choice)
+            waiting = [name for name in waiting if name not in values]
         return cls(**values)
 
     def consume(self, entry: Entry) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compiler.ir.algorithm import PolicyLoss, PreferenceLoss
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
+from compiler.ir.loss import PolicyLoss, PreferenceLoss
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage

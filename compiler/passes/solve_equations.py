@@ -70,7 +70,7 @@ def _solve_once(editor: StageEditor) -> bool:
             continue
         solution = equation.solve(unknowns[0], values).whole
         if solution is not None:
-            inputs = tuple(f for f in equation.fields if f in values and f != unknowns[0])
+            inputs = equation.inputs(values, unknowns[0])
             editor.derive(unknowns[0], solution, inputs=inputs, by=equation.name)
             return True
     return False

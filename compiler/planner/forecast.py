@@ -8,8 +8,9 @@ a critic or a reward model has for a head.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
-from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
 from compiler.ir.openness import Off

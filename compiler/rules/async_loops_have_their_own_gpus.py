@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
-from compiler.ir.algorithm import DistillationLoss, PolicyLoss
+from compiler.ir.loss import DistillationLoss, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 from compiler.rules._gpu_layout import Layout, fix, layout_of

@@ -1,7 +1,7 @@
 """A lower bound is below the upper one.
 
 What: `low` of [loss.mismatch], [loss.rejection] and [rollout.filter] is at most `high`, and `algo.advantage_low` below
-`algo.advantage_high`.
+`algo.advantage_high`; a learning rate that falls, the policy's or a critic's, begins above `optim.min_lr`.
 Why it matters: between bounds that cross there is nothing: every token is masked, every advantage is one number, or
 every group is filtered away, and training goes on without learning.
 Example: `[loss.rejection] level = "geometric"` with `low = 1.002`, `high = 0.999`.
@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import PolicyAlgo, PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams, PolicyAlgo
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -43,10 +44,26 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         ):
             kept_groups = rollout.filter
             yield from _pair(stage, "rollout.filter.low", kept_groups.low, "rollout.filter.high", kept_groups.high)
+        optim, params = stage.stage.optim, stage.stage.algorithm
+        if optim.schedule != "constant":
+            yield from _pair(stage, "optim.min_lr", optim.min_lr, "optim.lr", optim.lr)
+            if isinstance(params, ActorCriticParams) and params.critic.lr < optim.min_lr <= optim.lr:
+                yield _rising(stage, params.critic.lr, optim.min_lr)
         if isinstance(algo, PolicyAlgo):
             yield from _pair(
                 stage, "algo.advantage_low", algo.advantage_low, "algo.advantage_high", algo.advantage_high
             )
+
+
+def _rising(stage: StageSubject, critic: float, lowest: float) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        f"the critic's learning rate would rise from {critic:g} to {lowest:g}, where the schedule ends",
+        stage.labels(("optim.min_lr", "the end, for both"), ("critic.lr", "below it")),
+        (stage.fix("optim.min_lr", critic), stage.fix("critic.lr", lowest)),
+        rule=ID,
+        paths=(stage.path("optim.min_lr"), stage.path("critic.lr")),
+    )
 
 
 def _pair(stage: StageSubject, low_field: str, low: object, high_field: str, high: object) -> Iterator[Diagnostic]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic
-from compiler.ir.algorithm import PolicyLoss
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 

@@ -46,13 +46,17 @@ def _never_trained(stage: StageSubject, warmup: int, steps: int) -> Diagnostic:
 def _unread_lambda(stage: StageSubject, algo: object) -> Iterator[Diagnostic]:
     if not isinstance(algo, AdvantageEstimationAlgo) or not stage.written("algo.lam"):
         return
-    if isinstance(algo.length_adaptive, Off) or isinstance(algo.critic_lam, Off):
+    is_the_policys = isinstance(algo.length_adaptive, Off) and isinstance(algo.advantages, Off)
+    if is_the_policys or isinstance(algo.critic_lam, Off):
         return
     yield Diagnostic(
         CODE,
         f"{stage.shown('algo.lam')} is set, and policy and critic each have a lambda of their own",
         stage.labels(
-            ("algo.length_adaptive", "the policy's"), ("algo.critic_lam", "the critic's"), ("algo.lam", "has no effect")
+            ("algo.advantages", "the policy's"),
+            ("algo.length_adaptive", "the policy's"),
+            ("algo.critic_lam", "the critic's"),
+            ("algo.lam", "has no effect"),
         ),
         (Help(f"leave {stage.shown('algo.lam')} out", unsets=(stage.shown("algo.lam"),)),),
         rule=ID,

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
-from compiler.ir.algorithm import ScoreLoss, TaughtParams
+from compiler.ir.algorithm import TaughtParams
 from compiler.ir.catalogue import TargetEntry
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.paths import read

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.ir.algorithm import Algo, GroupRelativeAlgo, ReturnsAlgo, TeacherAlgo
+from compiler.ir.algorithm import Algo, GroupRelativeAlgo, PolicyAlgo, ReturnsAlgo, TeacherAlgo
 from compiler.ir.equations import BATCH_IDENTITY
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
@@ -51,7 +51,7 @@ def _compares(algo: Algo) -> bool:
 
 
 def _keeps_its_reward(algo: Algo) -> bool:
-    if isinstance(algo, GroupRelativeAlgo) and not isinstance(algo.advantages, Off):
+    if isinstance(algo, PolicyAlgo) and not isinstance(algo.advantages, Off):
         return True  # a function of one's own says what a sample alone is worth
     return isinstance(algo, GroupRelativeAlgo | ReturnsAlgo) and algo.group_of_one == "reward"
 

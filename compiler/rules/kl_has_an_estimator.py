@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
-from compiler.ir.algorithm import KL, PenaltyKL, PolicyLoss
+from compiler.ir.loss import KL, PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 

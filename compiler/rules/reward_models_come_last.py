@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import ScoreLoss
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.subject import Subject
 
 CODE = "RLC0356"
@@ -24,6 +24,7 @@ ID = "ALGO-08"
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report stages that would begin with the weights of a reward model."""
     stages = list(subject.stages())
+    scorers = sum(isinstance(stage.stage.algorithm.loss, ScoreLoss) for stage in stages)
     for stage, follower in pairwise(stages):
         if isinstance(stage.stage.algorithm.loss, ScoreLoss):
             yield Diagnostic(
@@ -33,12 +34,13 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     *stage.labels(("algo.name", "its head over the vocabulary is gone")),
                     *(label._replace(is_primary=False) for label in follower.labels(("name", "begins with that"))),
                 ),
-                (
-                    Help(f"move {stage.stage.name} to the end"),
-                    Help(
-                        "or train it in an experiment of its own, and name its checkpoint as reward.reward_model.path"
-                    ),
-                ),
+                _ways(stage.stage.name, scorers),
                 rule=ID,
                 paths=(stage.path("algo.name"),),
             )
+
+
+def _ways(name: str, scorers: int) -> tuple[Help, ...]:
+    """Of several reward models only one can be the last: an order of stages is no way out for the others."""
+    apart = "train it in an experiment of its own, and name its checkpoint as reward.reward_model.path"
+    return (Help(apart),) if scorers > 1 else (Help(f"move {name} to the end"), Help(f"or {apart}"))

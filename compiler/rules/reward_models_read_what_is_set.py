@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import ScoreLoss
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.subject import Subject
 
 CODE = "RLC0357"

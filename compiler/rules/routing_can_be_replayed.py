@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label, alternatives
-from compiler.ir.algorithm import PolicyLoss
 from compiler.ir.catalogue import TargetEntry
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject

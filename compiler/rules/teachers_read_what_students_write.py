@@ -1,7 +1,8 @@
 """A teacher reads what its student writes.
 
-What: model and teacher have the same vocabulary and the same tokenizer, and the teacher's positions reach as far as the
-samples do.  Whether the files of two tokenizers say the same is looked at when the run starts (RLC0653).
+What: model and teacher have the same vocabulary and the same tokenizer, the teacher's positions reach as far as the
+samples do, and `loss.topk` asks for no more tokens than there are.  Whether the files of two tokenizers say the same is
+looked at when the run starts (RLC0653).
 Why it matters: their distributions are compared token id by token id; where an id means another word, or a row of
 logits has another length, the student learns noise or the job dies at its first step.
 Example: a model with `vocab_size = 151_936` and a teacher with 152,064 rows.
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.algorithm import TaughtParams, Teacher
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.model import Model, Tokenizer
 from compiler.ir.openness import Auto, Off
 from compiler.ir.paths import read
@@ -33,6 +35,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             teacher = params.teacher
             if model.vocab_size != teacher.vocab_size:
                 yield _other_vocabulary(stage, model, teacher)
+            yield from _most_likely(stage, params.loss, teacher)
             yield from _tokenizers(stage, model, teacher)
             yield from _positions(stage, teacher)
 
@@ -49,6 +52,22 @@ def _other_vocabulary(stage: StageSubject, model: Model[Auto], teacher: Teacher[
         rule=ID,
         paths=("model.vocab_size", stage.path(field)),
     )
+
+
+def _most_likely(stage: StageSubject, loss: object, teacher: Teacher[Auto]) -> Iterator[Diagnostic]:
+    """More of the most likely tokens than there are; the default of a small vocabulary is all of it."""
+    field, there_are = "loss.topk", teacher.vocab_size
+    if not isinstance(loss, DistillationLoss) or loss.vocabulary != "topk" or not stage.written(field):
+        return
+    if loss.topk > there_are:
+        yield Diagnostic(
+            CODE,
+            f"the teacher's {loss.topk:,} most likely tokens are more than the {there_are:,} that it has",
+            stage.labels(("teacher.vocab_size", f"{there_are:,} tokens"), (field, "more than there are")),
+            alternatives(stage.fix(field, there_are)),
+            rule=ID,
+            paths=(stage.path(field),),
+        )
 
 
 def _tokenizers(stage: StageSubject, model: Model[Auto], teacher: Teacher[Auto]) -> Iterator[Diagnostic]:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, alternatives
-from compiler.ir.algorithm import PolicyLoss
+from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -57,8 +57,17 @@ def _check_stage(stage: StageSubject, rollout: Rollout[object], loss: PolicyLoss
             stage.labels(
                 ("loss.old_logprobs", "compares both in the ratio"), (field, "tokens outside it have no probability")
             ),
-            alternatives(stage.fix(field, full), stage.fix("loss.old_logprobs", "recompute")),
+            alternatives(stage.fix(field, full), _recomputed(stage, rollout, loss)),
             rule=ID,
             paths=(stage.path(field),),
             is_judgement=True,
         )
+
+
+def _recomputed(stage: StageSubject, rollout: Rollout[object], loss: PolicyLoss[object]) -> Help:
+    """Old log-probs of the trainer; where tokens of older weights count they take a correction as well."""
+    recompute, buffer = stage.fix("loss.old_logprobs", "recompute"), rollout.buffer
+    if isinstance(buffer, Off) or buffer.stale_tokens == "mask" or loss.mismatch.is_on:
+        return recompute
+    bound = stage.fix("loss.mismatch.bound", "truncate")
+    return Help(f'{recompute.text} and {stage.shown("loss.mismatch.bound")} = "truncate"', recompute.sets + bound.sets)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import PolicyLoss, TaughtParams, TeacherAlgo
+from compiler.ir.algorithm import TaughtParams, TeacherAlgo
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -35,7 +36,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(loss, PolicyLoss) and not isinstance(loss.positive_nll, Off):
             fix = Help(f"delete [{stage.shown('loss.positive_nll')}]")
             yield _diagnostic(stage, "loss.positive_nll.coef", "right responses are told by their rewards", fix)
-        if isinstance(rollout, Rollout) and not isinstance(rollout.filter, Off):
+        groups = rollout.filter if isinstance(rollout, Rollout) else OFF
+        if not isinstance(groups, Off) and ":" not in groups.name:  # a filter of one's own is given whole groups
             fix = Help(f"delete [{stage.shown('rollout.filter')}]")
             yield _diagnostic(stage, "rollout.filter.name", "groups are left out by their rewards", fix)
         buffer = rollout.buffer if isinstance(rollout, Rollout) else OFF

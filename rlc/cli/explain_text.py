@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from compiler.diagnostics.printable import printable
@@ -110,8 +110,21 @@ class _Page:
         stage = "" if path in equation.fields else ".".join(path.split(".")[:2]) + "."
         present = {field for field in equation.fields if f"{stage}{field}" in self.explainer.paths}
         sides = [[field for field in side if field in present] for side in (equation.left, equation.right)]
-        values = [[_value(self.explainer.facts(f"{stage}{field}")) for field in side] for side in sides]
-        return [" = ".join(" x ".join(side) or "1" for side in written) for written in (sides, values)]
+
+        def number(field: str) -> str:
+            return _value(self.explainer.facts(f"{stage}{field}"))
+
+        less = equation.less if equation.less and f"{stage}{equation.less[1]}" in self.explainer.paths else None
+        if less is not None and number(less[1]) == "0":
+            less = None
+
+        def written(field: str, word: Callable[[str], str]) -> str:
+            return f"({word(field)} - {word(less[1])})" if less is not None and field == less[0] else word(field)
+
+        return [
+            " = ".join(" x ".join(written(field, word) for field in side) or "1" for side in sides)
+            for word in (str, number)
+        ]
 
     def tree(self, path: str, indent: str) -> list[str]:
         """What a field was derived from, and what that was derived from, down to values that somebody wrote."""

@@ -7,15 +7,17 @@ processes of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import ActorCriticParams, ScoreLoss, TaughtParams
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.algorithm import Critic as CriticSettings
 from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from compiler.ir.training import PolicyTrain
@@ -108,7 +110,7 @@ def build_actors(
     samples = _mode(stage) != "train_only" or bool(sampled_sets(stage.eval))
     reward = None if isinstance(stage.reward, Off) or not samples else RewardRunner(stage.reward, root=root)
     if isinstance(params, ActorCriticParams) and _mode(stage) != "rollout_only":
-        critic = TorchCritic(spec, params.critic, algorithm, weights)
+        critic = TorchCritic(_critic_spec(spec, stage, params.critic), params.critic, algorithm, weights)
     return Actors(
         learners=build_learners(experiment, stage, weights, root=root),
         critic=critic,
@@ -171,6 +173,15 @@ def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRun
     """Return, by name of a held-out set, what judges it where that is not the reward of the stage."""
     sets = sampled_sets(stage.eval)
     return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}
+
+
+def _critic_spec(spec: TrainerSpec, stage: Stage[Never], critic: CriticSettings) -> TrainerSpec:
+    """What a critic is trained with: a rate of its own, and a horizon that its warm-up alone belongs to."""
+    train, optim = stage.train, spec.optim
+    alone = critic.warmup_rollouts
+    if isinstance(train, PolicyTrain):
+        alone *= train.steps_per_rollout * train.epochs_per_rollout
+    return replace(spec, optim=optim.replacing(lr=critic.lr, total_steps=optim.total_steps + alone))
 
 
 def _mode(stage: Stage[Never]) -> str:

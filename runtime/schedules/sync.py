@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from compiler.ir.algorithm import ActorCriticParams, PolicyLoss
+from compiler.ir.algorithm import ActorCriticParams
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
@@ -18,7 +19,7 @@ from runtime.buffer.rollout_buffer import Selector
 from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
-from runtime.experience import prepare
+from runtime.experience import prepare, when_of
 from runtime.logprob_gap import GAP
 from runtime.protocols import Counting
 from runtime.recording.steps import RecordedStep, RolloutRecorder
@@ -148,6 +149,9 @@ def train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | N
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
+    # Groups that were left out make the last batch of a pass smaller, never one of several: its means are over fewer.
+    short = sum(len(batch.lengths_N) < batch_size for batch in counting)
+    skipped |= {"train/short_batches": float(short)} if short else {}
     # The weights of the engine are those of the first step only.
     once = [batch if at == 0 else replace(batch, compared_T=None) for at, batch in enumerate(counting)]
     steps = [_optimizer_step(job, batch) for batch in once]
@@ -184,6 +188,7 @@ def _orders(job: StageJob, count: int) -> Iterator[list[int]]:
 def _optimizer_step(job: StageJob, batch: TrainBatch) -> dict[str, float]:
     """Train the critic, where there is one, and then the policy, once the critic is warm."""
     params, critic = job.stage.algorithm, job.actors.critic
+    batch = job.functions.reduced(batch, when_of(job))
     if critic is None or not isinstance(params, ActorCriticParams):
         return dict(job.actors.learner.step(batch))
     learnt = critic.step(batch)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from compiler.ir.algorithm import Level, Mismatch, PolicyLoss, Rejection
+    from compiler.ir.loss import Level, Mismatch, PolicyLoss, Rejection
 
 LOG_RATIO_BOUND = 20.0
 

@@ -16,7 +16,7 @@ from stdlib.algorithms._ops import kl_estimate, sequence_sums
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from compiler.ir.algorithm import PenaltyKL
+    from compiler.ir.loss import PenaltyKL
     from stdlib.algorithms._terms import Experience
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.algorithm import PenaltyKL, PolicyLoss
+from compiler.ir.loss import PenaltyKL, PolicyLoss
 from compiler.ir.openness import Off
 from stdlib.algorithms._terms import DistillationTerms, LossOutput, MetricSum, PolicyTerms, SupervisedTerms, Totals
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from compiler.ir.algorithm import KL, ClippedLoss, Estimator, LikelihoodLoss, MovingRatioLoss
+    from compiler.ir.loss import KL, ClippedLoss, Estimator, LikelihoodLoss, MovingRatioLoss
 
 
 def kept(x_T: Tensor, mask_T: Tensor) -> Tensor:
@@ -167,7 +167,8 @@ def _kl_weight(kl: KL, logprobs_T: Tensor, terms: PolicyTerms) -> Tensor | None:
 def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, surrogate: Surrogate) -> LossOutput:
     """Return the micro-batch's share of surrogate - entropy_coef * entropy + kl.coef * KL + positive_nll.coef * NLL.
 
-    Tokens of the surrogate are weighted as terms.weights_T says and by [loss] opsm_delta.  Entropy and KL have a
+    Where terms.reduction_T is there it reduces the surrogate, and `loss.reduction` only the rest.  Tokens of the
+    surrogate are weighted as terms.weights_T says and by [loss] opsm_delta.  Entropy and KL have a
     gradient only where their coefficient is not 0; otherwise they are metrics.  NLL is the mean over tokens of
     responses that are right; no weight and no clip applies to it.
     """
@@ -182,7 +183,7 @@ def policy_loss(loss: PolicyLoss[Never], terms: PolicyTerms, totals: Totals, sur
         keeps_T = _moved_little(terms, loss.opsm_delta)
         pg_T = pg_T * keeps_T
         sums["opsm_frac"] = 1.0 - keeps_T
-    total = (weight_T * pg_T).sum()
+    total = ((weight_T if terms.reduction_T is None else kept(terms.reduction_T, mask_T)) * pg_T).sum()
     sums["pg_loss"] = pg_T
     if terms.entropy_T is not None:
         sums["entropy"] = terms.entropy_T

@@ -42,6 +42,8 @@ class PolicyTerms(NamedTuple):
     ref_logprobs_T: [T] float32 under the reference model, or None where there is none.
     entropy_T: [T] float32 of the current policy's distribution at the token; carries the gradient.
     is_right_T: [T] float32, 1 in responses that are right, or None where nobody asks.
+    reduction_T: [T] float32 what each token weighs in the sum that is the surrogate's part of the loss of the global
+        batch, as a function of the experiment's own says; None where [loss] reduction does.
     """
 
     logprobs_T: Tensor
@@ -54,6 +56,22 @@ class PolicyTerms(NamedTuple):
     ref_logprobs_T: Tensor | None = None
     entropy_T: Tensor | None = None
     is_right_T: Tensor | None = None
+    reduction_T: Tensor | None = None
+
+
+class Reducible(NamedTuple):
+    """What a reduction of the experiment's own is given: all sequences of one optimizer step, end to end.
+
+    mask_T: [T] float32, 1 where the policy sampled the token and it counts in the loss.
+    sequence_T: [T] int64 index of the token's sequence, ascending.
+    advantages_T: [T] float32.
+    num_sequences: of the batch, those of which no token counts among them.
+    """
+
+    mask_T: Tensor
+    sequence_T: Tensor
+    advantages_T: Tensor
+    num_sequences: int
 
 
 class PreferenceTerms(NamedTuple):

@@ -13,7 +13,8 @@ Shape letters: T tokens of one micro-batch.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import Algo, DistillationLoss, TaughtParams
+from compiler.ir.algorithm import Algo, TaughtParams
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._ops import kept, masked_sum, token_weights

@@ -11,7 +11,8 @@ Shape letters: T tokens, N answers (better and worse ones in turn), P pairs.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import Algo, AlgorithmParams, PreferenceLoss
+from compiler.ir.algorithm import Algo, AlgorithmParams
+from compiler.ir.loss import PreferenceLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._ops import kept, sequence_means, sequence_sums

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import AlgorithmParams, ClippedLoss, SeveralRewardsAlgo
+from compiler.ir.algorithm import AlgorithmParams, SeveralRewardsAlgo
+from compiler.ir.loss import ClippedLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import finished, group_advantages, of_groups, over_tokens

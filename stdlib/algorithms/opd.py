@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import ClippedLoss, TaughtParams, TeacherAlgo
+from compiler.ir.algorithm import TaughtParams, TeacherAlgo
+from compiler.ir.loss import ClippedLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import finished, within_groups

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import ActorCriticParams, AdvantageEstimationAlgo, PenalizedLoss
+from compiler.ir.algorithm import ActorCriticParams, AdvantageEstimationAlgo
+from compiler.ir.loss import PenalizedLoss
 from compiler.ir.openness import A, Off
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import finished
@@ -36,7 +37,10 @@ class Params(ActorCriticParams[A]):
 
 
 def advantages(params: Params[Never], experience: Experience) -> Advantages:
-    """Return generalised advantages, and the returns that the critic learns: advantage + value, before whitening."""
+    """Return generalised advantages, and the returns that the critic learns: advantage + value, before whitening.
+
+    Advantages of the experiment's own are the policy's alone: the critic learns the same returns beside them.
+    """
     algo, mask_T = params.algo, experience.mask_T
     if experience.values_T is None:
         raise InternalError("ppo: nobody said what the states are worth")
@@ -53,7 +57,10 @@ def advantages(params: Params[Never], experience: Experience) -> Advantages:
         lam = algo.lam if isinstance(algo.critic_lam, Off) else algo.critic_lam
         learnt_S = estimated(experience.rewards_N.new_full(experience.rewards_N.shape, lam))
     found_T, returns_T = (mask_T.new_zeros(mask_T.shape) for _ in range(2))
-    found_T[steps.tokens_S] = found_S
+    if experience.own_advantages_T is None:
+        found_T[steps.tokens_S] = found_S
+    else:
+        found_T = experience.own_advantages_T
     returns_T[steps.tokens_S] = learnt_S + values_S
     return Advantages(finished(found_T, mask_T, algo), kept(returns_T, mask_T))
 

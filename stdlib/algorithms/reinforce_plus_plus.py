@@ -11,7 +11,8 @@ Shape letters: T tokens, N samples, S steps.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import AlgorithmParams, PenalizedLoss, ReturnsAlgo
+from compiler.ir.algorithm import AlgorithmParams, ReturnsAlgo
+from compiler.ir.loss import PenalizedLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import above_group_mean, finished, over_tokens
@@ -37,7 +38,9 @@ class Params(AlgorithmParams[A]):
 def advantages(params: Params[Never], experience: Experience) -> Advantages:
     """Return the discounted return of each token, or reward - group mean - penalty of each, whitened."""
     algo, mask_T = params.algo, experience.mask_T
-    if algo.group_baseline:
+    if experience.own_advantages_T is not None:
+        found_T = experience.own_advantages_T
+    elif algo.group_baseline:
         found_T = _above_the_group(params, experience)
     else:
         steps = steps_of(experience, algo.masked_tokens)

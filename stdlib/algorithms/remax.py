@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import AlgorithmParams, GreedyBaselineAlgo, PolicyLoss
+from compiler.ir.algorithm import AlgorithmParams, GreedyBaselineAlgo
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import finished, over_tokens
@@ -34,9 +35,11 @@ def advantages(params: Params[Never], experience: Experience) -> Advantages:
     """Return reward - reward of the greedy response at every token of a response."""
     if experience.baselines_N is None:
         raise InternalError("remax: nobody sampled the greedy responses")
-    mask_T = experience.mask_T
-    above_N = experience.rewards_N - experience.baselines_N
-    return Advantages(finished(over_tokens(above_N, mask_T, experience.sequence_T), mask_T, params.algo))
+    mask_T, found_T = experience.mask_T, experience.own_advantages_T
+    if found_T is None:
+        above_N = experience.rewards_N - experience.baselines_N
+        found_T = over_tokens(above_N, mask_T, experience.sequence_T)
+    return Advantages(finished(found_T, mask_T, params.algo))
 
 
 def loss(params: Params[Never], terms: PolicyTerms, totals: Totals) -> LossOutput:

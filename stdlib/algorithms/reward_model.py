@@ -13,7 +13,8 @@ Shape letters: N answers of one micro-batch (of pairs better and worse ones in t
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import Algo, AlgorithmParams, ScoreLoss
+from compiler.ir.algorithm import Algo, AlgorithmParams
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._terms import LossOutput, MetricSum, ScoreTerms, Totals

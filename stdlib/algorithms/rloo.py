@@ -10,7 +10,8 @@ Shape letters: T tokens, N samples.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final, Literal
-from compiler.ir.algorithm import OF_STDLIB, AlgorithmParams, GroupRelativeAlgo, PolicyLoss
+from compiler.ir.algorithm import OF_STDLIB, AlgorithmParams, GroupRelativeAlgo
+from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups

@@ -9,7 +9,8 @@ Shape letters: T tokens, N samples.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import RATIO_MOVES, AlgorithmParams, GroupRelativeAlgo, MovingRatioLoss
+from compiler.ir.algorithm import AlgorithmParams, GroupRelativeAlgo
+from compiler.ir.loss import RATIO_MOVES, MovingRatioLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._advantages import of_groups

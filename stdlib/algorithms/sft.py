@@ -6,7 +6,8 @@ Shape letter: T tokens of one micro-batch.
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import TYPE_CHECKING, Final
-from compiler.ir.algorithm import Algo, AlgorithmParams, LikelihoodLoss
+from compiler.ir.algorithm import Algo, AlgorithmParams
+from compiler.ir.loss import LikelihoodLoss
 from compiler.ir.openness import A
 from compiler.ir.record import setting
 from stdlib.algorithms._ops import kept, masked_sum, token_weights

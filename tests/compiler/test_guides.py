@@ -70,9 +70,17 @@ def test_every_block_of_the_guide_to_the_buffer_compiles(tmp_path: Path) -> None
 
 def test_every_block_of_the_guide_to_functions_of_ones_own_compiles(tmp_path: Path) -> None:
     blocks = blocks_of("own_functions.md")
-    assert [language for language, _ in blocks] == ["toml", "python"] * 2
+    assert [language for language, _ in blocks] == ["toml", "python"] * 3
     (tmp_path / "own.py").write_text("".join(text for language, text in blocks if language == "python"))
     for _, text in blocks[::2]:
+        (tmp_path / "spec.toml").write_text(spec_text({}) + text)
+        assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
+
+
+def test_every_table_of_the_guide_to_debugging_compiles(tmp_path: Path) -> None:
+    tables = [text for language, text in blocks_of("debugging.md") if language == "toml"]
+    assert len(tables) == 2
+    for text in tables:
         (tmp_path / "spec.toml").write_text(spec_text({}) + text)
         assert compile_spec(tmp_path / "spec.toml", scan()).diagnostics == ()
 

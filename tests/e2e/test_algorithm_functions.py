@@ -79,6 +79,21 @@ def wild_where_masked(experience):
     return above_mean(experience)[experience.sequence_T].masked_fill(experience.mask_T == 0, float("nan"))
 
 
+def greedy(experience):
+    return experience.rewards_N - experience.baselines_N
+
+
+def by_token(batch):
+    found = batch.mask_T / batch.mask_T.sum()
+    batch.advantages_T.zero_()
+    return found.masked_fill(batch.mask_T == 0, float("nan"))
+
+
+def by_sequence(batch):
+    counts = torch.zeros(batch.num_sequences).index_add(0, batch.sequence_T, batch.mask_T)
+    return batch.mask_T / (counts[batch.sequence_T] * batch.num_sequences)
+
+
 def truncated(gap):
     return (gap.trainer_logprobs_T - gap.rollout_logprobs_T).exp().clamp(max=1.0)
 
@@ -166,6 +181,44 @@ def test_a_correction_of_ones_own_is_the_built_in_bit_for_bit(tmp_path: Path, na
     assert run(tmp_path / "without") != built_in
 
 
+@pytest.mark.parametrize(
+    ("recipe", "name", "built_in"),
+    [("remax", "greedy", ()), ("reinforce_plus_plus", "above_mean", ("algo.group_baseline=true",))],
+)
+def test_algorithms_that_do_not_compare_within_groups_take_advantages_too(
+    tmp_path: Path, recipe: str, name: str, built_in: tuple[str, ...]
+) -> None:
+    further = (f'algo.name="{recipe}"', "algo.whiten=false")
+    own = run(tmp_path / "own", *further, f'algo.advantages="own.py:{name}"')
+    assert own == run(tmp_path / "built_in", *further, *built_in)
+
+
+@pytest.mark.parametrize(("name", "reduction"), [("by_token", "token"), ("by_sequence", "sequence")])
+def test_a_reduction_of_ones_own_is_the_built_in_bit_for_bit(tmp_path: Path, name: str, reduction: str) -> None:
+    further = (f'loss.reduction="{reduction}"', "loss.entropy_coef=0.01", "train.packing.tokens=16")
+    built_in = run(tmp_path / "built_in", *further)
+    assert run(tmp_path / "own", *further, f'loss.reducer="own.py:{name}"') == built_in
+    other = "by_sequence" if name == "by_token" else "by_token"
+    assert run(tmp_path / "other", *further, f'loss.reducer="own.py:{other}"') != built_in
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "batch.py:nothing returned nothing, not a tensor of weights, in step 1 of stage main"),
+        ("single", "batch.py:single returned weights of shape [], not "),
+        ("third", "batch.py:third raised ValueError: enough, in step 2 of stage main"),
+        ("nan", "batch.py:nan returned nan as a weight: token "),
+        ("negative", "batch.py:negative returned -1 as a weight: token "),
+    ],
+)
+def test_what_is_no_reduction_ends_the_run(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(SpecError, match="RLC0647") as fault:
+        run(tmp_path, f'loss.reducer="batch.py:{name}"')
+    assert said in fault.value.diagnostics[0].message
+    assert fault.value.diagnostics[0].paths == ("loss.reducer",)
+
+
 def test_advantages_of_ones_own_are_whitened_and_clamped_as_any(tmp_path: Path) -> None:
     further = ("algo.whiten=true", "algo.advantage_high=0.5")
     assert run(tmp_path / "own", *BY_SAMPLE, *further) == run(tmp_path / "built_in", *PLAIN, *further)
@@ -244,7 +297,7 @@ def compiled(folder: Path, *further: str) -> Plan:
     spec = write_experiment(folder, spec=SPEC)
     (folder / "judge.py").write_text(JUDGE, encoding="utf-8")
     (folder / "own.py").write_text(OWN, encoding="utf-8")
-    for name in ("gap", "experience"):
+    for name in ("gap", "experience", "batch"):
         (folder / f"{name}.py").write_text(FAULTS.replace("known", name), encoding="utf-8")
     found = compile_spec(spec, scan(), overrides=further)
     assert found.plan is not None, [d.message for d in found.diagnostics]

@@ -74,16 +74,16 @@ SOME = 'def reward(sample):\n    return sum(c in "024" for c in sample.text) / 1
 SAME = "def reward(sample):\n    return 0.5\n"
 
 
-def compiled(folder: Path, *overrides: str, judge: str = SOME) -> Any:
-    spec = write_experiment(folder, spec=SPEC)
+def compiled(folder: Path, *overrides: str, judge: str = SOME, recipe: str = "grpo") -> Any:
+    spec = write_experiment(folder, spec=SPEC.replace("//recipes:grpo", f"//recipes:{recipe}"))
     (folder / "judge.py").write_text(judge, encoding="utf-8")
     found = compile_spec(spec, scan(), overrides=overrides)
     assert found.plan is not None, [d.message for d in found.diagnostics]
     return found.plan
 
 
-def run(folder: Path, *overrides: str, judge: str = SOME) -> list[dict[str, Any]]:
-    plan = compiled(folder, *overrides, judge=judge)
+def run(folder: Path, *overrides: str, judge: str = SOME, recipe: str = "grpo") -> list[dict[str, Any]]:
+    plan = compiled(folder, *overrides, judge=judge, recipe=recipe)
     run_plan(plan, RunPlace(root=folder, run_dir=folder / "run", stream=io.StringIO()))
     return [row for row in rows_of(folder / "run") if "reward/mean" in row]
 
@@ -109,10 +109,29 @@ def test_what_a_step_breaks_off_goes_on_in_the_next_and_no_prompt_is_lost(tmp_pa
     assert any(sample["finish"] == "abort" and sample["segments"][1]["num_tokens"] > 0 for sample in samples)
 
 
+def test_a_step_that_trains_a_critic_alone_makes_no_token_older(tmp_path: Path) -> None:
+    further = ('rollout.buffer.stale_tokens="mask"', "critic.lr=1e-2", "critic.warmup_rollouts=2")
+    rows = run(tmp_path, *PARTIAL, *further, recipe="ppo")
+    assert [row["buffer/resumed_tokens"] > 0 for row in rows] == [False, True, True, True]
+    # The weights of the third step are still the first ones: those of the step before it changed nothing.
+    assert [row["buffer/staleness_max"] for row in rows] == [0, 0, 0, 1]
+    assert [row["buffer/stale_tokens_frac"] > 0 for row in rows] == [False, False, False, True]
+
+
 @pytest.mark.parametrize(
     "further",
-    [PARTIAL, (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"'), (*PARTIAL, *REPLAY, *ROUTED)],
-    ids=["partial", "partial, filtered and replayed", "partial, replayed, and routing with it"],
+    [
+        PARTIAL,
+        (*PARTIAL, *FILTER, *REPLAY, 'rollout.buffer.selector="prioritised"'),
+        (*PARTIAL, *REPLAY, *ROUTED),
+        (*PARTIAL, *REPLAY, "train.epochs_per_rollout=3", "train.global_batch=4"),
+    ],
+    ids=[
+        "partial",
+        "partial, filtered and replayed",
+        "partial, replayed, and routing with it",
+        "partial and replayed, in several passes",
+    ],
 )
 def test_a_run_that_was_cut_is_resumed_bit_by_bit(tmp_path: Path, further: tuple[str, ...]) -> None:
     run(tmp_path / "whole", *further)

@@ -102,6 +102,7 @@ BUFFERED = (
     "rollout.buffer.oversample=2.0",
     "rollout.concurrency=6",
     "rollout.buffer.replay.frac=0.5",
+    "train.epochs_per_rollout=2",
 )
 
 

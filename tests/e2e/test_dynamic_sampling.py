@@ -116,6 +116,17 @@ def test_groups_that_could_not_be_judged_are_sampled_again(tmp_path: Path) -> No
     assert any(row["reward/failed"] > 0 for row in rows)
 
 
+def test_the_last_batch_of_a_step_that_lost_a_group_is_smaller_and_counted(tmp_path: Path) -> None:
+    faulty = SOME.replace("    return", '    assert not sample.prompt.text.startswith("0+1")\n    return')
+    further = ('rollout.filter="off"', 'reward.on_failure="drop_group"', "data.shuffle=false", "run.max_steps=2")
+    sizes = ("rollout.prompts_per_step=4", "rollout.samples_per_prompt=4", "train.global_batch=8")
+    lost, whole = run(tmp_path, *further, *sizes, "train.epochs_per_rollout=2", judge=faulty)
+    # Twelve samples are a batch of eight and one of four, in each of two passes.
+    assert lost["reward/failed"] > 0
+    assert lost["train/short_batches"] == 2.0
+    assert "train/short_batches" not in whole
+
+
 def test_a_step_whose_judgements_all_failed_ends_the_run(tmp_path: Path) -> None:
     off = ('rollout.filter="off"', 'reward.on_failure="drop_group"')
     with pytest.raises(SpecError, match="RLC0681"):

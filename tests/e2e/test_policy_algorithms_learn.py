@@ -128,6 +128,14 @@ def test_a_critic_is_trained_alone_until_it_is_warm(tmp_path: Path) -> None:
     assert all("critic/value_error" in row for row in rows)
 
 
+def test_both_schedules_of_learning_rates_end_with_the_stage(tmp_path: Path) -> None:
+    linear = ("critic.warmup_rollouts=4", 'optim.schedule="linear"', "train.global_batch=16", "optim.warmup_steps=0")
+    rows = run(tmp_path, "ppo", *linear, "run.max_steps=12")
+    # Four updates of a rollout, and a row has the rate of the last: the policy takes 32 of them, the critic 48.
+    assert [row["train/lr"] for row in rows[4:]] == pytest.approx([2e-2 * (1 - (4 * n + 3) / 32) for n in range(8)])
+    assert [row["critic/lr"] for row in rows] == pytest.approx([2e-2 * (1 - (4 * n + 3) / 48) for n in range(12)])
+
+
 def run(folder: Path, recipe: str, *further: str) -> list[dict[str, Any]]:
     spec = write_experiment(folder, spec=SPEC.replace("RECIPE", recipe))
     (folder / "judge.py").write_text(JUDGE, encoding="utf-8")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from compiler.ir.algorithm import Mismatch, Rejection, SeveralRewardsAlgo
+from compiler.ir.algorithm import SeveralRewardsAlgo
+from compiler.ir.loss import Mismatch, Rejection
 from compiler.ir.rollout import CustomCode
 from runtime.algorithm_functions import ADVANTAGES, WEIGHTS, AlgorithmFunctions
 from runtime.custom_function import CustomFunction, Duty

@@ -13,21 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.ir.algorithm import (
-    KL,
-    AdvantageEstimationAlgo,
-    Algo,
-    Critic,
-    Estimator,
-    GroupRelativeAlgo,
-    Mismatch,
-    PenalizedLoss,
-    PenaltyKL,
-    PreferenceLoss,
-    RatioLoss,
-    Rejection,
-    ReturnsAlgo,
-)
+from compiler.ir.algorithm import AdvantageEstimationAlgo, Algo, Critic, GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.loss import KL, Estimator, Mismatch, PenalizedLoss, PenaltyKL, PreferenceLoss, RatioLoss, Rejection
 from compiler.ir.reward_settings import DapoReward, MathReward, Overlong
 from runtime.packing.first_fit import first_fit_decreasing
 from runtime.packing.modified_first_fit import modified_first_fit_decreasing

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
-from compiler.ir.algorithm import Loss, PolicyLoss
+from compiler.ir.loss import Loss, PolicyLoss
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject

@@ -30,6 +30,7 @@ class TorchCritic:
     """Implements runtime.protocols.Critic.
 
     Args:
+        spec: `optim` is the critic's own.
         algorithm: a module of stdlib/algorithms/ with a `value_loss`.
         weights: initial weights of the policy by Hugging Face name; copied.  The value head begins with zeros.
 
@@ -43,7 +44,7 @@ class TorchCritic:
         self._critic = critic
         self._algorithm = algorithm
         self._network = ScalarHead(spec, weights, head=VALUE_HEAD)
-        self._optimizer = Optimizer(spec.optim.replacing(lr=critic.lr), self._network.parameters())
+        self._optimizer = Optimizer(spec.optim, self._network.parameters())
 
     def values(self, batch: TrainBatch) -> Tensor:
         """Return [T] float32 the value of the state before each token; 0 at the first token of each sequence."""

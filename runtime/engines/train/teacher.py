@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import DistillationLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.model import Model
 from compiler.ir.training import Train
 from runtime.engines.train.chunked_divergence import Side, full_divergences, topk_divergences

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.algorithm import AlgorithmParams, DistillationLoss, PolicyLoss, PreferenceLoss, TaughtParams
+from compiler.ir.algorithm import AlgorithmParams, TaughtParams
+from compiler.ir.loss import DistillationLoss, PolicyLoss, PreferenceLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.ir.training import Optim, PolicyTrain, Train
@@ -275,6 +276,7 @@ class TorchTrainer:
             ref_logprobs_T=self._ref_logprobs(loss, batch, at),
             entropy_T=stats.entropy_M,
             is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
+            reduction_T=None if batch.reduction_T is None else batch.reduction_T[at],
         )
         if batch.compared_T is not None:
             gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])

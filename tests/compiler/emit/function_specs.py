@@ -10,6 +10,10 @@ def above_mean(experience):
     return experience.rewards_N - experience.rewards_N.mean()
 
 
+def evenly(batch):
+    return batch.mask_T / batch.mask_T.sum()
+
+
 def weights(gap):
     return (gap.trainer_logprobs_T - gap.rollout_logprobs_T).exp()
 '''
@@ -21,6 +25,7 @@ whiten = true
 
 [loss]
 old_logprobs = "recompute"
+reducer = "parts.py:evenly"
 
 [loss.mismatch]
 function = "parts.py:weights"

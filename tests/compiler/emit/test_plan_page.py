@@ -29,6 +29,7 @@ WAIVED = {
     "experiment.cluster.num_gpus": "a machine without GPUs has none",
     "experiment.stages.data.shuffle_window": "nothing streams, so there is no window",
     "experiment.stages.data.prefetch": "all rows are ready at the start, and none ahead of its step",
+    "experiment.stages.train.vocab_chunk": "a reward model has no logits",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.ir.equations import BATCH_IDENTITY, EQUATIONS, OPTIMIZER_HORIZON
+from compiler.ir.equations import BATCH_IDENTITY, EQUATIONS, OPTIMIZER_HORIZON, Factors
 
 PROMPTS, GROUP = BATCH_IDENTITY.left
 BATCH, STEPS = BATCH_IDENTITY.right
@@ -63,3 +63,17 @@ def test_where_a_stage_has_nothing_of_a_side_the_equation_says_nothing() -> None
 def test_sides_of_an_open_equation_are_an_error_and_no_guess() -> None:
     with pytest.raises(ValueError, match=r"train\.steps_per_rollout is not known"):
         BATCH_IDENTITY.sides({PROMPTS: 4, GROUP: 8, BATCH: 32, STEPS: None})
+
+
+UPDATES = {"run.max_steps": 30, "train.steps_per_rollout": 2, "train.epochs_per_rollout": 3, "optim.total_steps": 150}
+
+
+@pytest.mark.parametrize("field", UPDATES)
+def test_the_horizon_begins_behind_the_warm_up_of_a_critic(field: str) -> None:
+    values: Factors = {**UPDATES, "critic.warmup_rollouts": 5}
+    assert OPTIMIZER_HORIZON.sides(values) == (150, 150)
+    assert OPTIMIZER_HORIZON.solve(field, {**values, field: None}).whole == UPDATES[field]
+
+
+def test_the_horizon_says_what_is_taken_off() -> None:
+    assert str(OPTIMIZER_HORIZON).startswith("(run.max_steps - critic.warmup_rollouts) x train.steps_per_rollout x ")

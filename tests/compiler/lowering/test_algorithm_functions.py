@@ -21,6 +21,10 @@ def weights(gap):
     return gap.mask_T
 
 
+def evenly(batch):
+    return batch.mask_T
+
+
 def scored(sample):
     return 1.0
 """
@@ -41,10 +45,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("shrink", [False, True])
 def test_the_plan_holds_the_digest_of_the_file(folder: Path, shrink: bool) -> None:
-    (folder / "spec.toml").write_text(spec_text({**ADVANTAGES, **CORRECTION}))
+    (folder / "spec.toml").write_text(spec_text({**ADVANTAGES, **CORRECTION, "loss.reducer": '"own.py:evenly"'}))
     plan = compile_spec(folder / "spec.toml", scan(), shrink=shrink).plan
     assert plan is not None
-    for path, function in (("algorithm.algo", "ranked"), ("algorithm.loss.mismatch", "weights")):
+    parts = {"algorithm.algo": "ranked", "algorithm.loss": "evenly", "algorithm.loss.mismatch": "weights"}
+    for path, function in parts.items():
         code = read(plan.experiment.stages[0], f"{path}.code")
         assert isinstance(code, CustomCode)
         assert (code.path, code.function) == ("own.py", function)
@@ -58,9 +63,33 @@ def test_every_algorithm_that_compares_within_groups_takes_advantages(folder: Pa
     assert codes(folder, {**changes, **ADVANTAGES, "algo.baseline": '"mean"'}) == ["RLC0202"]
 
 
-@pytest.mark.parametrize("recipe", ["reinforce_plus_plus", "remax"])
-def test_no_other_algorithm_does(folder: Path, recipe: str) -> None:
-    assert codes(folder, {"use": f'["//recipes:{recipe}"]', **ADVANTAGES}) == ["RLC0202"]
+@pytest.mark.parametrize(
+    ("recipe", "unread"),
+    [
+        ("remax", {}),
+        ("reinforce_plus_plus", {"algo.gamma": "0.9"}),
+        ("reinforce_plus_plus", {"algo.group_baseline": "true"}),
+        ("ppo", {"algo.length_adaptive": "0.5"}),
+    ],
+)
+def test_so_does_every_other_algorithm_with_rewards(folder: Path, recipe: str, unread: Changes) -> None:
+    changes: Changes = {"use": f'["//recipes:{recipe}"]', "run.max_steps": "20"}
+    if recipe == "reinforce_plus_plus":
+        changes["loss.kl.place"] = '"loss"'
+    assert codes(folder, {**changes, **ADVANTAGES}) == []
+    assert codes(folder, {**changes, **unread}) == []
+    assert codes(folder, {**changes, **ADVANTAGES, **unread}) == (["RLC0202"] if unread else [])
+
+
+def test_a_lambda_that_only_the_critic_would_read_is_refused_beside_its_own(folder: Path) -> None:
+    changes: Changes = {"use": '["//recipes:ppo"]', "run.max_steps": "20", **ADVANTAGES, "algo.lam": "0.9"}
+    assert codes(folder, changes) == []
+    assert codes(folder, {**changes, "algo.critic_lam": "1.0"}) == ["RLC0355"]
+
+
+def test_a_reducer_is_found_and_needs_a_batch(folder: Path) -> None:
+    assert codes(folder, {"loss.reducer": '"own.py:evenly"'}) == []
+    assert codes(folder, {"loss.reducer": '"own.py:weights"'}) == ["RLC0209"]
 
 
 @pytest.mark.parametrize("beside", ["normalize_std = true", "std_eps = 1e-4", 'group_of_one = "reward"'])

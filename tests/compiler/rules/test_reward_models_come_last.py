@@ -21,3 +21,11 @@ def test_a_reward_model_is_the_last_stage(tmp_path: Path, order: tuple[int, ...]
     found = [d.code for d in compile_spec(tmp_path / "spec.toml", scan()).diagnostics if d.severity == "error"]
     # Without the policy nobody reads how it would have sampled.
     assert [code for code in found if code != "RLC0202"] == expected
+
+
+def test_of_two_reward_models_neither_is_told_to_change_places(tmp_path: Path) -> None:
+    head, first, _ = SPEC.split("[[stages]]")
+    other = first.replace('"scorer"', '"other"').rstrip()
+    (tmp_path / "spec.toml").write_text(f"{head}[[stages]]{first}[[stages]]{other}\n", encoding="utf-8")
+    found = [d for d in compile_spec(tmp_path / "spec.toml", scan()).diagnostics if d.code == "RLC0356"]
+    assert [[way.text.partition(",")[0] for way in d.help] for d in found] == [["train it in an experiment of its own"]]

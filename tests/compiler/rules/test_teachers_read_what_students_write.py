@@ -53,3 +53,10 @@ def test_a_teacher_that_the_engines_do_not_know_is_named(tmp_path: Path) -> None
 
 def test_a_teacher_is_read_by_what_learns_from_one(tmp_path: Path) -> None:
     assert codes(tmp_path, {"teacher.name": '"//models:tiny_qwen3"'}) == ["RLC0202"]
+
+
+@pytest.mark.parametrize(("topk", "expected"), [("52", []), ("53", ["RLC0345"])])
+def test_no_more_of_the_most_likely_tokens_are_asked_for_than_there_are(
+    tmp_path: Path, topk: str, expected: list[str]
+) -> None:
+    assert found(tmp_path, {"loss.topk": topk}) == expected

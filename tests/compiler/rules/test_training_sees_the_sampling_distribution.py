@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.good_spec import Changes, codes
+from tests.support.good_spec import Changes, codes, compiled
 
 
 @pytest.mark.parametrize("temperature", ["0.01", "0.7", "1", "2"])
@@ -26,6 +26,18 @@ def test_filters_are_refused_unless_log_probs_are_recomputed(
     assert codes(tmp_path, {path: whole}) == []
     assert codes(tmp_path, {path: filtered}) == ["RLC0311"]
     assert codes(tmp_path, {path: filtered, "loss.old_logprobs": '"recompute"'}) == []
+
+
+def test_the_way_out_beside_a_buffer_is_no_way_into_another_fault(tmp_path: Path) -> None:
+    buffered: Changes = {
+        "rollout.buffer.partial": "true",
+        "rollout.buffer.oversample": "1.5",
+        "rollout.buffer.max_staleness_steps": "2",
+        "rollout.sampling.top_p": "0.9",
+    }
+    (found,) = compiled(tmp_path, buffered).diagnostics
+    assert found.code == "RLC0311"
+    assert codes(tmp_path, {**buffered, **dict(found.help[1].sets)}) == []
 
 
 def test_evaluation_may_filter_as_it_likes(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ WAITING: Changes = {
         ({"algo.rewards": '"group"', "reward.name": '"exact"'}, []),
         ({"rollout.filter.name": '"nonzero_std"'}, ["RLC0346"]),
         ({"rollout.filter.name": '"nonzero_std"', "reward.name": '"exact"'}, []),
+        ({"rollout.filter.name": '"own.py:keeps"'}, []),
         ({**WAITING, "rollout.buffer.selector": '"prioritised"'}, ["RLC0346"]),
         ({**WAITING, "rollout.buffer.selector": '"fifo"'}, []),
         ({"loss.positive_nll.coef": "0.1"}, ["RLC0346"]),
@@ -41,6 +42,7 @@ WAITING: Changes = {
     ],
 )
 def test_a_stage_without_rewards_reads_none(tmp_path: Path, changes: Changes, expected: list[str]) -> None:
+    (tmp_path / "own.py").write_text("def keeps(group):\n    return True\n", encoding="utf-8")
     assert codes(tmp_path, {**TAUGHT, **changes}) == expected
 
 

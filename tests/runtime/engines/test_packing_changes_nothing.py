@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compiler.ir.algorithm import PositiveNll
+from compiler.ir.loss import PositiveNll
 from compiler.ir.model import Moe
 from compiler.ir.openness import OFF
 from compiler.ir.training import Packing, SequenceFlops

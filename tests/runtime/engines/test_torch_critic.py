@@ -14,13 +14,14 @@ from compiler.ir.training import Packing
 from runtime.engines.train.critic import VALUE_HEAD, TorchCritic
 from stdlib.algorithms import ppo
 from stdlib.samples import TrainBatch
-from tests.runtime.engines.tiny_trainer import grouped_batch, hf_model, spec_of, tiny_train, tiny_weights
+from tests.runtime.engines.tiny_trainer import grouped_batch, hf_model, spec_of, tiny_optim, tiny_train, tiny_weights
 
 pytestmark = pytest.mark.torch
 
 
 def critic_of(*, lr: float = 1e-2, seed: int = 0, tokens: int | None = None, head: Tensor | None = None) -> TorchCritic:
-    spec = spec_of() if tokens is None else spec_of(train=tiny_train(packing=Packing(tokens=tokens)))
+    further = {} if tokens is None else {"train": tiny_train(packing=Packing(tokens=tokens))}
+    spec = spec_of(optim=tiny_optim(lr=lr), **further)
     found = TorchCritic(spec, Critic(lr=lr), ppo, tiny_weights(spec.model, seed))
     if head is not None:
         state = found.state()

@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from compiler.diagnostics.diagnostic import InternalError, SpecError
-from compiler.ir.algorithm import Algo, ScoreLoss
+from compiler.ir.algorithm import Algo
+from compiler.ir.loss import ScoreLoss
 from compiler.ir.training import Packing
 from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.engines.train.reward_model import TorchRewardModel

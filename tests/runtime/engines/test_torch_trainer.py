@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.algorithm import KL
+from compiler.ir.loss import KL
 from compiler.ir.openness import OFF
 from compiler.ir.training import Packing
 from runtime.engines.train.torch_ import TorchTrainer

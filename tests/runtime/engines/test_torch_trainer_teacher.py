@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
-from compiler.ir.algorithm import Algo, DistillationLoss, Teacher
+from compiler.ir.algorithm import Algo, Teacher
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.openness import OFF
 from compiler.ir.training import Packing
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec

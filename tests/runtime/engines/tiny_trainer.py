@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from compiler.ir.algorithm import KL, Algo, ClippedLoss, GroupRelativeAlgo, LikelihoodLoss, Mismatch, Rejection
+from compiler.ir.algorithm import Algo, GroupRelativeAlgo
+from compiler.ir.loss import KL, ClippedLoss, LikelihoodLoss, Mismatch, Rejection
 from compiler.ir.model import LatentAttention, Model, Moe, RopeScaling
 from compiler.ir.openness import OFF
 from compiler.ir.training import Optim, Packing, Train, TrainEngine

@@ -10,13 +10,18 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from compiler.ir.algorithm import (
-    KL,
     AdvantageEstimationAlgo,
     Algo,
     Critic,
-    DistillationLoss,
     GreedyBaselineAlgo,
     GroupRelativeAlgo,
+    ReturnsAlgo,
+    SeveralRewardsAlgo,
+    TeacherAlgo,
+)
+from compiler.ir.loss import (
+    KL,
+    DistillationLoss,
     LikelihoodLoss,
     Mismatch,
     PenalizedLoss,
@@ -24,9 +29,6 @@ from compiler.ir.algorithm import (
     PreferenceLoss,
     RatioLoss,
     Rejection,
-    ReturnsAlgo,
-    SeveralRewardsAlgo,
-    TeacherAlgo,
 )
 from stdlib.algorithms import rloo, sapo
 from stdlib.algorithms._terms import Experience

@@ -33,14 +33,14 @@ MASKS = ((0, 1, 1, 0, 1), (0, 0, 1), (1, 1, 1, 1), (0, 1, 0, 0), (0, 0), (0, 1, 
 
 
 def random_terms(kind: str, *, seed: int = 0) -> Any:
-    """Return terms in float64 of six sequences, the gradient carried by their first field."""
+    """Return terms in float64 of six sequences, the gradient carried by their first field; [loss] reduces them."""
     generator = torch.Generator().manual_seed(seed)
     record = TERMS[kind]
     num_tokens = sum(map(len, MASKS))
     drawn = {
         name: torch.randn(num_tokens, generator=generator, dtype=torch.float64)
         for name in record._fields
-        if name not in ("mask_T", "sequence_T")
+        if name not in ("mask_T", "sequence_T", "reduction_T")
     }
     if "logprobs_T" in drawn:
         old_T = -drawn["logprobs_T"].abs() - 0.2

@@ -9,7 +9,7 @@ from typing import Any, Never
 import torch
 from torch import Tensor
 
-from compiler.ir.algorithm import KL, ClippedLoss, Mismatch, PolicyLoss, Rejection
+from compiler.ir.loss import KL, ClippedLoss, Mismatch, PolicyLoss, Rejection
 from stdlib.algorithms._terms import Experience, PolicyTerms, Totals
 
 

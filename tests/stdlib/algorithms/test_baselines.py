@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import GreedyBaselineAlgo, GroupRelativeAlgo, PenalizedLoss, PenaltyKL, ReturnsAlgo
+from compiler.ir.algorithm import GreedyBaselineAlgo, GroupRelativeAlgo, ReturnsAlgo
+from compiler.ir.loss import PenalizedLoss, PenaltyKL
 from stdlib.algorithms import reinforce_plus_plus, remax, rloo
 from stdlib.algorithms._advantages import finished, group_advantages, whitened
 from tests.stdlib.algorithms.terms import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from compiler.ir.algorithm import Level, Mismatch, Rejection
+from compiler.ir.loss import Level, Mismatch, Rejection
 from stdlib.algorithms._correction import Correction, Gap, correction, is_needed
 from tests.stdlib.algorithms.terms import policy_loss
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, Never
 import pytest
 import torch
 
-from compiler.ir.algorithm import Algo, DistillationLoss, Teacher, TeacherAlgo
+from compiler.ir.algorithm import Algo, Teacher, TeacherAlgo
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.model import Tokenizer
 from stdlib.algorithms import distillation, opd
 from stdlib.algorithms._terms import DistillationTerms, Experience, Totals

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.ir.algorithm import Algo, PreferenceLoss
+from compiler.ir.algorithm import Algo
+from compiler.ir.loss import PreferenceLoss
 from stdlib.algorithms import dpo
 from stdlib.algorithms._terms import LossOutput, PreferenceTerms, Totals
 from tests.stdlib.algorithms.terms import leaf

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import KL, ClippedLoss, Estimator, GroupRelativeAlgo, Mismatch, Rejection
+from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.loss import KL, ClippedLoss, Estimator, Mismatch, Rejection
 from compiler.ir.openness import OFF, Off
 from stdlib.algorithms import grpo
 from stdlib.algorithms._terms import Totals

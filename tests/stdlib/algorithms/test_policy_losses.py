@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.ir.algorithm import KL, Estimator, GroupRelativeAlgo, PositiveNll
+from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.loss import KL, Estimator, PositiveNll
 from stdlib.algorithms import grpo
 from stdlib.algorithms._terms import PolicyTerms, Totals
 from tests.stdlib.algorithms.terms import clipped_loss, leaf, logprobs_of_ratios, make_terms, totals_of
@@ -137,6 +138,20 @@ def test_shares_of_micro_batches_add_up_under_every_reduction() -> None:
         second = make_terms(leaf(values["logprobs"][2:]), values["old"][2:], advantages[2:])
         parts = grpo.loss(params, first, totals).loss + grpo.loss(params, second, totals).loss
         torch.testing.assert_close(parts, grpo.loss(params, whole, totals).loss)
+
+
+def test_a_reduction_of_ones_own_weighs_the_surrogate_and_leaves_the_rest_to_the_setting() -> None:
+    logprobs = leaf([-1.0, -2.0, -3.0])
+    given = make_terms(logprobs, [-1.0, -2.0, -3.0], [1.0, -2.0, 4.0], mask=[1, 1, 0], ref=[-1.0, -2.0, -3.0])
+    given = given._replace(
+        reduction_T=torch.tensor([0.5, 3.0, torch.nan]).double(), entropy_T=torch.tensor([0.2, 0.6, 9.0]).double()
+    )
+    params = grpo.Params(algo=GroupRelativeAlgo(name="grpo"), loss=clipped_loss(entropy_coef=0.1))
+    found = grpo.loss(params, given, totals_of(given))
+    # Ratios are 1: -(0.5 x 1 + 3 x -2), less 0.1 x the mean entropy.
+    assert float(found.loss.detach()) == pytest.approx(5.5 - 0.1 * 0.4)
+    (gradient,) = torch.autograd.grad(found.loss, logprobs)
+    assert gradient.tolist() == pytest.approx([-0.5, 6.0, 0.0])
 
 
 def test_the_likelihood_of_right_responses_is_a_mean_over_their_tokens_alone() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.diagnostics.diagnostic import InternalError
-from compiler.ir.algorithm import AdvantageEstimationAlgo, Critic, PenalizedLoss, PenaltyKL
+from compiler.ir.algorithm import AdvantageEstimationAlgo, Critic
+from compiler.ir.loss import PenalizedLoss, PenaltyKL
 from compiler.ir.openness import OFF
 from stdlib.algorithms import ppo
 from stdlib.algorithms._terms import Totals, ValueTerms

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from compiler.ir.algorithm import Algo, ScoreLoss
+from compiler.ir.algorithm import Algo
+from compiler.ir.loss import ScoreLoss
 from stdlib.algorithms import reward_model
 from stdlib.algorithms._terms import LossOutput, ScoreTerms, Totals
 from tests.stdlib.algorithms.terms import leaf

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from compiler.ir.algorithm import KL, GroupRelativeAlgo, Mismatch, RatioLoss, Rejection
+from compiler.ir.algorithm import GroupRelativeAlgo
+from compiler.ir.loss import KL, Mismatch, RatioLoss, Rejection
 from stdlib.algorithms import cispo, gspo, sapo
 from stdlib.algorithms._terms import Totals
 from tests.stdlib.algorithms.terms import clipped_loss, leaf, logprobs_of_ratios, make_terms, totals_of

@@ -9,7 +9,8 @@ from typing import Literal, Never
 import pytest
 import torch
 
-from compiler.ir.algorithm import Algo, LikelihoodLoss
+from compiler.ir.algorithm import Algo
+from compiler.ir.loss import LikelihoodLoss
 from stdlib.algorithms import sft
 from stdlib.algorithms._terms import SupervisedTerms, Totals
 
