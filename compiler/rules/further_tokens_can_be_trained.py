@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.algorithm import PreferenceLoss, ScoreLoss
+from compiler.ir.loss import PreferenceLoss, ScoreLoss
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 

@@ -159,12 +159,11 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
     given = (rollout.engine.cache_tokens, rollout.engine.prefill_tokens)
     cache_tokens, prefill_tokens = (b if isinstance(a, Off) else a for a, b in zip(given, limits, strict=True))
     return _ROLLOUT_ENGINES[rollout.engine.name](
-        experiment.model,
+        experiment.model if are_held(experiment) else experiment.model.replacing(num_mtp_layers=0),
         concurrency=rollout.concurrency,
         max_context_tokens=rollout.max_context_tokens,
         memory=Memory(cache_tokens, prefill_tokens),
         deterministic=rollout.engine.deterministic,
-        predicts=are_held(experiment),
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )
 

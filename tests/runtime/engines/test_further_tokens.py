@@ -208,7 +208,7 @@ def test_the_engine_predicts_what_the_equations_say(model: Model[Never], cuts: t
     """Two rows of which one is a token ahead, at once and in parts that go on with what the layers have seen."""
     built, layers = plain_layers(model)
     facts = architecture(model)
-    decoder = Decoder(model, facts, num_positions=32, predicts=True)
+    decoder = Decoder(model, facts, num_positions=32)
     given = weights_of(model)
     for weight in decoder.weights():
         weight.load(given[weight.name])

@@ -53,12 +53,11 @@ class NativeEngine:
     """Generates with its own forward pass.  Calls of generate that are open at once share one batch.
 
     Args:
-        model: the architecture.
+        model: the architecture, with layers for further tokens if it is to hold them.
         concurrency: sequences decoded at once.
         max_context_tokens: longest prompt and response together.
         deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
         returns_experts: whether completions say which experts their tokens visited.
-        predicts: whether it holds the model's layers that predict further tokens.
     """
 
     def __init__(
@@ -70,11 +69,10 @@ class NativeEngine:
         memory: Memory = MEMORY,
         deterministic: bool = False,
         returns_experts: bool = False,
-        predicts: bool = False,
     ) -> None:
         self._model = model
         self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
-        self._network = self._make_network(deterministic, predicts)
+        self._network = self._make_network(deterministic)
         lanes = Lanes(
             self._make_cache,
             self._make_log if returns_experts and architecture(model).experts is not None else None,
@@ -87,13 +85,13 @@ class NativeEngine:
         self._version: int | None = None
         self._num_refused = 0
 
-    def _make_network(self, deterministic: bool, predicts: bool) -> Decoder:
+    def _make_network(self, deterministic: bool) -> Decoder:
         model, longest = self._model, min(self._limits)
         facts = architecture(model)
         if deterministic:
             lanes = lane_positions(longest)
-            return TiledDecoder(model, facts, num_positions=longest, lane_positions=lanes, predicts=predicts)
-        return Decoder(model, facts, num_positions=longest, predicts=predicts)
+            return TiledDecoder(model, facts, num_positions=longest, lane_positions=lanes)
+        return Decoder(model, facts, num_positions=longest)
 
     def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
         shape = self._network.shape

@@ -66,7 +66,6 @@ class Decoder:
 
     Args:
         num_positions: longest sequence, for the table of rotations.
-        predicts: whether it holds the layers that predict further tokens.
         num_rows_of_products: rows to which the tokens of an expert are filled up; None for as many as there are.
     """
 
@@ -80,7 +79,6 @@ class Decoder:
         *,
         num_positions: int,
         num_rows_of_products: int | None = None,
-        predicts: bool = False,
     ) -> None:
         self._model = model
         self._names = names_of(model.family)
@@ -97,7 +95,7 @@ class Decoder:
                 block=_layer(model, facts, self._names, model.num_layers + at, num_rows_of_products),
                 norm=Norm(width, eps=model.norm_eps),
             )
-            for at in range(model.num_mtp_layers if predicts else 0)
+            for at in range(model.num_mtp_layers)
         ]
         self.shape = self._layers[0].attention.shape
         self._turn_T1H = rotations(model, facts, num_positions=num_positions)[:, None]

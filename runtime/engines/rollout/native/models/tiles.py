@@ -49,9 +49,8 @@ class TiledDecoder(Decoder):
         *,
         num_positions: int,
         lane_positions: Sequence[int],
-        predicts: bool = False,
     ) -> None:
-        super().__init__(model, facts, num_positions=num_positions, num_rows_of_products=TILE_TOKENS, predicts=predicts)
+        super().__init__(model, facts, num_positions=num_positions, num_rows_of_products=TILE_TOKENS)
         self._lane_positions = tuple(lane_positions)
         self._has_experts = facts.experts is not None
         self._chosen: list[Tensor] = []
