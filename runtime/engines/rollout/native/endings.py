@@ -7,7 +7,7 @@ Shapes: R rows (sequences), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from torch import Tensor
@@ -32,11 +32,20 @@ class Endings:
     def __init__(self, requests: Sequence[GenerationRequest], sequences: Sequence[UnderWay | None]) -> None:
         self._stops = StopTable([r.stop_token_ids for r in requests])
         rows = [(row, s) for row, s in enumerate(sequences) if s is not None]
-        self._sequences = sequences
+        self._sequences = list(sequences)
         self._with_minimum = [(row, s) for row, s in rows if s.group.request.min_new_tokens]
         self._with_strings = [(row, s) for row, s in rows if s.group.request.stop_strings]
         asking = ((row, s, s.group.request) for row, s in rows)
         self._asking = [(row, s) for row, s, r in asking if r.logprob_token_ids or r.top_logprobs]
+
+    def forget(self, left: Collection[UnderWay]) -> None:
+        """Take no more notice of sequences that have left their rows."""
+        watched = (self._with_minimum, self._with_strings, self._asking)
+        if self._stops.is_empty and not any(watched):
+            return
+        self._sequences = [None if s in left else s for s in self._sequences]
+        for rows in watched:
+            rows[:] = [(row, s) for row, s in rows if s not in left]
 
     def forbid(self, logits_RV: Tensor, *, step: int) -> Tensor:
         """Return logits without the stop tokens of rows that are too short to end; `step` is of the token to come."""

@@ -375,7 +375,8 @@ class Scheduler:
 
     def _vacate(self, places: Sequence[Place]) -> None:
         """Let go of rows, and keep as prefixes what later requests may begin with."""
-        self._settled = None
+        if self._settled is not None:
+            self._settled[1].forget({place.sequence for place in places})
         left: list[Held] = []
         for lane, row, sequence in places:
             self.lanes.prefixes.unshare(sequence)
