@@ -268,7 +268,8 @@ class _Run:
         if actors.engine is None or not is_judged or isinstance(stage.rollout, Off):
             return None
         stops = frozenset((self.tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
-        return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops)
+        strings = stage.rollout.stop_strings
+        return RolloutWorker(actors.engine, self.tokenizer, actors.reward, stop_token_ids=stops, stop_strings=strings)
 
     def _measures(self, stage: Stage[Never], actors: Actors, data: HeldOutData) -> list[Measure]:
         found = held_out_measures(stage, actors.learners, data, pad_token_id=self.tokenizer.pad_token_id)

@@ -117,7 +117,18 @@ def build_evaluator(
         raise InternalError("a stage that does not evaluate has no evaluator")
     stops = frozenset((tokenizer.eos_token_id, *stage.rollout.stop_token_ids))
     sets = [
-        HeldOut(index, s, prompts[s.name], RolloutWorker(engine, tokenizer, judges[s.name], stop_token_ids=stops))
+        HeldOut(
+            index,
+            s,
+            prompts[s.name],
+            RolloutWorker(
+                engine,
+                tokenizer,
+                judges[s.name],
+                stop_token_ids=stops,
+                stop_strings=stage.rollout.stop_strings,
+            ),
+        )
         for index, s in enumerate(sampled_sets(stage.eval))
         if s.name in prompts
     ]

@@ -6,9 +6,9 @@ A method enters a protocol when a loop calls it.  Every implementation passes th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,18 @@ class GenerationRequest:
         stop_token_ids: tokens that end a response; the one that did is part of it.
         first_draw: tokens of the response that were drawn before and end `tokens`: the next one takes the draw of this
             position, so that a response that was broken off goes on in its own stream.
+        keeps_prefix: whether later requests are likely to begin with this one's tokens and response, as the next turn
+            of an episode does; then an engine that can keeps what it computed of them.
+        stop_strings: texts that end a response as soon as it has one of them; the token that completes it is the last
+            one, also where a part of it lies behind the string.  None of several tokens' making is missed.
+        decode: makes text of tokens, for stop_strings.
+        min_new_tokens: before the response has so many tokens, no stop token is drawn, as if its probability were 0,
+            and no stop string ends it; what was drawn before, `first_draw`, counts.
+        prompt_logprobs_from: from which position on the log-probs of the prompt's tokens are wanted, 1 or more.
+        logprob_token_ids: tokens whose log-probs are wanted at every position of the response.
+        top_logprobs: how many of the likeliest tokens are wanted at every position of the response.
+
+    Without stop tokens and stop strings a response goes on to max_new_tokens.
     """
 
     key: DrawKey
@@ -47,6 +59,13 @@ class GenerationRequest:
     sampling: Sampling
     first_sample: int = 0
     first_draw: int = 0
+    keeps_prefix: bool = True
+    stop_strings: tuple[str, ...] = ()
+    decode: Callable[[Sequence[int]], str] | None = None
+    min_new_tokens: int = 0
+    prompt_logprobs_from: int | None = None
+    logprob_token_ids: tuple[int, ...] = ()
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +74,13 @@ class Completion:
 
     `request` and `sample` index it; `tokens` are those drawn for this request; `logprobs` are natural logs under the
     distribution that was sampled from (after temperature, top-k and top-p; at temperature 0 that of the unfiltered
-    softmax at temperature 1), one a token.  `expert_ids`, where they are recorded, are those of the request's tokens
-    and of all drawn ones but the last.
+    softmax at temperature 1), one a token.  `stop_reason` is the token or the string that ended it.
+    `expert_ids`, where they are recorded, are those of the request's tokens and of all drawn ones but the last.
+
+    Log-probs that were asked for are those of the unfiltered softmax at the request's temperature, 1 where that is 0:
+    `prompt_logprobs` of the prompt's tokens from the position on that was asked for; `token_logprobs`, at each position
+    of the response, of the tokens asked for; `top_logprobs`, at each position, the likeliest tokens with theirs, the
+    likeliest first.
     """
 
     request: int
@@ -65,6 +89,10 @@ class Completion:
     logprobs: tuple[float, ...]
     versions: tuple[int, ...]
     finish: Literal["stop", "length", "abort"]
+    stop_reason: int | str | None = None
+    prompt_logprobs: tuple[float, ...] = ()
+    token_logprobs: tuple[tuple[float, ...], ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     expert_ids: ExpertIds | None = None
 
 
@@ -109,6 +137,15 @@ class RolloutEngine(Protocol):
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names, to be compared with the trainer's."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """An engine that counts what happens to requests, for the metrics of a step."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what happened since the engine was made, by name."""
         ...
 
 

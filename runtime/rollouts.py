@@ -19,15 +19,23 @@ class RolloutWorker:
     Args:
         reward: None where nothing is judged.
         stop_token_ids: tokens that end a response, the tokenizer's end of sequence among them.
+        stop_strings: texts that end one.
     """
 
     def __init__(
-        self, engine: RolloutEngine, tokenizer: TextTokenizer, reward: Reward | None, *, stop_token_ids: frozenset[int]
+        self,
+        engine: RolloutEngine,
+        tokenizer: TextTokenizer,
+        reward: Reward | None,
+        *,
+        stop_token_ids: frozenset[int],
+        stop_strings: tuple[str, ...] = (),
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
         self.reward = reward
         self.stop_token_ids = stop_token_ids
+        self.stop_strings = stop_strings
 
     async def groups(
         self,
@@ -50,7 +58,10 @@ class RolloutWorker:
                 num_samples=num_samples,
                 max_new_tokens=max_new_tokens,
                 stop_token_ids=self.stop_token_ids,
+                stop_strings=self.stop_strings,
+                decode=self.tokenizer.decode,
                 sampling=sampling,
+                keeps_prefix=False,
             )
             for i, prompt in enumerate(prompts)
         ]

@@ -24,6 +24,8 @@ PREFIXES: dict[str, Group] = {
     "placement": "placement",
     "run.executor": "placement",
     "rollout.engine": "placement",
+    "rollout.engine.cache_tokens": "cost",
+    "rollout.engine.prefill_tokens": "cost",
     "train.engine": "placement",
     "train.micro_batch": "cost",
     "train.packing": "cost",

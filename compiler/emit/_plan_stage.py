@@ -128,16 +128,17 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
     rollout = stage.below("rollout")
     fates = {"error": "an error", "drop": "dropped and counted", "truncate": "cut at the front and counted"}
     overlong = rollout("overlong_prompts", fates[str(rollout.raw("overlong_prompts"))])
-    stops = rollout("stop_token_ids")
+    stops, strings = rollout("stop_token_ids"), rollout("stop_strings")
     sheet.row(
         "rollout" if stage.has("train.steps_per_rollout") else "generation",
         f"{_engine(rollout)}, {rollout.count('concurrency', 'sequences')} at once",
+        *_own_limits(rollout),
         sentence(
             f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
             f"response up to {rollout('max_response_tokens')}",
             f"together up to {rollout('max_context_tokens')}",
         ),
-        sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}"),
+        sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}, stop strings: {strings}"),
         *_left_out(rollout),
         _own_settings(rollout),
     )
@@ -203,6 +204,23 @@ def _buffer(rollout: Values) -> list[str]:
 def _engine(table: Values) -> str:
     version = f" {table('engine.version')}" if table.is_on("engine.version") else ""
     return f"engine {table('engine.name')}{version}"
+
+
+def _own_limits(table: Values) -> list[str]:
+    """What bounds rlc's own engine, and how it computes."""
+    lines: list[str] = []
+    parts: list[str] = []
+    if table.is_on("engine.cache_tokens"):
+        parts.append(f"keys and values of {table.count('engine.cache_tokens', 'tokens')} in memory")
+    if table.is_on("engine.prefill_tokens"):
+        parts.append(f"prompts are run by {table('engine.prefill_tokens')} tokens between two steps")
+    if parts:
+        lines.append(sentence(*parts))
+    is_exact = bool(table.raw("engine.deterministic"))
+    if is_exact or table.raw("engine.name") == "native":
+        bits = "are the same whatever else is in the batch" if is_exact else "depend on the batch"
+        lines.append(table("engine.deterministic", f"the last bits of a response {bits}"))
+    return lines
 
 
 def _own_settings(table: Values) -> str:

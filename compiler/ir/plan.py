@@ -21,7 +21,7 @@ class StageForecast(Record):
     """What is predicted of one stage.  Outside the hash: a better prediction is not another plan."""
 
     stage: str = setting("The stage.")
-    kv_cache_bytes: int = setting("Keys and values of all sequences that are decoded at once.", unit="bytes")
+    kv_cache_bytes: int = setting("Keys and values that the engine holds at once.", unit="bytes")
     max_sampled_tokens: int = setting("Tokens sampled, if every response were as long as allowed.", unit="tokens")
 
 

@@ -57,6 +57,23 @@ class RolloutEngine(Record, Generic[A]):
     )
     sglang: Options | Off = setting("Settings that SGLang takes by its own names.", default=OFF)
     vllm: Options | Off = setting("Settings that vLLM takes by its own names.", default=OFF)
+    cache_tokens: Tokens | Off | A = setting(
+        "Tokens whose keys and values engine `native` holds at once, of sequences under way and of prefixes that may "
+        "be used again; unless it is set, enough for every sequence at its longest. Where it is less, a sequence "
+        "enters when its memory is there, and the youngest waits where it runs out.",
+        unit="tokens",
+        ge=2,
+    )
+    prefill_tokens: Tokens | Off | A = setting(
+        "Prompt tokens that engine `native` runs between two tokens of the sequences under way, at most.",
+        unit="tokens",
+        ge=1,
+    )
+    deterministic: bool = setting(
+        "Whether engine `native` gives a response the same bits whatever else is in the batch, at several times the "
+        "time of a token.",
+        default=False,
+    )
 
 
 class Generation(Record, Generic[A]):
@@ -72,6 +89,11 @@ class Generation(Record, Generic[A]):
     )
     stop_token_ids: tuple[int, ...] = setting(
         "Tokens that end a response, beside the tokenizer's own end of sequence.", default=()
+    )
+    stop_strings: tuple[str, ...] = setting(
+        "Texts that end a response; the token that completes one is its last, also where a part of the token lies "
+        "behind the text.",
+        default=(),
     )
     concurrency: int | A = setting("Sequences decoded at once by one engine.", unit="sequences", ge=1)
     sampling: Sampling = setting("The distribution that tokens are drawn from.")

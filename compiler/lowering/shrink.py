@@ -171,6 +171,8 @@ def _lengths(ledger: Ledger, at: str) -> None:
     ledger.cap(f"{at}.rollout.filter.max_refills", 1)
     ledger.derive(f"{at}.reward.shaping.overlong.max_tokens", "what a response may take")
     ledger.derive(f"{at}.reward.shaping.overlong.buffer_tokens", "a fifth of that")
+    for field in ("cache_tokens", "prefill_tokens"):
+        ledger.derive(f"{at}.rollout.engine.{field}", "follows the batch")
     for field in ("name", "version"):
         ledger.derive(f"{at}.rollout.engine.{field}", "what the target has")
 

@@ -1,4 +1,4 @@
-"""Sets the sizes that only bound memory: micro-batches, vocabulary chunks, and sequences decoded at once.
+"""Sets the sizes that only bound memory: micro-batches, vocabulary chunks, and what is decoded at once.
 
 Without a memory model of the device these are plain bounds: enough work for a forward pass to be efficient, never less
 than one longest sample as padding makes it, never more than a step has.  The engine takes memory for every sequence at
@@ -22,13 +22,14 @@ MICRO_BATCH_TOKENS = 16384
 VOCAB_CHUNK = 16384
 CONCURRENT_SEQUENCES = 512
 KV_CACHE_BYTES = 4 << 30
+PREFILL_TOKENS = 2048
 
 _PADDING = ("/parallel.tp", "/parallel.sp", "/parallel.cp")
 _KV_FACTS = ("/model.num_layers", "/model.num_kv_heads", "/model.head_dim")
 
 
 def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
-    """Fill train.packing.tokens, train.vocab_chunk and rollout.concurrency."""
+    """Fill train.packing.tokens, train.vocab_chunk, rollout.concurrency and the limits of the engine `native`."""
     vocab, longest = experiment.model.vocab_size, experiment.model.max_position_tokens
     # An engine on a GPU admits what its own cache has room for; this one takes memory for all at once.
     unit = padding_unit(experiment.parallel) if isinstance(experiment.parallel, Parallel) else 1
@@ -58,8 +59,25 @@ def budget_micro_batches(experiment: Experiment[Auto], origins: Provenance, cata
             room = room if is_bounded else CONCURRENT_SEQUENCES
             inputs = of if wanted <= room else (*of_context, *_KV_FACTS)
             editor.derive("rollout.concurrency", min(wanted, room), inputs=inputs)
+        _limit_engine(editor, longest)
 
     return each_stage(experiment, origins, edit, by="budget_micro_batches")
+
+
+def _limit_engine(editor: StageEditor, model_limit: int) -> None:
+    """An engine that is not rlc's own sizes its cache by itself."""
+    cache, prefill = "rollout.engine.cache_tokens", "rollout.engine.prefill_tokens"
+    rollout, name = editor.stage.rollout, "rollout.engine.name"
+    if isinstance(rollout, Off):
+        return
+    is_own = rollout.engine.name == "native"
+    if editor.is_open(cache) and not is_own:
+        editor.derive(cache, OFF, inputs=(name,))
+    elif editor.is_open(cache) and isinstance(rollout.concurrency, int):
+        context, of = _longest_sample(editor.stage.replacing(data=Data(train=())), model_limit)
+        editor.derive(cache, rollout.concurrency * context, inputs=("rollout.concurrency", *of))
+    if editor.is_open(prefill):
+        editor.derive(prefill, PREFILL_TOKENS if is_own else OFF, inputs=(name,))
 
 
 def _longest_sample(stage: Stage[Auto], model_limit: int) -> tuple[int, tuple[str, ...]]:

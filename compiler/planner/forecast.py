@@ -132,15 +132,19 @@ def _engine_bytes(experiment: Experiment[Never]) -> int:
 
 
 def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
-    """Return the bytes of all sequences that are decoded at once, each at its longest; of an engine no more than its
-    share of a rollout.
+    """Return the bytes of what the engine holds at once.
+
+    Engines on GPUs size their caches by themselves: all sequences that are decoded at once, each at its longest, but no
+    more than an engine's share of a rollout.
     """
     rollout, placement = stage.rollout, experiment.placement
     if isinstance(rollout, Off):
         return 0
     sequences, context = rollout.concurrency, rollout.max_context_tokens
     if not isinstance(placement, GpuPlacement):
-        return sequences * context * kv_bytes_per_token(experiment.model)
+        held = rollout.engine.cache_tokens
+        tokens = sequences * context if isinstance(held, Off) else held
+        return tokens * kv_bytes_per_token(experiment.model)
     each = placement.gpus_per_engine
     engines = max(1, placement.rollout_gpus // each)
     if isinstance(rollout, Rollout):

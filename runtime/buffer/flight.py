@@ -103,9 +103,12 @@ class Flight:
             num_samples=len(places),
             max_new_tokens=self._max_response_tokens - num_drawn,
             stop_token_ids=self._worker.stop_token_ids,
+            stop_strings=self._worker.stop_strings,
+            decode=self._worker.tokenizer.decode,
             sampling=self._sampling,
             first_sample=first.id.sample,
             first_draw=num_drawn,
+            keeps_prefix=False,
         )
 
     def _add(self, completion: Completion) -> _UnderWay:

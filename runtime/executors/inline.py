@@ -19,7 +19,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
 from compiler.ir.training import PolicyTrain
-from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.fixed import FixedWeights
 from runtime.engines.train.reward_model import TorchRewardModel
@@ -150,10 +150,16 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
     """Return the engine that a stage samples with; it holds no weights yet."""
     if isinstance(stage.rollout, Off):
         return None
-    return _ROLLOUT_ENGINES[stage.rollout.engine.name](
+    rollout = stage.rollout
+    limits = (rollout.concurrency * rollout.max_context_tokens, rollout.max_context_tokens)
+    given = (rollout.engine.cache_tokens, rollout.engine.prefill_tokens)
+    cache_tokens, prefill_tokens = (b if isinstance(a, Off) else a for a, b in zip(given, limits, strict=True))
+    return _ROLLOUT_ENGINES[rollout.engine.name](
         experiment.model,
-        concurrency=stage.rollout.concurrency,
-        max_context_tokens=stage.rollout.max_context_tokens,
+        concurrency=rollout.concurrency,
+        max_context_tokens=rollout.max_context_tokens,
+        memory=Memory(cache_tokens, prefill_tokens),
+        deterministic=rollout.engine.deterministic,
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )
 

@@ -20,6 +20,7 @@ from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
 from runtime.logprob_gap import GAP
+from runtime.protocols import Counting
 from runtime.recording.steps import RecordedStep, RolloutRecorder
 from runtime.schedules.group_filter import GroupFilter
 from runtime.schedules.sampled import SampledRollout
@@ -71,6 +72,7 @@ class PolicySchedule:
 
     async def _sample(self, job: StageJob) -> SampledRollout:
         """Return the rollout of the step, with all that is known of it before anything is trained."""
+        before = _counted(job)
         if self._select is None:
             rollout = await sample_rollout(job, self._feed, self._keeps)
         else:
@@ -78,7 +80,8 @@ class PolicySchedule:
         metrics = rollout_metrics(rollout.groups)
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
-        return replace(rollout, metrics=metrics | rollout.metrics | self._feed.take_metrics())
+        counted = {f"engine/{name}": float(count - before[name]) for name, count in _counted(job).items()}
+        return replace(rollout, metrics=metrics | counted | rollout.metrics | self._feed.take_metrics())
 
 
 class SupervisedSchedule(Generic[R]):
@@ -119,6 +122,11 @@ class PreferenceSchedule:
         job.progress.weights_version += 1
         seconds = time.perf_counter() - started
         return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
+
+
+def _counted(job: StageJob) -> Mapping[str, int]:
+    engine = job.actors.engine
+    return engine.counters() if isinstance(engine, Counting) else {}
 
 
 def train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:

@@ -26,7 +26,7 @@ CLOSES = {
     "copy_clip_range": ("loss.clip_high",),
     "set_loss_constant": ("loss.constant_tokens",),
     "choose_engines": tuple(f"{role}.engine.{field}" for role in ("rollout", "train") for field in ("name", "version")),
-    "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency"),
+    "budget_micro_batches": ("train.packing.tokens", "train.vocab_chunk", "rollout.concurrency", "rollout.engine"),
     "weigh_sequences": ("train.packing.flops",),
     "name_reference": ("reference",),
     "name_data_formats": ("data.train.", "eval.sets."),

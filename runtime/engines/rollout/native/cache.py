@@ -1,4 +1,4 @@
-"""The memory of the sequences under way: keys and values, tokens, log-probs and draws, all made once.
+"""The memory of sequences of up to one length: keys and values, tokens, log-probs and draws.
 
 A sequence occupies one row; rows in use are always the first ones.  Everything about the token at position t of row b
 lies at column t of row b, so that a step addresses all of it by a few flat indices, which advance by one in place.
@@ -50,12 +50,17 @@ class Window:
     flat_bias: Tensor
 
 
+def columns_for(num_positions: int) -> int:
+    """Return how many columns a row has that holds so many positions."""
+    return max(_WINDOW_MIN, -(-num_positions // _WINDOW_STEP) * _WINDOW_STEP)
+
+
 class SequenceCache:
     """Rows of sequences under way.
 
     Args:
-        num_rows: sequences at once.
-        num_positions: longest prompt and response together.
+        num_rows: sequences at once, to begin with.
+        num_positions: longest prompt and response together; rows are a few columns wider where that is quicker.
         value_dim: where the values are the first channels of the keys and are not held apart, how many.
     """
 
@@ -69,11 +74,35 @@ class SequenceCache:
         head_dim: int,
         value_dim: int | None = None,
     ) -> None:
-        width = max(_WINDOW_MIN, -(-num_positions // _WINDOW_STEP) * _WINDOW_STEP)
-        self._shape = (num_rows, num_kv_heads, width)
+        self.width = columns_for(num_positions)
+        self.num_positions = num_positions
         self._value_dim = value_dim
-        num_tables = 2 * num_layers if value_dim is None else num_layers
-        self._kv_LBKTH = torch.zeros(num_tables, num_rows, num_kv_heads, width, head_dim)
+        self._num_tables = 2 * num_layers if value_dim is None else num_layers
+        self._heads = (num_kv_heads, head_dim)
+        self._make(num_rows)
+
+    @property
+    def num_rows(self) -> int:
+        """Sequences that have room."""
+        return self._shape[0]
+
+    def resize(self, num_rows: int, *, num_kept: int, num_positions: int) -> None:
+        """Make room for another number of rows, and keep the first `num_kept` with so many positions of each."""
+        tables = (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B)
+        kv_LBKTH, position_R = self._kv_LBKTH, self._position_B[:num_kept]
+        self._make(num_rows)
+        if not num_kept:
+            return
+        self._kv_LBKTH[:, :num_kept, :, :num_positions] = kv_LBKTH[:, :num_kept, :, :num_positions]
+        made = (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B)
+        for table, before in zip(made, tables, strict=True):
+            table[:num_kept] = before[:num_kept]
+        self._seek(torch.arange(num_kept), position_R)
+
+    def _make(self, num_rows: int) -> None:
+        (num_kv_heads, head_dim), width = self._heads, self.width
+        self._shape = (num_rows, num_kv_heads, width)
+        self._kv_LBKTH = torch.zeros(self._num_tables, num_rows, num_kv_heads, width, head_dim)
         self._bias_BKT = torch.full(self._shape, -torch.inf)
         self._token_BT = torch.zeros(num_rows, width, dtype=torch.int64)
         self._logprob_BT = torch.zeros(num_rows, width)
@@ -131,7 +160,7 @@ class SequenceCache:
         """Return views of the first rows that cover `num_positions` positions; they stay valid while rows advance."""
         kv_LBKTH, heads = self._kv_LBKTH, self._shape[1]
         head_dim = kv_LBKTH.shape[-1]
-        columns = max(_WINDOW_MIN, -(-num_positions // _WINDOW_STEP) * _WINDOW_STEP)
+        columns = columns_for(num_positions)
         layers = []
         is_apart = self._value_dim is None
         tables = zip(kv_LBKTH[0::2], kv_LBKTH[1::2], strict=True) if is_apart else zip(kv_LBKTH, kv_LBKTH, strict=True)
@@ -182,6 +211,27 @@ class SequenceCache:
     def response(self, row: int, *, start: int, stop: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return a row's tokens and log-probs at positions start to stop - 1."""
         return tuple(self._token_BT[row, start:stop].tolist()), tuple(self._logprob_BT[row, start:stop].tolist())
+
+    def take(self, row: int, *, num_positions: int) -> Tensor:
+        """Return a copy of a row's keys and values at its first positions, [2 L, 1, K, P, H] or [L, 1, K, P, H]."""
+        return self._kv_LBKTH[:, row : row + 1, :, :num_positions].clone()
+
+    def go_on(self, row: int, tokens: Tensor, logprobs: Tensor, *, start: int) -> None:
+        """Put back what a sequence drew that was under way in another row; its last token becomes the current one.
+
+        Args:
+            tokens: [N] int64, at positions start to start + N - 1.
+            logprobs: [N].
+        """
+        stop = start + tokens.shape[0]
+        self._token_BT[row, start:stop] = tokens
+        self._logprob_BT[row, start:stop] = logprobs
+        self._bias_BKT[row, :, : stop - 1] = 0.0
+        self._seek(torch.tensor([row]), torch.tensor([stop - 1]))
+
+    def drawn(self, row: int, *, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Return copies of a row's tokens and log-probs at positions start to stop - 1."""
+        return self._token_BT[row, start:stop].clone(), self._logprob_BT[row, start:stop].clone()
 
     def clear(self) -> None:
         """Forget all keys and values: what is not a number would spread to whoever uses the row next."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from runtime.protocols import GenerationRequest
 
 
-def check_requests(requests: Sequence[GenerationRequest], *, max_context_tokens: int, vocab_size: int) -> None:
+class Limits(NamedTuple):
+    """What a request has to fit into: one sequence, and the cache as a whole."""
+
+    max_context_tokens: int
+    cache_tokens: int
+
+
+def check_requests(requests: Sequence[GenerationRequest], limits: Limits, *, vocab_size: int) -> None:
     """Raise SpecError with every request that cannot be served."""
     found: list[Diagnostic] = []
     for idx, request in enumerate(requests):
         if request.num_samples < 1 or request.max_new_tokens < 1:
             raise InternalError(f"request {idx} asks for no sample or no token: {request}")
-        found += _faults(request, f"request {idx}", max_context_tokens, vocab_size)
+        found += _faults(request, f"request {idx}", limits, vocab_size)
     if found:
         raise SpecError(*found)
 
@@ -54,19 +62,45 @@ def not_finite(version: int) -> SpecError:
     return SpecError(Diagnostic("RLC0637", text, help=(fix,)))
 
 
-def _faults(request: GenerationRequest, who: str, max_context_tokens: int, vocab_size: int) -> list[Diagnostic]:
+def _faults(request: GenerationRequest, who: str, limits: Limits, vocab_size: int) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     num_prompt, num_new = len(request.tokens), request.max_new_tokens
     if not num_prompt:
         found.append(Diagnostic("RLC0631", f"{who} has an empty prompt", help=(Help("drop the row from the data"),)))
-    if num_prompt + num_new > max_context_tokens:
-        text = (
-            f"{who} does not fit: {num_prompt} prompt tokens + {num_new} new tokens = {num_prompt + num_new}, "
-            f"and max_context_tokens = {max_context_tokens}"
-        )
+    text = f"{who} does not fit: {num_prompt} prompt tokens + {num_new} new tokens = {num_prompt + num_new}, and "
+    if num_prompt + num_new > limits.max_context_tokens:
+        text += f"max_context_tokens = {limits.max_context_tokens}"
         found.append(Diagnostic("RLC0630", text, paths=("rollout.max_context_tokens",)))
-    foreign = sorted(t for t in {*request.tokens, *request.stop_token_ids} if not 0 <= t < vocab_size)
+    elif num_prompt + num_new > limits.cache_tokens:
+        text += f"the cache of the engine holds {limits.cache_tokens}"
+        path, value = "rollout.engine.cache_tokens", str(limits.max_context_tokens)
+        fix = Help(f"set {path} = {value}, or ask for fewer new tokens", sets=((path, value),))
+        found.append(Diagnostic("RLC0700", text, help=(fix,), paths=(path,)))
+    named = {*request.tokens, *request.stop_token_ids, *request.logprob_token_ids}
+    foreign = sorted(t for t in named if not 0 <= t < vocab_size)
     if foreign:
         text = f"{who} has token id {foreign[0]}, and model.vocab_size = {vocab_size}"
         found.append(Diagnostic("RLC0632", text, paths=("model.vocab_size", "model.tokenizer")))
+    found += [Diagnostic("RLC0701", f"{who} {fault}", help=(Help(fix),)) for fault, fix in _unmet(request, vocab_size)]
     return found
+
+
+def _unmet(request: GenerationRequest, vocab_size: int) -> Iterator[tuple[str, str]]:
+    """Yield what a request asks for that there is not, and what to ask for instead."""
+    if "" in request.stop_strings:
+        yield "has an empty stop string", "leave it out: every response would have it"
+    if request.stop_strings and request.decode is None:
+        yield "has stop strings and nothing that makes text of tokens", "give it the tokenizer's decode"
+    if request.min_new_tokens > request.first_draw + request.max_new_tokens:
+        most = request.first_draw + request.max_new_tokens
+        text = f"asks for at least {request.min_new_tokens} tokens of a response that has at most {most}"
+        yield text, f"set min_new_tokens = {most} at most"
+    if request.min_new_tokens and len(request.stop_token_ids) >= vocab_size:
+        yield "may not stop and may draw nothing else", "name fewer stop tokens"
+    first, most = request.prompt_logprobs_from, len(request.tokens)
+    if first is not None and not 1 <= first < most:
+        text = f"asks for log-probs of its prompt from position {first} on, and its {most} tokens have none there"
+        yield text, "the first token has no log-prob: ask from 1 on, or not at all"
+    if not 0 <= request.top_logprobs <= vocab_size:
+        text = f"asks for the {request.top_logprobs} likeliest tokens of a vocabulary of {vocab_size}"
+        yield text, f"set top_logprobs = {vocab_size} at most"

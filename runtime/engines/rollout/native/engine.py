@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Never
+from typing import Final, NamedTuple, Never
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
 from runtime.engines.rollout.native.cache import SequenceCache
 from runtime.engines.rollout.native.checks import (
+    Limits,
     check_requests,
     misshapen_weight,
     missing_weights,
@@ -24,7 +25,9 @@ from runtime.engines.rollout.native.checks import (
     untied_head,
 )
 from runtime.engines.rollout.native.expert_log import ExpertLog
+from runtime.engines.rollout.native.lanes import Lanes, lane_positions
 from runtime.engines.rollout.native.models.decoder import Decoder
+from runtime.engines.rollout.native.models.tiles import TiledDecoder
 from runtime.engines.rollout.native.scheduler import Scheduler
 from runtime.protocols import Completion, GenerationRequest
 
@@ -32,41 +35,83 @@ _EMBEDDING = "model.embed_tokens.weight"
 _HEAD = "lm_head.weight"
 
 
+class Memory(NamedTuple):
+    """What an engine may hold and run at once.
+
+    cache_tokens: whose keys and values are held; None for those of all sequences at their longest.
+    prefill_tokens: of prompts, run between two tokens of the sequences under way.
+    """
+
+    cache_tokens: int | None = None
+    prefill_tokens: int = 2048
+
+
+MEMORY: Final = Memory()
+
+
 class NativeEngine:
     """Generates with its own forward pass.  Calls of generate that are open at once share one batch.
 
     Args:
         model: the architecture.
-        concurrency: sequences decoded at once; memory is taken for all of them here.
+        concurrency: sequences decoded at once.
         max_context_tokens: longest prompt and response together.
+        deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
         returns_experts: whether completions say which experts their tokens visited.
     """
 
     def __init__(
-        self, model: Model[Never], *, concurrency: int, max_context_tokens: int, returns_experts: bool = False
+        self,
+        model: Model[Never],
+        *,
+        concurrency: int,
+        max_context_tokens: int,
+        memory: Memory = MEMORY,
+        deterministic: bool = False,
+        returns_experts: bool = False,
     ) -> None:
         self._model = model
-        self._max_context_tokens = max_context_tokens
-        facts = architecture(model)
-        self._network = Decoder(model, facts, num_positions=max_context_tokens)
-        cache = SequenceCache(
-            num_rows=concurrency,
+        self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
+        self._network = self._make_network(deterministic)
+        lanes = Lanes(
+            self._make_cache,
+            self._make_log if returns_experts and architecture(model).experts is not None else None,
             num_positions=max_context_tokens,
-            num_layers=model.num_layers,
-            num_kv_heads=self._network.shape.num_keys,
-            head_dim=self._network.shape.key_dim,
-            value_dim=self._network.shape.value_dim,
+            num_tokens=self._limits.cache_tokens,
+            num_rows=concurrency,
+            is_exact=deterministic,
         )
-        expert_log = None
-        if returns_experts and facts.experts is not None:
-            expert_log = ExpertLog(
-                num_rows=concurrency,
-                num_positions=max_context_tokens,
-                num_layers=model.num_layers - facts.experts.num_dense_layers,
-                experts_per_token=facts.experts.experts_per_token,
-            )
-        self._scheduler = Scheduler(self._network, cache, num_rows=concurrency, expert_log=expert_log)
+        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=memory.prefill_tokens)
         self._version: int | None = None
+        self._num_refused = 0
+
+    def _make_network(self, deterministic: bool) -> Decoder:
+        model, longest = self._model, min(self._limits)
+        if deterministic:
+            lanes = lane_positions(longest)
+            return TiledDecoder(model, architecture(model), num_positions=longest, lane_positions=lanes)
+        return Decoder(model, architecture(model), num_positions=longest)
+
+    def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
+        shape = self._network.shape
+        return SequenceCache(
+            num_rows=num_rows,
+            num_positions=num_positions,
+            num_layers=self._model.num_layers,
+            num_kv_heads=shape.num_keys,
+            head_dim=shape.key_dim,
+            value_dim=shape.value_dim,
+        )
+
+    def _make_log(self, num_rows: int, num_positions: int) -> ExpertLog:
+        experts = architecture(self._model).experts
+        assert experts is not None
+        return ExpertLog(
+            num_rows=num_rows,
+            num_positions=num_positions,
+            num_layers=self._model.num_layers - experts.num_dense_layers,
+            experts_per_token=experts.experts_per_token,
+        )
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
         """Yield each response as soon as it is finished; other tasks run between batches of steps.
@@ -88,12 +133,20 @@ class NativeEngine:
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Raise SpecError with every request that cannot be served."""
-        check_requests(requests, max_context_tokens=self._max_context_tokens, vocab_size=self._model.vocab_size)
+        try:
+            check_requests(requests, self._limits, vocab_size=self._model.vocab_size)
+        except SpecError:
+            self._num_refused += len(requests)
+            raise
 
     @property
     def scheduler(self) -> Scheduler:
         """The rows and the queue before them."""
         return self._scheduler
+
+    def counters(self) -> dict[str, int]:
+        """Return what happened since the engine was made, by name."""
+        return {**self._scheduler.counters(), "refused_requests": self._num_refused}
 
     def advance(self) -> None:
         """Run some steps, until a sequence is finished or other tasks deserve a turn."""

@@ -36,6 +36,12 @@ class ExpertLog:
         """Write what the current tokens of the first rows visited."""
         self._ids_BTLC[torch.arange(position_R.shape[0]), position_R] = ids_RLC
 
+    def resize(self, num_rows: int, *, num_kept: int) -> None:
+        """Make room for another number of rows, and keep the first ones."""
+        before_BTLC = self._ids_BTLC
+        self._ids_BTLC = before_BTLC.new_zeros(num_rows, *before_BTLC.shape[1:])
+        self._ids_BTLC[:num_kept] = before_BTLC[:num_kept]
+
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Move sequences to other rows."""
         if sources:

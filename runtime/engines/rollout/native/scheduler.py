@@ -1,135 +1,107 @@
 """Continuous batching: which sequences are under way, which wait, and when each step runs.
 
 One scheduler serves all calls that are open at a time.  Samples enter in the order in which they were asked for, as
-rows become free; a prompt is run once for all its samples, also for those that enter later.  When sequences leave and
-nothing waits, the others close ranks, so that a step costs what the living need.
+rows and memory become free; a prompt is run once for all its samples, also for those that enter later.  When sequences
+leave and nothing waits, the others close ranks, so that a step costs what the living need.  When one outgrows its row
+and there is no memory for a wider one, the youngest leaves and waits again, at the head of the queue; later its tokens
+so far are run as a prompt and it goes on at its own draw.
 
 If the weights change while sequences are under way, these go on with the keys and values that they have, and each
 token is stamped with the version that drew it; a prompt whose samples wait is run again.
 
-Shapes: G prompts, P positions, M rows that enter, V vocabulary.
+Shapes: M rows that enter, N draws, R rows under way, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
-from runtime.engines.rollout.native.cache import SequenceCache
+from runtime.engines.rollout.native.cache import Window
 from runtime.engines.rollout.native.checks import not_finite
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
-from runtime.engines.rollout.native.expert_log import ExpertLog
+from runtime.engines.rollout.native.endings import Endings
+from runtime.engines.rollout.native.lanes import Lane, Lanes, Place
 from runtime.engines.rollout.native.models.decoder import Decoder
-from runtime.engines.rollout.native.sampling import Sampler, StopTable
+from runtime.engines.rollout.native.prefixes import Held
+from runtime.engines.rollout.native.prompts import Prompts
+from runtime.engines.rollout.native.sampling import Sampler
+from runtime.engines.rollout.native.sequences import Call, Drawn, Group, Prompt
+from runtime.engines.rollout.native.sequences import Sequence as UnderWay
 from runtime.protocols import Completion, GenerationRequest
-from stdlib.samples import ExpertIds
 
 # Steps between two chances for other tasks to run.
 _STEPS_AT_A_TIME: Final = 8
-# Rows that hold no sequence cost a step as much as others do, and closing ranks costs a copy.
-_IDLE_FRAC_MAX: Final = 1 / 16
-_PREFILL_TOKENS_MAX: Final = 4096
-_PADDED_TO_MAX: Final = 1.25
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Call:
-    """One generation: how many requests it has had, what is finished and not yet fetched, and how much is to come."""
-
-    num_requests: int = 0
-    num_outstanding: int = 0
-    inbox: deque[Completion] = field(default_factory=deque)
-    fault: SpecError | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Prefilled:
-    """What is cached of prompts, and the logits [G, V] after them, under one version of weights.
-
-    Keys and values: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys.
-    expert_ids_GPLC: the experts that the tokens visited, where they are recorded.
-    """
-
-    kv_LGKPH: Tensor
-    logits_GV: Tensor
-    version: int
-    expert_ids_GPLC: Tensor | None
-
-    def only(self, idx: int) -> _Prefilled:
-        """Return a copy of one prompt, so that the memory of the others can go."""
-        if self.logits_GV.shape[0] == 1:
-            return self
-        kv, logits = self.kv_LGKPH[:, idx : idx + 1].clone(), self.logits_GV[idx : idx + 1].clone()
-        ids = None if self.expert_ids_GPLC is None else self.expert_ids_GPLC[idx : idx + 1].clone()
-        return _Prefilled(kv_LGKPH=kv, logits_GV=logits, version=self.version, expert_ids_GPLC=ids)
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Group:
-    call: Call
-    request_idx: int
-    request: GenerationRequest
-    stream: int
-    num_entered: int = 0
-    prefilled: _Prefilled | None = None
-    prompt_idx: int = 0
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Sequence:
-    """A sample under way.  It has `step - began_at` tokens; `marks` says from which token on which version drew."""
-
-    group: _Group
-    sample: int
-    began_at: int
-    marks: list[tuple[int, int]]
-
-    @property
-    def ends_at(self) -> int:
-        return self.began_at + self.group.request.max_new_tokens
+# To run so few tokens anew takes no longer than to keep them.
+_WORTH_KEEPING: Final = 32
 
 
 class Scheduler:
-    """The rows of one engine and the queue before them."""
+    """The rows of one engine and the queue before them.
 
-    def __init__(
-        self, network: Decoder, cache: SequenceCache, *, num_rows: int, expert_log: ExpertLog | None = None
-    ) -> None:
+    `lanes` is the memory.
+
+    Args:
+        num_rows: sequences at once.
+        prefill_tokens: prompt tokens that are run between two steps of sequences under way, at most; and at once.
+    """
+
+    def __init__(self, network: Decoder, lanes: Lanes, *, num_rows: int, prefill_tokens: int) -> None:
+        self.lanes = lanes
         self._network = network
-        self._cache = cache
-        self._expert_log = expert_log
+        self._prompts = Prompts(network, lanes)
         self._num_rows = num_rows
-        self._waiting: deque[_Group] = deque()
-        self._rows: list[_Sequence | None] = []
+        self._prefill_tokens = prefill_tokens
+        self._waiting: deque[Group] = deque()
         self._step = 0
+        self._num_entered = 0
+        self._num_preempted = 0
+        self._num_aborted = 0
+        self._num_mixed = 0
         self._version = 0
         self._sampler: Sampler | None = None
-        self._stops = StopTable([frozenset()])
+        self._settled: tuple[Sampler, Endings] | None = None
 
     def open(self) -> Call:
-        """Return a call without requests."""
+        """Return a call without requests.  Where nothing is under way, nothing of before is left to depend on."""
+        if not self._waiting and not self.lanes.num_live:
+            self.lanes.prefixes.clear()
         return Call()
+
+    def counters(self) -> dict[str, int]:
+        """Return what happened since the engine was made, by name."""
+        return {
+            "prompt_tokens": self._prompts.num_tokens,
+            "reused_tokens": self._prompts.num_reused_tokens,
+            "evicted_tokens": self.lanes.prefixes.num_evicted_tokens,
+            "preemptions": self._num_preempted,
+            "aborted_responses": self._num_aborted,
+            "mixed_version_responses": self._num_mixed,
+        }
 
     def submit(self, call: Call, requests: Sequence[GenerationRequest]) -> None:
         """Queue requests, which fit."""
         for idx, request in enumerate(requests, call.num_requests):
             stream = group_stream(request.key)
-            self._waiting.append(_Group(call=call, request_idx=idx, request=request, stream=stream))
+            self._waiting.append(Group(call=call, request_idx=idx, request=request, stream=stream))
         call.num_requests += len(requests)
         call.num_outstanding += sum(r.num_samples for r in requests)
 
     def abort(self, call: Call) -> list[Completion]:
         """Drop what is left of a call; return what nobody fetched, and the tokens of those that are broken off."""
+        places = [place for place in self.lanes.live() if place.sequence.group.call is call]
+        found = [*call.inbox, *(_completion(p.sequence, self._drawn(p), "abort") for p in places)]
+        preempted = (g for g in self._waiting if g.call is call and g.before.tokens)
+        found += [_completion(UnderWay(group=g, sample=0, entered_as=0), Drawn(), "abort") for g in preempted]
+        self._num_aborted += len(found) - len(call.inbox)
         self._waiting = deque(g for g in self._waiting if g.call is not call)
-        rows = [row for row, s in enumerate(self._rows) if s is not None and s.group.call is call]
-        found = [*call.inbox, *(self._completion(row, "abort") for row in rows)]
-        self._vacate(rows)
+        with torch.inference_mode():
+            self._vacate(places)
         call.inbox.clear()
         call.num_outstanding = 0
         return found
@@ -142,161 +114,237 @@ class Scheduler:
         """
         with torch.inference_mode():
             self._note_version(version)
-            while self._waiting and self._num_live() < self._num_rows:
-                self._admit()
-            if self._num_live():
-                self._close_ranks()
+            self._move_on()
+            self._admit_all()
+            if self.lanes.num_live:
+                for lane in self.lanes:
+                    if lane.close_ranks(self._step):
+                        self._sampler = self._settled = None
                 self._run()
-
-    def _num_live(self) -> int:
-        return len(self._rows) - self._rows.count(None)
 
     def _note_version(self, version: int) -> None:
         if version != self._version:
-            for sequence in filter(None, self._rows):
+            for _, _, sequence in self.lanes.live():
                 sequence.marks.append((self._step - sequence.began_at, version))
+            self.lanes.prefixes.clear()
         self._version = version
 
-    def _admit(self) -> None:
-        """Start as many waiting samples as there are free rows, or fewer if their prompts are long."""
-        sequences = list(self._take_waiting(self._num_rows - self._num_live()))
-        groups = list(dict.fromkeys(s.group for s in sequences))
-        self._prefill([g for g in groups if g.prefilled is None or g.prefilled.version != self._version])
-        holes = [row for row, s in enumerate(self._rows) if s is None]
-        rows = (holes + list(range(len(self._rows), self._num_rows)))[: len(sequences)]
-        self._rows += [None] * (rows[-1] + 1 - len(self._rows))
-        for row, sequence in zip(rows, sequences, strict=True):
-            self._rows[row] = sequence
-        self._sampler = None
-        self._enter(rows, sequences)
-        for group in groups:
-            if group.num_entered < group.request.num_samples and group.prefilled is not None:
-                group.prefilled, group.prompt_idx = group.prefilled.only(group.prompt_idx), 0
-            else:
-                group.prefilled = None
+    def _move_on(self) -> None:
+        """Give sequences that have filled their rows wider ones; where these do not fit, the youngest leave."""
+        full = [p for p in self.lanes.live() if p.sequence.position(self._step) == p.lane.cache.num_positions - 1]
+        full = [p for p in full if p.lane is not self.lanes.lanes[-1]]
+        while full and self._num_more(full) > self.lanes.num_claimable:
+            youngest = max(self.lanes.live(), key=lambda p: p.sequence.entered_as)
+            self._preempt(youngest)
+            full = [p for p in full if p.sequence is not youngest.sequence]
+        if not full:
+            return
+        lengths = [p.sequence.position(self._step) for p in full]
+        kept = [p.lane.cache.take(p.row, num_positions=n) for p, n in zip(full, lengths, strict=True)]
+        drawn = [
+            p.lane.cache.drawn(p.row, start=len(p.sequence.group.request.tokens), stop=n + 1)
+            for p, n in zip(full, lengths, strict=True)
+        ]
+        logged = [
+            None if p.lane.log is None else p.lane.log.of(p.row, num_tokens=n).ids_TLC
+            for p, n in zip(full, lengths, strict=True)
+        ]
+        for lane, row, _ in full:
+            lane.rows[row] = None
+            lane.cache.park([row])
+        lanes = [self._next_lane(p.sequence) for p in full]
+        self.lanes.make_room(Counter(lanes), self._step)
+        for idx, place, kv_L1KPH, (token_N, logprob_N), ids in zip(lanes, full, kept, drawn, logged, strict=True):
+            lane, start = self.lanes.lanes[idx], len(place.sequence.group.request.tokens)
+            (row,) = lane.place([place.sequence])
+            lane.cache.enter([row], prompt_lengths=[start], draws_MN=_draws([place.sequence]))
+            lane.cache.fill_prompts([row], kv_L1KPH, prompt_of_row=[0])
+            lane.cache.go_on(row, token_N, logprob_N, start=start)
+            if lane.log is not None and ids is not None:
+                lane.log.fill_prompts([row], ids[None], prompt_of_row=[0])
+        self._sampler = self._settled = None
 
-    def _take_waiting(self, most: int) -> Iterator[_Sequence]:
-        """Yield the next samples, of no more new prompts than may be in memory twice."""
-        num_prompt_tokens = 0
-        while most and self._waiting:
+    def _num_more(self, full: Iterable[Place]) -> int:
+        """Return how much more memory sequences take in their next lanes."""
+        return sum(self.lanes.width(self._next_lane(p.sequence)) - p.lane.cache.num_positions for p in full)
+
+    def _next_lane(self, sequence: UnderWay) -> int:
+        return self.lanes.lane_for(sequence.position(self._step), sequence.ends_at - self._step)
+
+    def _preempt(self, place: Place) -> None:
+        self._waiting.appendleft(place.sequence.rest(self._drawn(place)))
+        self._vacate([place])
+        self._num_preempted += 1
+
+    def _admit_all(self) -> None:
+        """Start waiting samples; while others are under way, no more prompt tokens than these are to wait for."""
+        num_spent = 0
+        while self._waiting and self.lanes.num_live < self._num_rows:
+            is_alone = not self.lanes.num_live
+            most = self._prefill_tokens if is_alone else self._prefill_tokens - num_spent
+            if most <= 0 or (num_run := self._admit(most)) is None:
+                return
+            num_spent += 0 if is_alone else num_run
+
+    def _admit(self, most: int) -> int | None:
+        """Start samples whose prompts have no more tokens to run, or run a part of the first one's.
+
+        Returns: how many prompt tokens were run, or None if the first has to wait for memory or for the next step.
+        """
+        first = self._waiting[0]
+        if self.lanes.width(self._first_lane(first.request)) > self.lanes.num_claimable:
+            return None
+        if self._prompts.num_to_run(first, version=self._version) > most:
+            if most < self._prefill_tokens:
+                return None
+            self._prompts.run_part(first, most, version=self._version)
+            return most
+        sequences, wanted, num_run = self._take_waiting(most)
+        groups = list(dict.fromkeys(s.group for s in sequences))
+        self._prompts.run([g for g in groups if g.prompt is None or g.prompt.logits_GV is None], version=self._version)
+        self.lanes.make_room(wanted, self._step)
+        self._sampler = self._settled = None
+        for idx, lane in enumerate(self.lanes):
+            if own := [s for s in sequences if s.lane_idx == idx]:
+                self._enter(lane, own)
+        for group in groups:
+            is_waiting = group.num_entered < group.request.num_samples and group.prompt is not None
+            group.prompt = group.prompt.alone() if is_waiting and group.prompt is not None else None
+        return num_run
+
+    def _take_waiting(self, most: int) -> tuple[list[UnderWay], Counter[int], int]:
+        """Take the next samples for which there are rows, memory and so many prompt tokens, the first in any case."""
+        sequences: list[UnderWay] = []
+        wanted: Counter[int] = Counter()
+        num_run = 0
+        num_free, num_claimable = self._num_rows - self.lanes.num_live, self.lanes.num_claimable
+        while self._waiting and len(sequences) < num_free:
             group = self._waiting[0]
-            if not group.num_entered:
-                if num_prompt_tokens and num_prompt_tokens + len(group.request.tokens) > _PREFILL_TOKENS_MAX:
-                    return
-                num_prompt_tokens += len(group.request.tokens)
+            lane_idx = self._first_lane(group.request)
+            num_claimable -= self.lanes.width(lane_idx)
+            if num_claimable < 0:
+                break
+            if not sequences or sequences[-1].group is not group:
+                num_to_run = self._prompts.num_to_run(group, version=self._version)
+                if num_run + num_to_run > most:
+                    break
+                num_run += num_to_run
+            wanted[lane_idx] += 1
             # The first token is drawn on entering, so the next step finds one there.
-            marks = [(0, self._version)]
-            yield _Sequence(group=group, sample=group.num_entered, began_at=self._step - 1, marks=marks)
-            most -= 1
+            first_draw = group.request.first_draw
+            sequences.append(
+                UnderWay(
+                    group=group,
+                    sample=group.num_entered,
+                    entered_as=self._num_entered,
+                    began_at=self._step - 1,
+                    lane_idx=lane_idx,
+                    marks=[(0, self._version)],
+                    text_tokens=list(group.request.tokens[-first_draw:]) if first_draw else [],
+                )
+            )
+            self._num_entered += 1
             group.num_entered += 1
             if group.num_entered == group.request.num_samples:
                 self._waiting.popleft()
+        return sequences, wanted, num_run
 
-    def _prefill(self, groups: list[_Group]) -> None:
-        """Run prompts, those of like length together."""
-        groups.sort(key=lambda g: len(g.request.tokens))
-        while groups:
-            shortest = len(groups[0].request.tokens)
-            chunk: list[_Group] = []
-            for group in groups:
-                longest = len(group.request.tokens)
-                if chunk and (longest > shortest * _PADDED_TO_MAX or longest * (len(chunk) + 1) > _PREFILL_TOKENS_MAX):
-                    break
-                chunk.append(group)
-            del groups[: len(chunk)]
-            self._prefill_chunk(chunk)
+    def _first_lane(self, request: GenerationRequest) -> int:
+        return self.lanes.lane_for(len(request.tokens), request.max_new_tokens - 1)
 
-    def _prefill_chunk(self, chunk: list[_Group]) -> None:
-        prompts = [g.request.tokens for g in chunk]
-        width = max(len(p) for p in prompts)
-        token_GP = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
-        kv_LGKPH, logits_GV = self._network.prefill(token_GP, torch.tensor([len(p) - 1 for p in prompts]))
-        ids = None if self._expert_log is None else self._network.chosen_experts().unflatten(0, tuple(token_GP.shape))
-        prefilled = _Prefilled(kv_LGKPH=kv_LGKPH, logits_GV=logits_GV, version=self._version, expert_ids_GPLC=ids)
-        for idx, group in enumerate(chunk):
-            group.prefilled, group.prompt_idx = prefilled, idx
-
-    def _enter(self, rows: list[int], sequences: list[_Sequence]) -> None:
+    def _enter(self, lane: Lane, sequences: list[UnderWay]) -> None:
         """Fill rows with their prompts and draw the first tokens."""
+        rows = lane.place(sequences)
         requests = [s.group.request for s in sequences]
-        samples = [r.first_sample + s.sample for r, s in zip(requests, sequences, strict=True)]
-        num_draws = max(r.max_new_tokens for r in requests)
-        streams, firsts = [s.group.stream for s in sequences], [r.first_draw for r in requests]
-        draws_MN = uniform_draws(streams, samples, num_draws=num_draws, first_draws=firsts)
-        self._cache.enter(rows, prompt_lengths=[len(r.tokens) for r in requests], draws_MN=draws_MN)
-        by_prefilled: dict[int, tuple[_Prefilled, list[int]]] = {}
-        for place, sequence in enumerate(sequences):
-            prefilled = sequence.group.prefilled
-            assert prefilled is not None
-            by_prefilled.setdefault(id(prefilled), (prefilled, []))[1].append(place)
-        logits_MV = torch.empty(len(rows), next(iter(by_prefilled.values()))[0].logits_GV.shape[1])
-        for prefilled, places in by_prefilled.values():
-            prompt_of_row = [sequences[i].group.prompt_idx for i in places]
-            self._cache.fill_prompts([rows[i] for i in places], prefilled.kv_LGKPH, prompt_of_row=prompt_of_row)
-            if self._expert_log is not None and prefilled.expert_ids_GPLC is not None:
-                ids_GPLC = prefilled.expert_ids_GPLC
-                self._expert_log.fill_prompts([rows[i] for i in places], ids_GPLC, prompt_of_row=prompt_of_row)
-            logits_MV[torch.tensor(places)] = prefilled.logits_GV[torch.tensor(prompt_of_row)]
+        draws_MN = _draws(sequences)
+        lane.cache.enter(rows, prompt_lengths=[len(r.tokens) for r in requests], draws_MN=draws_MN)
+        logits_MV = self._fill(lane, rows, [s.group.prompt for s in sequences])
+        endings = Endings(requests, sequences)
+        endings.note(logits_MV)
+        logits_MV = endings.forbid(logits_MV, step=self._step - 1)
         token_M, logprob_M = Sampler([r.sampling for r in requests]).draw(logits_MV, draws_MN[:, 0])
-        self._cache.put_in(rows, token_M, logprob_M)
-        hit_M = StopTable([r.stop_token_ids for r in requests]).hits(token_M)
-        self._leave([rows[i] for i in hit_M.nonzero()[:, 0].tolist()], logprob_M)
+        lane.cache.put_in(rows, token_M, logprob_M)
+        for sequence in sequences:
+            if sequence.group.request.keeps_prefix:
+                self.lanes.prefixes.share(sequence, sequence.group.request.tokens)
+        self._leave(endings.found(token_M, step=self._step), logprob_M)
 
-    def _close_ranks(self) -> None:
-        while self._rows and self._rows[-1] is None:
-            self._rows.pop()
-            self._sampler = None
-        num_live = self._num_live()
-        if len(self._rows) - num_live <= len(self._rows) * _IDLE_FRAC_MAX:
-            return
-        targets = [row for row in range(num_live) if self._rows[row] is None]
-        sources = [row for row in range(num_live, len(self._rows)) if self._rows[row] is not None]
-        self._cache.move(sources, targets, num_positions=self._num_positions())
-        if self._expert_log is not None:
-            self._expert_log.move(sources, targets)
-        for source, target in zip(sources, targets, strict=True):
-            self._rows[target] = self._rows[source]
-        del self._rows[num_live:]
-        self._sampler = None
-
-    def _num_positions(self) -> int:
-        """Return the length of the longest sequence under way."""
-        return max(len(s.group.request.tokens) + self._step - s.began_at for s in self._rows if s is not None)
+    def _fill(self, lane: Lane, rows: list[int], prompts: Sequence[Prompt | None]) -> Tensor:
+        """Copy prompts into rows, those that lie together at once, and return the logits [M, V] after them."""
+        by_tensor: dict[int, list[tuple[int, Prompt]]] = {}
+        for place, prompt in enumerate(prompts):
+            assert prompt is not None
+            by_tensor.setdefault(id(prompt.kv_LGKPH), []).append((place, prompt))
+        order: list[int] = []
+        logits: list[Tensor] = []
+        for some in by_tensor.values():
+            prompt_of_row = [prompt.at for _, prompt in some]
+            kv_LGKPH, logits_GV = some[0][1].kv_LGKPH, some[0][1].logits_GV
+            assert logits_GV is not None
+            own = [rows[place] for place, _ in some]
+            # What is behind a shorter prompt than the longest may not fit, and is nothing.
+            lane.cache.fill_prompts(own, kv_LGKPH[:, :, :, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
+            if lane.log is not None and (ids_GPLC := some[0][1].expert_ids_GPLC) is not None:
+                lane.log.fill_prompts(own, ids_GPLC[:, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
+            order += [place for place, _ in some]
+            logits.append(logits_GV.index_select(0, torch.tensor(prompt_of_row)))
+        return _joined(logits) if len(logits) == 1 else torch.cat(logits)[torch.tensor(order).argsort()]
 
     def _run(self) -> None:
-        cache, num_rows = self._cache, len(self._rows)
-        sampler = self._sampler or self._settle()
-        num_steps = min(_STEPS_AT_A_TIME, min(s.ends_at for s in self._rows if s is not None) - self._step)
-        window = cache.window(num_rows, num_positions=self._num_positions() - 1 + num_steps)
-        token_R = cache.tokens(num_rows)
-        sum_R = torch.zeros(num_rows)
-        stopped: list[int] = []
+        step, lanes = self._step, [lane for lane in self.lanes if lane.rows]
+        sampler, endings = self._settled or self._settle()
+        live = list(self.lanes.live())
+        num_steps = min(_STEPS_AT_A_TIME, min(p.sequence.ends_at for p in live) - step)
+        num_steps = min(num_steps, *(lane.cache.num_positions - lane.num_positions(step) for lane in lanes), num_steps)
+        sizes = [len(lane.rows) for lane in lanes]
+        parts = [(lane.cache, size) for lane, size in zip(lanes, sizes, strict=True)]
+        windows = [
+            cache.window(size, num_positions=self._num_columns(lane, num_steps))
+            for lane, (cache, size) in zip(lanes, parts, strict=True)
+        ]
+        token_R = _joined([cache.tokens(size) for cache, size in parts])
+        sum_R = torch.zeros(len(token_R))
+        stopped: dict[UnderWay, int | str] = {}
         for _ in range(num_steps):
-            logits_RV = self._network.decode(token_R, window)
-            if self._expert_log is not None:
-                self._expert_log.put(window.position_R, self._network.chosen_experts())
-            cache.advance(num_rows)
-            token_R, logprob_R = sampler.draw(logits_RV, cache.draws(num_rows))
-            cache.put(token_R, logprob_R)
+            logits_RV = self._network.decode(token_R, windows)
+            self._log_experts(lanes, windows, sizes)
+            for cache, size in parts:
+                cache.advance(size)
+            endings.note(logits_RV)
+            logits_RV = endings.forbid(logits_RV, step=self._step)
+            token_R, logprob_R = sampler.draw(logits_RV, _joined([cache.draws(size) for cache, size in parts]))
+            for (cache, _), token, logprob in zip(parts, token_R.split(sizes), logprob_R.split(sizes), strict=True):
+                cache.put(token, logprob)
             sum_R += logprob_R
             self._step += 1
-            if not self._stops.is_empty:
-                hit_R = self._stops.hits(token_R) & cache.live(num_rows)
-                if hit_R.any():
-                    stopped = hit_R.nonzero()[:, 0].tolist()
-                    break
+            if stopped := endings.found(token_R, step=self._step):
+                break
         self._leave(stopped, sum_R)
 
-    def _settle(self) -> Sampler:
-        """Condense the settings of the rows, after they changed."""
-        any_request = next(s.group.request for s in self._rows if s is not None)
-        requests = [any_request if s is None else s.group.request for s in self._rows]
-        self._stops = StopTable([r.stop_token_ids for r in requests])
-        self._sampler = Sampler([r.sampling for r in requests])
-        return self._sampler
+    def _log_experts(self, lanes: Sequence[Lane], windows: Sequence[Window], sizes: Sequence[int]) -> None:
+        if self.lanes.has_logs:
+            ids = self._network.chosen_experts().split(list(sizes))
+            for lane, window, ids_RLC in zip(lanes, windows, ids, strict=True):
+                if lane.log is not None:
+                    lane.log.put(window.position_R, ids_RLC)
 
-    def _leave(self, stopped: list[int], logprob_R: Tensor) -> None:
-        """Deliver the rows that drew a stop token or have no token left to draw.
+    def _num_columns(self, lane: Lane, num_steps: int) -> int:
+        if self._network.runs_prompts_alone:
+            return lane.cache.num_positions
+        return lane.num_positions(self._step) - 1 + num_steps
+
+    def _settle(self) -> tuple[Sampler, Endings]:
+        """Condense the settings of the rows, after they changed, and how they end, after one did."""
+        rows = [s for lane in self.lanes for s in lane.rows]
+        any_request = next(s.group.request for s in rows if s is not None)
+        requests = [any_request if s is None else s.group.request for s in rows]
+        sampler = self._sampler or Sampler([r.sampling for r in requests])
+        self._settled = sampler, Endings(requests, rows)
+        self._sampler = sampler
+        return self._settled
+
+    def _leave(self, stopped: Mapping[UnderWay, int | str], logprob_R: Tensor) -> None:
+        """Deliver the sequences that are stopped, each by a token or a string, or have no token left to draw.
 
         Args:
             logprob_R: summed over the tokens drawn since the last time.
@@ -304,53 +352,89 @@ class Scheduler:
         # What overflows behind the last layer's keys and values leaves no trace in the tokens that follow.
         if not torch.isfinite(logprob_R.sum()):
             return self._abort(not_finite(self._version))
-        stops = set(stopped)
-        ended = [row for row, s in enumerate(self._rows) if s is not None and (row in stops or self._step >= s.ends_at)]
-        for row in ended:
-            self._deliver(row, "stop" if row in stops else "length")
+        ended = [p for p in self.lanes.live() if p.sequence in stopped or self._step >= p.sequence.ends_at]
+        for place in ended:
+            sequence = place.sequence
+            call = sequence.group.call
+            finish = "stop" if sequence in stopped else "length"
+            self._num_mixed += len({version for _, version in sequence.marks}) > 1
+            call.inbox.append(_completion(sequence, self._drawn(place), finish, stopped.get(sequence)))
+            call.num_outstanding -= 1
         return self._vacate(ended)
 
-    def _deliver(self, row: int, finish: Literal["stop", "length"]) -> None:
-        sequence = self._rows[row]
-        assert sequence is not None
-        call = sequence.group.call
-        call.inbox.append(self._completion(row, finish))
-        call.num_outstanding -= 1
+    def _drawn(self, place: Place) -> Drawn:
+        """Return what a sequence drew since it entered."""
+        lane, row, sequence = place
+        num_tokens = self._step - sequence.began_at
+        start = len(sequence.group.request.tokens)
+        tokens, logprobs = lane.cache.response(row, start=start, stop=start + num_tokens)
+        versions = sequence.versions(num_tokens)
+        named, top = tuple(sequence.named), tuple(sequence.top)
+        ids = None if lane.log is None else lane.log.of(row, num_tokens=start + num_tokens - 1)
+        return Drawn(tokens=tokens, logprobs=logprobs, versions=versions, named=named, top=top, expert_ids=ids)
 
-    def _completion(self, row: int, finish: Literal["stop", "length", "abort"]) -> Completion:
-        sequence = self._rows[row]
-        assert sequence is not None
-        group, num_tokens = sequence.group, self._step - sequence.began_at
-        start = len(group.request.tokens)
-        tokens, logprobs = self._cache.response(row, start=start, stop=start + num_tokens)
-        versions: list[int] = []
-        bounds = [first for first, _ in sequence.marks[1:]] + [num_tokens]
-        for (first, version), bound in zip(sequence.marks, bounds, strict=True):
-            versions += [version] * (bound - first)
-        return Completion(
-            request=group.request_idx,
-            sample=sequence.sample,
-            tokens=tokens,
-            logprobs=logprobs,
-            versions=tuple(versions),
-            finish=finish,
-            expert_ids=self._expert_ids(row, num_tokens=start + num_tokens - 1),
-        )
-
-    def _expert_ids(self, row: int, *, num_tokens: int) -> ExpertIds | None:
-        return None if self._expert_log is None else self._expert_log.of(row, num_tokens=num_tokens)
-
-    def _vacate(self, rows: list[int]) -> None:
-        for row in rows:
-            self._rows[row] = None
-        if rows:
-            self._cache.park(rows)
+    def _vacate(self, places: Sequence[Place]) -> None:
+        """Let go of rows, and keep as prefixes what later requests may begin with."""
+        self._settled = None
+        left: list[Held] = []
+        for lane, row, sequence in places:
+            self.lanes.prefixes.unshare(sequence)
+            num_held = sequence.position(self._step)
+            is_current = [version for _, version in sequence.marks] == [self._version]
+            if sequence.group.request.keeps_prefix and is_current and num_held >= _WORTH_KEEPING:
+                drawn, _ = lane.cache.response(row, start=len(sequence.group.request.tokens), stop=num_held)
+                tokens = sequence.group.request.tokens + drawn
+                ids = None if lane.log is None else lane.log.of(row, num_tokens=num_held).ids_TLC
+                left.append(Held(tokens, lane.cache.take(row, num_positions=num_held), ids))
+            lane.rows[row] = None
+        for lane in self.lanes:
+            if rows := [place.row for place in places if place.lane is lane]:
+                lane.cache.park(rows)
+        for held in left:
+            self.lanes.hold(held, self._step)
+            self._sampler = self._settled = None
 
     def _abort(self, fault: SpecError) -> None:
         """Give up all calls, and forget keys and values that are not numbers."""
-        under_way = [s.group.call for s in self._rows if s is not None]
-        for call in [*under_way, *(g.call for g in self._waiting)]:
+        for call in [*(p.sequence.group.call for p in self.lanes.live()), *(g.call for g in self._waiting)]:
             call.fault = fault
         self._waiting.clear()
-        self._rows = []
-        self._cache.clear()
+        self.lanes.clear()
+
+
+def _draws(sequences: Sequence[UnderWay]) -> Tensor:
+    """Return [M, N] the draws of the tokens that sequences draw from where they entered."""
+    requests = [s.group.request for s in sequences]
+    return uniform_draws(
+        [s.group.stream for s in sequences],
+        [r.first_sample + s.sample for r, s in zip(requests, sequences, strict=True)],
+        num_draws=max(r.max_new_tokens for r in requests),
+        first_draws=[r.first_draw for r in requests],
+    )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _completion(
+    sequence: UnderWay,
+    drawn: Drawn,
+    finish: Literal["stop", "length", "abort"],
+    stop_reason: int | str | None = None,
+) -> Completion:
+    """Return a response with what it drew before it was preempted."""
+    group, whole = sequence.group, sequence.group.before + drawn
+    return Completion(
+        request=group.request_idx,
+        sample=group.first + sequence.sample,
+        tokens=whole.tokens,
+        logprobs=whole.logprobs,
+        versions=whole.versions,
+        finish=finish,
+        stop_reason=stop_reason,
+        prompt_logprobs=group.prompt_logprobs,
+        token_logprobs=whole.named,
+        top_logprobs=whole.top,
+        expert_ids=whole.expert_ids,
+    )

@@ -14,8 +14,10 @@ from typing_extensions import override
 from compiler.ir.model import Model
 from runtime.engines.architecture import architecture
 from runtime.engines.rollout.native.cache import SequenceCache, Window
+from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
-from runtime.engines.rollout.native.scheduler import Call, Scheduler
+from runtime.engines.rollout.native.scheduler import Scheduler
+from runtime.engines.rollout.native.sequences import Call
 from runtime.protocols import Completion, GenerationRequest
 from tests.contract.rollout_engines import GREEDY, PLAIN, request, weights_of
 from tests.support.tiny_model import VOCAB, tiny_model
@@ -26,14 +28,16 @@ pytestmark = pytest.mark.torch
 class WatchedDecoder(Decoder):
     """The network, and a record of the shapes it was run on.
 
-    prefills: prompts and positions.  decodes: rows and columns.  positions_kept: of all prompts whose keys and values
+    prefills: prompts and positions.  extensions: the same of prompts of which a part was known.  decodes: rows and
+    columns, of each lane one after the other.  positions_kept: of all prompts whose keys and values
     were in memory as each prefill began.
     """
 
     def __init__(self, model: Model[Never], *, num_positions: int) -> None:
         super().__init__(model, architecture(model), num_positions=num_positions)
         self.prefills: list[tuple[int, ...]] = []
-        self.decodes: list[tuple[int, int]] = []
+        self.extensions: list[tuple[int, ...]] = []
+        self.decodes: list[tuple[int, ...]] = []
         self.positions_kept: list[int] = []
         self._kept: list[weakref.ref[Tensor]] = []
         given = weights_of(model)
@@ -50,22 +54,35 @@ class WatchedDecoder(Decoder):
         return found
 
     @override
-    def decode(self, token_B: Tensor, window: Window) -> Tensor:
-        self.decodes.append((len(token_B), window.bias_K1W.shape[-1]))
-        return super().decode(token_B, window)
+    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
+        self.extensions.append(tuple(token_BN.shape))
+        return super().extend(kv_LBKPH, token_BN, start_B, last_B)
+
+    @override
+    def decode(self, token_B: Tensor, windows: Sequence[Window]) -> Tensor:
+        shapes = ((len(w.position_R), w.bias_K1W.shape[-1]) for w in windows)
+        self.decodes.append(tuple(number for shape in shapes for number in shape))
+        return super().decode(token_B, windows)
 
 
-def scheduler_of(num_rows: int, *, num_positions: int = 64) -> tuple[Scheduler, WatchedDecoder]:
+def scheduler_of(
+    num_rows: int, *, num_positions: int = 64, cache_tokens: int | None = None, prefill_tokens: int = 4096
+) -> tuple[Scheduler, WatchedDecoder]:
     model = tiny_model(num_layers=1)
     network = WatchedDecoder(model, num_positions=num_positions)
-    cache = SequenceCache(
-        num_rows=num_rows,
-        num_positions=num_positions,
-        num_layers=model.num_layers,
-        num_kv_heads=model.num_kv_heads,
-        head_dim=model.head_dim,
-    )
-    return Scheduler(network, cache, num_rows=num_rows), network
+
+    def make_cache(num_rows: int, num_positions: int) -> SequenceCache:
+        return SequenceCache(
+            num_rows=num_rows,
+            num_positions=num_positions,
+            num_layers=model.num_layers,
+            num_kv_heads=model.num_kv_heads,
+            head_dim=model.head_dim,
+        )
+
+    granted = cache_tokens or num_rows * num_positions
+    lanes = Lanes(make_cache, num_positions=num_positions, num_tokens=granted, num_rows=num_rows)
+    return Scheduler(network, lanes, num_rows=num_rows, prefill_tokens=prefill_tokens), network
 
 
 def drain(scheduler: Scheduler, call: Call, *, version: int = 1) -> list[Completion]:

@@ -10,7 +10,7 @@ positions, L layers, A channels of all heads, C experts that a token visits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from compiler.ir.model import Model
 from runtime.engines.architecture import Architecture
-from runtime.engines.rollout.native.cache import LayerWindow, Window
+from runtime.engines.rollout.native.cache import Window
 from runtime.engines.rollout.native.models.attention import GroupedAttention
 from runtime.engines.rollout.native.models.families import Names, names_of
 from runtime.engines.rollout.native.models.feed_forward import GatedLayer, RoutedLayers, add_product
@@ -52,16 +52,27 @@ class Decoder:
 
     Args:
         num_positions: longest sequence, for the table of rotations.
+        num_rows_of_products: rows to which the tokens of an expert are filled up; None for as many as there are.
     """
 
-    def __init__(self, model: Model[Never], facts: Architecture, *, num_positions: int) -> None:
+    # Whether a prompt has to be run by itself, by extend, to be run at all.
+    runs_prompts_alone = False
+
+    def __init__(
+        self,
+        model: Model[Never],
+        facts: Architecture,
+        *,
+        num_positions: int,
+        num_rows_of_products: int | None = None,
+    ) -> None:
         self._model = model
         self._names = names_of(model.family)
         width = model.hidden_size
         self._embed_VD = torch.zeros(model.vocab_size, width)
         self._head_VD = self._embed_VD if model.tie_embeddings else torch.zeros(model.vocab_size, width)
         self._norm = Norm(width, eps=model.norm_eps)
-        self._layers = [_layer(model, facts, self._names, at) for at in range(model.num_layers)]
+        self._layers = [_layer(model, facts, self._names, at, num_rows_of_products) for at in range(model.num_layers)]
         self.shape = self._layers[0].attention.shape
         self._turn_T1H = rotations(model, facts, num_positions=num_positions)[:, None]
 
@@ -98,23 +109,72 @@ class Decoder:
             kept += held
             # Values that are not held apart are the first channels of the keys.
             mixed_BPQH = self._attend_causally(query, held[0], held[-1]).transpose(1, 2)
-            x_ND = _finish(layer, x_ND, mixed_BPQH.reshape(x_ND.shape[0], -1))
+            x_ND = self._finish(layer, x_ND, mixed_BPQH.reshape(x_ND.shape[0], -1))
         x_BD = x_ND.view(num_prompts, num_positions, -1)[torch.arange(num_prompts), last_B]
         return torch.stack(kept), F.linear(self._norm(x_BD), self._head_VD)
 
-    def decode(self, token_B: Tensor, window: Window) -> Tensor:
-        """Run the current token of each row, write its keys and values, and return the logits [B, V] after it."""
+    def empty_prompts(self, num_prompts: int, *, num_positions: int) -> Tensor:
+        """Return zeros in the place of the keys and values of so many prompts, [2 L, B, K, P, H] or [L, B, K, P, H]."""
+        shape = self.shape
+        num_tables = len(self._layers) * (2 if shape.value_dim is None else 1)
+        return torch.zeros(num_tables, num_prompts, shape.num_keys, num_positions, shape.key_dim)
+
+    def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
+        """Run more tokens of prompts whose keys and values so far are given, and write theirs behind them.
+
+        Args:
+            kv_LBKPH: what prefill returns, with room for start + N positions.
+            token_BN: [B, N] int64, padded on the right.
+            start_B: how many tokens of each prompt were run before.
+            last_B: which of the N tokens is each prompt's last one; None for all tokens of one prompt.
+
+        Returns: the logits [B, V] after each prompt's last token, or [N, V] after each token of one prompt.
+        """
+        num_prompts, num_new = token_BN.shape
+        position_BN = start_B[:, None] + torch.arange(num_new)
+        x_ND = self._embed_VD.index_select(0, token_BN.reshape(-1))
+        turn_N1H = self._turn_T1H.index_select(0, position_BN.reshape(-1).clamp(max=self._turn_T1H.shape[0] - 1))
+        may_see_B1NP = (torch.arange(kv_LBKPH.shape[3]) <= position_BN[..., None])[:, None]
+        at_B1 = torch.arange(num_prompts)[:, None]
+        tables = kv_LBKPH.unflatten(0, (len(self._layers), -1))
+        for layer, held in zip(self._layers, tables, strict=True):
+            query, *made = (
+                part.unflatten(0, (num_prompts, num_new))
+                for part in layer.attention.project(layer.input_norm(x_ND), turn_N1H)
+                if part is not None
+            )
+            for table_BKPH, new_BNKH in zip(held, made, strict=True):
+                table_BKPH.transpose(1, 2)[at_B1, position_BN] = new_BNKH
+            mixed_BQNH = F.scaled_dot_product_attention(
+                query.transpose(1, 2), held[0], held[-1], may_see_B1NP, scale=self.shape.scale, enable_gqa=True
+            )
+            mixed_BNQH = mixed_BQNH[..., : self.shape.value_dim].transpose(1, 2)
+            x_ND = self._finish(layer, x_ND, mixed_BNQH.reshape(x_ND.shape[0], -1))
+        if last_B is not None:
+            x_ND = x_ND.view(num_prompts, num_new, -1)[torch.arange(num_prompts), last_B]
+        return F.linear(self._norm(x_ND), self._head_VD)
+
+    def decode(self, token_B: Tensor, windows: Sequence[Window]) -> Tensor:
+        """Run the current token of each row, write its keys and values, and return the logits [B, V] after it.
+
+        Args:
+            windows: whose rows follow one another.
+        """
         x_BD = self._embed_VD.index_select(0, token_B)
-        turn_B1H = self._turn_T1H.index_select(0, window.position_R)
-        window.flat_bias.index_fill_(0, window.head_at, 0.0)
-        for layer, part in zip(self._layers, window.layers, strict=True):
+        turns = [self._turn_T1H.index_select(0, window.position_R) for window in windows]
+        turn_B1H = turns[0] if len(turns) == 1 else torch.cat(turns)
+        for window in windows:
+            window.flat_bias.index_fill_(0, window.head_at, 0.0)
+        sizes = [len(turn) for turn in turns]
+        for at, layer in enumerate(self._layers):
             query, key, value = layer.attention.project(layer.input_norm(x_BD), turn_B1H)
-            width = key.shape[-1]
-            part.flat_keys.index_copy_(0, window.head_at, key.reshape(-1, width))
-            if value is not None and part.flat_values is not None:
-                part.flat_values.index_copy_(0, window.head_at, value.reshape(-1, width))
-            mixed = self._attend(query, window.bias_K1W, part)
-            x_BD = _finish(layer, x_BD, mixed)
+            if len(windows) == 1:
+                mixed = self._attend(query, key, value, windows[0], at)
+            else:
+                values = [None] * len(windows) if value is None else value.split(sizes)
+                parts = zip(query.split(sizes), key.split(sizes), values, windows, strict=True)
+                mixed = torch.cat([self._attend(*part, at) for part in parts])
+            x_BD = self._finish(layer, x_BD, mixed)
         return F.linear(self._norm(x_BD), self._head_VD)
 
     def chosen_experts(self) -> Tensor:
@@ -139,12 +199,24 @@ class Decoder:
         mixed = torch.bmm(weight, value_BKPH.flatten(0, 1)).view(query_BQPH.shape)
         return mixed[..., : shape.value_dim]
 
-    def _attend(self, query_BQH: Tensor, bias_K1W: Tensor, part: LayerWindow) -> Tensor:
-        """Attend with each query group as the rows of one matrix, so that keys and values are not repeated."""
-        group_size = self.shape.num_queries // self.shape.num_keys
-        grouped = query_BQH.reshape(-1, group_size, query_BQH.shape[-1])
-        score = torch.baddbmm(bias_K1W, grouped, part.keys_KHW, alpha=self.shape.scale)
+    def _attend(self, query_BQH: Tensor, key_BKH: Tensor, value_BKH: Tensor | None, window: Window, at: int) -> Tensor:
+        """Write the keys and values of one window's rows in a layer, and return what their queries mix, [B, Q * H].
+
+        Each query group is the rows of one matrix, so that keys and values are not repeated.
+        """
+        part, width = window.layers[at], key_BKH.shape[-1]
+        part.flat_keys.index_copy_(0, window.head_at, key_BKH.reshape(-1, width))
+        if value_BKH is not None and part.flat_values is not None:
+            part.flat_values.index_copy_(0, window.head_at, value_BKH.reshape(-1, width))
+        grouped = query_BQH.reshape(-1, self.shape.num_queries // self.shape.num_keys, width)
+        score = torch.baddbmm(window.bias_K1W, grouped, part.keys_KHW, alpha=self.shape.scale)
         return torch.bmm(score.softmax(-1), part.values_KWH).view(query_BQH.shape[0], -1)
+
+    @staticmethod
+    def _finish(layer: _Layer, x_ND: Tensor, mixed_NA: Tensor) -> Tensor:
+        """Add the attention's output and the feed-forward's to the residual stream, in place."""
+        x_ND = add_product(x_ND, layer.attention.finished(mixed_NA), layer.attention.out_DA, layer.attention_norm)
+        return layer.feed_forward.add_to(x_ND, layer.feed_norm(x_ND), layer.output_norm)
 
     def _layer_weights(self, prefix: str, layer: _Layer) -> Iterator[Weight]:
         yield from layer.attention.weights(prefix + "self_attn.")
@@ -155,12 +227,12 @@ class Decoder:
                 yield plain(f"{prefix}{name}.weight", norm.weight)
 
 
-def _layer(model: Model[Never], facts: Architecture, names: Names, at: int) -> _Layer:
+def _layer(model: Model[Never], facts: Architecture, names: Names, at: int, num_rows: int | None) -> _Layer:
     width, eps, has_more = model.hidden_size, model.norm_eps, facts.post_norms
     latent = facts.latent
     feed_forward: GatedLayer | RoutedLayers
     if facts.experts is not None and at >= facts.experts.num_dense_layers:
-        feed_forward = RoutedLayers(width, facts.experts)
+        feed_forward = RoutedLayers(width, facts.experts, num_rows=num_rows)
     else:
         feed_forward = GatedLayer(width, model.intermediate_size, is_fused=names.fuses_gate_and_up)
     return _Layer(
@@ -171,9 +243,3 @@ def _layer(model: Model[Never], facts: Architecture, names: Names, at: int) -> _
         feed_forward=feed_forward,
         output_norm=Norm(width, eps=eps) if has_more else None,
     )
-
-
-def _finish(layer: _Layer, x_ND: Tensor, mixed_NA: Tensor) -> Tensor:
-    """Add the attention's output and the feed-forward's to the residual stream, in place."""
-    x_ND = add_product(x_ND, layer.attention.finished(mixed_NA), layer.attention.out_DA, layer.attention_norm)
-    return layer.feed_forward.add_to(x_ND, layer.feed_norm(x_ND), layer.output_norm)

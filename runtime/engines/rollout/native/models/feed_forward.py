@@ -48,9 +48,12 @@ class RoutedLayers:
     of experts those are open to a token whose two best scores have the largest sums.
     `chosen_NC` are those of the last pass.
     Paper: DeepSeek-V3 Technical Report, arXiv:2412.19437, equations 12 to 16, and section 2.1.2.
+
+    Args:
+        num_rows: to which the tokens of one expert are filled up with zeros; None for as many as there are.
     """
 
-    def __init__(self, width: int, experts: Experts) -> None:
+    def __init__(self, width: int, experts: Experts, *, num_rows: int | None = None) -> None:
         inner = experts.expert_size
         self._router_ED = torch.zeros(experts.num_experts, width)
         self._gate_up_EFD = torch.zeros(experts.num_experts, 2 * inner, width)
@@ -58,6 +61,7 @@ class RoutedLayers:
         self._bias_E = torch.zeros(experts.num_experts) if experts.has_bias else None
         self._shared = GatedLayer(width, experts.shared_expert_size) if experts.shared_expert_size else None
         self._experts = experts
+        self._num_rows = num_rows
         self.chosen_NC = torch.empty(0, experts.experts_per_token, dtype=torch.int64)
 
     def add_to(self, x_ND: Tensor, normed_ND: Tensor, after: Norm | None) -> Tensor:
@@ -67,12 +71,16 @@ class RoutedLayers:
         out_ND = torch.zeros_like(normed_ND)
         for expert in chosen_NC.unique().tolist():
             token_M, place_M = torch.nonzero(chosen_NC == expert, as_tuple=True)
-            gate, up = F.linear(normed_ND[token_M], self._gate_up_EFD[expert]).chunk(2, dim=-1)
-            part_MD = F.linear(F.silu(gate).mul_(up), self._down_EDF[expert])
+            gate, up = F.linear(self._filled(normed_ND[token_M]), self._gate_up_EFD[expert]).chunk(2, dim=-1)
+            part_MD = F.linear(F.silu(gate).mul_(up), self._down_EDF[expert])[: token_M.shape[0]]
             out_ND.index_add_(0, token_M, part_MD * share_NC[token_M, place_M, None])
         if self._shared is not None:
             out_ND = self._shared.add_to(out_ND, normed_ND, None)
         return x_ND.add_(out_ND if after is None else after(out_ND))
+
+    def _filled(self, given_MD: Tensor) -> Tensor:
+        missing = 0 if self._num_rows is None else self._num_rows - given_MD.shape[0]
+        return F.pad(given_MD, (0, 0, 0, missing)) if missing > 0 else given_MD
 
     def _route(self, normed_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights [N, C] of the experts that each token visits, and which these are."""
