@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, Literal
 
-from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.diagnostic import InternalError, SpecError
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.server_connection import PART_TOKENS, ServerConnection, ServerPlace, unreadable
@@ -76,6 +76,7 @@ class HttpGeneration:
             "sampling_params": [self._params(r, sample) for _, r, sample in items],
             "return_logprob": True,
             "stream": True,
+            **self._wanted(requests),
         }
         if not self._is_native and any(_is_filtered(r.sampling) for r in requests):
             # SGLang's own log-probs are those before top-k and top-p; these are those of what was drawn from.
@@ -94,6 +95,17 @@ class HttpGeneration:
                 del self._outstanding[rid]
             self._num_requests = first
             raise
+
+    def _wanted(self, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
+        """Return what is to be said about each token beside its own log-prob: the same for all requests of a body."""
+        wanted = {(r.top_logprobs, r.logprob_token_ids, r.prompt_logprobs_from) for r in requests}
+        if len(wanted) > 1:
+            raise InternalError("requests that are sent together ask for different log-probs")
+        top_logprobs, token_ids, prompt_from = next(iter(wanted))
+        if prompt_from is not None:
+            raise InternalError("log-probs of a prompt are not asked for over HTTP")
+        found: dict[str, Any] = {"top_logprobs_num": top_logprobs} if top_logprobs else {}
+        return {**found, "token_ids_logprob": list(token_ids)} if token_ids else found
 
     def _items(self, idx: int, request: GenerationRequest) -> list[tuple[str, GenerationRequest, int]]:
         """Return the prompts that a request is sent as: SGLang aborts by the name of one response, so each has one."""
@@ -115,7 +127,9 @@ class HttpGeneration:
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "top_k": -1 if isinstance(settings.top_k, Off) else settings.top_k,
+            "stop": list(request.stop_strings),
             "stop_token_ids": sorted(request.stop_token_ids),
+            "min_new_tokens": request.min_new_tokens,
             "ignore_eos": True,
         }
         if not self._is_native:
@@ -216,6 +230,9 @@ def _completion(place: tuple[int, int], event: dict[str, Any]) -> Completion:
         logprobs=tuple(float(p) for p in logprobs),
         versions=_versions(meta, len(tokens)),
         finish=_finish(meta["finish_reason"]["type"]),
+        stop_reason=meta["finish_reason"].get("matched"),
+        token_logprobs=tuple(tuple(p for p, *_ in row) for row in meta.get("output_token_ids_logprobs") or ()),
+        top_logprobs=tuple(tuple((t, p) for p, t, *_ in row) for row in meta.get("output_top_logprobs") or ()),
     )
 
 

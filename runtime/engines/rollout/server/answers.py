@@ -43,10 +43,17 @@ def answer(
             for token, logprob in zip(part.tokens, part.logprobs, strict=True)
         ]
         meta["output_token_logprobs_length"] = len(part.tokens)
-    shown = part.tokens
-    if finished.finish == "stop" and asked.params.trims_stop:
-        shown = shown[:-1]
-    text = "" if tokenizer is None else tokenizer.decode(shown)
+        if asked.top_logprobs:
+            meta["output_top_logprobs"] = [
+                [[p, t, _text_of([t], asked.returns_token_texts, tokenizer)] for t, p in likeliest]
+                for likeliest in part.top_logprobs
+            ]
+        if asked.logprob_token_ids:
+            meta["output_token_ids_logprobs"] = [
+                [[p, t, None] for t, p in zip(asked.logprob_token_ids, logprobs, strict=True)]
+                for logprobs in part.token_logprobs
+            ]
+    text = "" if tokenizer is None else _shown(finished, tokenizer, trims_stop=asked.params.trims_stop)
     return {"text": text, "output_ids": list(part.tokens), "meta_info": meta}
 
 
@@ -63,10 +70,19 @@ def version_spans(versions: Sequence[int], label: Callable[[int | None], str]) -
 
 def _finish_reason(finished: Finished) -> dict[str, object]:
     if finished.finish == "stop":
-        return {"type": "stop", "matched": finished.part.tokens[-1]}
+        return {"type": "stop", "matched": finished.part.stop_reason}
     if finished.finish == "length":
         return {"type": "length", "length": len(finished.part.tokens)}
     return {"type": "abort", "message": "Aborted", "status_code": None, "err_type": None}
+
+
+def _shown(finished: Finished, tokenizer: TextTokenizer, *, trims_stop: bool) -> str:
+    tokens, reason = finished.part.tokens, finished.part.stop_reason
+    if not trims_stop or finished.finish != "stop":
+        return tokenizer.decode(tokens)
+    if isinstance(reason, str):
+        return tokenizer.decode(tokens).partition(reason)[0]
+    return tokenizer.decode(tokens[:-1])
 
 
 def _text_of(tokens: Sequence[int], is_wanted: bool, tokenizer: TextTokenizer | None) -> str | None:

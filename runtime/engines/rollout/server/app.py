@@ -40,7 +40,7 @@ from runtime.engines.rollout.server.connections import (
 from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
 from runtime.engines.rollout.server.jobs import Finished, Job
-from runtime.engines.rollout.server.refusals import as_text
+from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed
 from runtime.engines.rollout.server.sampling_params import DRAW, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
@@ -189,7 +189,14 @@ class EngineServer:
         room = max(1, self._served.max_context_tokens - len(asked.tokens))
         tokenizer = self._served.tokenizer
         ends = frozenset() if params.ignore_eos or tokenizer is None else frozenset((tokenizer.eos_token_id,))
+        if params.stop_strings and tokenizer is None:
+            raise RefusalError(400, malformed("this server has no tokenizer, so no text ends a response: drop stop"))
         return GenerationRequest(
+            stop_strings=params.stop_strings,
+            decode=tokenizer.decode if params.stop_strings and tokenizer is not None else None,
+            min_new_tokens=params.min_new_tokens,
+            top_logprobs=asked.top_logprobs,
+            logprob_token_ids=asked.logprob_token_ids,
             key=key,
             tokens=asked.tokens,
             num_samples=params.num_samples,

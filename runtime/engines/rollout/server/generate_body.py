@@ -15,13 +15,11 @@ from runtime.engines.rollout.server.refusals import RefusalError, malformed
 from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SamplingParams, read_sampling_params
 
 _SERVED: Final = ("rid", "text", "input_ids", "sampling_params", "stream")
-_LOGPROBS: Final = ("return_logprob", "return_text_in_logprobs")
+_LOGPROBS: Final = ("return_logprob", "return_text_in_logprobs", "top_logprobs_num", "token_ids_logprob")
 # They change nothing about the responses.
 _OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
     (("logprob_start_len",), (-1,), "leave it out: log-probs are those of the response"),
-    (("top_logprobs_num",), (0,), "leave it out: log-probs are those of the tokens drawn"),
-    (("token_ids_logprob",), ([],), "leave it out: log-probs are those of the tokens drawn"),
     (("return_hidden_states", "return_routed_experts", "return_indexer_topk"), (False,), "leave it out"),
     (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
     (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
@@ -50,6 +48,8 @@ class Asked:
     params: SamplingParams
     returns_logprobs: bool
     returns_token_texts: bool
+    top_logprobs: int
+    logprob_token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +81,8 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     streams = fields.flag("stream", default=False)
     token_texts = fields.flag("return_text_in_logprobs", default=False)
     is_batch, prompts = _prompts(fields, encode)
+    top_logprobs = fields.integer("top_logprobs_num", 0)
+    token_ids = tuple(fields.integers("token_ids_logprob"))
     fields.close()
     count = len(prompts)
     params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
@@ -90,7 +92,15 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
         fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
     fields.close()
     asked = tuple(
-        Asked(rid=rid, tokens=tokens, params=p, returns_logprobs=bool(returns), returns_token_texts=token_texts)
+        Asked(
+            rid=rid,
+            tokens=tokens,
+            params=p,
+            returns_logprobs=bool(returns),
+            returns_token_texts=token_texts,
+            top_logprobs=top_logprobs if returns else 0,
+            logprob_token_ids=token_ids if returns else (),
+        )
         for rid, tokens, p, returns in zip(rids, prompts, params, logprobs, strict=True)
     )
     is_single = not is_batch and asked[0].params.num_samples == 1

@@ -21,11 +21,14 @@ Finish = Literal["stop", "length", "abort"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """Tokens of a response, natural logs of their probabilities, and the version of weights that drew each."""
+    """Tokens of a response with what was asked for about each, as `Completion` has it."""
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     versions: tuple[int, ...] = ()
+    token_logprobs: tuple[tuple[float, ...], ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    stop_reason: int | str | None = None
 
     def then(self, completion: Completion) -> Part:
         """Return these tokens and those of a completion behind them."""
@@ -33,6 +36,9 @@ class Part:
             tokens=self.tokens + completion.tokens,
             logprobs=self.logprobs + completion.logprobs,
             versions=self.versions + completion.versions,
+            token_logprobs=self.token_logprobs + completion.token_logprobs,
+            top_logprobs=self.top_logprobs + completion.top_logprobs,
+            stop_reason=completion.stop_reason,
         )
 
 

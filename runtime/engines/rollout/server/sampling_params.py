@@ -29,7 +29,9 @@ _MAX_NEW_TOKENS: Final = 128
 
 _SERVED: Final = (
     "max_new_tokens",
+    "stop",
     "stop_token_ids",
+    "min_new_tokens",
     "temperature",
     "top_p",
     "top_k",
@@ -42,8 +44,7 @@ _SERVED: Final = (
 )
 # What SGLang has and the engine has not, with the values that ask for nothing.
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
-    (("stop", "stop_regex"), ("", [], [""]), "end responses by stop_token_ids"),
-    (("min_new_tokens",), (0,), "leave it out"),
+    (("stop_regex",), ("", [], [""]), "end responses by stop or stop_token_ids"),
     (("min_p", "frequency_penalty", "presence_penalty"), (0,), "leave it out, or set it to 0"),
     (("repetition_penalty",), (1,), "leave it out, or set it to 1"),
     (("json_schema", "regex", "ebnf", "structural_tag"), ("",), "leave it out: responses cannot be constrained"),
@@ -68,7 +69,9 @@ class SamplingParams:
     max_new_tokens: int | None
     num_samples: int
     sampling: Sampling
+    stop_strings: tuple[str, ...]
     stop_token_ids: frozenset[int]
+    min_new_tokens: int
     ignore_eos: bool
     trims_stop: bool
     key: DrawKey | None
@@ -97,7 +100,9 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
         max_new_tokens=max_new_tokens,
         num_samples=fields.integer("n", 1, least=1),
         sampling=_sampling(fields),
+        stop_strings=_stop_strings(fields),
         stop_token_ids=frozenset(fields.integers("stop_token_ids")),
+        min_new_tokens=fields.integer("min_new_tokens", 0),
         ignore_eos=fields.flag("ignore_eos", default=False),
         trims_stop=not fields.flag("no_stop_trim", default=False),
         key=key,
@@ -122,6 +127,15 @@ def _sampling(fields: Fields) -> Sampling:
     return Sampling(
         temperature=0.0 if temperature < _GREEDY_BELOW else temperature, top_p=top_p, top_k=OFF if is_open else top_k
     )
+
+
+def _stop_strings(fields: Fields) -> tuple[str, ...]:
+    given = fields.raw("stop")
+    strings = [given] if isinstance(given, str) else given or []
+    if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
+        fields.wrong("stop", "a text, or a list of texts")
+        return ()
+    return tuple(text for text in strings if text)
 
 
 def _draws(fields: Fields, custom: Fields) -> tuple[DrawKey | None, int, int]:

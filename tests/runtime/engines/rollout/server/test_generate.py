@@ -147,3 +147,32 @@ def test_a_request_larger_than_the_cache_is_refused_and_others_are_not_disturbed
     assert (state["num_refused"], state["num_outstanding"]) == (before + 1, 0)
     fits = {"input_ids": [5] * 100, "sampling_params": {"max_new_tokens": None, "ignore_eos": True}}
     assert len(client.post("/generate", json=fits).json()["output_ids"]) == 28
+
+
+def test_a_text_that_spans_tokens_ends_a_response(client: httpx2.Client) -> None:
+    params = {"max_new_tokens": 40, "temperature": 0, "ignore_eos": True}
+    whole = client.post("/generate", json={"text": "1+1=", "sampling_params": params}).json()["text"]
+    stop = whole[3:5]
+    body = {"text": "1+1=", "sampling_params": {**params, "stop": stop}}
+    answer = client.post("/generate", json=body).json()
+    assert answer["meta_info"]["finish_reason"] == {"type": "stop", "matched": stop}
+    assert answer["text"] == whole.partition(stop)[0]
+    assert TOKENIZER.decode(answer["output_ids"]).endswith(stop)
+
+
+def test_log_probs_of_the_likeliest_and_of_named_tokens_stand_beside_those_drawn(client: httpx2.Client) -> None:
+    body = {
+        "input_ids": [5],
+        "sampling_params": {"max_new_tokens": 6, "temperature": 0, "ignore_eos": True, "min_new_tokens": 6},
+        "return_logprob": True,
+        "top_logprobs_num": 2,
+        "token_ids_logprob": [7, 9],
+    }
+    meta = client.post("/generate", json=body).json()["meta_info"]
+    for drawn, top, named in zip(
+        meta["output_token_logprobs"], meta["output_top_logprobs"], meta["output_token_ids_logprobs"], strict=True
+    ):
+        assert top[0][1] == drawn[1]
+        assert top[0][0] == pytest.approx(drawn[0], abs=1e-5)
+        assert [token for _, token, _ in named] == [7, 9]
+        assert all(logprob <= top[0][0] + 1e-6 for logprob, _, _ in named)

@@ -98,7 +98,7 @@ def test_all_faults_of_a_body_are_named_at_once(client: httpx2.Client) -> None:
         ({"input_ids": [[1], 2]}, "RLC0720", "a list of token ids"),
         ({"input_ids": [37], "sampling_params": {"max_new_tokens": 9}}, "RLC0632", "token id 37"),
         ({"input_ids": [1], "imput": 3}, "RLC0721", "no field 'imput'"),
-        ({"input_ids": [1], "top_logprobs_num": 5}, "RLC0722", "top_logprobs_num = 5"),
+        ({"input_ids": [1], "logprob_start_len": 0}, "RLC0722", "logprob_start_len = 0"),
         ({"input_ids": [1], "return_hidden_states": True}, "RLC0722", "return_hidden_states = True"),
         ({"input_ids": [[1], [2]], "sampling_params": [{}]}, "RLC0720", "one for all 2 prompts, or a list of 2"),
         ({"input_ids": [[1], [2]], "rid": ["a", "a"]}, "RLC0720", "a list of 2 that differ"),
