@@ -171,3 +171,14 @@ def test_a_run_that_is_continued_takes_the_steps_that_it_would_have_taken(tmp_pa
 
     assert len(steps(whole)) == 4
     assert steps(parts) == steps(whole)
+
+
+def test_recorded_episodes_are_trained_on_again_with_what_counts_in_them(tmp_path: Path) -> None:
+    sampled = run(tmp_path, "debug.record=true")
+    again = run(tmp_path, 'debug.mode="train_only"', 'debug.replay="run/rollouts/main"', run_dir="again")
+
+    def trained(rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
+        return [(row["train/loss"], row["train/num_tokens"]) for row in rows if "train/loss" in row]
+
+    assert len(trained(sampled)) == 2
+    assert trained(again) == trained(sampled)

@@ -42,6 +42,7 @@ def group(step: int, number: int, *versions: tuple[int, ...]) -> Group:
                     is_sampled=True,
                     logprobs=tuple(-(k + 1) / 3 for k in range(len(some))),
                     versions=some,
+                    is_trained=i != 1,
                 ),
             ),
             text="ab",
