@@ -1,4 +1,4 @@
-"""Conversations of many turns: how much sooner they end where each turn goes on from the keys and values of those before.
+"""Conversations of many turns: how much sooner they end where a turn goes on from what those before it computed.
 
 32 conversations take 8 turns: the policy samples 16 tokens, and 32 tokens of an answer come back.  The contestant
 without reuse has the same tokens to compute, but the first token of its prompts is another one in every turn, so that
