@@ -18,10 +18,11 @@ class Constants(NamedTuple):
         gathered_layers: fitted; copies of one layer's weights, in its own format, that FSDP2 has gathered at once.
         gradients_frac: fitted; gradients of what a layer keeps that exist at once, over what it keeps.
         reserved_frac: fitted; what the allocator keeps beside what is allocated, over what a step allocates.
-        context_gib: the driver's context and loaded kernels, in GiB of a process.
-        communicator_mib: buffers of one communicator of NCCL, in MiB of a GPU.
-        graph_mib: one captured graph of a decode step, in MiB of a GPU, for each thousand layers of a batch.
-        engine_workspace_gib: what a rollout engine computes in, beside weights and cache, in GiB of a GPU.
+        context_gib: the driver's context and loaded kernels, in GiB of a process on a GPU.
+        communicator_mib: buffers of one communicator of NCCL or RCCL, in MiB of a GPU.
+        graphs_gib: captured graphs of an engine's decode steps, in GiB of a GPU.
+        engine_workspace_gib: workspaces of an engine's attention kernels, in GiB of a GPU.
+        process_gib: an interpreter with its libraries, in GiB of host memory.
     """
 
     workspace_mib: float = 76.0
@@ -31,8 +32,9 @@ class Constants(NamedTuple):
     reserved_frac: float = 0.05
     context_gib: float = 0.75
     communicator_mib: float = 64.0
-    graph_mib: float = 25.0
-    engine_workspace_gib: float = 1.5
+    graphs_gib: float = 1.0
+    engine_workspace_gib: float = 0.5
+    process_gib: float = 3.0
 
 
 CONSTANTS = Constants()

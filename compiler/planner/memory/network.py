@@ -120,6 +120,11 @@ def kinds_parameters(network: Network, kinds: LayerKinds) -> Parameters:
     return _sum(*(_times(part, count) for part, count in parts))
 
 
+def attention_parameters(network: Network, kinds: LayerKinds) -> Parameters:
+    """Return the parameters of the attention of a number of layers of each kind."""
+    return _sum(_times(_full_attention(network), kinds.full), _times(_linear_attention(network), kinds.linear))
+
+
 def embedding_parameters(network: Network) -> Parameters:
     """Return the parameters of the table that tokens are looked up in, and of learned positions."""
     return Parameters(split=network.vocab * network.hidden, copied=network.positions * network.hidden)
