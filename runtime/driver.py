@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
+from urllib.parse import quote
 
 from torch import Tensor
 
@@ -32,7 +33,10 @@ from runtime.executors.inline import Actors, build_actors, weights_at_the_start
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
 from runtime.protocols import Measure
+from runtime.recording.origin import origin_of
+from runtime.recording.steps import RecordedRollouts, RolloutRecorder
 from runtime.rollouts import RolloutWorker
+from runtime.schedules.replayed import ReplaySchedule
 from runtime.stage_data import HeldOutData, StageData, check_rewards, load_stage_data
 from runtime.stage_job import RunInterruptedError, StageJob, StopRequest, is_complete
 from runtime.stage_warnings import StageWarnings
@@ -97,6 +101,7 @@ class _Run:
         self.plan, self.place, self.view, self.stop = plan, place, view, stop
         self.store = CheckpointStore(place.run_dir / "checkpoints")
         self.functions: dict[int, AlgorithmFunctions] = {}
+        self.replays: dict[int, ReplaySchedule] = {}
         self.tokenizer: TextTokenizer = load_tokenizer(self.experiment.model, root=place.root)
 
     def run(self) -> Outcome:
@@ -151,6 +156,7 @@ class _Run:
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             check_rewards(stage, found[index], root=self.place.root)
             self.functions[index] = load_algorithm_functions(stage, root=self.place.root)
+            self._check_recording(index, stage)
             if isinstance(stage.algorithm, TaughtParams):
                 check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
         before = start.progress.data_digest
@@ -170,7 +176,8 @@ class _Run:
                 job.buffer = buffer
                 self._announce(stage, progress, sinks)
                 data[progress.stage].feed.start(progress.data_position)
-                asyncio.run(job.run(data[progress.stage].take_step))
+                replay = self.replays.get(progress.stage)
+                asyncio.run(job.run(data[progress.stage].take_step if replay is None else replay.step))
             except RunInterruptedError:
                 return self._interrupted(stage, progress)
             finally:
@@ -238,7 +245,23 @@ class _Run:
             view=self.view,
             stop=self.stop,
             warnings=StageWarnings(stage, self.view),
+            recorder=self._recorder(stage),
         )
+
+    def _check_recording(self, index: int, stage: Stage[Never]) -> None:
+        """Open the recording that a stage trains on, where it does."""
+        if isinstance(stage.debug, Off) or isinstance(stage.debug.replay, Off):
+            return
+        folder = self.place.root / stage.debug.replay
+        origin = origin_of(self.experiment, stage, self.tokenizer)
+        recorded = RecordedRollouts(folder, origin, num_steps=stage.run.max_steps)
+        self.replays[index] = ReplaySchedule(recorded)
+
+    def _recorder(self, stage: Stage[Never]) -> RolloutRecorder | None:
+        if isinstance(stage.debug, Off) or not stage.debug.record:
+            return None
+        folder = self.place.run_dir / "rollouts" / quote(stage.name, safe="")
+        return RolloutRecorder(folder, origin_of(self.experiment, stage, self.tokenizer))
 
     def _worker(self, stage: Stage[Never], actors: Actors) -> RolloutWorker | None:
         is_judged = actors.reward is not None or isinstance(stage.algorithm, TaughtParams)

@@ -18,6 +18,7 @@ from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import DistillationLoss, PolicyLoss, TaughtParams
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Reward, Rollout
+from runtime.logprob_gap import GapMeter, token_bound_of
 from runtime.rewards.open_terms import label_of
 from runtime.stage_job import StageJob
 from runtime.train_batches import is_right, policy_batch, reward_of, sequence_of_token
@@ -43,14 +44,16 @@ def prepare(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] |
     loss = job.stage.algorithm.loss
     samples = [sample for group in groups for sample in group.samples]
     if isinstance(loss, DistillationLoss):  # the trainer compares distributions, which are too large to keep
-        return Prepared(batch=_masked(job, samples), metrics={})
+        masked = _masked(job, samples)
+        return Prepared(batch=replace(masked, compared_T=_compared(job, masked)), metrics={})
     if not isinstance(loss, PolicyLoss):
         raise InternalError("a rollout for an algorithm that does not sample")
     batch = _with_logprobs(job, _masked(job, samples), loss.old_logprobs)
-    metrics: dict[str, float] = {}
+    batch, metrics = _with_gap(job, batch)
     sequence_T = sequence_of_token(batch.lengths_N)
     if is_needed(loss):
-        batch, metrics = _corrected(job, batch, loss, sequence_T)
+        batch, corrected = _corrected(job, batch, loss, sequence_T)
+        metrics |= corrected
     if not isinstance(loss.positive_nll, Off):
         right_N = torch.tensor([float(is_right(s, loss.positive_nll.correct_at)) for s in samples])
         batch = replace(batch, is_right_T=right_N[sequence_T])
@@ -94,7 +97,7 @@ def _masked(job: StageJob, samples: Sequence[Sample]) -> TrainBatch:
         counts_N = torch.tensor([float(sample.finish != "length") for sample in samples])
         mask_T = mask_T * counts_N[sequence_of_token(batch.lengths_N)]
     if not isinstance(rollout.buffer, Off) and rollout.buffer.stale_tokens == "mask":
-        mask_T = mask_T * (batch.versions_T == job.progress.global_step)
+        mask_T = mask_T * (batch.versions_T == job.progress.weights_version)
     return replace(batch, mask_T=mask_T)
 
 
@@ -106,6 +109,23 @@ def _with_logprobs(job: StageJob, batch: TrainBatch, old_logprobs: str) -> Train
     if not isinstance(job.stage.reference, Off):
         batch = replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference"))
     return batch
+
+
+def _with_gap(job: StageJob, batch: TrainBatch) -> tuple[TrainBatch, dict[str, float]]:
+    """Hold the engine's log-probs against the trainer's: here where they are known, else in the first optimizer step,
+    which has the same weights and computes them anyway.
+    """
+    compared_T = _compared(job, batch)
+    if batch.old_logprobs_T is None:
+        return replace(batch, compared_T=compared_T), {}
+    meter = GapMeter(token_bound_of(job.stage))
+    meter.add(batch.old_logprobs_T, batch.rollout_logprobs_T, compared_T)
+    return batch, meter.metrics()
+
+
+def _compared(job: StageJob, batch: TrainBatch) -> torch.Tensor:
+    """Return [T] float32, 1 where a token counts and was sampled from the weights that are trained now."""
+    return batch.mask_T * (batch.versions_T == job.progress.weights_version)
 
 
 def _corrected(
@@ -120,7 +140,7 @@ def _corrected(
 
 def _rewards_of(job: StageJob, samples: Sequence[Sample]) -> torch.Tensor:
     """Return [N] float32 rewards; zeros where nothing is judged."""
-    if job.actors.reward is None:
+    if isinstance(job.stage.reward, Off):
         return torch.zeros(len(samples))
     return torch.tensor([reward_of(sample) for sample in samples], dtype=torch.float32)
 

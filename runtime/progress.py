@@ -15,8 +15,11 @@ class Progress:
 
     `stage` is an index; `step` counts within the stage, `global_step` over all stages; `data_position` counts the rows
     drawn in the stage, `data_digest` names the files they are drawn from; `measured` is what was evaluated after this
-    very step, if anything was; `metrics_offset` is the length of metrics.jsonl in bytes.  The version of the weights
-    that an engine holds is the global step after which they were sent.
+    very step, if anything was; `metrics_offset` is the length of metrics.jsonl in bytes.
+
+    `weights_version` counts the steps that changed what is trained, over all stages; sampled tokens carry it, so that a
+    step that trains only a critic, or nothing, makes none of them older.  `wide_gap_steps` are the last steps in a row
+    in which engine and trainer disagreed by more than [debug.logprob_gap] allows.
 
     Whether the stage is complete is not recorded: it follows from these and the plan, which may have been given more
     steps since.
@@ -26,6 +29,8 @@ class Progress:
     stage: int = 0
     step: int = 0
     global_step: int = 0
+    weights_version: int = 0
+    wide_gap_steps: int = 0
     data_position: int = 0
     data_digest: str = ""
     metrics_offset: int = 0
@@ -49,5 +54,6 @@ class Progress:
         """Begin the next stage."""
         self.stage += 1
         self.step = self.data_position = 0
+        self.wide_gap_steps = 0
         self.data_digest = ""
         self.measured.clear()

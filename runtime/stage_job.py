@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
 
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
@@ -22,8 +23,10 @@ from runtime.buffer.saved import STATE, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.tokenizers import TextTokenizer
 from runtime.executors.inline import Actors
+from runtime.logprob_gap import alarm
 from runtime.progress import Progress
 from runtime.protocols import Measure
+from runtime.recording.steps import RolloutRecorder
 from runtime.rollouts import RolloutWorker
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
@@ -55,7 +58,8 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 class StageJob:
     """What a schedule works with.
 
-    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off.
+    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off, and `recorder` is
+    there where [debug] record is on.
     """
 
     experiment: Experiment[Never]
@@ -73,6 +77,7 @@ class StageJob:
     warnings: StageWarnings
     of_data: Mapping[str, float] = field(default_factory=dict)
     buffer: RolloutBuffer = field(default_factory=RolloutBuffer)
+    recorder: RolloutRecorder | None = None
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
 
@@ -90,11 +95,13 @@ class StageJob:
 
     def sync(self) -> float:
         """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""
-        version = self.progress.global_step
+        version = self.progress.weights_version
         if self.actors.engine is None or self._synced == version:
             return 0.0
         started = time.perf_counter()
-        sync_weights(self.actors.learner, self.actors.engine, version, verify=not self._verified)
+        debug = self.stage.debug
+        verifies = not self._verified or (not isinstance(debug, Off) and debug.verify_sync == "every")
+        sync_weights(self.actors.learner, self.actors.engine, version, verify=verifies)
         self._synced, self._verified = version, True
         return time.perf_counter() - started
 
@@ -132,6 +139,11 @@ class StageJob:
         self.view.step(row)
         self.warnings.of_step(progress.step, metrics)
         self.warnings.of_judgements(progress.step, self.actors.rewards())
+        wide = alarm(self.stage, progress, metrics)
+        if wide is not None and wide.severity == "error":
+            raise SpecError(wide)
+        if wide is not None:
+            self.warnings.of_diagnostic(progress.step, wide)
         if self._is_due():
             await self._evaluate()
         if progress.step >= self.stage.run.max_steps and not _bound_is_met(self.stage, progress):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Never
 
+from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.algorithm import GroupRelativeAlgo, ReturnsAlgo
 from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Stage
@@ -54,6 +55,11 @@ class StageWarnings:
             last = next(reward for reward in reversed(rewards) if reward.num_failed)
             told = f"{count} judgement(s) failed, the last of them so: {last.last_failure}"
             self._say(last.last_code, step, told)
+
+    def of_diagnostic(self, step: int, found: Diagnostic) -> None:
+        """Say what a step has found out, with the first of its ways out."""
+        advice = f"; {found.help[0].text}" if found.help else ""
+        self._say(found.code, step, f"{found.message}{advice}")
 
     def of_evaluation(self, step: int, measured: Mapping[str, float]) -> None:
         """Say of which sets nothing could be measured."""

@@ -143,6 +143,8 @@ class TrainBatch:
     weights_T: [T] float32 what the loss of each token is multiplied with; None where all are 1.
     expert_ids_TLC: [T, L, C] int16 the experts that a token has to visit, -1 where nobody recorded them; None where the
         router chooses.
+    compared_T: [T] float32, 1 where the forward pass of the step is held against the engine that sampled; None where
+        nobody asks.
     """
 
     tokens_T: Tensor
@@ -160,3 +162,4 @@ class TrainBatch:
     returns_T: Tensor | None = None
     expert_ids_TLC: Tensor | None = None
     targets_N: Tensor | None = None
+    compared_T: Tensor | None = None

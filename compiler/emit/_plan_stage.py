@@ -20,6 +20,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     _optimizer(sheet, stage)
     write_evaluation(sheet, stage, _source, _every(stage, "eval.interval") if stage.is_on("eval") else "")
     sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage")
+    _debug(sheet, stage)
     seeds = (f"{name} {stage(f'seeds.{name}', str(stage.raw(f'seeds.{name}')))}" for name in _STREAMS)
     sheet.row("seeds", sentence(*seeds))
     _budget(sheet, stage)
@@ -34,6 +35,11 @@ _ALGORITHMS = {
     "concatenative": "in input order",
 }
 _BALANCES = {"tokens": "balanced by tokens", "flops": "balanced by FLOPs"}
+_MODES = {
+    "full": "a step is a rollout and training on it",
+    "rollout_only": "a step is its rollout alone, nothing is trained",
+    "train_only": "a step is training alone",
+}
 _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for old log-probs"}
 
 
@@ -281,6 +287,32 @@ def _optimizer(sheet: Sheet, stage: Values) -> None:
     decay = f"weight decay {optim('weight_decay')}"
     sheet.row("optimizer", f"{optim('name')}: {sentence(*own, decay, norm)}")
     sheet.row("learning rate", _learning_rate(optim))
+
+
+def _debug(sheet: Sheet, stage: Values) -> None:
+    """What a step consists of, and what is said when engine and trainer disagree."""
+    if not stage.is_on("debug"):
+        return
+    debug = stage.below("debug")
+    parts = [debug("mode", _named(_MODES, debug.raw("mode")))]
+    if debug.raw("mode") == "train_only":
+        parts.append(f"on the recording {debug('replay')}")
+    else:
+        parts.append(debug("record", "rollouts are recorded" if debug.raw("record") else "rollouts are not recorded"))
+    updates = {"first": "the first weight update", "every": "every weight update"}
+    parts.append(debug("verify_sync", f"weights are compared after {_named(updates, debug.raw('verify_sync'))}"))
+    alarm = ""
+    if debug.is_on("logprob_gap"):
+        gap = debug.below("logprob_gap")
+        ends = {"warn": "is warned of", "stop": "ends the run"}
+        alarm = sentence(
+            f"a gap of log-probs above {gap.count('mean_bound', 'nats')} in {gap.count('steps', 'steps')} in a row "
+            + gap("action", _named(ends, gap.raw("action"))),
+            f"tokens count as beyond {gap.count('token_bound', 'nats')}",
+        )
+    elif debug.raw("mode") != "rollout_only":
+        alarm = f"alarm of log-probs {debug('logprob_gap')}"
+    sheet.row("debug", sentence(*parts), alarm)
 
 
 def _learning_rate(optim: Values) -> str:

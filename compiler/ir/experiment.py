@@ -21,6 +21,7 @@ from compiler.ir.data import (
     ScoredEval,
     Until,
 )
+from compiler.ir.debug import Debug
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -85,6 +86,7 @@ class Stage(Record, Generic[A]):
         "Measurement on what is not trained on.", default=OFF
     )
     checkpoint: Checkpoint = setting("What can be resumed.")
+    debug: Debug | Off = setting("A step taken apart, and how far engine and trainer may disagree.", default=OFF)
     reference: Literal["stage_start"] | Off | A = setting(
         "The model that the KL divergence is measured from.", derived=True
     )

@@ -24,6 +24,7 @@ from compiler.ir.data import (
     ScoredData,
     ScoredEval,
 )
+from compiler.ir.debug import Debug
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
@@ -68,6 +69,7 @@ _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("eval", ScoredEval, _SCORES),
     ("train", Train, ""),
     ("train", PolicyTrain, _SAMPLES),
+    ("debug", Debug, _SAMPLES),
 )
 
 

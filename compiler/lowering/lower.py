@@ -24,6 +24,7 @@ from compiler.ir.data import (
     ScoredData,
     ScoredEval,
 )
+from compiler.ir.debug import Debug
 from compiler.ir.experiment import IMPLICIT_STAGE, Experiment, Stage
 from compiler.ir.machine import Cluster, GpuPlacement, Parallel, Placement
 from compiler.ir.model import Model
@@ -164,12 +165,12 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
 
 def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] | None]:
     """Return which record each table of a stage is read into, given what its algorithm does and what it is told."""
-    found: dict[str, type[Record] | None] = {"algorithm": entry.params, "data": Data}
+    found: dict[str, type[Record] | None] = {"algorithm": entry.params, "data": Data, "debug": None}
     measured = table.get("eval")
     samples = isinstance(measured, Table)
     if entry.kind in ("policy", "distillation"):
         judges = entry.kind == "policy" or samples or isinstance(table.get("reward"), Table)
-        return {**found, "rollout": Rollout, "reward": Reward if judges else None, "train": PolicyTrain}
+        return {**found, "rollout": Rollout, "reward": Reward if judges else None, "train": PolicyTrain, "debug": Debug}
     evaluation: type[Record] | None = None
     if entry.kind == "preference":
         samples = isinstance(measured, Table) and "sets" in measured.entries

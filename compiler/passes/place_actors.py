@@ -2,7 +2,8 @@
 
 Without GPUs all actors share one device, in one process.  With GPUs the trainer has the first ones, one process each;
 rollout engines have the same ones where both sides share, and those behind them where they do not.  Rewards run on the
-first machine's processor.
+first machine's processor.  A stage that only samples has nobody beside the weights who trains; one that only trains has
+nobody who generates, unless it evaluates.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Catalogue
+from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import ActorRole, GpuPlacement, Role
@@ -40,16 +42,18 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
 
     for index, stage in enumerate(experiment.stages):
         path = f"stages.{index}"
+        mode = "full" if isinstance(stage.debug, Off) else stage.debug.mode
+        trains, samples = mode != "rollout_only", mode != "train_only" or bool(sampled_sets(stage.eval))
         add("trainer", stage.train.engine.name, f"{path}.train.engine.name")
-        if not isinstance(stage.reference, Off):
+        if trains and not isinstance(stage.reference, Off):
             add("reference", stage.train.engine.name, f"{path}.reference", f"{path}.train.engine.name")
-        if isinstance(stage.algorithm, ActorCriticParams):
+        if trains and isinstance(stage.algorithm, ActorCriticParams):
             add("critic", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
-        if isinstance(stage.algorithm, TaughtParams):
+        if trains and isinstance(stage.algorithm, TaughtParams):
             add("teacher", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
-        if not isinstance(stage.rollout, Off):
+        if samples and not isinstance(stage.rollout, Off):
             add("rollout", stage.rollout.engine.name, f"{path}.rollout.engine.name")
-        if not isinstance(stage.reward, Off):
+        if samples and not isinstance(stage.reward, Off):
             add("reward", stage.reward.name, f"{path}.reward.name")
     shared = ("cluster.target", "cluster.nodes", "placement.mode")
     if isinstance(experiment.placement, GpuPlacement):

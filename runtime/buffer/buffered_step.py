@@ -40,7 +40,7 @@ class BufferedStep:
         self._job, self._rollout, self._spec = job, rollout, rollout.buffer
         self._feed, self._select = feed, select
         self._position = job.progress.data_position
-        self._version = job.progress.global_step
+        self._version = job.progress.weights_version
         self._num_fresh = 0
         self._num_refills = 0
         self._judging = _Judging(job, keeps)

@@ -21,8 +21,10 @@ from compiler.ir.rollout import Reward, Rollout
 from compiler.ir.training import PolicyTrain
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.critic import TorchCritic
+from runtime.engines.train.fixed import FixedWeights
 from runtime.engines.train.reward_model import TorchRewardModel
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
+from runtime.logprob_gap import token_bound_of
 from runtime.rewards.runner import RewardRunner
 from runtime.weights.initial import initial_weights
 from runtime.weights.teacher import teacher_weights
@@ -102,13 +104,14 @@ def build_actors(
     """Return the actors that a stage asks for; the trainer starts from `weights`."""
     algorithm = _algorithm_of(stage)
     spec, params, critic = _trainer_spec(experiment, stage), stage.algorithm, None
-    reward = None if isinstance(stage.reward, Off) else RewardRunner(stage.reward, root=root)
-    if isinstance(params, ActorCriticParams):
+    samples = _mode(stage) != "train_only" or bool(sampled_sets(stage.eval))
+    reward = None if isinstance(stage.reward, Off) or not samples else RewardRunner(stage.reward, root=root)
+    if isinstance(params, ActorCriticParams) and _mode(stage) != "rollout_only":
         critic = TorchCritic(spec, params.critic, algorithm, weights)
     return Actors(
         learners=build_learners(experiment, stage, weights, root=root),
         critic=critic,
-        engine=build_engine(experiment, stage),
+        engine=build_engine(experiment, stage) if samples else None,
         reward=reward,
         algorithm=algorithm,
         set_rewards=build_set_rewards(stage, root=root),
@@ -119,6 +122,8 @@ def build_learners(
     experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
 ) -> Learners:
     """Return what a stage trains; it starts from `weights`."""
+    if _mode(stage) == "rollout_only":
+        return Learners(FixedWeights(experiment.model, weights), None)
     algorithm, spec, engine = _algorithm_of(stage), _trainer_spec(experiment, stage), stage.train.engine.name
     if isinstance(stage.algorithm.loss, ScoreLoss):
         return Learners(None, _SCORERS[engine](spec, algorithm, weights))
@@ -159,6 +164,10 @@ def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRun
     return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}
 
 
+def _mode(stage: Stage[Never]) -> str:
+    return "full" if isinstance(stage.debug, Off) else stage.debug.mode
+
+
 def _algorithm_of(stage: Stage[Never]) -> Any:
     return import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
 
@@ -173,4 +182,5 @@ def _trainer_spec(experiment: Experiment[Never], stage: Stage[Never]) -> Trainer
         temperature=rollout.sampling.temperature if isinstance(rollout, Rollout) else 1.0,
         keep_reference=not isinstance(stage.reference, Off),
         seed=stage.seeds.minibatch,
+        gap_token_bound=token_bound_of(stage),
     )

@@ -19,7 +19,10 @@ from runtime.data.feed import Feed
 from runtime.data.order import permutation
 from runtime.data.preferences import Preference, preference_batch
 from runtime.experience import prepare
+from runtime.logprob_gap import GAP
+from runtime.recording.steps import RecordedStep, RolloutRecorder
 from runtime.schedules.group_filter import GroupFilter
+from runtime.schedules.sampled import SampledRollout
 from runtime.schedules.sampling import sample_rollout
 from runtime.stage_job import StageJob
 from runtime.train_batches import raw_reward_of, reward_of, select
@@ -44,30 +47,38 @@ class PolicySchedule:
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Take one rollout and all optimizer steps on it; return their metrics."""
         sync_s, started = job.sync(), time.perf_counter()
-        if self._select is None:
-            rollout = await sample_rollout(job, self._feed, self._keeps)
-        else:
-            rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
-        groups = rollout.groups
-        sampled = time.perf_counter()
-        metrics = rollout_metrics(groups)
-        if job.actors.reward is not None:
-            metrics.update(job.actors.reward.take_metrics())
-        metrics.update(rollout.metrics)
-        metrics.update(_train(job, groups, rollout.baselines))
+        rollout = await self._sample(job)
+        sampled, metrics = time.perf_counter(), rollout.metrics
+        if job.recorder is not None:
+            _record(job, job.recorder, rollout)
+        recorded = time.perf_counter()
+        debug = job.stage.debug
+        if isinstance(debug, Off) or debug.mode != "rollout_only":
+            metrics = metrics | train(job, rollout.groups, rollout.baselines)
         trained = time.perf_counter()
-        samples = [sample for group in groups for sample in group.samples]
+        samples = [sample for group in rollout.groups for sample in group.samples]
         job.sinks.transcripts(job.progress.step + 1, samples)
         job.view.sampled(samples)
         return {
             **metrics,
-            **self._feed.take_metrics(),
+            **({} if job.recorder is None else {"time/record_s": recorded - sampled}),
             "time/sync_s": sync_s,
             "time/rollout_s": sampled - started,
-            "time/train_s": trained - sampled,
+            "time/train_s": trained - recorded,
             "time/tokens_per_s": metrics.get("buffer/sampled_tokens", metrics["rollout/tokens"])
             / max(sampled - started, 1e-9),
         }
+
+    async def _sample(self, job: StageJob) -> SampledRollout:
+        """Return the rollout of the step, with all that is known of it before anything is trained."""
+        if self._select is None:
+            rollout = await sample_rollout(job, self._feed, self._keeps)
+        else:
+            rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
+        metrics = rollout_metrics(rollout.groups)
+        if job.actors.reward is not None:
+            metrics.update(job.actors.reward.take_metrics())
+        return replace(rollout, metrics=metrics | rollout.metrics | self._feed.take_metrics())
 
 
 class SupervisedSchedule(Generic[R]):
@@ -87,6 +98,7 @@ class SupervisedSchedule(Generic[R]):
         job.progress.data_position = taken.position
         started = time.perf_counter()
         metrics = job.actors.learner.step(self._batch_of(taken.rows))
+        job.progress.weights_version += 1
         seconds = time.perf_counter() - started
         return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
@@ -104,11 +116,17 @@ class PreferenceSchedule:
         started, trainer = time.perf_counter(), job.actors.trained_policy()
         batch = preference_batch(taken.rows)
         metrics = trainer.step(replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")))
+        job.progress.weights_version += 1
         seconds = time.perf_counter() - started
         return {**metrics, **self._feed.take_metrics(), "time/train_s": seconds}
 
 
-def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:
+def train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | None) -> dict[str, float]:
+    """Take all optimizer steps on a rollout, and return their metrics.
+
+    Args:
+        baselines: of each group the greedy response, where the algorithm compares with it.
+    """
     prepared = prepare(job, groups, baselines)
     batch_size = job.stage.train.global_batch
     count = len(prepared.batch.lengths_N)
@@ -120,11 +138,29 @@ def _train(job: StageJob, groups: Sequence[Group], baselines: Sequence[Group] | 
     # Where nothing counts there is nothing to learn: the truncated were masked, or the far off dropped.
     counting = [batch for batch in batches if bool(batch.mask_T.any())]
     skipped = {"train/skipped_steps": float(len(batches) - len(counting))} if len(counting) < len(batches) else {}
-    steps = [_optimizer_step(job, batch) for batch in counting]
-    mean = {name: sum(step[name] for step in steps) / len(steps) for name in (steps[0] if steps else ())}
+    # The weights of the engine are those of the first step only.
+    once = [batch if at == 0 else replace(batch, compared_T=None) for at, batch in enumerate(counting)]
+    steps = [_optimizer_step(job, batch) for batch in once]
+    gap = {name: value for name, value in (steps[0] if steps else {}).items() if name.startswith(f"train/{GAP}")}
+    names = [name for name in (steps[0] if steps else ()) if name not in gap]
+    mean = {name: sum(step[name] for step in steps) / len(steps) for name in names}
     mean |= skipped | {name: steps[-1][name] for name in ("train/lr", "critic/lr") if name in mean}
+    job.progress.weights_version += "train/lr" in mean
     _refresh_reference(job)
-    return {**prepared.metrics, **mean}
+    return {**prepared.metrics, **gap, **mean}
+
+
+def _record(job: StageJob, recorder: RolloutRecorder, rollout: SampledRollout) -> None:
+    timeless = {name: value for name, value in rollout.metrics.items() if not name.startswith("time/")}
+    recorder.write(
+        job.progress.step + 1,
+        RecordedStep(
+            groups=rollout.groups,
+            baselines=rollout.baselines,
+            metrics=timeless,
+            data_position=job.progress.data_position,
+        ),
+    )
 
 
 def _orders(job: StageJob, count: int) -> Iterator[list[int]]:

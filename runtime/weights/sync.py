@@ -46,7 +46,10 @@ def _difference(sent: Tensor, got: Tensor) -> str:
     # As bytes: a NaN equals itself, and 0 differs from -0.
     differs = expected.reshape(-1, 1).view(torch.uint8) != got.detach().reshape(-1, 1).view(torch.uint8)
     num_differing = int(differs.any(-1).sum())
-    return f"differs in {num_differing:,} of {got.numel():,} numbers" if num_differing else ""
+    if not num_differing:
+        return ""
+    largest = float((expected.double() - got.detach().double()).abs().max())
+    return f"differs in {num_differing:,} of {got.numel():,} numbers, by {largest:.3g} at most"
 
 
 def _arrived_changed(fact: str, version: int) -> SpecError:

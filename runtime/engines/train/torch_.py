@@ -32,6 +32,7 @@ from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
 from runtime.engines.train.routing import Routing, check_recorded
 from runtime.engines.train.teacher import Teacher, divergence_terms, other_teacher
+from runtime.logprob_gap import GapMeter
 from stdlib.algorithms._terms import (
     Algorithm,
     LossOutput,
@@ -52,6 +53,7 @@ class TrainerSpec:
     """What a trainer reads of a plan.
 
     `temperature` is the rollout's; 0 means 1, as for an engine's log-probs.  `seed` is that of first_fit_shuffle.
+    `gap_token_bound` is the gap to the engine's log-probs beyond which a token is counted.
     """
 
     model: Model[Never]
@@ -61,6 +63,7 @@ class TrainerSpec:
     temperature: float = 1.0
     keep_reference: bool = False
     seed: int = 0
+    gap_token_bound: float | None = None
 
 
 class TorchTrainer:
@@ -145,14 +148,15 @@ class TorchTrainer:
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
             raise SpecError(_nothing_to_learn(batch))
+        gap = GapMeter(self._spec.gap_token_bound)
         shares = (
-            self._loss(batch, packed, totals)
+            self._loss(batch, packed, totals, gap)
             for sequences in cut(batch, self._spec)
             if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
         )
         loss, means = accumulated(shares, totals)
         metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
-        return metrics | {"train/num_tokens": float(totals.num_tokens)}
+        return metrics | gap.metrics() | {"train/num_tokens": float(totals.num_tokens)}
 
     def refresh_reference(self) -> None:
         """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
@@ -209,11 +213,11 @@ class TorchTrainer:
         hidden_MD = hidden_states(model, packed, self._spec.train, self._routing if model is self._policy else None)
         return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
 
-    def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
+    def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
         if not isinstance(self._replayed, Off):
             check_recorded(packed, replayed=self._replayed)
         if isinstance(self._spec.params.loss, DistillationLoss):
-            return self._distillation(batch, packed, totals, self._spec.params.loss)
+            return self._distillation(batch, packed, totals, gap)
         stats, at = self._forward(self._policy, packed), packed.tokens_M
         mask_M = torch.ones_like(stats.logprobs_M)
         params, loss = self._spec.params, self._spec.params.loss
@@ -238,20 +242,25 @@ class TorchTrainer:
             entropy_T=stats.entropy_M,
             is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
         )
+        if batch.compared_T is not None:
+            gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
         output = self._algorithm.loss(params, policy_terms, totals)
-        trainer_M = stats.logprobs_M.detach() if loss.old_logprobs == "rollout" else old_M
-        gap = MetricSum((batch.rollout_logprobs_T[at] - trainer_M).abs().sum(), "tokens")
-        metrics = {**output.metrics, "logprob_gap": gap}
-        if self._routing is not None:
-            metrics["rerouted_frac"] = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
-        return LossOutput(output.loss, metrics)
+        if self._routing is None:
+            return output
+        rerouted = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
+        return LossOutput(output.loss, {**output.metrics, "rerouted_frac": rerouted})
 
-    def _distillation(
-        self, batch: TrainBatch, packed: PackedBatch, totals: Totals, loss: DistillationLoss
-    ) -> LossOutput:
-        if self._teacher is None:
+    def _distillation(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter) -> LossOutput:
+        loss = self._spec.params.loss
+        if self._teacher is None or not isinstance(loss, DistillationLoss):
             raise SpecError(_without("teacher"))
         hidden_MD = hidden_states(self._policy, packed, self._spec.train, self._routing)
+        if batch.compared_T is not None:
+            sampled = self._head._replace(temperature=_sampling_temperature(self._spec))
+            with torch.no_grad():
+                stats = token_stats(hidden_MD, self._policy.lm_head.weight, packed.targets_M, spec=sampled)
+            at = packed.tokens_M
+            gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
         student = Side(hidden_MD, self._policy.lm_head.weight)
         teacher = self._teacher.side(packed, self._spec.train, heads=self._heads)
         terms = divergence_terms(loss, student, teacher, spec=self._head, sequence_M=packed.sequence_M)
@@ -283,6 +292,10 @@ def _temperature(spec: TrainerSpec) -> float:
     loss = spec.params.loss
     if isinstance(loss, DistillationLoss):
         return loss.temperature
+    return _sampling_temperature(spec)
+
+
+def _sampling_temperature(spec: TrainerSpec) -> float:
     return spec.temperature if spec.temperature > 0.0 else 1.0
 
 

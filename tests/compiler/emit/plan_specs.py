@@ -11,6 +11,7 @@ from compiler.ir.sourced_plan import SourcedPlan
 from rlc.catalogue import scan
 from tests.compiler.bad_specs import working_in
 from tests.compiler.emit.buffer_specs import CHOICES, buffer_specs
+from tests.compiler.emit.debug_specs import debug_specs
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
 
 PROJECT = Path(__file__).parents[3]
@@ -634,6 +635,7 @@ SPECS = {
     "two_stages": TWO_STAGES,
     **buffer_specs(ONE_STAGE),
     **function_specs(ONE_STAGE),
+    **debug_specs(ONE_STAGE),
 }
 
 

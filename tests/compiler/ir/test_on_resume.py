@@ -12,6 +12,7 @@ from tests.compiler.ir.changed_plans import changed_plans, quickstart
 MAY_CHANGE = re.compile(
     r"log\..*|allow|model\.(hf_id|chat_template|published_.*|overrides|tokenizer\.name)"
     r"|stages\.\d+\.(until(\..*)?|run\.max_steps|optim\.total_steps|data\.(workers|prefetch)|eval\.interval|checkpoint\.interval"
+    r"|debug\.(record|verify_sync|logprob_gap\.(mean_bound|steps|action))"
     r"|reward\.(timeout_s|concurrency|on_failure|failure_score|empty_responses)|budget\..*)"
 )
 

@@ -68,3 +68,24 @@ def test_a_process_is_of_one_trainer_one_engine_or_the_rewards(tmp_path: Path, c
 def test_the_first_engine_of_the_target_is_taken(tmp_path: Path) -> None:
     assert {r.engine for r in roles(tmp_path, {}, "trainer")} == {"megatron"}
     assert {r.engine for r in roles(tmp_path, {}, "rollout")} == {"sglang"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"debug.mode": '"rollout_only"'}, {"trainer", "rollout", "reward"}),
+        ({"debug.mode": '"train_only"', "debug.replay": '"a"'}, {"trainer", "reference"}),
+        (
+            {
+                "debug.mode": '"train_only"',
+                "debug.replay": '"a"',
+                "eval.sets": '[{ name = "heldout", path = "h.jsonl" }]',
+            },
+            {"trainer", "reference", "rollout", "reward"},
+        ),
+    ],
+)
+def test_nobody_sits_there_who_has_nothing_to_do(tmp_path: Path, changes: Changes, expected: set[str]) -> None:
+    plan = compiled(tmp_path, {"loss.kl.estimator": '"k3"', **changes}, base=GPU).plan
+    assert plan is not None
+    assert {role.role for role in plan.experiment.placement.roles} == expected

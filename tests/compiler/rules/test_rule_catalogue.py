@@ -29,6 +29,7 @@ SIZES = {
     "ENV": 4,
     "REWARD": 5,
     "EVAL": 5,
+    "DBG": 2,
 }
 
 # Codes of statements that are checked where something else is: as text is lowered, by a rule with another id, or where

@@ -129,8 +129,7 @@ def test_metrics_of_a_first_step() -> None:
     batch = replace(batch, old_logprobs_T=trainer.logprobs(batch, of="policy"))
     metrics = trainer.step(batch)
     assert batch.old_logprobs_T is not None
-    gap = ((batch.rollout_logprobs_T - batch.old_logprobs_T).abs() * batch.mask_T).sum() / batch.mask_T.sum()
-    assert metrics["train/logprob_gap"] == pytest.approx(float(gap), rel=1e-5)
+    assert not [name for name in metrics if "gap" in name]  # known before the step, from those log-probs
     assert metrics["train/ratio_mean"] == pytest.approx(1.0, abs=1e-5)
     assert metrics["train/clip_frac"] == 0.0
     assert metrics["train/approx_kl"] == pytest.approx(0.0, abs=1e-6)
@@ -141,12 +140,18 @@ def test_metrics_of_a_first_step() -> None:
     assert 0.0 < metrics["train/entropy"] < math.log(37)
 
 
-def test_the_gap_is_measured_against_the_current_policy_where_the_rollout_gives_the_ratio() -> None:
+@pytest.mark.parametrize("old_logprobs", ["rollout", "current"])
+def test_the_gap_to_the_engine_is_read_from_the_forward_pass_of_a_step(old_logprobs: Any) -> None:
     batch = grouped_batch()
-    trainer = trainer_of(spec_of())
-    logp = trainer.logprobs(batch, of="policy")
-    gap = ((batch.rollout_logprobs_T - logp).abs() * batch.mask_T).sum() / batch.mask_T.sum()
-    assert trainer.step(batch)["train/logprob_gap"] == pytest.approx(float(gap), rel=1e-5)
+    trainer = trainer_of(spec_of(params=policy_params(old_logprobs=old_logprobs), gap_token_bound=0.5))
+    compared_T = batch.mask_T * (torch.arange(len(batch.mask_T)) % 2)
+    d = (trainer.logprobs(batch, of="policy") - batch.rollout_logprobs_T)[compared_T != 0].double()
+    metrics = trainer.step(replace(batch, compared_T=compared_T))
+    assert metrics["train/logprob_gap"] == pytest.approx(float(d.abs().mean()), rel=1e-5)
+    assert metrics["train/logprob_gap_max"] == pytest.approx(float(d.abs().max()), rel=1e-5)
+    assert metrics["train/logprob_gap_k1"] == pytest.approx(float(-d.mean()), rel=1e-5)
+    assert metrics["train/logprob_gap_k3"] == pytest.approx(float((d.exp() - 1 - d).mean()), rel=1e-5)
+    assert metrics["train/logprob_gap_beyond_frac"] == float((d.abs() > 0.5).double().mean())
 
 
 def test_current_log_probs_make_every_ratio_one() -> None:

@@ -1,0 +1,1 @@
+"""Rollouts on the disk: written step by step, and trained on again."""
