@@ -11,8 +11,8 @@ from pathlib import Path
 
 from checks.planner.comparison import Comparison, Skipped
 from checks.planner.fit import FITTED, fit
-from checks.planner.report import row_line, summary_lines
-from checks.planner.tables import MEASURED, read_tables
+from checks.planner.report import row_line, summary_lines, verdict_line
+from checks.planner.tables import MEASURED, read_recipes, read_tables
 from compiler.planner.memory.constants import CONSTANTS
 
 
@@ -33,6 +33,10 @@ def main() -> int:
         print("\n".join(summary_lines(compared, constants)))
     print("all tables")
     print("\n".join(summary_lines(every, constants)))
+    verdicts = read_recipes(arguments.folder)
+    if verdicts:
+        print(f"recipes.csv: {sum(one.fits for one in verdicts)} of {len(verdicts)} fit; those that do not")
+        print("\n".join(verdict_line(one) for one in verdicts if not one.fits))
     print("constants")
     for name, value in zip(constants._fields, constants, strict=True):
         print(f"  {name:<22} {value:g}{'  (fitted)' if name in FITTED else ''}")

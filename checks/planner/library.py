@@ -26,6 +26,8 @@ OTHERS = {
     "intellect3": "glm45106ba12b",
 }
 
+_APPENDED = ("instruct2507", "thinking2507", "instruct", "base", "a3b", "v01")
+
 
 class Library:
     """Models of the library and of papers, under names without dots, dashes and what comes in brackets."""
@@ -57,8 +59,12 @@ def _plain(name: str) -> str:
 
 
 def _spellings(name: str) -> list[str]:
-    """The name, and the name without what a publisher appends to it."""
-    first = re.split(r"/", name)[0]
-    plain = _plain(first)
-    shorter = [plain.removesuffix(tail) for tail in ("instruct2507", "instruct", "base", "a3b", "thinking2507")]
-    return [plain, *(name for name in shorter if name != plain)]
+    """The name, with and without its owner, and without what a publisher or a recipe appends to it.
+
+    What has no number is an owner's name.
+    """
+    spelled: list[str] = []
+    for part in dict.fromkeys((*re.split(r"/", name), name)):
+        plain = re.sub(r"(bf16|fp8|mxfp8)$", "", _plain(part))
+        spelled.extend((plain, *(plain.removesuffix(tail) for tail in _APPENDED)))
+    return [key for key in dict.fromkeys(spelled) if re.search(r"[a-z].*\d", key)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from checks.planner.comparison import Comparison
+from checks.planner.recipe_rows import Verdict
 from compiler.planner.memory.constants import Constants
 
 # In percent: of what is counted, and of what is held; of the peak at the median, at the ninetieth percentile, below.
@@ -53,6 +54,11 @@ def row_line(comparison: Comparison, constants: Constants) -> str:
         f"{comparison.predict(constants):>12,.3f} {comparison.unit:<8} {comparison.error_pct(constants):>+7.1f} %  "
         f"{comparison.name}{mark}"
     )
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Return a line on a configuration that does not fit."""
+    return f"  {verdict.id:<18} {verdict.needed_gib:,.1f} GiB of {verdict.memory_gib:g} GiB  {verdict.name}"
 
 
 def summary_lines(comparisons: list[Comparison], constants: Constants) -> Iterator[str]:

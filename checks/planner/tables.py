@@ -10,6 +10,8 @@ from pathlib import Path
 from checks.planner import bridge_rows, counted_rows, megatron_rows, prime_rows, theory_rows
 from checks.planner.comparison import Cells, Comparison, Found, read_rows
 from checks.planner.library import Library
+from checks.planner.recipe_rows import Verdict, judge
+from rlc.catalogue import scan
 
 MEASURED = Path(__file__).parent / "measured"
 
@@ -31,12 +33,21 @@ def readers(library: Library) -> tuple[tuple[str, Compare], ...]:
     )
 
 
+def read_recipes(folder: Path = MEASURED) -> list[Verdict]:
+    """Return what the model says of configurations that people run; none where the folder lacks them."""
+    path = folder / "recipes.csv"
+    return list(judge(_table(path), Library(), scan().load_hardware())) if path.exists() else []
+
+
 def read_tables(folder: Path = MEASURED) -> dict[str, list[Found]]:
     """Return what is compared, by table; tables that the folder lacks are left out."""
     found: dict[str, list[Found]] = {}
     for name, compare in readers(Library()):
         path = folder / name
         if path.exists():
-            table = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-            found.setdefault(name, []).extend(read_rows(table, compare))
+            found.setdefault(name, []).extend(read_rows(_table(path), compare))
     return found
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
