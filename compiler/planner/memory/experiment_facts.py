@@ -39,7 +39,8 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
     if not isinstance(parallel, Parallel) or not isinstance(placement, GpuPlacement):
         return None
     axes = (parallel.tp, parallel.pp, parallel.cp, parallel.ep, parallel.etp, parallel.dp, placement.rollout_gpus)
-    job = training_job(experiment, stage, gpu) if all(isinstance(size, int) for size in axes) else None
+    sizes = (*axes, experiment.cluster.num_gpus, stage.train.global_batch, stage.train.vocab_chunk, *_sampled(stage))
+    job = training_job(experiment, stage, gpu) if all(isinstance(size, int) for size in sizes) else None
     if job is None:
         return None
     is_shared = placement.mode == "colocate"
@@ -67,8 +68,6 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
         if not isinstance(train.micro_batch, int):
             return None
         tokens = train.micro_batch * longest
-    if not isinstance(train.global_batch, int) or not isinstance(train.vocab_chunk, int):
-        return None
     is_sharded = train.engine.name == "fsdp2"
     layout = Layout(**{axis: getattr(parallel, axis) for axis in ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")})
     first, last = parallel.pp_first_layers, parallel.pp_last_layers
@@ -128,6 +127,15 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
 def _options(engine: Any, name: str) -> dict[str, Any]:
     given = engine.__dict__.get(name)
     return {k: v for k, v in given.__dict__.items() if not isinstance(v, Off)} if isinstance(given, Options) else {}
+
+
+def _sampled(stage: Stage[Any]) -> tuple[object, ...]:
+    """The numbers that sampling has, of which none may be open."""
+    rollout = stage.rollout
+    if isinstance(rollout, Off):
+        return ()
+    numbers = (rollout.max_context_tokens, rollout.concurrency)
+    return (*numbers, rollout.prompts_per_step, rollout.samples_per_prompt) if isinstance(rollout, Rollout) else numbers
 
 
 def _longest(experiment: Experiment[Any], stage: Stage[Any]) -> int:
