@@ -2,7 +2,8 @@
 
 Log-probs are float32 numbers written as JSON writes doubles, so that whoever reads them gets the same bits.  They are
 those of the distribution that was drawn from, after temperature, top-k and top-p; SGLang's `output_token_logprobs` are
-those before top-k and top-p.
+those before top-k and top-p.  `input_token_logprobs` are of the softmax at the temperature of the request; SGLang's are
+of that at 1.
 """
 
 from __future__ import annotations
@@ -36,8 +37,7 @@ def answer(
         "weight_versions": spans,
     }
     if asked.returns_logprobs:
-        of_prompt: list[object] = []
-        meta["input_token_logprobs"] = of_prompt
+        meta["input_token_logprobs"] = _of_prompt(finished, asked, tokenizer)
         meta["output_token_logprobs"] = [
             [logprob, token, _text_of([token], asked.returns_token_texts, tokenizer)]
             for token, logprob in zip(part.tokens, part.logprobs, strict=True)
@@ -66,6 +66,18 @@ def version_spans(versions: Sequence[int], label: Callable[[int | None], str]) -
         spans.append({"version": label(version), "start": start, "end": end})
         start = end
     return spans
+
+
+def _of_prompt(finished: Finished, asked: Asked, tokenizer: TextTokenizer | None) -> list[object]:
+    """Return the tokens of the prompt that were asked about; the first of them has no log-prob, as in SGLang."""
+    start, logprobs = asked.logprobs_from, finished.part.prompt_logprobs
+    # One that was broken off before its first token has none.
+    if start is None or len(logprobs) != max(0, len(asked.tokens) - start - 1):
+        return []
+    return [
+        [logprob, token, _text_of([token], asked.returns_token_texts, tokenizer)]
+        for token, logprob in zip(asked.tokens[start:], (None, *logprobs), strict=False)
+    ]
 
 
 def _finish_reason(finished: Finished) -> dict[str, object]:

@@ -195,6 +195,7 @@ class EngineServer:
             stop_strings=params.stop_strings,
             decode=tokenizer.decode if params.stop_strings and tokenizer is not None else None,
             min_new_tokens=params.min_new_tokens,
+            prompt_logprobs_from=_first_with_logprob(asked),
             top_logprobs=asked.top_logprobs,
             logprob_token_ids=asked.logprob_token_ids,
             key=key,
@@ -346,6 +347,12 @@ class _Places:
 
     def asked(self, finished: Finished) -> Asked:
         return self._asked[id(finished.job)]
+
+
+def _first_with_logprob(asked: Asked) -> int | None:
+    """Return the position behind the one that is listed first, if the prompt has it."""
+    start = asked.logprobs_from
+    return start + 1 if start is not None and start + 1 < len(asked.tokens) else None
 
 
 async def _fields(request: Request, known: tuple[str, ...]) -> Fields:

@@ -6,7 +6,7 @@ Names are those of SGLang 0.5.23 (`GenerateReqInput`).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,11 +15,16 @@ from runtime.engines.rollout.server.refusals import RefusalError, malformed
 from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SamplingParams, read_sampling_params
 
 _SERVED: Final = ("rid", "text", "input_ids", "sampling_params", "stream")
-_LOGPROBS: Final = ("return_logprob", "return_text_in_logprobs", "top_logprobs_num", "token_ids_logprob")
+_LOGPROBS: Final = (
+    "return_logprob",
+    "logprob_start_len",
+    "return_text_in_logprobs",
+    "top_logprobs_num",
+    "token_ids_logprob",
+)
 # They change nothing about the responses.
 _OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
-    (("logprob_start_len",), (-1,), "leave it out: log-probs are those of the response"),
     (("return_hidden_states", "return_routed_experts", "return_indexer_topk"), (False,), "leave it out"),
     (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
     (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
@@ -41,6 +46,7 @@ class Asked:
 
     Args:
         rid: what it is called, by the client or here.
+        logprobs_from: the first token of the prompt that is listed with its log-prob; None where none is.
     """
 
     rid: str
@@ -48,6 +54,7 @@ class Asked:
     params: SamplingParams
     returns_logprobs: bool
     returns_token_texts: bool
+    logprobs_from: int | None
     top_logprobs: int
     logprob_token_ids: tuple[int, ...]
 
@@ -87,6 +94,7 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     count = len(prompts)
     params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
     logprobs = _each(fields, "return_logprob", bool, count)
+    starts = _starts(fields, prompts)
     rids = _rids(fields, count, is_batch=is_batch)
     if len({p.lockstep for p in params}) > 1:
         fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
@@ -98,10 +106,11 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
             params=p,
             returns_logprobs=bool(returns),
             returns_token_texts=token_texts,
+            logprobs_from=start if returns else None,
             top_logprobs=top_logprobs if returns else 0,
             logprob_token_ids=token_ids if returns else (),
         )
-        for rid, tokens, p, returns in zip(rids, prompts, params, logprobs, strict=True)
+        for rid, tokens, p, returns, start in zip(rids, prompts, params, logprobs, starts, strict=True)
     )
     is_single = not is_batch and asked[0].params.num_samples == 1
     return GenerateBody(asked=asked, is_single=is_single, streams=streams, lockstep=params[0].lockstep)
@@ -138,6 +147,16 @@ def _each(fields: Fields, name: str, kind: type, count: int) -> list[Any]:
         fields.wrong(name, f"one for all {count} prompts, or a list of {count}")
         return [None] * count
     return values
+
+
+def _starts(fields: Fields, prompts: Sequence[Sequence[int]]) -> list[int | None]:
+    """Return from which token on the log-probs of each prompt are wanted; -1 stands for none of them, as in SGLang."""
+    given = _each(fields, "logprob_start_len", int, len(prompts))
+    for start, tokens in zip(given, prompts, strict=True):
+        if isinstance(start, bool) or not -1 <= (start or 0) <= len(tokens):
+            fields.wrong("logprob_start_len", f"from -1 to the {len(tokens)} tokens of its prompt")
+            break
+    return [None if start == -1 else start for start in given]
 
 
 def _rids(fields: Fields, count: int, *, is_batch: bool) -> list[str]:

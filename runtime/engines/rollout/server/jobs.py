@@ -21,7 +21,7 @@ Finish = Literal["stop", "length", "abort"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """Tokens of a response with what was asked for about each, as `Completion` has it."""
+    """Tokens of a response with what was asked for about each and about its prompt, as `Completion` has it."""
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
@@ -29,6 +29,7 @@ class Part:
     token_logprobs: tuple[tuple[float, ...], ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     stop_reason: int | str | None = None
+    prompt_logprobs: tuple[float, ...] = ()
 
     def then(self, completion: Completion) -> Part:
         """Return these tokens and those of a completion behind them."""
@@ -39,6 +40,7 @@ class Part:
             token_logprobs=self.token_logprobs + completion.token_logprobs,
             top_logprobs=self.top_logprobs + completion.top_logprobs,
             stop_reason=completion.stop_reason,
+            prompt_logprobs=self.prompt_logprobs or completion.prompt_logprobs,
         )
 
 
@@ -167,4 +169,6 @@ def _rest(job: Job, sample: int) -> GenerationRequest:
         max_new_tokens=asked.max_new_tokens - len(drawn),
         first_sample=asked.first_sample + sample,
         first_draw=asked.first_draw + len(drawn),
+        # Those of a prompt are known once it has drawn a token.
+        prompt_logprobs_from=None if drawn else asked.prompt_logprobs_from,
     )

@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
+from compiler.ir.rollout import Sampling
 from runtime.data.tokenizers import CharacterTokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.protocols import GenerationRequest
@@ -176,3 +177,25 @@ def test_log_probs_of_the_likeliest_and_of_named_tokens_stand_beside_those_drawn
         assert top[0][0] == pytest.approx(drawn[0], abs=1e-5)
         assert [token for _, token, _ in named] == [7, 9]
         assert all(logprob <= top[0][0] + 1e-6 for logprob, _, _ in named)
+
+
+@pytest.mark.parametrize("start", [0, 3, 5, 6])
+def test_a_prompt_is_listed_with_log_probs_and_its_first_token_without(client: httpx2.Client, start: int) -> None:
+    tokens = [3, 1, 4, 1, 5, 9]
+    params = {"max_new_tokens": 2, "temperature": 0.7, "ignore_eos": True}
+    body = {"input_ids": tokens, "sampling_params": params, "return_logprob": True, "logprob_start_len": start}
+    found = client.post("/generate", json=body).json()["meta_info"]["input_token_logprobs"]
+    settings = Sampling(temperature=0.7, top_p=1.0, top_k=OFF)
+    (expected,) = generate(engine_of(NativeEngine), [request(tokens, prompt_logprobs_from=1, sampling=settings)])
+    logprobs = [None, *expected.prompt_logprobs[start:]][: len(tokens) - start]
+    assert [token for _, token, _ in found] == tokens[start:]
+    assert [p for p, _, _ in found] == [None if p is None else pytest.approx(p, abs=1e-5) for p in logprobs]
+
+
+def test_a_prompt_is_not_listed_unless_it_is_asked_for(client: httpx2.Client) -> None:
+    params = {"max_new_tokens": 2, "ignore_eos": True}
+    body = {"input_ids": [[3, 1], [4, 1, 5]], "sampling_params": params, "return_logprob": True}
+    several = client.post("/generate", json={**body, "logprob_start_len": [-1, 1]}).json()
+    assert [len(a["meta_info"]["input_token_logprobs"]) for a in several] == [0, 2]
+    quiet = client.post("/generate", json={**body, "return_logprob": False, "logprob_start_len": 0}).json()
+    assert all("input_token_logprobs" not in a["meta_info"] for a in quiet)
