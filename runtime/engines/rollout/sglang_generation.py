@@ -155,7 +155,7 @@ class HttpGeneration:
             return {**params, "stream_interval": PART_TOKENS}
         key = request.key
         draw = [key.seed, key.stage, key.step, key.group, request.first_sample + sample, request.first_draw]
-        custom = {"rlc_draw": draw, "rlc_lockstep": self._name}
+        custom = {"rlc_draw": draw, "rlc_lockstep": self._name, "rlc_keeps_prefix": request.keeps_prefix}
         return {**params, "n": request.num_samples, "custom_params": custom}
 
     async def _read(self, body: dict[str, Any], taken: asyncio.Future[None]) -> None:
@@ -250,6 +250,7 @@ def _completion(place: _Place, event: dict[str, Any]) -> Completion:
         versions=_versions(meta, len(tokens)),
         finish=_finish(meta["finish_reason"]["type"]),
         stop_reason=meta["finish_reason"].get("matched"),
+        num_cached_tokens=int(meta.get("cached_tokens") or 0),
         prompt_logprobs=_of_prompt(place.request, meta) if tokens else (),
         token_logprobs=tuple(tuple(p for p, *_ in row) for row in meta.get("output_token_ids_logprobs") or ()),
         top_logprobs=tuple(tuple((t, p) for p, t, *_ in row) for row in meta.get("output_top_logprobs") or ()),

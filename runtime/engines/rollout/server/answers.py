@@ -32,7 +32,7 @@ def answer(
         "finish_reason": _finish_reason(finished),
         "prompt_tokens": len(asked.tokens),
         "completion_tokens": len(part.tokens),
-        "cached_tokens": 0,
+        "cached_tokens": part.num_cached_tokens,
         "weight_version": spans[-1]["version"] if spans else label(None),
         "weight_versions": spans,
     }

@@ -1,6 +1,6 @@
 """SGLang's native HTTP interface over an engine in this process: one handler for each address.
 
-Source: SGLang 0.5.23, `http_server.py` and `io_struct.py`.  What this server adds is optional and named for it: the two
+Source: SGLang 0.5.23, `http_server.py` and `io_struct.py`.  What this server adds is optional and named for it: the
 `custom_params` of `sampling_params.py`; `rlc_lockstep` of /continue_generation; `load_format = "safetensors"` of
 /update_weights_from_tensor; `format = "safetensors"` and `names` of /get_weights_by_name; `rlc` of /server_info; and
 `diagnostics` beside each error.
@@ -41,7 +41,7 @@ from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
 from runtime.engines.rollout.server.jobs import Finished, Job
 from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed
-from runtime.engines.rollout.server.sampling_params import DRAW, LOCKSTEP
+from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
 from runtime.engines.rollout.server.weight_updates import SAFETENSORS, WeightUpdates, in_one_file, shown
@@ -149,7 +149,7 @@ class EngineServer:
     async def _server_info(self, _: Request) -> Response:
         own = {
             "engine": "native",
-            "custom_params": [DRAW, LOCKSTEP],
+            "custom_params": [DRAW, LOCKSTEP, KEEPS_PREFIX],
             "weights": self._weights.sizes(),
             "logprobs_of": "the distribution that was drawn from",
         }
@@ -204,6 +204,7 @@ class EngineServer:
             max_new_tokens=room if params.max_new_tokens is None else params.max_new_tokens,
             stop_token_ids=params.stop_token_ids | ends,
             sampling=params.sampling,
+            keeps_prefix=params.keeps_prefix,
             first_sample=params.first_sample,
             first_draw=params.first_draw,
         )
@@ -279,7 +280,7 @@ class EngineServer:
             fact = f"{self.under_way.num_outstanding} responses are under way, and need what is cached"
             fault = SpecError(Diagnostic("RLC0726", fact, help=(Help("wait for them, or abort them"),)))
             return Response(as_text(fault.diagnostics) + "\n", status_code=400, media_type="text/plain")
-        # Nothing is kept behind a request that is finished.
+        self._served.engine.forget_prefixes()
         return Response("Cache flushed.\n", media_type="text/plain")
 
     async def _update(self, update: Callable[[Any], str], request: Request) -> Response:

@@ -30,6 +30,7 @@ class Part:
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     stop_reason: int | str | None = None
     prompt_logprobs: tuple[float, ...] = ()
+    num_cached_tokens: int = 0
 
     def then(self, completion: Completion) -> Part:
         """Return these tokens and those of a completion behind them."""
@@ -41,6 +42,7 @@ class Part:
             top_logprobs=self.top_logprobs + completion.top_logprobs,
             stop_reason=completion.stop_reason,
             prompt_logprobs=self.prompt_logprobs or completion.prompt_logprobs,
+            num_cached_tokens=self.num_cached_tokens if self.tokens else completion.num_cached_tokens,
         )
 
 
@@ -82,17 +84,18 @@ class Call:
     """One generation of the engine and the jobs that it answers.
 
     Args:
-        lockstep: its name, or nothing for a call that advances by itself.
+        lockstep: its name, or nothing for a call that advances by itself.  What such a call draws follows from its
+            requests alone; others use what was computed for those before them.
     """
 
     def __init__(self, engine: SteppedEngine, lockstep: str = "") -> None:
         self._engine = engine
-        self._generation: SteppedGeneration = engine.begin()
+        self.lockstep = lockstep
+        self._generation = self._begin()
         # For each request to the generation: the job, and which of its samples the first one is.
         self._slots: list[tuple[Job, int]] = []
         self._is_retracted = False
         self.jobs: list[Job] = []
-        self.lockstep = lockstep
 
     @property
     def is_over(self) -> bool:
@@ -142,10 +145,13 @@ class Call:
         if not self._is_retracted:
             return
         self._is_retracted = False
-        self._generation = self._engine.begin()
+        self._generation = self._begin()
         for job in self.jobs:
             for sample in sorted(job.waiting):
                 self._submit(job, sample, _rest(job, sample))
+
+    def _begin(self) -> SteppedGeneration:
+        return self._engine.begin(uses_earlier=not self.lockstep)
 
     def _submit(self, job: Job, first_sample: int, request: GenerationRequest) -> None:
         self._generation.submit([request])

@@ -2,11 +2,12 @@
 
 Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  `stream_interval`, the fewest tokens between two
 events of a response, is kept by any value: a response is one event, when it is finished.
-Of `custom_params` two names are read here:
+Of `custom_params` three names are read here:
 
   rlc_draw      [seed, stage, step, group, first_sample, first_draw]: the draws, as `GenerationRequest` names them, so
                 that the tokens are those of an engine in the same process.  Without it they follow from sampling_seed.
   rlc_lockstep  the name of a generation whose requests advance only when asked to: see `under_way.py`.
+  rlc_keeps_prefix  false where no later request is likely to begin with this one's tokens and response.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from runtime.protocols import DrawKey
 
 DRAW: Final = "rlc_draw"
 LOCKSTEP: Final = "rlc_lockstep"
+KEEPS_PREFIX: Final = "rlc_keeps_prefix"
 
 # SGLang's own number for the whole vocabulary, beside -1.
 _ALL: Final = 1 << 30
@@ -78,6 +80,7 @@ class SamplingParams:
     first_sample: int
     first_draw: int
     lockstep: str
+    keeps_prefix: bool
 
 
 def read_sampling_params(given: object, where: str) -> SamplingParams:
@@ -89,11 +92,11 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     fields = Fields({} if given is None else given, where, NAMES)
     for names, neutral, way in _REFUSED:
         fields.only(names, neutral, way)
-    custom = Fields(fields.raw("custom_params") or {}, f"custom_params of {where}", (DRAW, LOCKSTEP))
+    custom = Fields(fields.raw("custom_params") or {}, f"custom_params of {where}", (DRAW, LOCKSTEP, KEEPS_PREFIX))
     key, first_sample, first_draw = _draws(fields, custom)
     has_limit = not (isinstance(given, dict) and "max_new_tokens" in given and given["max_new_tokens"] is None)
     max_new_tokens = fields.integer("max_new_tokens", _MAX_NEW_TOKENS, least=1) if has_limit else None
-    lockstep = custom.text(LOCKSTEP)
+    lockstep, keeps_prefix = custom.text(LOCKSTEP), custom.flag(KEEPS_PREFIX, default=True)
     fields.integer("stream_interval", 1, least=1)
     fields.faults += custom.faults
     params = SamplingParams(
@@ -109,6 +112,7 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
         first_sample=first_sample,
         first_draw=first_draw,
         lockstep=lockstep,
+        keeps_prefix=keeps_prefix,
     )
     fields.close()
     return params

@@ -25,8 +25,16 @@ class SteppedGeneration(Generation, Protocol):
 class SteppedEngine(RolloutEngine, Protocol):
     """An engine that generates when it is told to."""
 
-    def begin(self) -> SteppedGeneration:
-        """Return a generation without requests."""
+    def begin(self, *, uses_earlier: bool = False) -> SteppedGeneration:
+        """Return a generation without requests.
+
+        Args:
+            uses_earlier: whether prefixes are used that requests left of which none is under way any more.
+        """
+        ...
+
+    def forget_prefixes(self) -> None:
+        """Let go of what finished requests left."""
         ...
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:

@@ -177,7 +177,8 @@ class UnderWay:
         Raises: SpecError if they do not fit; the engine then has none.
         """
         before = self._version
-        version = int(label) if label is not None and label.isdecimal() else max(self._labels, default=-1) + 1
+        # Never one of before: what was computed under it is of other weights, also where clients call them alike.
+        version = max(self._labels, default=-1) + 1
         self._version = None
         try:
             self._engine.load_weights(tensors, version=version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -65,6 +65,7 @@ def test_tokens_and_log_probs_are_those_of_an_engine_in_this_process_to_the_bit(
     assert [[p for p, _, _ in f["meta_info"]["output_token_logprobs"]] for f in found] == [
         pytest.approx(c.logprobs, abs=1e-5) for c in expected
     ]
+    assert client.post("/flush_cache").status_code == 200
     alone = generate(engine_of(NativeEngine), asked[2:3])
     body = {"input_ids": list(asked[2].tokens), "sampling_params": params_of(asked[2]), "return_logprob": True}
     again = client.post("/generate", json=body).json()
@@ -199,3 +200,48 @@ def test_a_prompt_is_not_listed_unless_it_is_asked_for(client: httpx2.Client) ->
     assert [len(a["meta_info"]["input_token_logprobs"]) for a in several] == [0, 2]
     quiet = client.post("/generate", json={**body, "return_logprob": False, "logprob_start_len": 0}).json()
     assert all("input_token_logprobs" not in a["meta_info"] for a in quiet)
+
+
+def turn(client: httpx2.Client, tokens: Sequence[int], **params: object) -> dict[str, Any]:
+    settings = {"max_new_tokens": 40, "temperature": 0, "ignore_eos": True, **params}
+    reply = client.post("/generate", json={"input_ids": list(tokens), "sampling_params": settings})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_a_second_turn_uses_what_was_computed_for_the_first_until_it_is_flushed(client: httpx2.Client) -> None:
+    assert client.post("/flush_cache").status_code == 200
+    prompt = [(5 * i) % 23 for i in range(30)]
+    first = turn(client, prompt)
+    assert first["meta_info"]["cached_tokens"] == 0
+    both = [*prompt, *first["output_ids"], 1, 2]
+    (expected,) = generate(engine_of(NativeEngine), [request(both, max_new_tokens=40, sampling=GREEDY)])
+    second = turn(client, both)
+    # The last token of a response has no keys and values yet.
+    assert second["meta_info"]["cached_tokens"] == 30 + 39
+    assert tuple(second["output_ids"]) == expected.tokens
+    assert client.post("/flush_cache").text == "Cache flushed.\n"
+    third = turn(client, both)
+    assert third["meta_info"]["cached_tokens"] == 0
+    assert third["output_ids"] == second["output_ids"]
+
+
+def test_what_no_later_request_begins_with_need_not_be_kept(client: httpx2.Client) -> None:
+    assert client.post("/flush_cache").status_code == 200
+    prompt = [(7 * i) % 23 for i in range(50)]
+    for cached in (0, 0):
+        found = turn(client, prompt, custom_params={"rlc_keeps_prefix": False})
+        assert found["meta_info"]["cached_tokens"] == cached
+
+
+def test_other_weights_of_the_same_name_use_nothing_of_those_before(client: httpx2.Client) -> None:
+    prompt = [(3 * i) % 23 for i in range(50)]
+    first = turn(client, prompt)
+    give_weights(client, weights_of(tiny_model(), seed=1), "1")
+    try:
+        found = turn(client, prompt)
+        (expected,) = generate(engine_of(NativeEngine, seed=1), [request(prompt, max_new_tokens=40, sampling=GREEDY)])
+        assert found["meta_info"]["cached_tokens"] == 0
+        assert tuple(found["output_ids"]) == expected.tokens != tuple(first["output_ids"])
+    finally:
+        give_weights(client, weights_of(tiny_model()), "1")
