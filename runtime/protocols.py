@@ -82,8 +82,8 @@ class Completion:
     of the response, of the tokens asked for; `top_logprobs`, at each position, the likeliest tokens with theirs, the
     likeliest first.
 
-    `num_cached_tokens` of the request's tokens were held from before and not computed for it; what is drawn is the same,
-    and so are completions that differ in nothing else.
+    `num_cached_tokens` of the request's tokens were held from before and not computed for it; completions that differ
+    in nothing else are equal.
     """
 
     request: int

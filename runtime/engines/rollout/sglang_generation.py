@@ -13,8 +13,10 @@ from typing import Any, Final, Literal, NamedTuple
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
+from runtime.engines.rollout.routed_experts import RoutedLayers, read
 from runtime.engines.rollout.server_connection import PART_TOKENS, ServerConnection, ServerPlace, unreadable
 from runtime.protocols import Completion, GenerationRequest
+from stdlib.samples import ExpertIds
 
 _GENERATE: Final = "/generate"
 
@@ -32,6 +34,7 @@ class HttpGeneration:
 
     Args:
         name: of all that it asks for, on the server.
+        routed: where the experts are that are asked for, or None where they are not.
         is_native: whether it is a server of rlc, which draws by name and in lockstep.
         check: raises InternalError where the server was given no weights.
     """
@@ -42,11 +45,12 @@ class HttpGeneration:
         place: ServerPlace,
         name: str,
         *,
+        routed: RoutedLayers | None,
         is_native: bool,
         check: Callable[[], None],
     ) -> None:
         self._connection, self._place, self._name = connection, place, name
-        self._is_native, self._check = is_native, check
+        self._is_native, self._check, self._routed = is_native, check, routed
         self._num_requests = 0
         self._outstanding: dict[str, _Place] = {}
         self._arrived: dict[str, Completion] = {}
@@ -85,6 +89,7 @@ class HttpGeneration:
             **self._starts([r for _, r, _ in items]),
             "stream": True,
             **self._wanted(requests),
+            **({} if self._routed is None else {"return_routed_experts": True}),
         }
         if not self._is_native and any(_is_filtered(r.sampling) for r in requests):
             # SGLang's own log-probs are those before top-k and top-p; these are those of what was drawn from.
@@ -178,7 +183,7 @@ class HttpGeneration:
                 if meta["finish_reason"] is None:
                     continue
                 rid = meta["id"]
-                completion = _completion(self._outstanding[rid], event)
+                completion = _completion(self._outstanding[rid], event, self._routed)
             except (KeyError, TypeError, ValueError, IndexError) as fault:
                 raise unreadable(self._place, _GENERATE, f"{type(fault).__name__}: {fault}") from fault
             async with self._news:
@@ -235,7 +240,7 @@ class HttpGeneration:
         return found
 
 
-def _completion(place: _Place, event: dict[str, Any]) -> Completion:
+def _completion(place: _Place, event: dict[str, Any], routed: RoutedLayers | None) -> Completion:
     meta = event["meta_info"]
     drawn = meta["output_token_logprobs"]
     tokens = tuple(int(token) for _, token, *_ in drawn)
@@ -250,6 +255,7 @@ def _completion(place: _Place, event: dict[str, Any]) -> Completion:
         versions=_versions(meta, len(tokens)),
         finish=_finish(meta["finish_reason"]["type"]),
         stop_reason=meta["finish_reason"].get("matched"),
+        expert_ids=_experts(place.request, meta, routed, len(tokens)),
         num_cached_tokens=int(meta.get("cached_tokens") or 0),
         prompt_logprobs=_of_prompt(place.request, meta) if tokens else (),
         token_logprobs=tuple(tuple(p for p, *_ in row) for row in meta.get("output_token_ids_logprobs") or ()),
@@ -264,6 +270,14 @@ def _of_prompt(request: GenerationRequest, meta: dict[str, Any]) -> tuple[float,
     if len(found) != len(request.tokens) - request.prompt_logprobs_from:
         raise ValueError(f"{len(found)} log-probs of a prompt from {request.prompt_logprobs_from} on")
     return found
+
+
+def _experts(
+    request: GenerationRequest, meta: dict[str, Any], routed: RoutedLayers | None, num_drawn: int
+) -> ExpertIds | None:
+    if routed is None or not num_drawn:
+        return None
+    return read(meta["routed_experts"], routed, num_tokens=len(request.tokens) + num_drawn - 1)
 
 
 def _versions(meta: dict[str, Any], count: int) -> tuple[int, ...]:

@@ -12,18 +12,25 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from runtime.data.tokenizers import TextTokenizer
+from runtime.engines.rollout.routed_experts import RoutedLayers, written
 from runtime.engines.rollout.server.generate_body import Asked
 from runtime.engines.rollout.server.jobs import Finished
 
 
 def answer(
-    finished: Finished, asked: Asked, tokenizer: TextTokenizer | None, label: Callable[[int | None], str]
+    finished: Finished,
+    asked: Asked,
+    label: Callable[[int | None], str],
+    *,
+    tokenizer: TextTokenizer | None,
+    routed: RoutedLayers | None,
 ) -> dict[str, object]:
     """Return the JSON of a response.
 
     Args:
         asked: what it answers.
         label: what clients call a version of weights.
+        routed: where the network has experts.
     """
     part = finished.part
     spans = version_spans(part.versions, label)
@@ -53,6 +60,8 @@ def answer(
                 [[p, t, None] for t, p in zip(asked.logprob_token_ids, logprobs, strict=True)]
                 for logprobs in part.token_logprobs
             ]
+    if asked.experts_from is not None and routed is not None and part.expert_ids is not None:
+        meta["routed_experts"] = written(part.expert_ids, routed, start=asked.experts_from)
     text = "" if tokenizer is None else _shown(finished, tokenizer, trims_stop=asked.params.trims_stop)
     return {"text": text, "output_ids": list(part.tokens), "meta_info": meta}
 

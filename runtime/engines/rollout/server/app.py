@@ -25,6 +25,7 @@ from starlette.routing import Route
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
 from runtime.data.tokenizers import TextTokenizer
+from runtime.engines.rollout.routed_experts import RoutedLayers
 from runtime.engines.rollout.server.answers import answer
 from runtime.engines.rollout.server.connections import (
     HEARTBEAT_S,
@@ -40,7 +41,7 @@ from runtime.engines.rollout.server.connections import (
 from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
 from runtime.engines.rollout.server.jobs import Finished, Job
-from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed
+from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed, unrecorded
 from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
@@ -65,6 +66,7 @@ class Served:
         root: the folder that relative paths of weights are below.
         token: what clients have to send.
         seed: of the draws of requests that name none.
+        routed: where the experts are that the engine records; None where it does not.
     """
 
     engine: SteppedEngine
@@ -74,6 +76,7 @@ class Served:
     root: Path
     token: str
     seed: int
+    routed: RoutedLayers | None = None
 
 
 class EngineServer:
@@ -151,6 +154,7 @@ class EngineServer:
             "engine": "native",
             "custom_params": [DRAW, LOCKSTEP, KEEPS_PREFIX],
             "weights": self._weights.sizes(),
+            "records_experts": self._served.routed is not None,
             "logprobs_of": "the distribution that was drawn from",
         }
         return JsonAnswer(
@@ -189,6 +193,8 @@ class EngineServer:
         room = max(1, self._served.max_context_tokens - len(asked.tokens))
         tokenizer = self._served.tokenizer
         ends = frozenset() if params.ignore_eos or tokenizer is None else frozenset((tokenizer.eos_token_id,))
+        if asked.experts_from is not None and self._served.routed is None:
+            raise RefusalError(400, unrecorded())
         if params.stop_strings and tokenizer is None:
             raise RefusalError(400, malformed("this server has no tokenizer, so no text ends a response: drop stop"))
         return GenerationRequest(
@@ -245,7 +251,14 @@ class EngineServer:
             self.under_way.drop(jobs)
 
     def _answer(self, finished: Finished, places: _Places) -> dict[str, object]:
-        return answer(finished, places.asked(finished), self._served.tokenizer, self.under_way.label)
+        served = self._served
+        return answer(
+            finished,
+            places.asked(finished),
+            self.under_way.label,
+            tokenizer=served.tokenizer,
+            routed=served.routed,
+        )
 
     async def _abort(self, request: Request) -> Response:
         fields = await _fields(request, ("rid", "abort_all"))

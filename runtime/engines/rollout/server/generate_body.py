@@ -22,10 +22,11 @@ _LOGPROBS: Final = (
     "top_logprobs_num",
     "token_ids_logprob",
 )
+_EXPERTS: Final = ("return_routed_experts", "routed_experts_start_len")
 # They change nothing about the responses.
 _OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
-    (("return_hidden_states", "return_routed_experts", "return_indexer_topk"), (False,), "leave it out"),
+    (("return_hidden_states", "return_indexer_topk"), (False,), "leave it out"),
     (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
     (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
     (("lora_path", "lora_id", "custom_logit_processor", "watermark"), ("",), "leave it out"),
@@ -33,7 +34,7 @@ _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
     (("background", "require_reasoning"), (False,), "leave it out"),
 )
 NAMES: Final = frozenset(
-    (*_SERVED, *_LOGPROBS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
+    (*_SERVED, *_LOGPROBS, *_EXPERTS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
 )
 
 # Where this many prompts come at once, they are no batch but a mistake.
@@ -46,6 +47,7 @@ class Asked:
 
     Args:
         rid: what it is called, by the client or here.
+        experts_from: from which token on the experts that tokens visited are wanted; None where they are not.
         logprobs_from: the first token of the prompt that is listed with its log-prob; None where none is.
     """
 
@@ -55,6 +57,7 @@ class Asked:
     returns_logprobs: bool
     returns_token_texts: bool
     logprobs_from: int | None
+    experts_from: int | None
     top_logprobs: int
     logprob_token_ids: tuple[int, ...]
 
@@ -95,6 +98,7 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
     logprobs = _each(fields, "return_logprob", bool, count)
     starts = _starts(fields, prompts)
+    experts_from = _experts_from(fields, prompts)
     rids = _rids(fields, count, is_batch=is_batch)
     if len({p.lockstep for p in params}) > 1:
         fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
@@ -107,6 +111,7 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
             returns_logprobs=bool(returns),
             returns_token_texts=token_texts,
             logprobs_from=start if returns else None,
+            experts_from=experts_from,
             top_logprobs=top_logprobs if returns else 0,
             logprob_token_ids=token_ids if returns else (),
         )
@@ -157,6 +162,17 @@ def _starts(fields: Fields, prompts: Sequence[Sequence[int]]) -> list[int | None
             fields.wrong("logprob_start_len", f"from -1 to the {len(tokens)} tokens of its prompt")
             break
     return [None if start == -1 else start for start in given]
+
+
+def _experts_from(fields: Fields, prompts: Sequence[Sequence[int]]) -> int | None:
+    is_wanted, start = (
+        fields.flag("return_routed_experts", default=False),
+        fields.integer("routed_experts_start_len", 0),
+    )
+    shortest = min(len(tokens) for tokens in prompts)
+    if start > shortest:
+        fields.wrong("routed_experts_start_len", f"from 0 to the {shortest} tokens of the shortest prompt")
+    return start if is_wanted else None
 
 
 def _rids(fields: Fields, count: int, *, is_batch: bool) -> list[str]:

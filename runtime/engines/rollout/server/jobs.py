@@ -15,6 +15,8 @@ from typing import Literal
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.server.stepped import SteppedEngine, SteppedGeneration
 from runtime.protocols import Completion, GenerationRequest
+from runtime.routed_tokens import continued
+from stdlib.samples import ExpertIds
 
 Finish = Literal["stop", "length", "abort"]
 
@@ -31,6 +33,7 @@ class Part:
     stop_reason: int | str | None = None
     prompt_logprobs: tuple[float, ...] = ()
     num_cached_tokens: int = 0
+    expert_ids: ExpertIds | None = None
 
     def then(self, completion: Completion) -> Part:
         """Return these tokens and those of a completion behind them."""
@@ -43,6 +46,7 @@ class Part:
             stop_reason=completion.stop_reason,
             prompt_logprobs=self.prompt_logprobs or completion.prompt_logprobs,
             num_cached_tokens=self.num_cached_tokens if self.tokens else completion.num_cached_tokens,
+            expert_ids=continued(self.expert_ids, completion.expert_ids),
         )
 
 

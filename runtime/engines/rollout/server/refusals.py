@@ -35,6 +35,13 @@ def not_served(name: str, value: object, way: str) -> Diagnostic:
     )
 
 
+def unrecorded() -> Diagnostic:
+    """Return the diagnostic for experts that the engine does not record."""
+    fact = "return_routed_experts = true, and this server records no experts"
+    way = Help('serve a stage with a model of experts and train.routing_replay = "rollout"')
+    return Diagnostic("RLC0736", fact, help=(way,))
+
+
 def pickled(load_format: object) -> Diagnostic:
     """Return the diagnostic for tensors in SGLang's own form, which is a pickle."""
     said = "without load_format" if load_format is None else f"with load_format = {load_format!r:.60}"
