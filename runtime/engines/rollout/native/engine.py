@@ -240,6 +240,13 @@ class NativeGeneration:
             raise self._call.fault
         return self._call.inbox.popleft() if self._call.inbox else None
 
+    def so_far(self) -> list[Completion]:
+        """Return what there is of responses under way, as `abort` would, and break nothing off.
+
+        What waits for a row is not there, also where it had one before; whoever looks again finds it later, and longer.
+        """
+        return self._engine.scheduler.so_far(self._call)
+
     def abort(self) -> list[Completion]:
         """Stop what is outstanding, free its rows, and return what there is of it."""
         return self._engine.scheduler.abort(self._call)

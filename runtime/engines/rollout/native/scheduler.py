@@ -111,6 +111,11 @@ class Scheduler:
         call.num_outstanding = 0
         return found
 
+    def so_far(self, call: Call) -> list[Completion]:
+        """Return what there is of the sequences of a call that have rows; all go on."""
+        places = (place for place in self.lanes.live() if place.sequence.group.call is call)
+        return [_completion(p.sequence, self._drawn(p), "abort") for p in places]
+
     def advance(self, *, version: int) -> None:
         """Admit what fits and run some steps, until a sequence is finished or other tasks deserve a turn.
 

@@ -25,7 +25,7 @@ def answer(
     tokenizer: TextTokenizer | None,
     routed: RoutedLayers | None,
 ) -> dict[str, object]:
-    """Return the JSON of a response.
+    """Return the JSON of a response, or of what there is of it.
 
     Args:
         asked: what it answers.
@@ -89,7 +89,9 @@ def _of_prompt(finished: Finished, asked: Asked, tokenizer: TextTokenizer | None
     ]
 
 
-def _finish_reason(finished: Finished) -> dict[str, object]:
+def _finish_reason(finished: Finished) -> dict[str, object] | None:
+    if finished.finish is None:
+        return None
     if finished.finish == "stop":
         return {"type": "stop", "matched": finished.part.stop_reason}
     if finished.finish == "length":
@@ -99,11 +101,32 @@ def _finish_reason(finished: Finished) -> dict[str, object]:
 
 def _shown(finished: Finished, tokenizer: TextTokenizer, *, trims_stop: bool) -> str:
     tokens, reason = finished.part.tokens, finished.part.stop_reason
+    if finished.finish is None:
+        text = tokenizer.decode(tokens)
+        return text[: _num_sure(text, finished.job.request.stop_strings)]
     if not trims_stop or finished.finish != "stop":
         return tokenizer.decode(tokens)
     if isinstance(reason, str):
         return tokenizer.decode(tokens).partition(reason)[0]
     return tokenizer.decode(tokens[:-1])
+
+
+def may_be_ending(finished: Finished, tokenizer: TextTokenizer | None) -> bool:
+    """Whether the text of a response that goes on ends in what may become a stop string: SGLang says nothing then."""
+    stops = finished.job.request.stop_strings
+    if finished.finish is not None or tokenizer is None or not stops:
+        return False
+    text = tokenizer.decode(finished.part.tokens)
+    return any(text.endswith(stop[:size]) for stop in stops for size in range(1, len(stop) + 1))
+
+
+def _num_sure(text: str, stops: Sequence[str]) -> int:
+    """Return how many characters of a text are those of the whole one, up to a stop string that a least length let be.
+
+    The first bytes of a character are decoded as the replacement character until the others have come.
+    """
+    found = (at for stop in stops if (at := text.find(stop)) >= 0)
+    return min((len(text.rstrip("\ufffd")), *found))
 
 
 def _text_of(tokens: Sequence[int], is_wanted: bool, tokenizer: TextTokenizer | None) -> str | None:

@@ -26,7 +26,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
 from runtime.data.tokenizers import TextTokenizer
 from runtime.engines.rollout.routed_experts import RoutedLayers
-from runtime.engines.rollout.server.answers import answer
+from runtime.engines.rollout.server.answers import answer, may_be_ending
 from runtime.engines.rollout.server.connections import (
     HEARTBEAT_S,
     ClientGoneError,
@@ -174,7 +174,15 @@ class EngineServer:
         given = await read_json(request, most_bytes=_BODY_BYTES)
         body = read_generate_body(given, None if tokenizer is None else tokenizer.encode)
         outbox: asyncio.Queue[Finished | SpecError] = asyncio.Queue()
-        jobs = [Job(rid=asked.rid, request=self._request(asked), outbox=outbox) for asked in body.asked]
+        jobs = [
+            Job(
+                rid=asked.rid,
+                request=self._request(asked),
+                outbox=outbox,
+                interval=asked.params.stream_interval if body.streams and not body.lockstep else None,
+            )
+            for asked in body.asked
+        ]
         self.under_way.submit(jobs, body.lockstep)
         if body.streams:
             return EventStream(self._events(body, jobs, outbox))
@@ -231,7 +239,7 @@ class EngineServer:
     async def _events(
         self, body: GenerateBody, jobs: list[Job], outbox: asyncio.Queue[Finished | SpecError]
     ) -> AsyncGenerator[dict[str, object] | None]:
-        """Yield each response as it is finished, and None where nothing has been said for a while."""
+        """Yield each response as it comes and when it is finished, None where nothing has been said for a while."""
         places, num_left = _Places(body, jobs), sum(job.request.num_samples for job in jobs)
         try:
             while num_left:
@@ -244,7 +252,9 @@ class EngineServer:
                 if isinstance(item, SpecError):
                     yield fault_body(item)
                     return
-                num_left -= 1
+                num_left -= item.finish is not None
+                if may_be_ending(item, self._served.tokenizer):
+                    continue
                 response = self._answer(item, places)
                 yield response if body.is_single else {**response, "index": places.of(item)}
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.server.stepped import SteppedEngine, SteppedGeneration
@@ -19,6 +19,9 @@ from runtime.routed_tokens import continued
 from stdlib.samples import ExpertIds
 
 Finish = Literal["stop", "length", "abort"]
+
+# So many responses may wait for a client that reads slowly before nothing more is said of those that go on.
+_UNREAD_MAX: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +55,12 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A response of a job, finished or broken off."""
+    """A response of a job, finished or broken off; `finish` is None for what there is of one that goes on."""
 
     job: Job
     sample: int
     part: Part
-    finish: Finish
+    finish: Finish | None
 
     @property
     def id(self) -> str:
@@ -72,6 +75,8 @@ class Job:
     Args:
         waiting: the samples that are outstanding.
         drawn: what was drawn of a sample before it was retracted.
+        interval: how many more tokens of a response are worth to be told; None where only whole ones are wanted.
+        told: how many tokens of a sample the client was told of.
     """
 
     rid: str
@@ -79,9 +84,19 @@ class Job:
     outbox: asyncio.Queue[Finished | SpecError]
     waiting: set[int] = field(default_factory=set)
     drawn: dict[int, Part] = field(default_factory=dict)
+    interval: int | None = None
+    told: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting.update(range(self.request.num_samples))
+
+    def tell(self, sample: int, part: Part) -> None:
+        """Say what there is of a response, if it is its first token or enough that is new, and the client keeps up."""
+        told, count = self.told.get(sample, 0), len(part.tokens)
+        is_worth_it = self.interval is not None and (count - told >= self.interval or (not told and count > 0))
+        if is_worth_it and self.outbox.qsize() < _UNREAD_MAX:
+            self.told[sample] = count
+            self.outbox.put_nowait(Finished(job=self, sample=sample, part=part, finish=None))
 
 
 class Call:
@@ -123,6 +138,15 @@ class Call:
         while (completion := self._generation.poll()) is not None:
             found.append(self._finished(completion))
         return found
+
+    def tell_so_far(self) -> None:
+        """Tell those clients of what there is that want to hear of it."""
+        if not any(job.interval for job in self.jobs):
+            return
+        for completion in self._generation.so_far():
+            job, first_sample = self._slots[completion.request]
+            sample = first_sample + completion.sample
+            job.tell(sample, job.drawn.get(sample, Part()).then(completion))
 
     def abort(self) -> list[Finished]:
         """Stop all; return what is finished, what was broken off, and last what has drawn no token since."""

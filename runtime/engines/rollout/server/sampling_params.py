@@ -1,7 +1,7 @@
 """SGLang's sampling parameters, as far as the native engine has them; everything else is refused by its name.
 
-Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  `stream_interval`, the fewest tokens between two
-events of a response, is kept by any value: a response is one event, when it is finished.
+Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  Of a generation in
+lockstep only whole responses are told, whatever `stream_interval` says of the tokens between two events.
 Of `custom_params` three names are read here:
 
   rlc_draw      [seed, stage, step, group, first_sample, first_draw]: the draws, as `GenerationRequest` names them, so
@@ -81,6 +81,7 @@ class SamplingParams:
     first_draw: int
     lockstep: str
     keeps_prefix: bool
+    stream_interval: int
 
 
 def read_sampling_params(given: object, where: str) -> SamplingParams:
@@ -97,7 +98,6 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     has_limit = not (isinstance(given, dict) and "max_new_tokens" in given and given["max_new_tokens"] is None)
     max_new_tokens = fields.integer("max_new_tokens", _MAX_NEW_TOKENS, least=1) if has_limit else None
     lockstep, keeps_prefix = custom.text(LOCKSTEP), custom.flag(KEEPS_PREFIX, default=True)
-    fields.integer("stream_interval", 1, least=1)
     fields.faults += custom.faults
     params = SamplingParams(
         max_new_tokens=max_new_tokens,
@@ -113,6 +113,7 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
         first_draw=first_draw,
         lockstep=lockstep,
         keeps_prefix=keeps_prefix,
+        stream_interval=fields.integer("stream_interval", 1, least=1),
     )
     fields.close()
     return params

@@ -14,6 +14,10 @@ from runtime.protocols import Completion, Generation, GenerationRequest, Rollout
 class SteppedGeneration(Generation, Protocol):
     """Requests under way that are looked at without waiting."""
 
+    def so_far(self) -> list[Completion]:
+        """Return what there is of responses under way, as `abort` would, and break nothing off; some may be missing."""
+        ...
+
     def poll(self) -> Completion | None:
         """Return the next finished response, or None if none is finished now; nothing is generated.
 

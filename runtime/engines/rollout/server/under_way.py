@@ -242,6 +242,7 @@ class UnderWay:
             try:
                 for finished in call.poll_all():
                     self._deliver(finished)
+                call.tell_so_far()
             except SpecError as fault:
                 self._fail(call, fault)
 

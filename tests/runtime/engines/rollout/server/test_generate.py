@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,8 +12,13 @@ import pytest
 
 from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Sampling
+from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.tokenizers import CharacterTokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.server.answers import answer
+from runtime.engines.rollout.server.generate_body import Asked
+from runtime.engines.rollout.server.jobs import Finished, Job, Part
+from runtime.engines.rollout.server.sampling_params import read_sampling_params
 from runtime.protocols import GenerationRequest
 from tests.contract.rollout_engines import GREEDY, engine_of, generate, mixed_requests, request, weights_of
 from tests.support.served_engine import client_of, give_weights, serving, state_of
@@ -245,3 +251,69 @@ def test_other_weights_of_the_same_name_use_nothing_of_those_before(client: http
         assert tuple(found["output_ids"]) == expected.tokens != tuple(first["output_ids"])
     finally:
         give_weights(client, weights_of(tiny_model()), "1")
+
+
+def streamed(client: httpx2.Client, prompt: Sequence[int], **params: object) -> list[dict[str, Any]]:
+    settings = {"max_new_tokens": 60, "temperature": 0, "ignore_eos": True, **params}
+    body = {"input_ids": list(prompt), "sampling_params": settings, "return_logprob": True, "stream": True}
+    return events_of(client.post("/generate", json=body).text)
+
+
+def test_a_stream_says_what_there_is_as_tokens_come(client: httpx2.Client) -> None:
+    *parts, last = streamed(client, [5, 6])
+    (expected,) = generate(engine_of(NativeEngine), [request([5, 6], max_new_tokens=60, sampling=GREEDY)])
+    assert len(parts) >= 3
+    assert tuple(last["output_ids"]) == expected.tokens
+    lengths = [len(p["output_ids"]) for p in parts]
+    assert lengths == sorted(set(lengths))
+    for part in (*parts, last):
+        count, meta = len(part["output_ids"]), part["meta_info"]
+        assert part["output_ids"] == last["output_ids"][:count]
+        assert last["text"].startswith(part["text"])
+        assert meta["completion_tokens"] == meta["output_token_logprobs_length"] == count
+        assert meta["output_token_logprobs"] == last["meta_info"]["output_token_logprobs"][:count]
+        assert meta["weight_versions"] == [{"version": "1", "start": 0, "end": count}]
+    assert [p["meta_info"]["finish_reason"] for p in parts] == [None] * len(parts)
+    assert last["meta_info"]["finish_reason"] == {"type": "length", "length": 60}
+
+
+def test_fewer_events_are_said_where_more_tokens_are_to_lie_between_them(client: httpx2.Client) -> None:
+    lengths = [0, *(len(e["output_ids"]) for e in streamed(client, [5, 6], stream_interval=25)[:-1])]
+    assert len(lengths) == 3
+    assert lengths[2] - lengths[1] >= 25
+
+
+def test_a_stream_says_nothing_of_what_may_become_a_stop_string(client: httpx2.Client) -> None:
+    whole = streamed(client, [5, 6])[-1]["text"]
+    for size in (1, 2, 5):
+        stop = whole[30 : 30 + size]
+        events = streamed(client, [5, 6], stop=[stop, "never of these"], stream_interval=1)
+        last = events[-1]
+        assert last["meta_info"]["finish_reason"] == {"type": "stop", "matched": stop}
+        assert last["text"] == whole[: whole.index(stop)]
+        assert all(last["text"].startswith(e["text"]) for e in events)
+
+
+def test_the_beginning_of_a_character_is_not_said_before_the_whole_of_it() -> None:
+    tokenizer = ByteTokenizer()
+    text = "aé€𝄞é" * 3
+    job = Job(rid="a", request=request([1]), outbox=asyncio.Queue())
+    asked = Asked(
+        rid="a",
+        tokens=(1,),
+        params=read_sampling_params({}, "sampling_params"),
+        returns_logprobs=False,
+        returns_token_texts=False,
+        experts_from=None,
+        logprobs_from=None,
+        top_logprobs=0,
+        logprob_token_ids=(),
+    )
+    tokens = tokenizer.encode(text)
+    for count in range(1, len(tokens)):
+        part = Part(tokens=tokens[:count], logprobs=(0.0,) * count, versions=(1,) * count)
+        so_far = Finished(job=job, sample=0, part=part, finish=None)
+        said = answer(so_far, asked, str, tokenizer=tokenizer, routed=None)["text"]
+        assert isinstance(said, str)
+        assert text.startswith(said)
+        assert len(said.encode()) > count - 4
