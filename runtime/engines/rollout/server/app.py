@@ -45,6 +45,7 @@ from runtime.engines.rollout.server.refusals import RefusalError, as_text, malfo
 from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
+from runtime.engines.rollout.server.weight_checks import WeightChecks
 from runtime.engines.rollout.server.weight_updates import SAFETENSORS, WeightUpdates, in_one_file, shown
 from runtime.protocols import DrawKey, GenerationRequest
 
@@ -86,6 +87,7 @@ class EngineServer:
         self._served = served
         self.under_way = UnderWay(served.engine)
         self._weights = WeightUpdates(served.engine, self.under_way, served.model, root=served.root)
+        self._checks = WeightChecks(served.engine, self.under_way)
         num_weights = sum(tensor.numel() for _, tensor in served.engine.weights())
         self._weight_bytes = _BODY_BYTES + _BYTES_A_WEIGHT * num_weights
         self._num_drawn = 0
@@ -123,6 +125,7 @@ class EngineServer:
             ("/end_weight_update", partial(self._update, self._end_update), post),
             ("/update_weight_version", self._rename_weights, post),
             ("/get_weights_by_name", self._get_weights, both),
+            ("/weights_checker", self._check_weights, both),
         ]
         return Starlette(
             routes=[Route(path, _bordered(handler, self.under_way), methods=m) for path, handler, m in routes],
@@ -311,11 +314,16 @@ class EngineServer:
         try:
             message = update(given)
         except SpecError as fault:
-            refused = fault_answer(fault)
-            content = {"success": False, "message": as_text(fault.diagnostics), **fault_body(fault)}
-            return JsonAnswer(content, status_code=refused.status_code)
+            return _failed(fault)
         paused = self.under_way.num_outstanding if self.under_way.is_paused else 0
         return JsonAnswer({"success": True, "message": message, "num_paused_requests": paused})
+
+    async def _check_weights(self, request: Request) -> Response:
+        given = await read_json(request, most_bytes=_BODY_BYTES)
+        try:
+            return JsonAnswer(self._checks.act(given))
+        except SpecError as fault:
+            return _failed(fault)
 
     def _begin_update(self, given: object) -> str:
         Fields(given, "the body of /begin_weight_update", ("selector",)).close()
@@ -371,6 +379,12 @@ class _Places:
 
     def asked(self, finished: Finished) -> Asked:
         return self._asked[id(finished.job)]
+
+
+def _failed(fault: SpecError) -> Response:
+    """Return SGLang's answer of a weight update that failed, with the coded diagnostics beside it."""
+    content = {"success": False, "message": as_text(fault.diagnostics), **fault_body(fault)}
+    return JsonAnswer(content, status_code=fault_answer(fault).status_code)
 
 
 def _first_with_logprob(asked: Asked) -> int | None:
