@@ -35,6 +35,7 @@ class ServeSettings:
         port: 0 takes a free one.
         stage: whose [rollout] says how many sequences are decoded at once, or nothing for the last that has one.
         token: what clients have to send.
+        weight_folders: where new weights may be read from beside the folder of the plan.
         drain_s: the longest that responses under way are waited for at the end.
     """
 
@@ -43,6 +44,7 @@ class ServeSettings:
     stage: str
     token: str
     drain_s: float
+    weight_folders: tuple[Path, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,7 @@ def serve_plan(
         root=root,
         token=settings.token,
         seed=experiment.run.seed,
+        weight_folders=settings.weight_folders,
         routed=routed_layers(experiment.model) if records else None,
     )
     listener = listening_socket(settings.host, settings.port)

@@ -65,6 +65,7 @@ class Served:
         engine: with weights or without.
         tokenizer: for texts; without one, prompts are token ids.
         root: the folder that relative paths of weights are below.
+        weight_folders: where weights may be read from beside it.
         token: what clients have to send.
         seed: of the draws of requests that name none.
         routed: where the experts are that the engine records; None where it does not.
@@ -78,6 +79,7 @@ class Served:
     token: str
     seed: int
     routed: RoutedLayers | None = None
+    weight_folders: tuple[Path, ...] = ()
 
 
 class EngineServer:
@@ -86,7 +88,9 @@ class EngineServer:
     def __init__(self, served: Served) -> None:
         self._served = served
         self.under_way = UnderWay(served.engine)
-        self._weights = WeightUpdates(served.engine, self.under_way, served.model, root=served.root)
+        self._weights = WeightUpdates(
+            served.engine, self.under_way, served.model, root=served.root, folders=served.weight_folders
+        )
         self._checks = WeightChecks(served.engine, self.under_way)
         num_weights = sum(tensor.numel() for _, tensor in served.engine.weights())
         self._weight_bytes = _BODY_BYTES + _BYTES_A_WEIGHT * num_weights

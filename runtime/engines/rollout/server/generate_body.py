@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from runtime.engines.rollout.server.fields import Fields, is_integers
 from runtime.engines.rollout.server.refusals import RefusalError, malformed
-from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SamplingParams, read_sampling_params
+from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SAMPLES_MAX, SamplingParams, read_sampling_params
 
 _SERVED: Final = ("rid", "text", "input_ids", "sampling_params", "stream")
 _LOGPROBS: Final = (
@@ -36,9 +36,6 @@ _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
 NAMES: Final = frozenset(
     (*_SERVED, *_LOGPROBS, *_EXPERTS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
 )
-
-# Where this many prompts come at once, they are no batch but a mistake.
-_MOST_PROMPTS: Final = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +97,8 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     starts = _starts(fields, prompts)
     experts_from = _experts_from(fields, prompts)
     rids = _rids(fields, count, is_batch=is_batch)
+    if (num_samples := sum(p.num_samples for p in params)) > SAMPLES_MAX:
+        fields.faults.append(malformed(f"n of all prompts of one body is {num_samples:,}, not at most {SAMPLES_MAX:,}"))
     if len({p.lockstep for p in params}) > 1:
         fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
     fields.close()
@@ -129,8 +128,8 @@ def _prompts(fields: Fields, encode: Callable[[str], tuple[int, ...]] | None) ->
     given: Any = tokens if text is None else text
     is_batch = isinstance(given, list) and (text is not None or (len(given) > 0 and isinstance(given[0], list)))
     prompts = given if is_batch else [given]
-    if not 0 < len(prompts) <= _MOST_PROMPTS:
-        raise RefusalError(400, malformed(f"{len(prompts):,} prompts came at once, not 1 to {_MOST_PROMPTS:,}"))
+    if not 0 < len(prompts) <= SAMPLES_MAX:
+        raise RefusalError(400, malformed(f"{len(prompts):,} prompts came at once, not 1 to {SAMPLES_MAX:,}"))
     if text is None:
         if not all(is_integers(p) for p in prompts):
             fields.wrong("input_ids", "a list of token ids, or a list of such lists")
@@ -138,6 +137,9 @@ def _prompts(fields: Fields, encode: Callable[[str], tuple[int, ...]] | None) ->
         return is_batch, [tuple(p) for p in prompts]
     if not all(isinstance(p, str) for p in prompts):
         fields.wrong("text", "a text, or a list of texts")
+        return is_batch, []
+    if any("\ud800" <= character <= "\udfff" for p in prompts for character in p):
+        fields.wrong("text", "of whole characters: it has half a surrogate pair")
         return is_batch, []
     if encode is None:
         raise RefusalError(400, malformed("this server has no tokenizer: send input_ids"))

@@ -64,6 +64,12 @@ def too_large(most: int) -> RefusalError:
     return RefusalError(413, Diagnostic("RLC0725", fact, help=(Help("send it in several requests"),)))
 
 
+def stalled(num_bytes: int, silence_s: float) -> RefusalError:
+    """Return the refusal of a body of which nothing more came for so many seconds."""
+    fact = f"the body of the request stopped after {num_bytes:,} bytes, and nothing came for {silence_s:g} seconds"
+    return RefusalError(408, Diagnostic("RLC0734", fact, help=(Help("send all that Content-Length promises"),)))
+
+
 def not_now(fact: str, way: str) -> RefusalError:
     """Return the refusal of what does not fit the state that the server is in."""
     return RefusalError(400, Diagnostic("RLC0726", fact, help=(Help(way),)))

@@ -26,8 +26,11 @@ KEEPS_PREFIX: Final = "rlc_keeps_prefix"
 
 # SGLang's own number for the whole vocabulary, beside -1.
 _ALL: Final = 1 << 30
+_COUNT_MAX: Final = 1 << 31
 _GREEDY_BELOW: Final = 1e-6
 _MAX_NEW_TOKENS: Final = 128
+# More responses at once are no batch but a mistake.
+SAMPLES_MAX: Final = 65_536
 
 _SERVED: Final = (
     "max_new_tokens",
@@ -93,7 +96,10 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     fields = Fields({} if given is None else given, where, NAMES)
     for names, neutral, way in _REFUSED:
         fields.only(names, neutral, way)
-    custom = Fields(fields.raw("custom_params") or {}, f"custom_params of {where}", (DRAW, LOCKSTEP, KEEPS_PREFIX))
+    given_custom = fields.raw("custom_params")
+    custom = Fields(
+        {} if given_custom is None else given_custom, f"custom_params of {where}", (DRAW, LOCKSTEP, KEEPS_PREFIX)
+    )
     key, first_sample, first_draw = _draws(fields, custom)
     has_limit = not (isinstance(given, dict) and "max_new_tokens" in given and given["max_new_tokens"] is None)
     max_new_tokens = fields.integer("max_new_tokens", _MAX_NEW_TOKENS, least=1) if has_limit else None
@@ -101,7 +107,7 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     fields.faults += custom.faults
     params = SamplingParams(
         max_new_tokens=max_new_tokens,
-        num_samples=fields.integer("n", 1, least=1),
+        num_samples=fields.integer("n", 1, least=1, most=SAMPLES_MAX),
         sampling=_sampling(fields),
         stop_strings=_stop_strings(fields),
         stop_token_ids=frozenset(fields.integers("stop_token_ids")),
@@ -146,8 +152,8 @@ def _stop_strings(fields: Fields) -> tuple[str, ...]:
 def _draws(fields: Fields, custom: Fields) -> tuple[DrawKey | None, int, int]:
     named = custom.raw(DRAW)
     if named is not None:
-        if not is_integers(named) or len(named) != 6 or min(named[4:]) < 0:
-            custom.wrong(DRAW, "[seed, stage, step, group, first_sample, first_draw]")
+        if not is_integers(named) or len(named) != 6 or not 0 <= min(named[4:]) <= max(named[4:]) < _COUNT_MAX:
+            custom.wrong(DRAW, "[seed, stage, step, group, first_sample, first_draw], the last two from 0 to 2**31 - 1")
             return None, 0, 0
         seed, stage, step, group, first_sample, first_draw = named
         return DrawKey(seed=seed, stage=stage, step=step, group=group), first_sample, first_draw

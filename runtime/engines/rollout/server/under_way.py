@@ -132,7 +132,11 @@ class UnderWay:
                 f"request {rid[:60]!r} belongs to a generation in lockstep, which ends as a whole",
                 f"abort {call.lockstep[:60]!r}",
             )
-        for found in [c for c in self._calls if c is call or c.lockstep == rid]:
+        # A body of several prompts has one name, and its prompts have that with their numbers.
+        several = {id(c) for other, c in self._by_rid.items() if _is_of(other, rid)} if call is None else set[int]()
+        for found in [
+            c for c in self._calls if c is call or c.lockstep == rid or (not c.lockstep and id(c) in several)
+        ]:
             self._abort(found)
 
     def abort_all(self) -> None:
@@ -287,3 +291,8 @@ class UnderWay:
             self._has_work.set()
         else:
             self._has_work.clear()
+
+
+def _is_of(rid: str, body: str) -> bool:
+    stem, _, number = rid.rpartition("_")
+    return stem == body and number.isdecimal()

@@ -63,7 +63,7 @@ class WeightChecks:
         if not isinstance(skipped, list) or not all(isinstance(part, str) for part in skipped):
             fields.wrong("skip_tensor_list", "a list of parts of names")
         fields.close()
-        found = {"success": True, "message": "Success."}
+        found: dict[str, object] = {"success": True, "message": "Success."}
         match action:
             case "snapshot":
                 self._snapshot = {name: tensor.clone() for name, tensor in self._engine.weights()}
@@ -102,7 +102,7 @@ class WeightChecks:
 
 def _checksum(tensor: Tensor) -> str:
     content = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return hashlib.sha256(memoryview(content)).hexdigest()[:16]
+    return hashlib.sha256(content.tobytes()).hexdigest()[:16]
 
 
 def _shown(checksums: dict[str, str]) -> dict[str, object]:

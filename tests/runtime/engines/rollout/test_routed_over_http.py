@@ -40,7 +40,7 @@ def test_experts_over_http_are_those_that_the_engine_records() -> None:
 
 
 def test_experts_are_asked_for_as_sglang_has_them(tmp_path: Path) -> None:
-    with serving(MODEL, concurrency=8, returns_experts=True) as running:
+    with serving(MODEL, concurrency=8, returns_experts=True, root=tmp_path) as running:
         engine = SGLangEngine(place_of(running.url), weights_dir=tmp_path, routed=LAYERS, uses_additions=False)
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         (found,) = generate(engine, [ASKED[1]])

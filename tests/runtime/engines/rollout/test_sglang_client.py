@@ -37,7 +37,7 @@ Script = Callable[[dict[str, Any]], bytes]
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[SGLangEngine]:
     """A client that asks a server of rlc for what SGLang has, and for nothing else."""
-    with serving(MODEL, concurrency=4, max_context_tokens=2048) as running:
+    with serving(MODEL, concurrency=4, max_context_tokens=2048, root=tmp_path) as running:
         engine = SGLangEngine(place_of(running.url), weights_dir=tmp_path, uses_additions=False)
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         yield engine
