@@ -25,6 +25,8 @@ from runtime.engines.rollout.server.stepped import SteppedEngine
 PauseMode = Literal["abort", "retract", "in_place"]
 PAUSE_MODES: Final[tuple[PauseMode, ...]] = ("abort", "retract", "in_place")
 
+# A label of fewer digits is the number of its version.
+_DIGITS_MAX: Final = 18
 # SGLang's name for weights that nobody has named.
 UNNAMED: Final = "default"
 
@@ -182,7 +184,8 @@ class UnderWay:
         """
         before = self._version
         # Never one of before: what was computed under it is of other weights, also where clients call them alike.
-        version = max(self._labels, default=-1) + 1
+        named = int(label) if label is not None and label.isdecimal() and len(label) < _DIGITS_MAX else None
+        version = max(self._labels, default=-1) + 1 if named is None or named in self._labels else named
         self._version = None
         try:
             self._engine.load_weights(tensors, version=version)
