@@ -25,7 +25,8 @@ class Subject(NamedTuple):
 
 
 class Listening(NamedTuple):
-    """Where to listen, whose [rollout] is taken, where the token comes from, and how long the end may take.
+    """Where to listen, whose [rollout] is taken, where the token comes from, how long the end may take,
+    and where new weights may be read from beside the folder of the plan.
 
     Without the name of a variable, a token is made and written to the file, or to `serve.token` of the run.
     """
@@ -36,6 +37,7 @@ class Listening(NamedTuple):
     token_env: str
     token_file: Path | None
     drain_s: float
+    weight_folders: tuple[Path, ...]
 
 
 def subject(path: Path, checkpoint: str) -> Subject:
@@ -83,6 +85,7 @@ def serve(job: Job, checkpoint: str, listening: Listening, *, say: Callable[[str
             stage=listening.stage,
             token=token,
             drain_s=listening.drain_s,
+            weight_folders=listening.weight_folders,
         ),
         root=job.root,
         started=tell,

@@ -7,7 +7,7 @@ A method enters a protocol when a loop calls it.  Every implementation passes th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ class Completion:
     `prompt_logprobs` of the prompt's tokens from the position on that was asked for; `token_logprobs`, at each position
     of the response, of the tokens asked for; `top_logprobs`, at each position, the likeliest tokens with theirs, the
     likeliest first.
+
+    `num_cached_tokens` of the request's tokens were held from before and not computed for it; completions that differ
+    in nothing else are equal.
     """
 
     request: int
@@ -94,6 +97,7 @@ class Completion:
     token_logprobs: tuple[tuple[float, ...], ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     expert_ids: ExpertIds | None = None
+    num_cached_tokens: int = field(default=0, compare=False)
 
 
 class Generation(Protocol):

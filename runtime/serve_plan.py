@@ -14,13 +14,15 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.plan import Plan
 from compiler.ir.rollout import Rollout
+from compiler.ir.training import PolicyTrain
 from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.tokenizers import load_tokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.routed_experts import routed_layers
 from runtime.engines.rollout.server.app import Served
 from runtime.engines.rollout.server.listening import ListeningServer, listening_socket, url_of
-from runtime.executors.inline import weights_at_the_start
+from runtime.executors.inline import build_engine, weights_at_the_start
 from runtime.progress import Progress
 from runtime.torch_process import set_up_torch
 
@@ -33,6 +35,7 @@ class ServeSettings:
         port: 0 takes a free one.
         stage: whose [rollout] says how many sequences are decoded at once, or nothing for the last that has one.
         token: what clients have to send.
+        weight_folders: where new weights may be read from beside the folder of the plan.
         drain_s: the longest that responses under way are waited for at the end.
     """
 
@@ -41,6 +44,7 @@ class ServeSettings:
     stage: str
     token: str
     drain_s: float
+    weight_folders: tuple[Path, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +79,9 @@ def serve_plan(
     tokenizer = load_tokenizer(experiment.model, root=root)
     weights = weights_at_the_start(experiment, root=root) if checkpoint is None else load_file(checkpoint.path / MODEL)
     version = 0 if checkpoint is None else Progress.from_json(checkpoint.state).global_step
-    engine = NativeEngine(
-        experiment.model, concurrency=rollout.concurrency, max_context_tokens=rollout.max_context_tokens
-    )
+    engine = build_engine(experiment, chosen)
+    assert isinstance(engine, NativeEngine)
+    records = isinstance(chosen.train, PolicyTrain) and chosen.train.routing_replay == "rollout"
     served = Served(
         engine=engine,
         model=experiment.model,
@@ -86,6 +90,8 @@ def serve_plan(
         root=root,
         token=settings.token,
         seed=experiment.run.seed,
+        weight_folders=settings.weight_folders,
+        routed=routed_layers(experiment.model) if records else None,
     )
     listener = listening_socket(settings.host, settings.port)
     server = ListeningServer(served, listener, drain_s=settings.drain_s)

@@ -26,6 +26,9 @@ def serve(
         None, "--token-file", metavar="FILE", help="Where a new token is written [default: serve.token of the run]."
     ),
     drain_s: float = typer.Option(30.0, "--drain-s", min=1, help="Seconds that responses may take at the end."),
+    weights_from: list[Path] = typer.Option(
+        [], "--weights-from", metavar="FOLDER", help="Where new weights may be read from, too; may be repeated."
+    ),
     sets: list[str] = typer.Option(
         [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
     ),
@@ -51,7 +54,7 @@ def serve(
     if prepared.job is None:
         return 1
     try:
-        listening = Listening(host, port, stage, token_env, token_file, drain_s)
+        listening = Listening(host, port, stage, token_env, token_file, drain_s, tuple(weights_from))
         serve_job(prepared.job, named.checkpoint, listening, say=output.result)
     except SpecError as fault:
         output.diagnostics(fault.diagnostics)

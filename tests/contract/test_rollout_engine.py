@@ -84,6 +84,21 @@ def test_log_probs_are_those_of_the_distribution_drawn_from(
             assert logprob == pytest.approx(math.log(expected_distribution(logits_V, sampling)[token]), abs=1e-4)
 
 
+@pytest.mark.parametrize("sampling", [SAMPLINGS[1], GREEDY], ids=str)
+def test_log_probs_of_a_prompt_are_those_of_the_softmax_at_the_temperature(
+    engine_class: EngineClass, sampling: Sampling
+) -> None:
+    prompt = [(7 * i) % VOCAB for i in range(40)]
+    starts = (1, 25, 39, None)
+    asked = [request(prompt, prompt_logprobs_from=start, num_samples=2, sampling=sampling) for start in starts]
+    logits_NV = hf_response_logits(hf_model(tiny_model()), prompt[:1], prompt[1:])
+    logprob_NV = (logits_NV / (sampling.temperature or 1.0)).log_softmax(-1)
+    expected = [float(logprob_NV[at, token]) for at, token in enumerate(prompt[1:])]
+    for found in generate(engine_of(engine_class), asked):
+        start = starts[found.request]
+        assert found.prompt_logprobs == pytest.approx(() if start is None else expected[start - 1 :], abs=ROUNDING)
+
+
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=str)
 def test_frequencies_are_those_of_the_distribution(engine_class: EngineClass, sampling: Sampling) -> None:
     prompt, num_samples = [3, 1, 2], 6000

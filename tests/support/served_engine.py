@@ -19,6 +19,7 @@ from torch import Tensor
 from compiler.ir.model import Model
 from runtime.data.tokenizers import TextTokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.routed_experts import routed_layers
 from runtime.engines.rollout.server.app import Served
 from runtime.engines.rollout.server.listening import ListeningServer, listening_socket, url_of
 from runtime.engines.rollout.server_connection import ServerPlace
@@ -43,9 +44,15 @@ def start_server(
     max_context_tokens: int,
     tokenizer: TextTokenizer | None = None,
     root: Path = Path(),
+    returns_experts: bool = False,
 ) -> Running:
     """Serve an engine without weights."""
-    engine = NativeEngine(model, concurrency=concurrency, max_context_tokens=max_context_tokens)
+    engine = NativeEngine(
+        model,
+        concurrency=concurrency,
+        max_context_tokens=max_context_tokens,
+        returns_experts=returns_experts,
+    )
     served = Served(
         engine=engine,
         model=model,
@@ -54,6 +61,7 @@ def start_server(
         root=root,
         token=TOKEN,
         seed=0,
+        routed=routed_layers(model) if returns_experts else None,
     )
     listener = listening_socket("127.0.0.1", 0)
     url, server, started = url_of(listener), ListeningServer(served, listener, drain_s=1.0), threading.Event()
@@ -77,10 +85,16 @@ def serving(
     max_context_tokens: int = 128,
     tokenizer: TextTokenizer | None = None,
     root: Path = Path(),
+    returns_experts: bool = False,
 ) -> Iterator[Running]:
     """Serve an engine without weights until the block ends."""
     running = start_server(
-        model, concurrency=concurrency, max_context_tokens=max_context_tokens, tokenizer=tokenizer, root=root
+        model,
+        concurrency=concurrency,
+        max_context_tokens=max_context_tokens,
+        tokenizer=tokenizer,
+        root=root,
+        returns_experts=returns_experts,
     )
     try:
         yield running
@@ -125,9 +139,13 @@ def place_of(url: str, *, silence_s: float = 30.0) -> ServerPlace:
     return ServerPlace(url=url, token=TOKEN, answer_s=30.0, silence_s=silence_s, attempts=2)
 
 
-def served_native(model: Model[Never], *, concurrency: int, max_context_tokens: int) -> SGLangEngine:
+def served_native(
+    model: Model[Never], *, concurrency: int, max_context_tokens: int, returns_experts: bool = False
+) -> SGLangEngine:
     """Return the client of a server of its own, which ends when nobody holds the client any more."""
-    running = start_server(model, concurrency=concurrency, max_context_tokens=max_context_tokens)
-    client = SGLangEngine(place_of(running.url))
+    running = start_server(
+        model, concurrency=concurrency, max_context_tokens=max_context_tokens, returns_experts=returns_experts
+    )
+    client = SGLangEngine(place_of(running.url), routed=routed_layers(model) if returns_experts else None)
     weakref.finalize(client, running.end)
     return client

@@ -24,6 +24,7 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from runtime.engines.rollout.routed_experts import RoutedLayers
 from runtime.engines.rollout.server_connection import ServerConnection, ServerPlace, unreadable
 from runtime.engines.rollout.sglang_generation import HttpGeneration
 from runtime.protocols import Completion, GenerationRequest
@@ -37,6 +38,7 @@ class SGLangEngine:
 
     Args:
         weights_dir: the directory that weights go through to SGLang itself; a server of rlc needs none.
+        routed: where the model has experts, if completions are to say which of them tokens visited.
         uses_additions: whether to use what a server of rlc adds; without, it is asked as SGLang is.
 
     Raises: SpecError RLC0729 if the server does not answer, RLC0730 if it refuses.
@@ -47,10 +49,12 @@ class SGLangEngine:
         place: ServerPlace,
         *,
         weights_dir: Path | None = None,
+        routed: RoutedLayers | None = None,
         uses_additions: bool = True,
     ) -> None:
         self._place = place
         self._weights_dir = weights_dir
+        self._routed = routed
         self._connection = ServerConnection(place)
         self._names: list[str] = []
         self._version: int | None = None
@@ -84,7 +88,14 @@ class SGLangEngine:
     def begin(self) -> HttpGeneration:
         """Return a generation without requests."""
         name = f"{self._stem}-{next(self._numbers)}"
-        return HttpGeneration(self._connection, self._place, name, is_native=self._is_native, check=self._check)
+        return HttpGeneration(
+            self._connection,
+            self._place,
+            name,
+            routed=self._routed,
+            is_native=self._is_native,
+            check=self._check,
+        )
 
     def load_weights(self, tensors: Iterator[tuple[str, Tensor]], *, version: int) -> None:
         """Send weights, and have the server use them.

@@ -8,15 +8,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from compiler.diagnostics.diagnostic import InternalError, SpecError
+from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
+from runtime.engines.rollout.routed_experts import RoutedLayers, read
 from runtime.engines.rollout.server_connection import PART_TOKENS, ServerConnection, ServerPlace, unreadable
 from runtime.protocols import Completion, GenerationRequest
+from stdlib.samples import ExpertIds
 
 _GENERATE: Final = "/generate"
+
+
+class _Place(NamedTuple):
+    """Where a response stands among those of a generation, and what it answers."""
+
+    idx: int
+    sample: int
+    request: GenerationRequest
 
 
 class HttpGeneration:
@@ -24,6 +34,7 @@ class HttpGeneration:
 
     Args:
         name: of all that it asks for, on the server.
+        routed: where the experts are that are asked for, or None where they are not.
         is_native: whether it is a server of rlc, which draws by name and in lockstep.
         check: raises InternalError where the server was given no weights.
     """
@@ -34,13 +45,14 @@ class HttpGeneration:
         place: ServerPlace,
         name: str,
         *,
+        routed: RoutedLayers | None,
         is_native: bool,
         check: Callable[[], None],
     ) -> None:
         self._connection, self._place, self._name = connection, place, name
-        self._is_native, self._check = is_native, check
+        self._is_native, self._check, self._routed = is_native, check, routed
         self._num_requests = 0
-        self._outstanding: dict[str, tuple[int, int]] = {}
+        self._outstanding: dict[str, _Place] = {}
         self._arrived: dict[str, Completion] = {}
         # What has ended, in the order in which it is given to the caller.
         self._order: deque[str] = deque()
@@ -55,8 +67,7 @@ class HttpGeneration:
         """
         self._check()
         if requests:
-            first, self._num_requests = self._num_requests, self._num_requests + len(requests)
-            self._connection.run(self._send(requests, first))
+            self._connection.run(self._send(requests, self._num_requests))
 
     async def next(self) -> Completion | None:
         """Return the next finished response, or None.  Raises: SpecError if the server fails or is gone."""
@@ -75,15 +86,18 @@ class HttpGeneration:
             "input_ids": [list(r.tokens) for _, r, _ in items],
             "sampling_params": [self._params(r, sample) for _, r, sample in items],
             "return_logprob": True,
+            **self._starts([r for _, r, _ in items]),
             "stream": True,
             **self._wanted(requests),
+            **({} if self._routed is None else {"return_routed_experts": True}),
         }
         if not self._is_native and any(_is_filtered(r.sampling) for r in requests):
             # SGLang's own log-probs are those before top-k and top-p; these are those of what was drawn from.
             body |= {"return_sampling_mask": True, "sampling_logprobs_mode": "selected"}
         for (rid, request, sample), idx in zip(items, self._indices(requests, first), strict=True):
             for number in range(request.num_samples if self._is_native else 1):
-                self._outstanding[self._id(rid, request, number)] = (idx, sample + number)
+                self._outstanding[self._id(rid, request, number)] = _Place(idx, sample + number, request)
+        self._num_requests += len(requests)
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stream = asyncio.create_task(self._read(body, taken))
         self._streams.add(stream)
@@ -91,21 +105,31 @@ class HttpGeneration:
         try:
             await taken
         except SpecError:
-            for rid in [i for i, (idx, _) in self._outstanding.items() if idx >= first]:
+            for rid in [i for i, place in self._outstanding.items() if place.idx >= first]:
                 del self._outstanding[rid]
             self._num_requests = first
             raise
 
     def _wanted(self, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
         """Return what is to be said about each token beside its own log-prob: the same for all requests of a body."""
-        wanted = {(r.top_logprobs, r.logprob_token_ids, r.prompt_logprobs_from) for r in requests}
+        wanted = {(r.top_logprobs, r.logprob_token_ids) for r in requests}
         if len(wanted) > 1:
             raise InternalError("requests that are sent together ask for different log-probs")
-        top_logprobs, token_ids, prompt_from = next(iter(wanted))
-        if prompt_from is not None:
-            raise InternalError("log-probs of a prompt are not asked for over HTTP")
+        top_logprobs, token_ids = next(iter(wanted))
         found: dict[str, Any] = {"top_logprobs_num": top_logprobs} if top_logprobs else {}
         return {**found, "token_ids_logprob": list(token_ids)} if token_ids else found
+
+    def _starts(self, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
+        """Return from which token on each prompt is listed with log-probs; the first one listed has none."""
+        if all(r.prompt_logprobs_from is None for r in requests):
+            return {}
+        scaled = {r.sampling.temperature for r in requests if r.prompt_logprobs_from is not None} - {0.0, 1.0}
+        if scaled and not self._is_native:
+            way = Help("ask at temperature 1, or ask a server of rlc")
+            fact = f"SGLang gives log-probs of a prompt at temperature 1, not at {min(scaled):g}"
+            raise SpecError(Diagnostic("RLC0737", fact, help=(way,), paths=("rollout.temperature",)))
+        starts = [-1 if r.prompt_logprobs_from is None else r.prompt_logprobs_from - 1 for r in requests]
+        return {"logprob_start_len": starts}
 
     def _items(self, idx: int, request: GenerationRequest) -> list[tuple[str, GenerationRequest, int]]:
         """Return the prompts that a request is sent as: SGLang aborts by the name of one response, so each has one."""
@@ -136,7 +160,7 @@ class HttpGeneration:
             return {**params, "stream_interval": PART_TOKENS}
         key = request.key
         draw = [key.seed, key.stage, key.step, key.group, request.first_sample + sample, request.first_draw]
-        custom = {"rlc_draw": draw, "rlc_lockstep": self._name}
+        custom = {"rlc_draw": draw, "rlc_lockstep": self._name, "rlc_keeps_prefix": request.keeps_prefix}
         return {**params, "n": request.num_samples, "custom_params": custom}
 
     async def _read(self, body: dict[str, Any], taken: asyncio.Future[None]) -> None:
@@ -159,7 +183,7 @@ class HttpGeneration:
                 if meta["finish_reason"] is None:
                     continue
                 rid = meta["id"]
-                completion = _completion(self._outstanding[rid], event)
+                completion = _completion(self._outstanding[rid], event, self._routed)
             except (KeyError, TypeError, ValueError, IndexError) as fault:
                 raise unreadable(self._place, _GENERATE, f"{type(fault).__name__}: {fault}") from fault
             async with self._news:
@@ -182,7 +206,7 @@ class HttpGeneration:
             if not self._order and not answer["has_more"]:
                 # Somebody else has broken it off: what there was of it is on its way.
                 await asyncio.gather(*self._streams)
-                self._order += sorted(self._arrived, key=lambda rid: self._outstanding[rid])
+                self._order += sorted(self._arrived, key=lambda rid: self._outstanding[rid][:2])
         return await self._next_to_arrive()
 
     async def _next_to_arrive(self) -> Completion | None:
@@ -207,7 +231,7 @@ class HttpGeneration:
             await asyncio.gather(*self._streams)
         for stream in self._streams:
             stream.cancel()
-        late = sorted(self._arrived.keys() - set(self._order), key=lambda rid: self._outstanding[rid])
+        late = sorted(self._arrived.keys() - set(self._order), key=lambda rid: self._outstanding[rid][:2])
         found = [self._arrived[rid] for rid in (*self._order, *late) if rid in self._arrived]
         found = [completion for completion in found if completion.tokens]
         self._outstanding.clear()
@@ -216,7 +240,7 @@ class HttpGeneration:
         return found
 
 
-def _completion(place: tuple[int, int], event: dict[str, Any]) -> Completion:
+def _completion(place: _Place, event: dict[str, Any], routed: RoutedLayers | None) -> Completion:
     meta = event["meta_info"]
     drawn = meta["output_token_logprobs"]
     tokens = tuple(int(token) for _, token, *_ in drawn)
@@ -224,16 +248,36 @@ def _completion(place: tuple[int, int], event: dict[str, Any]) -> Completion:
     if len(logprobs) != len(tokens):
         raise ValueError(f"{len(logprobs)} log-probs for {len(tokens)} tokens")
     return Completion(
-        request=place[0],
-        sample=place[1],
+        request=place.idx,
+        sample=place.sample,
         tokens=tokens,
         logprobs=tuple(float(p) for p in logprobs),
         versions=_versions(meta, len(tokens)),
         finish=_finish(meta["finish_reason"]["type"]),
         stop_reason=meta["finish_reason"].get("matched"),
+        expert_ids=_experts(place.request, meta, routed, len(tokens)),
+        num_cached_tokens=int(meta.get("cached_tokens") or 0),
+        prompt_logprobs=_of_prompt(place.request, meta) if tokens else (),
         token_logprobs=tuple(tuple(p for p, *_ in row) for row in meta.get("output_token_ids_logprobs") or ()),
         top_logprobs=tuple(tuple((t, p) for p, t, *_ in row) for row in meta.get("output_top_logprobs") or ()),
     )
+
+
+def _of_prompt(request: GenerationRequest, meta: dict[str, Any]) -> tuple[float, ...]:
+    if request.prompt_logprobs_from is None:
+        return ()
+    found = tuple(float(p) for p, *_ in meta["input_token_logprobs"][1:])
+    if len(found) != len(request.tokens) - request.prompt_logprobs_from:
+        raise ValueError(f"{len(found)} log-probs of a prompt from {request.prompt_logprobs_from} on")
+    return found
+
+
+def _experts(
+    request: GenerationRequest, meta: dict[str, Any], routed: RoutedLayers | None, num_drawn: int
+) -> ExpertIds | None:
+    if routed is None or not num_drawn:
+        return None
+    return read(meta["routed_experts"], routed, num_tokens=len(request.tokens) + num_drawn - 1)
 
 
 def _versions(meta: dict[str, Any], count: int) -> tuple[int, ...]:

@@ -128,9 +128,18 @@ class NativeEngine:
         finally:
             generation.abort()
 
-    def begin(self) -> NativeGeneration:
-        """Return a generation without requests; all that are under way share one batch."""
-        return NativeGeneration(self)
+    def begin(self, *, uses_earlier: bool = False) -> NativeGeneration:
+        """Return a generation without requests; all that are under way share one batch.
+
+        Args:
+            uses_earlier: whether prefixes that requests of before left are used where none of them is under way any
+                more.  Then the last bits of its log-probs depend on what was asked before it began.
+        """
+        return NativeGeneration(self, uses_earlier=uses_earlier)
+
+    def forget_prefixes(self) -> None:
+        """Let go of the keys and values that finished requests left; those under way share theirs no more."""
+        self._scheduler.lanes.prefixes.clear()
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Raise SpecError with every request that cannot be served."""
@@ -166,6 +175,7 @@ class NativeEngine:
         tied_head: Tensor | None = None
         # Until all have come, what is held is no version.
         self._version = None
+        self.forget_prefixes()
         with torch.no_grad():
             for name, tensor in tensors:
                 if name == _HEAD and name not in expected:
@@ -195,9 +205,9 @@ class NativeEngine:
 class NativeGeneration:
     """Requests under way in a native engine."""
 
-    def __init__(self, engine: NativeEngine) -> None:
+    def __init__(self, engine: NativeEngine, *, uses_earlier: bool = False) -> None:
         self._engine = engine
-        self._call = engine.scheduler.open()
+        self._call = engine.scheduler.open(keeps_prefixes=uses_earlier)
 
     def submit(self, requests: Sequence[GenerationRequest]) -> None:
         """Queue requests behind those before.  Raises: SpecError if one cannot be served; then none is queued."""
@@ -229,6 +239,13 @@ class NativeGeneration:
         if self._call.fault is not None:
             raise self._call.fault
         return self._call.inbox.popleft() if self._call.inbox else None
+
+    def so_far(self) -> list[Completion]:
+        """Return what there is of responses under way, as `abort` would, and break nothing off.
+
+        What waits for a row is not there, also where it had one before; whoever looks again finds it later, and longer.
+        """
+        return self._engine.scheduler.so_far(self._call)
 
     def abort(self) -> list[Completion]:
         """Stop what is outstanding, free its rows, and return what there is of it."""

@@ -56,6 +56,8 @@ class Prompts:
             kv_L1KPH = lane.cache.take(row, num_positions=num_done)
             ids_PLC = None if lane.log is None else lane.log.of(row, num_tokens=num_done).ids_TLC
         self.num_reused_tokens += num_done
+        # Of one that was preempted they are those of its own prompt, not of what it drew.
+        group.num_cached = group.num_cached if group.before.tokens else num_done
         group.prompt = Prompt(
             kv_LGKPH=kv_L1KPH,
             at=0,

@@ -67,9 +67,11 @@ class Scheduler:
         self._sampler: Sampler | None = None
         self._settled: tuple[Sampler, Endings] | None = None
 
-    def open(self) -> Call:
-        """Return a call without requests.  Where nothing is under way, nothing of before is left to depend on."""
-        if not self._waiting and not self.lanes.num_live:
+    def open(self, *, keeps_prefixes: bool = False) -> Call:
+        """Return a call without requests.  Where nothing is under way, nothing of before is left to depend on, unless
+        it is to be kept.
+        """
+        if not (keeps_prefixes or self._waiting or self.lanes.num_live):
             self.lanes.prefixes.clear()
         return Call()
 
@@ -97,7 +99,10 @@ class Scheduler:
         places = [place for place in self.lanes.live() if place.sequence.group.call is call]
         found = [*call.inbox, *(_completion(p.sequence, self._drawn(p), "abort") for p in places)]
         preempted = (g for g in self._waiting if g.call is call and g.before.tokens)
-        found += [_completion(UnderWay(group=g, sample=0, entered_as=0), Drawn(), "abort") for g in preempted]
+        found += [
+            _completion(UnderWay(group=g, sample=0, entered_as=0, num_cached=g.num_cached), Drawn(), "abort")
+            for g in preempted
+        ]
         self._num_aborted += len(found) - len(call.inbox)
         self._waiting = deque(g for g in self._waiting if g.call is not call)
         with torch.inference_mode():
@@ -105,6 +110,11 @@ class Scheduler:
         call.inbox.clear()
         call.num_outstanding = 0
         return found
+
+    def so_far(self, call: Call) -> list[Completion]:
+        """Return what there is of the sequences of a call that have rows; all go on."""
+        places = (place for place in self.lanes.live() if place.sequence.group.call is call)
+        return [_completion(p.sequence, self._drawn(p), "abort") for p in places]
 
     def advance(self, *, version: int) -> None:
         """Admit what fits and run some steps, until a sequence is finished or other tasks deserve a turn.
@@ -239,6 +249,7 @@ class Scheduler:
                     entered_as=self._num_entered,
                     began_at=self._step - 1,
                     lane_idx=lane_idx,
+                    num_cached=group.num_cached,
                     marks=[(0, self._version)],
                     text_tokens=list(group.request.tokens[-first_draw:]) if first_draw else [],
                 )
@@ -438,4 +449,5 @@ def _completion(
         token_logprobs=whole.named,
         top_logprobs=whole.top,
         expert_ids=whole.expert_ids,
+        num_cached_tokens=sequence.num_cached,
     )

@@ -80,7 +80,7 @@ class Group:
     """Samples of one request that wait, or one sample that was preempted after it had drawn `before`.
 
     Of the latter, `request` is for what it still lacks, and `first` is its place in the request that was submitted.
-    `prompt_logprobs` are those that are wanted and known so far.
+    `prompt_logprobs` are those that are wanted and known so far; `num_cached` tokens of the prompt were held already.
     """
 
     call: Call
@@ -92,6 +92,7 @@ class Group:
     num_entered: int = 0
     prompt: Prompt | None = None
     prompt_logprobs: tuple[float, ...] = ()
+    num_cached: int = 0
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -99,7 +100,7 @@ class Sequence:
     """A sample under way.  It has `step - began_at` tokens; `marks` says from which token on which version drew.
 
     `named` and `top` are log-probs that are wanted, at each token; `text_tokens` the whole response, where strings end
-    it.
+    it; `num_cached` how many tokens of the prompt did not have to be run for it.
     """
 
     group: Group
@@ -107,6 +108,7 @@ class Sequence:
     entered_as: int
     began_at: int = 0
     lane_idx: int = 0
+    num_cached: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
     named: list[tuple[float, ...]] = field(default_factory=list)
     top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
@@ -152,5 +154,6 @@ class Sequence:
             stream=group.stream,
             first=group.first + self.sample,
             before=group.before + drawn,
+            num_cached=self.num_cached,
             prompt_logprobs=group.prompt_logprobs,
         )

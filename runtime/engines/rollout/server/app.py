@@ -1,6 +1,6 @@
 """SGLang's native HTTP interface over an engine in this process: one handler for each address.
 
-Source: SGLang 0.5.23, `http_server.py` and `io_struct.py`.  What this server adds is optional and named for it: the two
+Source: SGLang 0.5.23, `http_server.py` and `io_struct.py`.  What this server adds is optional and named for it: the
 `custom_params` of `sampling_params.py`; `rlc_lockstep` of /continue_generation; `load_format = "safetensors"` of
 /update_weights_from_tensor; `format = "safetensors"` and `names` of /get_weights_by_name; `rlc` of /server_info; and
 `diagnostics` beside each error.
@@ -25,7 +25,8 @@ from starlette.routing import Route
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
 from runtime.data.tokenizers import TextTokenizer
-from runtime.engines.rollout.server.answers import answer
+from runtime.engines.rollout.routed_experts import RoutedLayers
+from runtime.engines.rollout.server.answers import answer, may_be_ending
 from runtime.engines.rollout.server.connections import (
     HEARTBEAT_S,
     ClientGoneError,
@@ -40,10 +41,11 @@ from runtime.engines.rollout.server.connections import (
 from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
 from runtime.engines.rollout.server.jobs import Finished, Job
-from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed
-from runtime.engines.rollout.server.sampling_params import DRAW, LOCKSTEP
+from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed, unrecorded
+from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
+from runtime.engines.rollout.server.weight_checks import WeightChecks
 from runtime.engines.rollout.server.weight_updates import SAFETENSORS, WeightUpdates, in_one_file, shown
 from runtime.protocols import DrawKey, GenerationRequest
 
@@ -63,8 +65,10 @@ class Served:
         engine: with weights or without.
         tokenizer: for texts; without one, prompts are token ids.
         root: the folder that relative paths of weights are below.
+        weight_folders: where weights may be read from beside it.
         token: what clients have to send.
         seed: of the draws of requests that name none.
+        routed: where the experts are that the engine records; None where it does not.
     """
 
     engine: SteppedEngine
@@ -74,6 +78,8 @@ class Served:
     root: Path
     token: str
     seed: int
+    routed: RoutedLayers | None = None
+    weight_folders: tuple[Path, ...] = ()
 
 
 class EngineServer:
@@ -82,7 +88,10 @@ class EngineServer:
     def __init__(self, served: Served) -> None:
         self._served = served
         self.under_way = UnderWay(served.engine)
-        self._weights = WeightUpdates(served.engine, self.under_way, served.model, root=served.root)
+        self._weights = WeightUpdates(
+            served.engine, self.under_way, served.model, root=served.root, folders=served.weight_folders
+        )
+        self._checks = WeightChecks(served.engine, self.under_way)
         num_weights = sum(tensor.numel() for _, tensor in served.engine.weights())
         self._weight_bytes = _BODY_BYTES + _BYTES_A_WEIGHT * num_weights
         self._num_drawn = 0
@@ -120,6 +129,7 @@ class EngineServer:
             ("/end_weight_update", partial(self._update, self._end_update), post),
             ("/update_weight_version", self._rename_weights, post),
             ("/get_weights_by_name", self._get_weights, both),
+            ("/weights_checker", self._check_weights, both),
         ]
         return Starlette(
             routes=[Route(path, _bordered(handler, self.under_way), methods=m) for path, handler, m in routes],
@@ -149,8 +159,9 @@ class EngineServer:
     async def _server_info(self, _: Request) -> Response:
         own = {
             "engine": "native",
-            "custom_params": [DRAW, LOCKSTEP],
+            "custom_params": [DRAW, LOCKSTEP, KEEPS_PREFIX],
             "weights": self._weights.sizes(),
+            "records_experts": self._served.routed is not None,
             "logprobs_of": "the distribution that was drawn from",
         }
         return JsonAnswer(
@@ -170,7 +181,15 @@ class EngineServer:
         given = await read_json(request, most_bytes=_BODY_BYTES)
         body = read_generate_body(given, None if tokenizer is None else tokenizer.encode)
         outbox: asyncio.Queue[Finished | SpecError] = asyncio.Queue()
-        jobs = [Job(rid=asked.rid, request=self._request(asked), outbox=outbox) for asked in body.asked]
+        jobs = [
+            Job(
+                rid=asked.rid,
+                request=self._request(asked),
+                outbox=outbox,
+                interval=asked.params.stream_interval if body.streams and not body.lockstep else None,
+            )
+            for asked in body.asked
+        ]
         self.under_way.submit(jobs, body.lockstep)
         if body.streams:
             return EventStream(self._events(body, jobs, outbox))
@@ -189,12 +208,15 @@ class EngineServer:
         room = max(1, self._served.max_context_tokens - len(asked.tokens))
         tokenizer = self._served.tokenizer
         ends = frozenset() if params.ignore_eos or tokenizer is None else frozenset((tokenizer.eos_token_id,))
+        if asked.experts_from is not None and self._served.routed is None:
+            raise RefusalError(400, unrecorded())
         if params.stop_strings and tokenizer is None:
             raise RefusalError(400, malformed("this server has no tokenizer, so no text ends a response: drop stop"))
         return GenerationRequest(
             stop_strings=params.stop_strings,
             decode=tokenizer.decode if params.stop_strings and tokenizer is not None else None,
             min_new_tokens=params.min_new_tokens,
+            prompt_logprobs_from=_first_with_logprob(asked),
             top_logprobs=asked.top_logprobs,
             logprob_token_ids=asked.logprob_token_ids,
             key=key,
@@ -203,6 +225,7 @@ class EngineServer:
             max_new_tokens=room if params.max_new_tokens is None else params.max_new_tokens,
             stop_token_ids=params.stop_token_ids | ends,
             sampling=params.sampling,
+            keeps_prefix=params.keeps_prefix,
             first_sample=params.first_sample,
             first_draw=params.first_draw,
         )
@@ -223,7 +246,7 @@ class EngineServer:
     async def _events(
         self, body: GenerateBody, jobs: list[Job], outbox: asyncio.Queue[Finished | SpecError]
     ) -> AsyncGenerator[dict[str, object] | None]:
-        """Yield each response as it is finished, and None where nothing has been said for a while."""
+        """Yield each response as it comes and when it is finished, None where nothing has been said for a while."""
         places, num_left = _Places(body, jobs), sum(job.request.num_samples for job in jobs)
         try:
             while num_left:
@@ -236,14 +259,23 @@ class EngineServer:
                 if isinstance(item, SpecError):
                     yield fault_body(item)
                     return
-                num_left -= 1
+                num_left -= item.finish is not None
+                if may_be_ending(item, self._served.tokenizer):
+                    continue
                 response = self._answer(item, places)
                 yield response if body.is_single else {**response, "index": places.of(item)}
         finally:
             self.under_way.drop(jobs)
 
     def _answer(self, finished: Finished, places: _Places) -> dict[str, object]:
-        return answer(finished, places.asked(finished), self._served.tokenizer, self.under_way.label)
+        served = self._served
+        return answer(
+            finished,
+            places.asked(finished),
+            self.under_way.label,
+            tokenizer=served.tokenizer,
+            routed=served.routed,
+        )
 
     async def _abort(self, request: Request) -> Response:
         fields = await _fields(request, ("rid", "abort_all"))
@@ -278,7 +310,7 @@ class EngineServer:
             fact = f"{self.under_way.num_outstanding} responses are under way, and need what is cached"
             fault = SpecError(Diagnostic("RLC0726", fact, help=(Help("wait for them, or abort them"),)))
             return Response(as_text(fault.diagnostics) + "\n", status_code=400, media_type="text/plain")
-        # Nothing is kept behind a request that is finished.
+        self._served.engine.forget_prefixes()
         return Response("Cache flushed.\n", media_type="text/plain")
 
     async def _update(self, update: Callable[[Any], str], request: Request) -> Response:
@@ -286,11 +318,16 @@ class EngineServer:
         try:
             message = update(given)
         except SpecError as fault:
-            refused = fault_answer(fault)
-            content = {"success": False, "message": as_text(fault.diagnostics), **fault_body(fault)}
-            return JsonAnswer(content, status_code=refused.status_code)
+            return _failed(fault)
         paused = self.under_way.num_outstanding if self.under_way.is_paused else 0
         return JsonAnswer({"success": True, "message": message, "num_paused_requests": paused})
+
+    async def _check_weights(self, request: Request) -> Response:
+        given = await read_json(request, most_bytes=_BODY_BYTES)
+        try:
+            return JsonAnswer(self._checks.act(given))
+        except SpecError as fault:
+            return _failed(fault)
 
     def _begin_update(self, given: object) -> str:
         Fields(given, "the body of /begin_weight_update", ("selector",)).close()
@@ -346,6 +383,18 @@ class _Places:
 
     def asked(self, finished: Finished) -> Asked:
         return self._asked[id(finished.job)]
+
+
+def _failed(fault: SpecError) -> Response:
+    """Return SGLang's answer of a weight update that failed, with the coded diagnostics beside it."""
+    content = {"success": False, "message": as_text(fault.diagnostics), **fault_body(fault)}
+    return JsonAnswer(content, status_code=fault_answer(fault).status_code)
+
+
+def _first_with_logprob(asked: Asked) -> int | None:
+    """Return the position behind the one that is listed first, if the prompt has it."""
+    start = asked.logprobs_from
+    return start + 1 if start is not None and start + 1 < len(asked.tokens) else None
 
 
 async def _fields(request: Request, known: tuple[str, ...]) -> Fields:

@@ -18,12 +18,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from compiler.diagnostics.diagnostic import SpecError
-from runtime.engines.rollout.server.refusals import RefusalError, as_json, as_text, malformed, not_allowed, too_large
+from runtime.engines.rollout.server.refusals import (
+    RefusalError,
+    as_json,
+    as_text,
+    malformed,
+    not_allowed,
+    stalled,
+    too_large,
+)
 
 T = TypeVar("T")
 
 # Between two events of a stream, a comment says that the server is alive.
 HEARTBEAT_S: Final = 2.0
+# The longest that a client may say nothing in the middle of a request.
+SILENCE_MAX_S: Final = 30.0
 _OPEN: Final = ("/health", "/health_generate")
 
 
@@ -50,14 +60,22 @@ class OnlyWithToken:
 async def read_json(request: Request, *, most_bytes: int) -> Any:
     """Return the JSON of a body, an empty object where there is none.
 
-    Raises: RefusalError RLC0720 for what is no JSON, RLC0725 for more than `most_bytes`, ClientGoneError.
+    Raises: RefusalError RLC0720 for what is no JSON, RLC0725 for more than `most_bytes`, RLC0734 for one that
+    stalls, ClientGoneError.
     """
     body = bytearray()
+    parts = request.stream()
     try:
-        async for part in request.stream():
+        while True:
+            async with asyncio.timeout(SILENCE_MAX_S):
+                part = await anext(parts, None)
+            if part is None:
+                break
             body += part
             if len(body) > most_bytes:
                 raise too_large(most_bytes)
+    except TimeoutError as fault:
+        raise stalled(len(body), SILENCE_MAX_S) from fault
     except ClientDisconnect as fault:
         raise ClientGoneError from fault
     if not body:

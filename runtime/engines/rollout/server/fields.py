@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 from compiler.diagnostics.diagnostic import Diagnostic
 from runtime.engines.rollout.server.refusals import RefusalError, malformed, not_served, unknown_name
 
 # What may stand for a field in a message of its own: more would be noise.
 _SHOWN = 60
+# What tensors count with.
+INTEGER_MAX: Final = (1 << 63) - 1
 
 
 class Fields:
@@ -40,18 +43,20 @@ class Fields:
         """Return what stands there, or None."""
         return self._given.get(name)
 
-    def integer(self, name: str, default: int, *, least: int = 0) -> int:
-        """Return an integer that is at least `least`."""
+    def integer(self, name: str, default: int, *, least: int = 0, most: int = INTEGER_MAX) -> int:
+        """Return an integer within bounds."""
         value = self._given.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            return self._wrong(name, value, f"an integer of at least {least}", default)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            bounds = f"of at least {least}" if most == INTEGER_MAX else f"from {least} to {most:,}"
+            return self._wrong(name, value, f"an integer {bounds}", default)
         return value
 
     def number(self, name: str, default: float, *, low: float, high: float = math.inf) -> float:
         """Return a finite number within bounds."""
         value = self._given.get(name, default)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or not low <= value <= high:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # An integer of hundreds of digits is no float, and compares with one all the same.
+        if not is_number or not low <= value <= min(high, sys.float_info.max):
             bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
             return self._wrong(name, value, f"a number {bounds}", default)
         return float(value)

@@ -6,21 +6,27 @@ Names are those of SGLang 0.5.23 (`GenerateReqInput`).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.engines.rollout.server.fields import Fields, is_integers
 from runtime.engines.rollout.server.refusals import RefusalError, malformed
-from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SamplingParams, read_sampling_params
+from runtime.engines.rollout.server.sampling_params import LOCKSTEP, SAMPLES_MAX, SamplingParams, read_sampling_params
 
 _SERVED: Final = ("rid", "text", "input_ids", "sampling_params", "stream")
-_LOGPROBS: Final = ("return_logprob", "return_text_in_logprobs", "top_logprobs_num", "token_ids_logprob")
+_LOGPROBS: Final = (
+    "return_logprob",
+    "logprob_start_len",
+    "return_text_in_logprobs",
+    "top_logprobs_num",
+    "token_ids_logprob",
+)
+_EXPERTS: Final = ("return_routed_experts", "routed_experts_start_len")
 # They change nothing about the responses.
 _OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
-    (("logprob_start_len",), (-1,), "leave it out: log-probs are those of the response"),
-    (("return_hidden_states", "return_routed_experts", "return_indexer_topk"), (False,), "leave it out"),
+    (("return_hidden_states", "return_indexer_topk"), (False,), "leave it out"),
     (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
     (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
     (("lora_path", "lora_id", "custom_logit_processor", "watermark"), ("",), "leave it out"),
@@ -28,11 +34,8 @@ _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
     (("background", "require_reasoning"), (False,), "leave it out"),
 )
 NAMES: Final = frozenset(
-    (*_SERVED, *_LOGPROBS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
+    (*_SERVED, *_LOGPROBS, *_EXPERTS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
 )
-
-# Where this many prompts come at once, they are no batch but a mistake.
-_MOST_PROMPTS: Final = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,8 @@ class Asked:
 
     Args:
         rid: what it is called, by the client or here.
+        experts_from: from which token on the experts that tokens visited are wanted; None where they are not.
+        logprobs_from: the first token of the prompt that is listed with its log-prob; None where none is.
     """
 
     rid: str
@@ -48,6 +53,8 @@ class Asked:
     params: SamplingParams
     returns_logprobs: bool
     returns_token_texts: bool
+    logprobs_from: int | None
+    experts_from: int | None
     top_logprobs: int
     logprob_token_ids: tuple[int, ...]
 
@@ -87,7 +94,11 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     count = len(prompts)
     params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
     logprobs = _each(fields, "return_logprob", bool, count)
+    starts = _starts(fields, prompts)
+    experts_from = _experts_from(fields, prompts)
     rids = _rids(fields, count, is_batch=is_batch)
+    if (num_samples := sum(p.num_samples for p in params)) > SAMPLES_MAX:
+        fields.faults.append(malformed(f"n of all prompts of one body is {num_samples:,}, not at most {SAMPLES_MAX:,}"))
     if len({p.lockstep for p in params}) > 1:
         fields.faults.append(malformed(f"the prompts of one body name several generations by {LOCKSTEP}"))
     fields.close()
@@ -98,10 +109,12 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
             params=p,
             returns_logprobs=bool(returns),
             returns_token_texts=token_texts,
+            logprobs_from=start if returns else None,
+            experts_from=experts_from,
             top_logprobs=top_logprobs if returns else 0,
             logprob_token_ids=token_ids if returns else (),
         )
-        for rid, tokens, p, returns in zip(rids, prompts, params, logprobs, strict=True)
+        for rid, tokens, p, returns, start in zip(rids, prompts, params, logprobs, starts, strict=True)
     )
     is_single = not is_batch and asked[0].params.num_samples == 1
     return GenerateBody(asked=asked, is_single=is_single, streams=streams, lockstep=params[0].lockstep)
@@ -115,8 +128,8 @@ def _prompts(fields: Fields, encode: Callable[[str], tuple[int, ...]] | None) ->
     given: Any = tokens if text is None else text
     is_batch = isinstance(given, list) and (text is not None or (len(given) > 0 and isinstance(given[0], list)))
     prompts = given if is_batch else [given]
-    if not 0 < len(prompts) <= _MOST_PROMPTS:
-        raise RefusalError(400, malformed(f"{len(prompts):,} prompts came at once, not 1 to {_MOST_PROMPTS:,}"))
+    if not 0 < len(prompts) <= SAMPLES_MAX:
+        raise RefusalError(400, malformed(f"{len(prompts):,} prompts came at once, not 1 to {SAMPLES_MAX:,}"))
     if text is None:
         if not all(is_integers(p) for p in prompts):
             fields.wrong("input_ids", "a list of token ids, or a list of such lists")
@@ -124,6 +137,9 @@ def _prompts(fields: Fields, encode: Callable[[str], tuple[int, ...]] | None) ->
         return is_batch, [tuple(p) for p in prompts]
     if not all(isinstance(p, str) for p in prompts):
         fields.wrong("text", "a text, or a list of texts")
+        return is_batch, []
+    if any("\ud800" <= character <= "\udfff" for p in prompts for character in p):
+        fields.wrong("text", "of whole characters: it has half a surrogate pair")
         return is_batch, []
     if encode is None:
         raise RefusalError(400, malformed("this server has no tokenizer: send input_ids"))
@@ -138,6 +154,27 @@ def _each(fields: Fields, name: str, kind: type, count: int) -> list[Any]:
         fields.wrong(name, f"one for all {count} prompts, or a list of {count}")
         return [None] * count
     return values
+
+
+def _starts(fields: Fields, prompts: Sequence[Sequence[int]]) -> list[int | None]:
+    """Return from which token on the log-probs of each prompt are wanted; -1 stands for none of them, as in SGLang."""
+    given = _each(fields, "logprob_start_len", int, len(prompts))
+    for start, tokens in zip(given, prompts, strict=True):
+        if isinstance(start, bool) or not -1 <= (start or 0) <= len(tokens):
+            fields.wrong("logprob_start_len", f"from -1 to the {len(tokens)} tokens of its prompt")
+            break
+    return [None if start == -1 else start for start in given]
+
+
+def _experts_from(fields: Fields, prompts: Sequence[Sequence[int]]) -> int | None:
+    is_wanted, start = (
+        fields.flag("return_routed_experts", default=False),
+        fields.integer("routed_experts_start_len", 0),
+    )
+    shortest = min(len(tokens) for tokens in prompts)
+    if start > shortest:
+        fields.wrong("routed_experts_start_len", f"from 0 to the {shortest} tokens of the shortest prompt")
+    return start if is_wanted else None
 
 
 def _rids(fields: Fields, count: int, *, is_batch: bool) -> list[str]:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.server.stepped import SteppedEngine, SteppedGeneration
 from runtime.protocols import Completion, GenerationRequest
+from runtime.routed_tokens import continued
+from stdlib.samples import ExpertIds
 
 Finish = Literal["stop", "length", "abort"]
+
+# So many responses may wait for a client that reads slowly before nothing more is said of those that go on.
+_UNREAD_MAX: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """Tokens of a response with what was asked for about each, as `Completion` has it."""
+    """Tokens of a response with what was asked for about each and about its prompt, as `Completion` has it."""
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
@@ -29,6 +34,9 @@ class Part:
     token_logprobs: tuple[tuple[float, ...], ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     stop_reason: int | str | None = None
+    prompt_logprobs: tuple[float, ...] = ()
+    num_cached_tokens: int = 0
+    expert_ids: ExpertIds | None = None
 
     def then(self, completion: Completion) -> Part:
         """Return these tokens and those of a completion behind them."""
@@ -39,17 +47,20 @@ class Part:
             token_logprobs=self.token_logprobs + completion.token_logprobs,
             top_logprobs=self.top_logprobs + completion.top_logprobs,
             stop_reason=completion.stop_reason,
+            prompt_logprobs=self.prompt_logprobs or completion.prompt_logprobs,
+            num_cached_tokens=self.num_cached_tokens if self.tokens else completion.num_cached_tokens,
+            expert_ids=continued(self.expert_ids, completion.expert_ids),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A response of a job, finished or broken off."""
+    """A response of a job, finished or broken off; `finish` is None for what there is of one that goes on."""
 
     job: Job
     sample: int
     part: Part
-    finish: Finish
+    finish: Finish | None
 
     @property
     def id(self) -> str:
@@ -64,6 +75,8 @@ class Job:
     Args:
         waiting: the samples that are outstanding.
         drawn: what was drawn of a sample before it was retracted.
+        interval: how many more tokens of a response are worth to be told; None where only whole ones are wanted.
+        told: how many tokens of a sample the client was told of.
     """
 
     rid: str
@@ -71,26 +84,37 @@ class Job:
     outbox: asyncio.Queue[Finished | SpecError]
     waiting: set[int] = field(default_factory=set)
     drawn: dict[int, Part] = field(default_factory=dict)
+    interval: int | None = None
+    told: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.waiting.update(range(self.request.num_samples))
+
+    def tell(self, sample: int, part: Part) -> None:
+        """Say what there is of a response, if it is its first token or enough that is new, and the client keeps up."""
+        told, count = self.told.get(sample, 0), len(part.tokens)
+        is_worth_it = self.interval is not None and (count - told >= self.interval or (not told and count > 0))
+        if is_worth_it and self.outbox.qsize() < _UNREAD_MAX:
+            self.told[sample] = count
+            self.outbox.put_nowait(Finished(job=self, sample=sample, part=part, finish=None))
 
 
 class Call:
     """One generation of the engine and the jobs that it answers.
 
     Args:
-        lockstep: its name, or nothing for a call that advances by itself.
+        lockstep: its name, or nothing for a call that advances by itself.  What such a call draws follows from its
+            requests alone; others use what was computed for those before them.
     """
 
     def __init__(self, engine: SteppedEngine, lockstep: str = "") -> None:
         self._engine = engine
-        self._generation: SteppedGeneration = engine.begin()
+        self.lockstep = lockstep
+        self._generation = self._begin()
         # For each request to the generation: the job, and which of its samples the first one is.
         self._slots: list[tuple[Job, int]] = []
         self._is_retracted = False
         self.jobs: list[Job] = []
-        self.lockstep = lockstep
 
     @property
     def is_over(self) -> bool:
@@ -114,6 +138,15 @@ class Call:
         while (completion := self._generation.poll()) is not None:
             found.append(self._finished(completion))
         return found
+
+    def tell_so_far(self) -> None:
+        """Tell those clients of what there is that want to hear of it."""
+        if not any(job.interval for job in self.jobs):
+            return
+        for completion in self._generation.so_far():
+            job, first_sample = self._slots[completion.request]
+            sample = first_sample + completion.sample
+            job.tell(sample, job.drawn.get(sample, Part()).then(completion))
 
     def abort(self) -> list[Finished]:
         """Stop all; return what is finished, what was broken off, and last what has drawn no token since."""
@@ -140,10 +173,13 @@ class Call:
         if not self._is_retracted:
             return
         self._is_retracted = False
-        self._generation = self._engine.begin()
+        self._generation = self._begin()
         for job in self.jobs:
             for sample in sorted(job.waiting):
                 self._submit(job, sample, _rest(job, sample))
+
+    def _begin(self) -> SteppedGeneration:
+        return self._engine.begin(uses_earlier=not self.lockstep)
 
     def _submit(self, job: Job, first_sample: int, request: GenerationRequest) -> None:
         self._generation.submit([request])
@@ -167,4 +203,6 @@ def _rest(job: Job, sample: int) -> GenerationRequest:
         max_new_tokens=asked.max_new_tokens - len(drawn),
         first_sample=asked.first_sample + sample,
         first_draw=asked.first_draw + len(drawn),
+        # Those of a prompt are known once it has drawn a token.
+        prompt_logprobs_from=None if drawn else asked.prompt_logprobs_from,
     )

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.engines.rollout.server.app import EngineServer, Served
+from runtime.engines.rollout.server.patience import PatientProtocol
 
 _BACKLOG: Final = 512
 # How long those may take to read the end who were told that nothing more comes.
@@ -60,6 +61,8 @@ class ListeningServer:
             access_log=False,
             server_header=False,
             lifespan="on",
+            http=PatientProtocol,
+            ws="none",
             timeout_graceful_shutdown=ceil(drain_s) + _LAST_WORDS_S,
             # Clients that pause between two questions keep their connection.
             timeout_keep_alive=75,

@@ -35,6 +35,13 @@ def not_served(name: str, value: object, way: str) -> Diagnostic:
     )
 
 
+def unrecorded() -> Diagnostic:
+    """Return the diagnostic for experts that the engine does not record."""
+    fact = "return_routed_experts = true, and this server records no experts"
+    way = Help('serve a stage with a model of experts and train.routing_replay = "rollout"')
+    return Diagnostic("RLC0736", fact, help=(way,))
+
+
 def pickled(load_format: object) -> Diagnostic:
     """Return the diagnostic for tensors in SGLang's own form, which is a pickle."""
     said = "without load_format" if load_format is None else f"with load_format = {load_format!r:.60}"
@@ -55,6 +62,12 @@ def too_large(most: int) -> RefusalError:
     """Return the refusal of a body of more than `most` bytes."""
     fact = f"the body of the request has more than {most:,} bytes"
     return RefusalError(413, Diagnostic("RLC0725", fact, help=(Help("send it in several requests"),)))
+
+
+def stalled(num_bytes: int, silence_s: float) -> RefusalError:
+    """Return the refusal of a body of which nothing more came for so many seconds."""
+    fact = f"the body of the request stopped after {num_bytes:,} bytes, and nothing came for {silence_s:g} seconds"
+    return RefusalError(408, Diagnostic("RLC0734", fact, help=(Help("send all that Content-Length promises"),)))
 
 
 def not_now(fact: str, way: str) -> RefusalError:

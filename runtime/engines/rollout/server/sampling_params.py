@@ -1,12 +1,13 @@
 """SGLang's sampling parameters, as far as the native engine has them; everything else is refused by its name.
 
-Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  `stream_interval`, the fewest tokens between two
-events of a response, is kept by any value: a response is one event, when it is finished.
-Of `custom_params` two names are read here:
+Names and defaults are those of SGLang 0.5.23 (`SamplingParams`).  Of a generation in
+lockstep only whole responses are told, whatever `stream_interval` says of the tokens between two events.
+Of `custom_params` three names are read here:
 
   rlc_draw      [seed, stage, step, group, first_sample, first_draw]: the draws, as `GenerationRequest` names them, so
                 that the tokens are those of an engine in the same process.  Without it they follow from sampling_seed.
   rlc_lockstep  the name of a generation whose requests advance only when asked to: see `under_way.py`.
+  rlc_keeps_prefix  false where no later request is likely to begin with this one's tokens and response.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ from runtime.protocols import DrawKey
 
 DRAW: Final = "rlc_draw"
 LOCKSTEP: Final = "rlc_lockstep"
+KEEPS_PREFIX: Final = "rlc_keeps_prefix"
 
 # SGLang's own number for the whole vocabulary, beside -1.
 _ALL: Final = 1 << 30
+_COUNT_MAX: Final = 1 << 31
 _GREEDY_BELOW: Final = 1e-6
 _MAX_NEW_TOKENS: Final = 128
+# More responses at once are no batch but a mistake.
+SAMPLES_MAX: Final = 65_536
 
 _SERVED: Final = (
     "max_new_tokens",
@@ -78,6 +83,8 @@ class SamplingParams:
     first_sample: int
     first_draw: int
     lockstep: str
+    keeps_prefix: bool
+    stream_interval: int
 
 
 def read_sampling_params(given: object, where: str) -> SamplingParams:
@@ -89,16 +96,18 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
     fields = Fields({} if given is None else given, where, NAMES)
     for names, neutral, way in _REFUSED:
         fields.only(names, neutral, way)
-    custom = Fields(fields.raw("custom_params") or {}, f"custom_params of {where}", (DRAW, LOCKSTEP))
+    given_custom = fields.raw("custom_params")
+    custom = Fields(
+        {} if given_custom is None else given_custom, f"custom_params of {where}", (DRAW, LOCKSTEP, KEEPS_PREFIX)
+    )
     key, first_sample, first_draw = _draws(fields, custom)
     has_limit = not (isinstance(given, dict) and "max_new_tokens" in given and given["max_new_tokens"] is None)
     max_new_tokens = fields.integer("max_new_tokens", _MAX_NEW_TOKENS, least=1) if has_limit else None
-    lockstep = custom.text(LOCKSTEP)
-    fields.integer("stream_interval", 1, least=1)
+    lockstep, keeps_prefix = custom.text(LOCKSTEP), custom.flag(KEEPS_PREFIX, default=True)
     fields.faults += custom.faults
     params = SamplingParams(
         max_new_tokens=max_new_tokens,
-        num_samples=fields.integer("n", 1, least=1),
+        num_samples=fields.integer("n", 1, least=1, most=SAMPLES_MAX),
         sampling=_sampling(fields),
         stop_strings=_stop_strings(fields),
         stop_token_ids=frozenset(fields.integers("stop_token_ids")),
@@ -109,6 +118,8 @@ def read_sampling_params(given: object, where: str) -> SamplingParams:
         first_sample=first_sample,
         first_draw=first_draw,
         lockstep=lockstep,
+        keeps_prefix=keeps_prefix,
+        stream_interval=fields.integer("stream_interval", 1, least=1),
     )
     fields.close()
     return params
@@ -141,8 +152,8 @@ def _stop_strings(fields: Fields) -> tuple[str, ...]:
 def _draws(fields: Fields, custom: Fields) -> tuple[DrawKey | None, int, int]:
     named = custom.raw(DRAW)
     if named is not None:
-        if not is_integers(named) or len(named) != 6 or min(named[4:]) < 0:
-            custom.wrong(DRAW, "[seed, stage, step, group, first_sample, first_draw]")
+        if not is_integers(named) or len(named) != 6 or not 0 <= min(named[4:]) <= max(named[4:]) < _COUNT_MAX:
+            custom.wrong(DRAW, "[seed, stage, step, group, first_sample, first_draw], the last two from 0 to 2**31 - 1")
             return None, 0, 0
         seed, stage, step, group, first_sample, first_draw = named
         return DrawKey(seed=seed, stage=stage, step=step, group=group), first_sample, first_draw

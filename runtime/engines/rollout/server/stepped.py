@@ -14,6 +14,10 @@ from runtime.protocols import Completion, Generation, GenerationRequest, Rollout
 class SteppedGeneration(Generation, Protocol):
     """Requests under way that are looked at without waiting."""
 
+    def so_far(self) -> list[Completion]:
+        """Return what there is of responses under way, as `abort` would, and break nothing off; some may be missing."""
+        ...
+
     def poll(self) -> Completion | None:
         """Return the next finished response, or None if none is finished now; nothing is generated.
 
@@ -25,8 +29,16 @@ class SteppedGeneration(Generation, Protocol):
 class SteppedEngine(RolloutEngine, Protocol):
     """An engine that generates when it is told to."""
 
-    def begin(self) -> SteppedGeneration:
-        """Return a generation without requests."""
+    def begin(self, *, uses_earlier: bool = False) -> SteppedGeneration:
+        """Return a generation without requests.
+
+        Args:
+            uses_earlier: whether prefixes are used that requests left of which none is under way any more.
+        """
+        ...
+
+    def forget_prefixes(self) -> None:
+        """Let go of what finished requests left."""
         ...
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:

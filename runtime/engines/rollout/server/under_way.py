@@ -25,6 +25,8 @@ from runtime.engines.rollout.server.stepped import SteppedEngine
 PauseMode = Literal["abort", "retract", "in_place"]
 PAUSE_MODES: Final[tuple[PauseMode, ...]] = ("abort", "retract", "in_place")
 
+# A label of fewer digits is the number of its version.
+_DIGITS_MAX: Final = 18
 # SGLang's name for weights that nobody has named.
 UNNAMED: Final = "default"
 
@@ -132,7 +134,11 @@ class UnderWay:
                 f"request {rid[:60]!r} belongs to a generation in lockstep, which ends as a whole",
                 f"abort {call.lockstep[:60]!r}",
             )
-        for found in [c for c in self._calls if c is call or c.lockstep == rid]:
+        # A body of several prompts has one name, and its prompts have that with their numbers.
+        several = {id(c) for other, c in self._by_rid.items() if _is_of(other, rid)} if call is None else set[int]()
+        for found in [
+            c for c in self._calls if c is call or c.lockstep == rid or (not c.lockstep and id(c) in several)
+        ]:
             self._abort(found)
 
     def abort_all(self) -> None:
@@ -177,7 +183,9 @@ class UnderWay:
         Raises: SpecError if they do not fit; the engine then has none.
         """
         before = self._version
-        version = int(label) if label is not None and label.isdecimal() else max(self._labels, default=-1) + 1
+        # Never one of before: what was computed under it is of other weights, also where clients call them alike.
+        named = int(label) if label is not None and label.isdecimal() and len(label) < _DIGITS_MAX else None
+        version = max(self._labels, default=-1) + 1 if named is None or named in self._labels else named
         self._version = None
         try:
             self._engine.load_weights(tensors, version=version)
@@ -241,6 +249,7 @@ class UnderWay:
             try:
                 for finished in call.poll_all():
                     self._deliver(finished)
+                call.tell_so_far()
             except SpecError as fault:
                 self._fail(call, fault)
 
@@ -285,3 +294,8 @@ class UnderWay:
             self._has_work.set()
         else:
             self._has_work.clear()
+
+
+def _is_of(rid: str, body: str) -> bool:
+    stem, _, number = rid.rpartition("_")
+    return stem == body and number.isdecimal()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Never
 
@@ -23,12 +24,14 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.model import Model
 from runtime.engines.rollout.native.checks import misshapen_weight, missing_weights, unknown_weight, untied_head
 from runtime.engines.rollout.server.fields import Fields
-from runtime.engines.rollout.server.refusals import RefusalError, not_now, not_served, pickled
+from runtime.engines.rollout.server.refusals import RefusalError, malformed, not_now, not_served, pickled
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import UnderWay
 from runtime.weights.initial import initial_weights
 
 SAFETENSORS: Final = "safetensors"
+# What of a directory of weights is opened.
+_READ: Final = (".safetensors", ".json")
 _EMBEDDING: Final = "model.embed_tokens.weight"
 _HEAD: Final = "lm_head.weight"
 
@@ -47,15 +50,26 @@ _OF_TENSORS: Final = (
 class WeightUpdates:
     """Takes weights for an engine, and shows those that it has."""
 
-    def __init__(self, engine: SteppedEngine, under_way: UnderWay, model: Model[Never], *, root: Path) -> None:
+    def __init__(
+        self,
+        engine: SteppedEngine,
+        under_way: UnderWay,
+        model: Model[Never],
+        *,
+        root: Path,
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """Take weights from `root` and these folders, and from below them."""
         self._engine, self._under_way, self._model, self._root = engine, under_way, model, root
+        self._folders = [os.path.realpath(folder) for folder in (root, *folders)]
         self._buckets: dict[str, Tensor] | None = None
         self._label: str | None = None
 
     def from_disk(self, given: object) -> str:
         """Load a Hugging Face directory; relative ones are below the root of the plan.
 
-        Raises: SpecError RLC0617 to RLC0620 for what is no such directory or does not fit, RefusalError.
+        Raises: SpecError RLC0617 to RLC0620 for what is no such directory or does not fit, RefusalError RLC0739 outside
+        of the folders that weights are read from.
         """
         fields = Fields(given, "the body of /update_weights_from_disk", (*_OF_DISK, *_OF_NO_EFFECT, "keep_pause"))
         fields.only(("load_format",), ("auto", SAFETENSORS), 'leave it out: weights are read as "safetensors"')
@@ -69,10 +83,31 @@ class WeightUpdates:
             fields.wrong("model_path", "the path of a directory")
         fields.close()
         # Absolute: `random` is the name of a directory here.
-        model = self._model.replacing(weights=str((self._root / path).absolute()))
-        tensors = initial_weights(model, root=self._root, seed=0)
+        directory = (self._root / path).absolute()
+        try:
+            self._check_place(directory)
+            tensors = initial_weights(self._model.replacing(weights=str(directory)), root=self._root, seed=0)
+        except (OSError, ValueError) as fault:
+            fact = f"{str(directory)!r:.200} cannot be read: {fault}"
+            way = Help("name a directory that the server may read")
+            raise RefusalError(400, Diagnostic("RLC0617", fact, help=(way,))) from fault
         self._take(tensors, label, aborts=aborts)
         return f"Succeeded to update model weights from {path}."
+
+    def _check_place(self, directory: Path) -> None:
+        """Raise RefusalError RLC0739 unless a directory and all files of it that may be read lie where they are to."""
+        places = [directory]
+        if self._is_inside(directory) and directory.is_dir():
+            places += [file for file in directory.iterdir() if file.suffix in _READ]
+        outside = next((place for place in places if not self._is_inside(place)), None)
+        if outside is not None:
+            fact = f"{str(outside)!r:.200} lies outside of the folders that this server reads weights from"
+            way = Help("put the weights below the folder of the plan, or start the server with --weights-from FOLDER")
+            raise RefusalError(403, Diagnostic("RLC0739", fact, help=(way,)))
+
+    def _is_inside(self, place: Path) -> bool:
+        real = os.path.realpath(place)
+        return any(os.path.commonpath((real, folder)) == folder for folder in self._folders)
 
     def begin(self) -> None:
         """Open an update.  One that was not ended before is forgotten: its sender broke off."""
@@ -140,6 +175,9 @@ class WeightUpdates:
                 continue
             if name not in shapes:
                 found.append(unknown_weight(name[:200], shapes))
+            elif not tensor.is_floating_point():
+                fact = f"weight {name} is of {str(tensor.dtype).removeprefix('torch.')}, not of floating-point numbers"
+                found.append(malformed(fact))
             elif tuple(tensor.shape) != shapes[name]:
                 found.append(misshapen_weight(name, tuple(tensor.shape), shapes[name]))
         missing = [name for name in shapes if name not in tensors]

@@ -17,6 +17,7 @@ import torch
 from typing_extensions import override
 
 from compiler.diagnostics.diagnostic import SpecError
+from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.rollout.server_connection import ServerPlace
@@ -36,7 +37,7 @@ Script = Callable[[dict[str, Any]], bytes]
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[SGLangEngine]:
     """A client that asks a server of rlc for what SGLang has, and for nothing else."""
-    with serving(MODEL, concurrency=4, max_context_tokens=2048) as running:
+    with serving(MODEL, concurrency=4, max_context_tokens=2048, root=tmp_path) as running:
         engine = SGLangEngine(place_of(running.url), weights_dir=tmp_path, uses_additions=False)
         engine.load_weights(iter(weights_of(MODEL).items()), version=1)
         yield engine
@@ -126,6 +127,18 @@ def test_a_filtered_distribution_needs_log_probs_that_a_server_of_rlc_gives_with
     narrow = Sampling(temperature=1.0, top_p=0.5, top_k=5)
     with pytest.raises(SpecError, match=r"RLC0722.*return_sampling_mask"):
         generate(plain, [request([3, 1], sampling=narrow)])
+
+
+def test_log_probs_of_a_prompt_are_asked_for_as_sglang_has_them(plain: SGLangEngine) -> None:
+    asked = [request([3, 1, 4, 1], prompt_logprobs_from=2, num_samples=2), request([7, 5])]
+    first, second, without = generate(plain, asked)
+    (expected, *_) = generate(engine_of(NativeEngine, MODEL), asked)
+    assert first.prompt_logprobs == second.prompt_logprobs == pytest.approx(expected.prompt_logprobs, abs=1e-5)
+    assert without.prompt_logprobs == ()
+    warm = Sampling(temperature=0.7, top_p=1.0, top_k=OFF)
+    with pytest.raises(SpecError, match=r"RLC0737.*not at 0\.7"):
+        generate(plain, [request([3, 1, 4], prompt_logprobs_from=1, sampling=warm)])
+    assert generate(plain, [asked[1]])
 
 
 def test_a_client_that_is_closed_frees_its_rows() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx2
 import pytest
 
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
+from compiler.ir.rollout import Sampling
+from runtime.data.byte_tokenizer import ByteTokenizer
 from runtime.data.tokenizers import CharacterTokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.server.answers import answer
+from runtime.engines.rollout.server.generate_body import Asked
+from runtime.engines.rollout.server.jobs import Finished, Job, Part
+from runtime.engines.rollout.server.sampling_params import read_sampling_params
 from runtime.protocols import GenerationRequest
 from tests.contract.rollout_engines import GREEDY, engine_of, generate, mixed_requests, request, weights_of
 from tests.support.served_engine import client_of, give_weights, serving, state_of
@@ -64,6 +71,7 @@ def test_tokens_and_log_probs_are_those_of_an_engine_in_this_process_to_the_bit(
     assert [[p for p, _, _ in f["meta_info"]["output_token_logprobs"]] for f in found] == [
         pytest.approx(c.logprobs, abs=1e-5) for c in expected
     ]
+    assert client.post("/flush_cache").status_code == 200
     alone = generate(engine_of(NativeEngine), asked[2:3])
     body = {"input_ids": list(asked[2].tokens), "sampling_params": params_of(asked[2]), "return_logprob": True}
     again = client.post("/generate", json=body).json()
@@ -176,3 +184,136 @@ def test_log_probs_of_the_likeliest_and_of_named_tokens_stand_beside_those_drawn
         assert top[0][0] == pytest.approx(drawn[0], abs=1e-5)
         assert [token for _, token, _ in named] == [7, 9]
         assert all(logprob <= top[0][0] + 1e-6 for logprob, _, _ in named)
+
+
+@pytest.mark.parametrize("start", [0, 3, 5, 6])
+def test_a_prompt_is_listed_with_log_probs_and_its_first_token_without(client: httpx2.Client, start: int) -> None:
+    tokens = [3, 1, 4, 1, 5, 9]
+    params = {"max_new_tokens": 2, "temperature": 0.7, "ignore_eos": True}
+    body = {"input_ids": tokens, "sampling_params": params, "return_logprob": True, "logprob_start_len": start}
+    found = client.post("/generate", json=body).json()["meta_info"]["input_token_logprobs"]
+    settings = Sampling(temperature=0.7, top_p=1.0, top_k=OFF)
+    (expected,) = generate(engine_of(NativeEngine), [request(tokens, prompt_logprobs_from=1, sampling=settings)])
+    logprobs = [None, *expected.prompt_logprobs[start:]][: len(tokens) - start]
+    assert [token for _, token, _ in found] == tokens[start:]
+    assert [p for p, _, _ in found] == [None if p is None else pytest.approx(p, abs=1e-5) for p in logprobs]
+
+
+def test_a_prompt_is_not_listed_unless_it_is_asked_for(client: httpx2.Client) -> None:
+    params = {"max_new_tokens": 2, "ignore_eos": True}
+    body = {"input_ids": [[3, 1], [4, 1, 5]], "sampling_params": params, "return_logprob": True}
+    several = client.post("/generate", json={**body, "logprob_start_len": [-1, 1]}).json()
+    assert [len(a["meta_info"]["input_token_logprobs"]) for a in several] == [0, 2]
+    quiet = client.post("/generate", json={**body, "return_logprob": False, "logprob_start_len": 0}).json()
+    assert all("input_token_logprobs" not in a["meta_info"] for a in quiet)
+
+
+def turn(client: httpx2.Client, tokens: Sequence[int], **params: object) -> dict[str, Any]:
+    settings = {"max_new_tokens": 40, "temperature": 0, "ignore_eos": True, **params}
+    reply = client.post("/generate", json={"input_ids": list(tokens), "sampling_params": settings})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_a_second_turn_uses_what_was_computed_for_the_first_until_it_is_flushed(client: httpx2.Client) -> None:
+    assert client.post("/flush_cache").status_code == 200
+    prompt = [(5 * i) % 23 for i in range(30)]
+    first = turn(client, prompt)
+    assert first["meta_info"]["cached_tokens"] == 0
+    both = [*prompt, *first["output_ids"], 1, 2]
+    (expected,) = generate(engine_of(NativeEngine), [request(both, max_new_tokens=40, sampling=GREEDY)])
+    second = turn(client, both)
+    # The last token of a response has no keys and values yet.
+    assert second["meta_info"]["cached_tokens"] == 30 + 39
+    assert tuple(second["output_ids"]) == expected.tokens
+    assert client.post("/flush_cache").text == "Cache flushed.\n"
+    third = turn(client, both)
+    assert third["meta_info"]["cached_tokens"] == 0
+    assert third["output_ids"] == second["output_ids"]
+
+
+def test_what_no_later_request_begins_with_need_not_be_kept(client: httpx2.Client) -> None:
+    assert client.post("/flush_cache").status_code == 200
+    prompt = [(7 * i) % 23 for i in range(50)]
+    for cached in (0, 0):
+        found = turn(client, prompt, custom_params={"rlc_keeps_prefix": False})
+        assert found["meta_info"]["cached_tokens"] == cached
+
+
+def test_other_weights_of_the_same_name_use_nothing_of_those_before(client: httpx2.Client) -> None:
+    prompt = [(3 * i) % 23 for i in range(50)]
+    first = turn(client, prompt)
+    give_weights(client, weights_of(tiny_model(), seed=1), "1")
+    try:
+        found = turn(client, prompt)
+        (expected,) = generate(engine_of(NativeEngine, seed=1), [request(prompt, max_new_tokens=40, sampling=GREEDY)])
+        assert found["meta_info"]["cached_tokens"] == 0
+        assert tuple(found["output_ids"]) == expected.tokens != tuple(first["output_ids"])
+    finally:
+        give_weights(client, weights_of(tiny_model()), "1")
+
+
+def streamed(client: httpx2.Client, prompt: Sequence[int], **params: object) -> list[dict[str, Any]]:
+    settings = {"max_new_tokens": 60, "temperature": 0, "ignore_eos": True, **params}
+    body = {"input_ids": list(prompt), "sampling_params": settings, "return_logprob": True, "stream": True}
+    return events_of(client.post("/generate", json=body).text)
+
+
+def test_a_stream_says_what_there_is_as_tokens_come(client: httpx2.Client) -> None:
+    *parts, last = streamed(client, [5, 6])
+    (expected,) = generate(engine_of(NativeEngine), [request([5, 6], max_new_tokens=60, sampling=GREEDY)])
+    assert len(parts) >= 3
+    assert tuple(last["output_ids"]) == expected.tokens
+    lengths = [len(p["output_ids"]) for p in parts]
+    assert lengths == sorted(set(lengths))
+    for part in (*parts, last):
+        count, meta = len(part["output_ids"]), part["meta_info"]
+        assert part["output_ids"] == last["output_ids"][:count]
+        assert last["text"].startswith(part["text"])
+        assert meta["completion_tokens"] == meta["output_token_logprobs_length"] == count
+        assert meta["output_token_logprobs"] == last["meta_info"]["output_token_logprobs"][:count]
+        assert meta["weight_versions"] == [{"version": "1", "start": 0, "end": count}]
+    assert [p["meta_info"]["finish_reason"] for p in parts] == [None] * len(parts)
+    assert last["meta_info"]["finish_reason"] == {"type": "length", "length": 60}
+
+
+def test_fewer_events_are_said_where_more_tokens_are_to_lie_between_them(client: httpx2.Client) -> None:
+    lengths = [0, *(len(e["output_ids"]) for e in streamed(client, [5, 6], stream_interval=25)[:-1])]
+    assert len(lengths) == 3
+    assert lengths[2] - lengths[1] >= 25
+
+
+def test_a_stream_says_nothing_of_what_may_become_a_stop_string(client: httpx2.Client) -> None:
+    whole = streamed(client, [5, 6])[-1]["text"]
+    for size in (1, 2, 5):
+        stop = whole[30 : 30 + size]
+        events = streamed(client, [5, 6], stop=[stop, "never of these"], stream_interval=1)
+        last = events[-1]
+        assert last["meta_info"]["finish_reason"] == {"type": "stop", "matched": stop}
+        assert last["text"] == whole[: whole.index(stop)]
+        assert all(last["text"].startswith(e["text"]) for e in events)
+
+
+def test_the_beginning_of_a_character_is_not_said_before_the_whole_of_it() -> None:
+    tokenizer = ByteTokenizer()
+    text = "aé€𝄞é" * 3
+    job = Job(rid="a", request=request([1]), outbox=asyncio.Queue())
+    asked = Asked(
+        rid="a",
+        tokens=(1,),
+        params=read_sampling_params({}, "sampling_params"),
+        returns_logprobs=False,
+        returns_token_texts=False,
+        experts_from=None,
+        logprobs_from=None,
+        top_logprobs=0,
+        logprob_token_ids=(),
+    )
+    tokens = tokenizer.encode(text)
+    for count in range(1, len(tokens)):
+        part = Part(tokens=tokens[:count], logprobs=(0.0,) * count, versions=(1,) * count)
+        so_far = Finished(job=job, sample=0, part=part, finish=None)
+        said = answer(so_far, asked, str, tokenizer=tokenizer, routed=None)["text"]
+        assert isinstance(said, str)
+        assert text.startswith(said)
+        assert len(said.encode()) > count - 4
