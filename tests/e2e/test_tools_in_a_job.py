@@ -110,10 +110,10 @@ class Ran(NamedTuple):
     told: list[dict[str, Any]]
 
 
-def run(folder: Path, caller: Path, body: str, *overrides: str) -> Ran:
-    shutil.copytree(caller, folder / "caller")
+def run(folder: Path, caller: Path, body: str, *overrides: str, judge: str = JUDGE) -> Ran:
+    shutil.copytree(caller, folder / "caller", dirs_exist_ok=True)
     (folder / "tools.py").write_text(LOOK + body)
-    (folder / "judge.py").write_text(JUDGE)
+    (folder / "judge.py").write_text(judge)
     (folder / "kinds.jsonl").write_text("".join(f'{{"input": "{kind}", "label": ""}}\n' for kind in KINDS))
     (folder / "spec.toml").write_text(SPEC.replace('weights = "random"', 'weights = "caller"'))
     found = compile_spec(folder / "spec.toml", scan(), overrides=overrides)
@@ -174,3 +174,33 @@ def test_a_failure_ends_the_run_where_the_plan_says_so(tmp_path: Path, caller: P
     rows = f'data.train[0].rows="{kind}:{kind + 1}"'
     with pytest.raises(SpecError, match=code):
         run(tmp_path, caller, FAULTS, rows, 'environment.on_tool_failure="stop"')
+
+
+def test_an_evaluation_counts_what_fails_in_its_own_sampled_episodes(tmp_path: Path, caller: Path) -> None:
+    held_out = 'eval.sets=[{ name = "held", path = "kinds.jsonl", apply_chat_template = true, greedy = true }]'
+    run(tmp_path, caller, FAULTS, held_out, "eval.at_start=true", "optim.lr=1e-9")
+    rows = [row for row in rows_of(tmp_path / "run") if "eval/held/num_prompts" in row]
+    counted = ("tool_calls", "tool_timeouts", "tool_errors", "malformed_calls", "episode_failures")
+    # Before the only step and after it: the greedy episodes of the first are not counted in the second.
+    assert [[row[f"eval/held/{name}"] for name in counted] for row in rows] == [[4, 1, 1, 1, 0]] * 2
+
+
+def test_episodes_of_groups_that_are_left_out_are_told_apart(tmp_path: Path, caller: Path) -> None:
+    judged = (
+        "def reward(sample):\n    return float('kind=3' in sample.episode.said[0]['content'] and sample.id.sample)\n"
+    )
+    kept = ('rollout.filter.name="nonzero_std"', 'rollout.filter.on_shortage="train_fewer"', "train.global_batch=2")
+    row = run(tmp_path, caller, FAULTS, *kept, "rollout.filter.max_refills=0", judge=judged).row
+    assert [row[f"rollout/{name}"] for name in ("episodes", "left_out_episodes", "turns_max")] == [2, 10, 2]
+    assert row["rollout/tool_timeouts"] == 2
+
+
+def test_a_run_is_not_continued_on_other_documents(tmp_path: Path, caller: Path) -> None:
+    (tmp_path / "documents.jsonl").write_text('{"contents": "three is odd"}\n')
+    tools = 'environment.tools=[{ name = "search", search.documents = "documents.jsonl" }]'
+    run(tmp_path, caller, SOUND, tools, "rollout.max_prompt_tokens=400")
+    (tmp_path / "documents.jsonl").write_text('{"contents": "three is even"}\n')
+    words = "what the environment of stage main searches is not what it was .* documents.jsonl"
+    with pytest.raises(SpecError, match=words) as fault:
+        run(tmp_path, caller, SOUND, tools, "rollout.max_prompt_tokens=400", "run.max_steps=2")
+    assert fault.value.diagnostics[0].code == "RLC0663"
