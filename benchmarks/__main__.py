@@ -8,6 +8,7 @@ rollout   tokens per second of the native engine against Hugging Face and agains
 vllm      tokens per second of the native engine against vLLM's CPU build; needs --vllm-python
 conversations
           turns that go on from the keys and values of those before, against turns that are computed anew
+episodes  tokens per second of 512 episodes with slow tools against those with tools that answer at once
 rewards   judging beside generation against judging after it
 train     a whole GRPO step against TRL's; needs --peer-python
 
@@ -39,6 +40,7 @@ _MODULES = {
     "rollout": "benchmarks.rollout.decode",
     "conversations": "benchmarks.rollout.conversations",
     "vllm": "benchmarks.rollout.against_vllm",
+    "episodes": "benchmarks.rollout.episodes",
     "rewards": "benchmarks.rewards.overlap",
     "train": "benchmarks.train.against_trl",
 }

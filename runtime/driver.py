@@ -28,6 +28,7 @@ from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
+from runtime.environments.known import documents_of
 from runtime.evaluation import build_evaluator, build_worker
 from runtime.executors.inline import Actors, build_actors, weights_at_the_start
 from runtime.heldout import held_out_measures
@@ -161,7 +162,7 @@ class _Run:
                 check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
         before = start.progress.data_digest
         if before and before != found[first].digest:
-            raise SpecError(_other_data(self.experiment.stages[first]))
+            raise SpecError(_other_data(self.experiment.stages[first], before, found[first].digest))
         return found
 
     def _stages(self, start: _Start, data: Mapping[int, StageData], sinks: RunSinks) -> Outcome:
@@ -279,13 +280,20 @@ class _Run:
         return found
 
 
-def _other_data(stage: Stage[Never]) -> Diagnostic:
-    files = ", ".join(source.called for source in stage.data.train)
+def _other_data(stage: Stage[Never], before: str, now: str) -> Diagnostic:
+    """Say which of the two parts of a digest has changed: rows, or documents that the environment searches."""
+    is_same_rows = before.partition(" ")[0] == now.partition(" ")[0]
+    files = documents_of(stage) if is_same_rows else [source.called for source in stage.data.train]
+    what = (
+        f"what the environment of stage {stage.name} searches"
+        if is_same_rows
+        else f"the training data of stage {stage.name}"
+    )
     return Diagnostic(
         "RLC0663",
-        f"the training data of stage {stage.name} is not what it was when the checkpoint was written: {files}",
+        f"{what} is not what it was when the checkpoint was written: {', '.join(files)}",
         help=(Help("put back the files that the run was started with"), Help("or start in another run directory")),
-        paths=("data.train",),
+        paths=("environment",) if is_same_rows else ("data.train",),
     )
 
 

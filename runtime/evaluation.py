@@ -22,6 +22,17 @@ from runtime.rollouts import GREEDY, RolloutWorker
 from runtime.train_batches import is_right
 from stdlib.samples import Group, Prompt
 
+# What is told of sampled episodes.
+_OF_EPISODES = (
+    "turns_mean",
+    "tool_calls",
+    "tool_timeouts",
+    "tool_errors",
+    "malformed_calls",
+    "episode_timeouts",
+    "episode_failures",
+)
+
 
 class HeldOut(NamedTuple):
     """One set: how it is measured, its prompts, and what samples and judges responses to them.
@@ -85,13 +96,16 @@ class Evaluator:
         found["num_prompts"] = len(held.prompts)
         if held.worker.episodes is not None:
             told = held.worker.episodes.take_metrics()
-            found |= {name: told[f"rollout/{name}"] for name in ("turns_mean", "episode_failures", "tool_errors")}
+            found |= {name: told[f"rollout/{name}"] for name in _OF_EPISODES}
         if settings.greedy:
             groups = await self._groups(held, stage, num_samples=1, sampling=GREEDY)
             missing = len(held.prompts) - len(groups)
             if _num_failed(groups) + missing < len(held.prompts):
                 found |= self._metric("greedy", [_share_right(g, settings) for g in groups], missing, draws=1)
             failed += _num_failed(groups) + missing
+            if held.worker.episodes is not None:
+                # Greedy episodes are no part of what the next measurement counts.
+                held.worker.episodes.take_metrics()
         return found | ({"failed_judgements": failed} if failed else {})
 
     async def _groups(self, held: HeldOut, stage: int, *, num_samples: int, sampling: Sampling) -> list[Group]:

@@ -28,9 +28,10 @@ from runtime.data.preferences import Preference, PreferenceReading, load_prefere
 from runtime.data.prompts import PromptReading, prompt_limit, read_prompts
 from runtime.data.reading import Effort
 from runtime.data.scores import ScoredAnswer, ScoreReading, load_scores, ranked_batch, scored_batch
-from runtime.data.sources import digest_of
+from runtime.data.sources import digest_of, digest_of_files
 from runtime.data.tokenizers import TextTokenizer
 from runtime.data.turns import Tools
+from runtime.environments.known import documents_of
 from runtime.environments.opened import OpenEnvironment, check_prompts, open_environment
 from runtime.rewards.open_terms import check_reward
 from runtime.schedules.group_filter import load_group_filter
@@ -44,7 +45,8 @@ R = TypeVar("R")
 class StageData(NamedTuple):
     """The data of a stage.
 
-    `digest` names the content of the training data; what is held out is empty for a stage that does not evaluate on
+    `digest` names the content of the training data, and behind a space that of documents which an environment
+    searches; what is held out is empty for a stage that does not evaluate on
     it.  Rows that are too long, and were dropped or cut, are counted, and so are malformed ones that were dropped, as
     far as rows were judged at the start.  `num_rows` is 0 where the data has no end.  `rewarded` are the training
     prompts whose responses are judged, as far as they were read.
@@ -97,17 +99,17 @@ def load_stage_data(stage: Stage[Never], model: Model[Never], tokenizer: TextTok
     tools = () if environment is None else environment.tools
     heldout = load_heldout(stage, model, tokenizer, tools, root=root)
     training = _training(stage, model, tokenizer, tools, root)
-    check_prompts(environment, training.prompts)
-    for prompts in heldout.prompts.values():
+    for prompts in (training.prompts, *heldout.prompts.values()):
         check_prompts(environment, prompts)
     found = training.opened
+    documents = digest_of_files(documents_of(stage), root=root)
     return StageData(
         take_step=training.take_step,
         feed=found.feed,
         num_rows=found.num_rows,
         num_overlong=found.num_overlong,
         dropped=found.dropped,
-        digest=digest_of(stage.data.train, root=root),
+        digest=f"{digest_of(stage.data.train, root=root)} {documents}".strip(),
         heldout=heldout,
         rewarded=training.rewarded,
         environment=environment,

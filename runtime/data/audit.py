@@ -44,6 +44,8 @@ from runtime.data.reading import Effort, Loaded, Reading, load_all
 from runtime.data.scores import ScoreReading
 from runtime.data.sources import streams
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
+from runtime.environments.known import KnownEnvironment, known_environment
+from runtime.environments.opened import check_prompts
 
 T = TypeVar("T")
 S = TypeVar("S", bound="TextSource[Never]")
@@ -107,6 +109,7 @@ class _Reading:
     found: list[Diagnostic] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     unread: bool = False
+    environment: KnownEnvironment = field(default_factory=KnownEnvironment)
 
     @property
     def effort(self) -> Effort:
@@ -116,6 +119,12 @@ class _Reading:
         return Effort(malformed=self.stage.data.malformed_rows, workers=self.stage.data.workers, most=most)
 
     def run(self) -> None:
+        try:
+            self.environment = known_environment(self.stage, root=self.root)
+        except SpecError as fault:
+            self.found += fault.diagnostics
+        for tool in self.environment.untold:
+            self.lines.append(f"{tool}: what prompts tell of it is not counted: a check runs no code")
         train = self.kept(self.train)
         if train is not None and (train or not self.unread):
             epochs = "" if self.unread else f"; {self.steps(len(train))}"
@@ -211,11 +220,12 @@ class _Reading:
         needs_label: bool = True,
     ) -> list[Prompted]:
         limit = _NO_LIMIT if self.tokenizer is None else rollout.max_prompt_tokens
-        reading = PromptReading(self.tokens_of, needs_label=needs_label)
+        reading = PromptReading(self.tokens_of, needs_label=needs_label, tools=self.environment.schemas)
         loaded = self.read(sources, reading, effort, prompt_limit(limit, rollout.overlong_prompts))
         if loaded.num_overlong:
             verb = "left out" if rollout.overlong_prompts == "drop" else "cut"
             self.lines.append(f"{loaded.num_overlong:,} prompts are longer than {limit:,} tokens, and {verb}")
+        check_prompts(self.environment, loaded.rows)
         return [Prompted(prompt.tokens, prompt.source) for prompt in loaded.rows]
 
     def rows(self, prompts: Sequence[Prompted]) -> str:

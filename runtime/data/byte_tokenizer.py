@@ -39,10 +39,15 @@ class ByteTokenizer:
     pad_token_id = 0
     eos_token_id = 1
     vocab_size = NUM_TOKENS
+    control_ids: frozenset[int] = frozenset()
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return one id a byte; what is no text (half a surrogate pair) is written as three."""
         return tuple(_FIRST + byte for byte in text.encode("utf-8", "surrogatepass"))
+
+    def encode_plain(self, text: str) -> tuple[int, ...]:
+        """Return the same: no text spells a special token."""
+        return self.encode(text)
 
     def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
         """Return the text of those tokens that stand for a byte; bytes that are no UTF-8 become U+FFFD."""

@@ -5,13 +5,16 @@ No code of the directory runs: chat templates are rendered in the sandboxed Jinj
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -47,10 +50,23 @@ class HuggingFaceTokenizer:
         self.eos_token_id: int = backend.eos_token_id
         self.pad_token_id: int = self.eos_token_id if backend.pad_token_id is None else backend.pad_token_id
         self.vocab_size: int = max(backend.get_vocab().values()) + 1
+        # Models without a flag for it mark calls of tools or reasoning by added tokens; a run of spaces marks nothing.
+        marks = {i: str(t) for i, t in backend.added_tokens_decoder.items() if str(t).strip()}
+        self._marks = {i: text for i, text in marks.items() if i != backend.unk_token_id}
+        self.control_ids: frozenset[int] = frozenset(self._marks)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of a text; special tokens only where the text spells them."""
         return tuple(self._encode(text))
+
+    def encode_plain(self, text: str) -> tuple[int, ...]:
+        """Return the ids of a text, none of which is of a control token, whatever the text spells."""
+        tokens = self.encode(text)
+        if self.control_ids.isdisjoint(tokens):
+            return tokens
+        tokens = tuple(self._encode_plain(text))
+        # What a vocabulary knows in no other way than as a control token is left out.
+        return tuple(token for token in tokens if token not in self.control_ids)
 
     def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
         """Return the text with or without special tokens."""
@@ -95,6 +111,25 @@ class HuggingFaceTokenizer:
     def save(self, directory: Path) -> None:
         """Write the tokenizer's files."""
         self._backend.save_pretrained(str(directory))
+
+    @cached_property
+    def _encode_plain(self) -> Callable[[str], Sequence[int]]:
+        """What makes ids of a text and looks for no control token in it."""
+        if isinstance(self._backend, PreTrainedTokenizerFast):
+            told = json.loads(self._backend.backend_tokenizer.to_str())
+            for added in told["added_tokens"]:
+                added["special"] |= added["id"] in self.control_ids
+            below = Tokenizer.from_str(json.dumps(told))
+            below.encode_special_tokens = True
+            return lambda text: below.encode(text, add_special_tokens=False).ids
+        # The first character of each spelling is cut off it, so that nothing is left to be found.
+        spelled = re.compile("|".join(map(re.escape, sorted(self._marks.values(), key=len, reverse=True))))
+
+        def encode(text: str) -> list[int]:
+            cuts = [0, *(found.start() + 1 for found in spelled.finditer(text)), len(text)]
+            return [token for start, end in pairwise(cuts) for token in self._encode(text[start:end])]
+
+        return encode
 
     def _render(self, messages: Sequence[Message], tools: Tools, *, add_generation_prompt: bool) -> str:
         try:

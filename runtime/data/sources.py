@@ -89,6 +89,15 @@ def digest_of(sources: Sequence[TextSource[Never]], *, root: Path) -> str:
     return total.hexdigest()
 
 
+def digest_of_files(paths: Sequence[str], *, root: Path) -> str:
+    """Return what names the content of files, nothing where there are none."""
+    total = hashlib.sha256()
+    for path in paths:
+        with (root / path).open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest() if paths else ""
+
+
 def _open(source: TextSource[Never], columns: Columns, root: Path) -> Rows:
     name = source.called
     if source.format == "jsonl":

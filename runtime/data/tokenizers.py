@@ -45,8 +45,17 @@ class TextTokenizer(Protocol):
         """One more than the largest token id."""
         ...
 
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that `encode` makes of a text that spells them, and that mean something to the model."""
+        ...
+
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the tokens of a text, none added.  Raises: SpecError RLC0606 for a character without a token."""
+        ...
+
+    def encode_plain(self, text: str) -> tuple[int, ...]:
+        """Return the same of a text that nobody vouches for: what spells a control token becomes ordinary tokens."""
         ...
 
     def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
@@ -107,6 +116,7 @@ class CharacterTokenizer:
 
     pad_token_id = 0
     eos_token_id = 2
+    control_ids: frozenset[int] = frozenset()
 
     def __init__(self, alphabet: str) -> None:
         twice = sorted({c for c in alphabet if alphabet.count(c) > 1})
@@ -130,6 +140,10 @@ class CharacterTokenizer:
                 paths=("model.tokenizer.alphabet",),
             )
         )
+
+    def encode_plain(self, text: str) -> tuple[int, ...]:
+        """Return the same: no text spells a special token."""
+        return self.encode(text)
 
     def decode(self, tokens: Sequence[int], *, keeps_special: bool = False) -> str:
         """Return the characters of those tokens that stand for one, and special tokens where they are asked for."""

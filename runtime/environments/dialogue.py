@@ -17,7 +17,8 @@ from runtime.data.tokenizers import TextTokenizer
 from runtime.data.turns import Tools
 from runtime.environments.faults import Ending, EpisodeOverError, Tally
 from runtime.environments.markup import between_turns
-from runtime.environments.observations import fitted
+from runtime.environments.observations import fault_in, fitted, written_out
+from runtime.environments.observed_tokens import framed_tokens, message_tokens
 from runtime.environments.turns import Turns
 from runtime.protocols import Completion, GenerationRequest
 from runtime.routed_tokens import continued
@@ -124,18 +125,21 @@ class Dialogue:
         """Append what the policy is to see before its next turn: messages, or a text as it is.
 
         Args:
-            frame: what stands before and behind the text, and is never cut.
+            frame: what stands before and behind the text, and is never cut; control tokens may be spelled there alone.
 
         Raises: EpisodeOverError if there is no room for it and one token more, or it has no tokens; SpecError RLC0740.
         """
         if self._over is not None:
             raise self._over
+        fault = fault_in(messages, text, frame)
+        if fault:
+            self.end("failure", fault)
         try:
             tokens = self._written(messages, text, frame)
-        except SpecError as fault:
-            if fault.diagnostics[0].code != "RLC0606":
+        except SpecError as refusal:
+            if refusal.diagnostics[0].code != "RLC0606":
                 raise
-            self.end("failure", f"what the environment said has no tokens: {fault.diagnostics[0].message}")
+            self.end("failure", f"what the environment said has no tokens: {refusal.diagnostics[0].message}")
         if len(self._tokens) + len(tokens) + 1 > self._terms.max_context_tokens:
             self.end("max_tokens")
         self._tokens += tokens
@@ -184,18 +188,25 @@ class Dialogue:
         shown: list[Message] = []
         for message in messages:
             content, left = self._fitted(str(message.get("content", "")), left)
-            shown.append({**message, "content": content})
-        written = ""
+            named: Message = {"name": written_out(str(message["name"]))} if "name" in message else {}
+            shown.append({**message, **named, "content": content})
+        tokens: tuple[int, ...] = ()
         if shown:
-            written = between_turns(
-                self._tokenizer, self.prompt.messages, shown, self._terms.tools, ended_with=self._ended_with
-            )
+            found = message_tokens(self._tokenizer, shown, self._between)
+            if found is None:
+                self.end("failure", "what the environment said spells control tokens, and where is not to be told")
+            tokens = found
         if text:
             text, left = self._fitted(text, left)
-            text = f"{frame[0]}{text}{frame[1]}"
-            shown.append({"role": "environment", "content": text})
+            tokens += framed_tokens(self._tokenizer, text, frame)
+            shown.append({"role": "environment", "content": f"{frame[0]}{text}{frame[1]}"})
         self.said += shown
-        return self._tokenizer.encode(written + text)
+        return tokens
+
+    def _between(self, observed: Sequence[Message]) -> str:
+        """What the template writes between two turns for some answers."""
+        messages, tools = self.prompt.messages, self._terms.tools
+        return between_turns(self._tokenizer, messages, observed, tools, ended_with=self._ended_with)
 
     def _fitted(self, text: str, left: int) -> tuple[str, int]:
         found = fitted(text, self._tokenizer, most=left)

@@ -100,8 +100,13 @@ class Episodes:
             await asyncio.gather(server, *groups, return_exceptions=True)
             turns.abort()
 
-    def take_metrics(self) -> dict[str, float]:
-        """Return what was counted since the last call."""
+    def take_metrics(self, groups: Sequence[Group] | None = None) -> dict[str, float]:
+        """Return what was counted since the last call.
+
+        Args:
+            groups: those that are trained on; all, unless given.  `episodes`, turns and observations are theirs; what
+                failed or came to a limit is counted of those that were left out, too.
+        """
         facts = list(self._facts)
         self._facts.clear()
         counts: Counter[str] = Counter()
@@ -109,12 +114,15 @@ class Episodes:
             counts.update(one.counts)
             if one.ended_by in ENDINGS:
                 counts[ENDINGS[one.ended_by]] += 1
-        number = max(len(facts), 1)
+        samples = [sample for group in groups or () for sample in group.samples]
+        kept = facts if groups is None else [sample.episode for sample in samples if sample.episode is not None]
+        number = max(len(kept), 1)
         return {
-            "rollout/episodes": len(facts),
-            "rollout/turns_mean": sum(one.num_turns for one in facts) / number,
-            "rollout/turns_max": max((one.num_turns for one in facts), default=0),
-            "rollout/observation_tokens_mean": sum(one.num_observed_tokens for one in facts) / number,
+            "rollout/episodes": len(kept),
+            "rollout/left_out_episodes": len(facts) - len(kept),
+            "rollout/turns_mean": sum(one.num_turns for one in kept) / number,
+            "rollout/turns_max": max((one.num_turns for one in kept), default=0),
+            "rollout/observation_tokens_mean": sum(one.num_observed_tokens for one in kept) / number,
             **{f"rollout/{name}": counts[name] for name in (*COUNTS, *ENDINGS.values())},
         }
 

@@ -7,14 +7,15 @@ behind the mark is appended.  What the policy said is never rendered again, so i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.data.tokenizers import TextTokenizer
 from runtime.data.turns import Tools
 from stdlib.samples import JsonValue, Message
 
-# A character that stands for no text; templates have nothing to strip from it.
-_MARK = "\ue000"
+# Characters of private use: they stand for no text, and templates have nothing to strip from them.
+_PRIVATE = range(0xE000, 0xF900)
 _REFUSED = "RLC0608"
 
 
@@ -36,7 +37,8 @@ def between_turns(
     policy said, or refuses the messages; RLC0604 without a template.
     """
     before = tokenizer.chat_text(messages, tools, opens=False)
-    said: Message = {"role": "assistant", "content": _MARK}
+    (mark,) = unused_marks([*messages, *observed], 1)
+    said: Message = {"role": "assistant", "content": mark}
     try:
         whole = tokenizer.chat_text([*messages, said, *observed], tools)
     except SpecError as refusal:
@@ -45,11 +47,18 @@ def between_turns(
         return _after_calls(tokenizer, messages, observed, tools, ended_with=ended_with)
     if not whole.startswith(before):
         raise _unstable("writes the prompt otherwise once a turn is answered")
-    if whole.count(_MARK) != 1:
+    if whole.count(mark) != 1:
         raise _unstable("does not write what the assistant said, once, before an answer to it")
-    behind = whole.partition(_MARK)[2]
+    behind = whole.partition(mark)[2]
     rest = behind.lstrip()
     return rest[len(ended_with) :] if ended_with and rest.startswith(ended_with) else behind
+
+
+def unused_marks(messages: Sequence[Message], count: int) -> list[str]:
+    """Return characters that stand for no text and are in none of these messages."""
+    used = set("".join(str(value) for message in messages for value in message.values()))
+    free = (chr(code) for code in _PRIVATE if chr(code) not in used)
+    return list(islice(free, count))
 
 
 def _after_calls(

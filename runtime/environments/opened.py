@@ -14,6 +14,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.openness import Off
 from runtime.data.turns import Tools
 from runtime.environments.foreign import Foreign, load_foreign
+from runtime.environments.known import KnownEnvironment
 from runtime.environments.toolbox import Toolbox, open_toolbox
 from runtime.rewards.loops import LoopSlots
 from stdlib.episodes import Parsed
@@ -72,11 +73,10 @@ def open_environment(stage: Stage[Never], *, root: Path) -> OpenEnvironment | No
     )
 
 
-def check_prompts(environment: OpenEnvironment | None, prompts: Sequence[Prompt]) -> None:
+def check_prompts(environment: OpenEnvironment | KnownEnvironment | None, prompts: Sequence[Prompt]) -> None:
     """Look at what an environment needs of its rows.  Raises: SpecError RLC0748 for the first that lacks it."""
     for prompt in prompts if environment is not None else ():
-        assert environment is not None
-        fault = environment.fault_of(prompt)
+        fault = "" if environment is None else environment.fault_of(prompt)
         if fault:
             message = f"{prompt.source}: {fault}"
             way = Help("name the key of a row that holds it: data.train.metadata_key")

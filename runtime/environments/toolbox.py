@@ -22,7 +22,7 @@ from compiler.ir.openness import Off
 from runtime.environments.foreign import called, load_foreign
 from runtime.rewards.border import RewardCallError
 from runtime.rewards.loops import LoopSlots
-from stdlib.episodes import ToolCall, ToolRefusalError
+from stdlib.episodes import ToolCall, ToolRefusalError, ToolSpec
 from stdlib.samples import JsonValue
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -116,12 +116,18 @@ def open_toolbox(settings: Environment[Never], slots: LoopSlots, *, root: Path) 
     return Toolbox(tools, slots)
 
 
+def open_stdlib_tool(tool: Tool[Never], *, root: Path) -> ToolSpec:
+    """Return a tool of the standard library.  Raises: SpecError RLC0747 for documents that cannot be read."""
+    module: Any = import_module(f"stdlib.tools.{tool.name}")
+    spec: ToolSpec = module.open_tool(tool.search if tool.name == SEARCH else None, root=root)
+    return spec
+
+
 def _opened(tool: Tool[Never], *, root: Path) -> OpenTool:
     if isinstance(tool.code, Off):
-        settings = tool.search if tool.name == SEARCH else None
-        spec = import_module(f"stdlib.tools.{tool.name}").open_tool(settings, root=root)
-        name = spec.schema["function"]["name"]
-        return OpenTool(name, spec.schema, spec.call, _file(spec.call), spec.is_quick, tool.timeout_s)
+        spec = open_stdlib_tool(tool, root=root)
+        function: Any = spec.schema["function"]
+        return OpenTool(function["name"], spec.schema, spec.call, _file(spec.call), spec.is_quick, tool.timeout_s)
     foreign = load_foreign(tool.code, root=root, field="environment.tools.name")
     schema = _described(foreign.call, tool.name)
     return OpenTool(tool.code.function, schema, foreign.call, foreign.file, False, tool.timeout_s)

@@ -80,7 +80,7 @@ class PolicySchedule:
             rollout = await BufferedStep(job, self._feed, self._keeps, self._select).sample()
         metrics = rollout_metrics(rollout.groups)
         if job.worker is not None and job.worker.episodes is not None:
-            metrics.update(job.worker.episodes.take_metrics())
+            metrics.update(job.worker.episodes.take_metrics(rollout.groups))
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
         counted = {f"engine/{name}": float(count - before[name]) for name, count in _counted(job).items()}

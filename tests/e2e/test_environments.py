@@ -13,6 +13,7 @@ from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import SpecError
 from rlc.catalogue import scan
 from runtime.driver import RunPlace, run_plan
+from runtime.evaluate_plan import Choice, evaluate_plan
 from tests.support.run_directory import rows_of
 from tests.support.tiny_experiment import MODEL
 
@@ -149,6 +150,38 @@ def test_an_evaluation_has_the_same_environment_and_tells_it_so(tmp_path: Path) 
     measured = [row for row in run(tmp_path) if "eval/heldout/num_prompts" in row]
     assert measured
     assert all(row["eval/heldout/turns_mean"] == 1 for row in measured)
+
+
+GENERATE = """
+async def generate(policy):
+    first = await policy.turn()
+    policy.observe(text="measured" if policy.is_evaluation else "trained")
+    await policy.turn()
+    if policy.is_evaluation:
+        return 0.5 if policy.sampling.temperature == 0 else 1.0
+    return -1.0 - len(first.text) % 5
+"""
+
+
+def test_a_generate_function_is_told_whether_it_evaluates_and_is_measured(tmp_path: Path) -> None:
+    named = 'environment.name="generate.py:generate"'
+    tmp_path.joinpath("generate.py").write_text(GENERATE)
+    # A turn that ends without a stop ends its episode: half of the rows would else be cut.
+    sizes = ("rollout.max_response_tokens=100", "eval.correct_at=0.75", "log.transcripts_per_step=12")
+    rows = run(tmp_path, named, *sizes, "eval.sets[0].greedy=true", "eval.sets[0].max_prompts=6")
+    trained = [row for row in rows if "train/loss" in row]
+    assert all(row["reward/mean"] < 0 for row in trained)
+    written = (tmp_path / "run/transcripts/stage_main_step_000001.jsonl").read_text()
+    said = [message["content"] for line in written.splitlines() for message in json.loads(line)["turns"]]
+    assert "trained" in said
+    assert "measured" not in said
+    measured = [row for row in rows if "eval/heldout/accuracy" in row]
+    assert [row["eval/heldout/accuracy"] for row in measured] == [1.0] * len(measured)
+    assert [row["eval/heldout/greedy"] for row in measured] == [0.0] * len(measured)
+    plan = compile_spec(tmp_path / "spec.toml", scan(), overrides=(named, *sizes)).plan
+    assert plan is not None
+    alone = evaluate_plan(plan, None, Choice(), root=tmp_path)
+    assert alone.metrics["eval/heldout/accuracy"] == 1.0
 
 
 @pytest.mark.parametrize(("kind", "code"), [("slow", "RLC0744"), ("raises", "RLC0743"), ("wrong", "RLC0743")])

@@ -214,9 +214,13 @@ class Scheduler:
         self._prompts.run([g for g in groups if g.prompt is None or g.prompt.logits_GV is None], version=self._version)
         self.lanes.make_room(wanted, self._step)
         self._sampler = self._settled = None
+        stopped: dict[UnderWay, int | str] = {}
+        drawn: list[Tensor] = []
         for idx, lane in enumerate(self.lanes):
             if own := [s for s in sequences if s.lane_idx == idx]:
-                self._enter(lane, own)
+                drawn.append(self._enter(lane, own, stopped))
+        # What leaves may take the memory of rows that nobody is in, so all are in before any leaves.
+        self._leave(stopped, _joined(drawn))
         for group in groups:
             is_waiting = group.num_entered < group.request.num_samples and group.prompt is not None
             group.prompt = group.prompt.alone() if is_waiting and group.prompt is not None else None
@@ -263,8 +267,12 @@ class Scheduler:
     def _first_lane(self, request: GenerationRequest) -> int:
         return self.lanes.lane_for(len(request.tokens), request.max_new_tokens - 1)
 
-    def _enter(self, lane: Lane, sequences: list[UnderWay]) -> None:
-        """Fill rows with their prompts and draw the first tokens."""
+    def _enter(self, lane: Lane, sequences: list[UnderWay], stopped: dict[UnderWay, int | str]) -> Tensor:
+        """Fill rows with their prompts, draw the first tokens, and return their log-probs [M].
+
+        Args:
+            stopped: gains the sequences that these tokens end.
+        """
         rows = lane.place(sequences)
         requests = [s.group.request for s in sequences]
         draws_MN = _draws(sequences)
@@ -278,7 +286,8 @@ class Scheduler:
         for sequence in sequences:
             if sequence.group.request.keeps_prefix:
                 self.lanes.prefixes.share(sequence, sequence.group.request.tokens)
-        self._leave(endings.found(token_M, step=self._step), logprob_M)
+        stopped |= endings.found(token_M, step=self._step)
+        return logprob_M
 
     def _fill(self, lane: Lane, rows: list[int], prompts: Sequence[Prompt | None]) -> Tensor:
         """Copy prompts into rows, those that lie together at once, and return the logits [M, V] after them."""

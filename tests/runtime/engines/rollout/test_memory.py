@@ -229,3 +229,15 @@ def test_what_will_not_be_used_again_is_not_kept() -> None:
     asyncio.run(run())
     assert engine.counters()["reused_tokens"] == 0
     assert engine.scheduler.lanes.prefixes.num_tokens == 0
+
+
+def test_what_ends_with_its_first_token_takes_no_row_of_what_enters_beside_it() -> None:
+    # Two rows of 128 and one of 256 are all there is: what the two leave behind wants the memory of the third.
+    ends = [
+        request(words(100, start=n), max_new_tokens=2, stop_token_ids=frozenset(range(VOCAB)), keeps_prefix=True)
+        for n in range(2)
+    ]
+    goes_on = request(words(150), max_new_tokens=20)
+    found = generate(native(context=512, cache_tokens=512), [*ends, goes_on])
+    assert [(len(c.tokens), c.finish) for c in found] == [(1, "stop"), (1, "stop"), (20, "length")]
+    assert_true_logprobs(FAMILIES[0], [*ends, goes_on], found)
