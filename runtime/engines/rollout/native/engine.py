@@ -58,6 +58,7 @@ class NativeEngine:
         max_context_tokens: longest prompt and response together.
         deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
         returns_experts: whether completions say which experts their tokens visited.
+        num_drafts: tokens that the model's layer for further tokens drafts for each sequence and pass; 0 drafts none.
     """
 
     def __init__(
@@ -69,8 +70,12 @@ class NativeEngine:
         memory: Memory = MEMORY,
         deterministic: bool = False,
         returns_experts: bool = False,
+        num_drafts: int = 0,
     ) -> None:
+        if num_drafts and (deterministic or model.num_mtp_layers != 1):
+            raise InternalError("tokens are drafted by one layer, and not in deterministic mode")
         self._model = model
+        self._num_drafts = num_drafts
         self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
         self._network = self._make_network(deterministic)
         lanes = Lanes(
@@ -81,7 +86,13 @@ class NativeEngine:
             num_rows=concurrency,
             is_exact=deterministic,
         )
-        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=memory.prefill_tokens)
+        self._scheduler = Scheduler(
+            self._network,
+            lanes,
+            num_rows=concurrency,
+            prefill_tokens=memory.prefill_tokens,
+            num_drafts=num_drafts,
+        )
         self._version: int | None = None
         self._num_refused = 0
 
@@ -91,17 +102,19 @@ class NativeEngine:
         if deterministic:
             lanes = lane_positions(longest)
             return TiledDecoder(model, facts, num_positions=longest, lane_positions=lanes)
-        return Decoder(model, facts, num_positions=longest)
+        num_drafts = self._num_drafts
+        return Decoder(model, facts, num_positions=longest + num_drafts, drafts=num_drafts > 0)
 
     def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
         shape = self._network.shape
         return SequenceCache(
             num_rows=num_rows,
             num_positions=num_positions,
-            num_layers=self._model.num_layers,
+            num_layers=self._model.num_layers + (self._num_drafts > 0),
             num_kv_heads=shape.num_keys,
             head_dim=shape.key_dim,
             value_dim=shape.value_dim,
+            num_drafts=self._num_drafts,
         )
 
     def _make_log(self, num_rows: int, num_positions: int) -> ExpertLog:
@@ -109,7 +122,7 @@ class NativeEngine:
         assert experts is not None
         return ExpertLog(
             num_rows=num_rows,
-            num_positions=num_positions,
+            num_positions=num_positions + self._num_drafts,
             num_layers=self._model.num_layers - experts.num_dense_layers,
             experts_per_token=experts.experts_per_token,
         )
