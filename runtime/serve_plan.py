@@ -17,12 +17,13 @@ from compiler.ir.rollout import Rollout
 from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.tokenizers import load_tokenizer
-from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.engines.rollout.server.app import Served
 from runtime.engines.rollout.server.listening import ListeningServer, listening_socket, url_of
-from runtime.executors.inline import weights_at_the_start
+from runtime.executors.inline import num_drafts, weights_at_the_start
 from runtime.progress import Progress
 from runtime.torch_process import set_up_torch
+from runtime.weights.prediction_layers import held_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,10 @@ def serve_plan(
     weights = weights_at_the_start(experiment, root=root) if checkpoint is None else load_file(checkpoint.path / MODEL)
     version = 0 if checkpoint is None else Progress.from_json(checkpoint.state).global_step
     engine = NativeEngine(
-        experiment.model, concurrency=rollout.concurrency, max_context_tokens=rollout.max_context_tokens
+        held_model(experiment),
+        concurrency=rollout.concurrency,
+        max_context_tokens=rollout.max_context_tokens,
+        memory=Memory(num_drafts=num_drafts(rollout)),
     )
     served = Served(
         engine=engine,

@@ -62,7 +62,6 @@ class SequenceCache:
         num_rows: sequences at once, to begin with.
         num_positions: longest prompt and response together; rows are a few columns wider where that is quicker.
         value_dim: where the values are the first channels of the keys and are not held apart, how many.
-        num_drafts: tokens that are drafted behind the current one; rows have columns for them beyond their positions.
     """
 
     def __init__(
@@ -74,11 +73,9 @@ class SequenceCache:
         num_kv_heads: int,
         head_dim: int,
         value_dim: int | None = None,
-        num_drafts: int = 0,
     ) -> None:
-        # The draws of drafted tokens and of the one behind them lie beyond the last position, too.
-        self.width = columns_for(num_positions + num_drafts + 1 if num_drafts else num_positions)
-        self._num_drafts = num_drafts
+        self.width = columns_for(num_positions)
+        self._num_drafts = 0
         self.num_positions = num_positions
         self._value_dim = value_dim
         self._num_tables = 2 * num_layers if value_dim is None else num_layers
@@ -89,6 +86,13 @@ class SequenceCache:
     def num_rows(self) -> int:
         """Sequences that have room."""
         return self._shape[0]
+
+    def reserve(self, num_drafts: int) -> None:
+        """Have columns for so many drafted tokens behind the current one, before there is any row."""
+        # The draws of drafted tokens and of the one behind them lie beyond the last position, too.
+        self.width = columns_for(self.num_positions + num_drafts + 1)
+        self._num_drafts = num_drafts
+        self._make(0)
 
     def resize(self, num_rows: int, *, num_kept: int, num_positions: int) -> None:
         """Make room for another number of rows, and keep the first `num_kept` with so many positions of each."""

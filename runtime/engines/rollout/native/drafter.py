@@ -39,6 +39,15 @@ class Pass(NamedTuple):
     logprob_sum: Tensor
 
 
+class _Kept(NamedTuple):
+    """What a pass made of rows: tokens, log-probs and hidden states at S positions, of which so many are kept."""
+
+    tokens_RS: Tensor
+    logprobs_RS: Tensor
+    hidden_RSD: Tensor
+    num_R: Tensor
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
     """What the layer sees of the rows of one lane: its own keys and values, and tokens with the states before them."""
@@ -123,9 +132,9 @@ class Drafter:
             if sequence is not None:
                 # It is as if it had entered earlier: what it has drawn are the steps since then.
                 sequence.began_at -= num - 1
-        kept_R = torch.tensor(kept)
-        self._put(lanes, spans, tokens_RS.clamp(min=0), logprobs_RS, hidden_RSD, kept_R, sampler)
-        is_kept_RS = torch.arange(tokens_RS.shape[1]) < kept_R[:, None]
+        num_R = torch.tensor(kept)
+        self._put(lanes, spans, _Kept(tokens_RS.clamp(min=0), logprobs_RS, hidden_RSD, num_R), sampler)
+        is_kept_RS = torch.arange(tokens_RS.shape[1]) < num_R[:, None]
         return Pass(stopped, logprobs_RS.masked_fill(~is_kept_RS, 0.0).sum())
 
     def _span(self, lane: Lane, step: int) -> Span:
@@ -143,20 +152,11 @@ class Drafter:
         has_room = lane.cache.num_positions - 1 - sequence.position(step)
         return min(self._num_drafts + 1, sequence.ends_at - step, has_room)
 
-    def _put(
-        self,
-        lanes: Sequence[Lane],
-        spans: Sequence[Span],
-        tokens_RS: Tensor,
-        logprobs_RS: Tensor,
-        hidden_RSD: Tensor,
-        kept_R: Tensor,
-        sampler: Sampler,
-    ) -> None:
+    def _put(self, lanes: Sequence[Lane], spans: Sequence[Span], kept: _Kept, sampler: Sampler) -> None:
         """Write what rows got, and draft what follows."""
         sizes = [len(lane.rows) for lane in lanes]
         parts: list[_Part] = []
-        split = (tokens_RS.split(sizes), logprobs_RS.split(sizes), hidden_RSD.split(sizes), kept_R.split(sizes))
+        split = (part.split(sizes) for part in kept)
         for lane, span, token_BS, logprob_BS, hidden_BSD, kept_B in zip(lanes, spans, *split, strict=True):
             lane.cache.put_run(token_BS, logprob_BS, kept_B)
             parts.append(

@@ -40,10 +40,12 @@ class Memory(NamedTuple):
 
     cache_tokens: whose keys and values are held; None for those of all sequences at their longest.
     prefill_tokens: of prompts, run between two tokens of the sequences under way.
+    num_drafts: that the model's layer for further tokens drafts for each sequence and pass; 0 drafts none.
     """
 
     cache_tokens: int | None = None
     prefill_tokens: int = 2048
+    num_drafts: int = 0
 
 
 MEMORY: Final = Memory()
@@ -58,7 +60,6 @@ class NativeEngine:
         max_context_tokens: longest prompt and response together.
         deterministic: whether tokens and log-probs of a response have the same bits whatever else is in the batch.
         returns_experts: whether completions say which experts their tokens visited.
-        num_drafts: tokens that the model's layer for further tokens drafts for each sequence and pass; 0 drafts none.
     """
 
     def __init__(
@@ -70,12 +71,11 @@ class NativeEngine:
         memory: Memory = MEMORY,
         deterministic: bool = False,
         returns_experts: bool = False,
-        num_drafts: int = 0,
     ) -> None:
-        if num_drafts and (deterministic or model.num_mtp_layers != 1):
+        if memory.num_drafts and (deterministic or model.num_mtp_layers != 1):
             raise InternalError("tokens are drafted by one layer, and not in deterministic mode")
         self._model = model
-        self._num_drafts = num_drafts
+        self._num_drafts = memory.num_drafts
         self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
         self._network = self._make_network(deterministic)
         lanes = Lanes(
@@ -91,7 +91,7 @@ class NativeEngine:
             lanes,
             num_rows=concurrency,
             prefill_tokens=memory.prefill_tokens,
-            num_drafts=num_drafts,
+            num_drafts=memory.num_drafts,
         )
         self._version: int | None = None
         self._num_refused = 0
@@ -107,15 +107,17 @@ class NativeEngine:
 
     def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
         shape = self._network.shape
-        return SequenceCache(
+        cache = SequenceCache(
             num_rows=num_rows,
             num_positions=num_positions,
             num_layers=self._model.num_layers + (self._num_drafts > 0),
             num_kv_heads=shape.num_keys,
             head_dim=shape.key_dim,
             value_dim=shape.value_dim,
-            num_drafts=self._num_drafts,
         )
+        if self._num_drafts:
+            cache.reserve(self._num_drafts)
+        return cache
 
     def _make_log(self, num_rows: int, num_positions: int) -> ExpertLog:
         experts = architecture(self._model).experts

@@ -72,8 +72,9 @@ def weights_of(family: str, kind: Kind) -> dict[str, Tensor]:
 
 
 def engine_of(family: str, kind: Kind = "trained", *, num_drafts: int = 0, **settings: Any) -> NativeEngine:
-    plain: dict[str, Any] = {"concurrency": 8, "max_context_tokens": 400, **settings}
-    engine = NativeEngine(FAMILIES[family], num_drafts=num_drafts, **plain)
+    limits = settings.pop("memory", Memory())._replace(num_drafts=num_drafts)
+    plain: dict[str, Any] = {"concurrency": 8, "max_context_tokens": 400, "memory": limits, **settings}
+    engine = NativeEngine(FAMILIES[family], **plain)
     engine.load_weights(iter(weights_of(family, kind).items()), version=1)
     return engine
 
