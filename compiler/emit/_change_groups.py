@@ -26,6 +26,7 @@ PREFIXES: dict[str, Group] = {
     "rollout.engine": "placement",
     "rollout.engine.cache_tokens": "cost",
     "rollout.engine.prefill_tokens": "cost",
+    "rollout.speculation": "cost",
     "train.engine": "placement",
     "train.micro_batch": "cost",
     "train.packing": "cost",

@@ -135,6 +135,7 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
         "rollout" if stage.has("train.steps_per_rollout") else "generation",
         f"{_engine(rollout)}, {rollout.count('concurrency', 'sequences')} at once",
         *_own_limits(rollout),
+        _speculation(rollout),
         sentence(
             f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
             f"response up to {rollout('max_response_tokens')}",
@@ -223,6 +224,14 @@ def _own_limits(table: Values) -> list[str]:
         bits = "are the same whatever else is in the batch" if is_exact else "depend on the batch"
         lines.append(table("engine.deterministic", f"the last bits of a response {bits}"))
     return lines
+
+
+def _speculation(table: Values) -> str:
+    """How many tokens are drafted, and by what."""
+    if not table.is_on("speculation"):
+        return f"drafts of tokens: {table('speculation')}" if table.raw("engine.name") == "native" else ""
+    drafts = table.count("speculation.num_draft_tokens", "tokens")
+    return f"{drafts} drafted for each pass, by {table('speculation.method')}; they change no token"
 
 
 def _own_settings(table: Values) -> str:

@@ -111,3 +111,12 @@ class Experiment(Record, Generic[A]):
         "Rules that this experiment breaks on purpose, each with the reason.", default=(), in_hash=False
     )
     stages: tuple[Stage[A], ...] = setting("The trainings, in order.", default=())
+
+
+def holds_further_layers(experiment: Experiment[A]) -> bool:
+    """Whether the layers that predict further tokens are held: a stage trains them, or drafts tokens with them."""
+    return any(
+        not isinstance(stage.train.mtp, Off)
+        or not (isinstance(stage.rollout, Off) or isinstance(stage.rollout.speculation, Off))
+        for stage in experiment.stages
+    )

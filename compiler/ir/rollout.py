@@ -76,6 +76,21 @@ class RolloutEngine(Record, Generic[A]):
     )
 
 
+class Speculation(Record):
+    """[rollout.speculation]: tokens that are drafted, and verified by the model several at a time."""
+
+    method: Literal["mtp"] = setting(
+        "What drafts: the layer that predicts a further token, again and again on its own hidden states."
+    )
+    num_draft_tokens: int = setting(
+        "Tokens drafted for each sequence and pass; the pass draws between one token and one more than these.",
+        default=1,
+        unit="tokens",
+        ge=1,
+        le=16,
+    )
+
+
 class Generation(Record, Generic[A]):
     """[rollout]: how text is sampled, for training and for evaluation."""
 
@@ -98,6 +113,9 @@ class Generation(Record, Generic[A]):
     concurrency: int | A = setting("Sequences decoded at once by one engine.", unit="sequences", ge=1)
     sampling: Sampling = setting("The distribution that tokens are drawn from.")
     engine: RolloutEngine[A] = setting("What generates.")
+    speculation: Speculation | Off = setting(
+        "Drafts of several tokens for a pass; tokens are the same as without.", default=OFF
+    )
 
 
 class GroupFilter(Record, Generic[A]):

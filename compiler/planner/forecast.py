@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any, Never
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
-from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.experiment import Experiment, Stage, holds_further_layers
 from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
@@ -115,7 +115,7 @@ def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
 
 def _with_prediction(held: RankBytes, experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     """The same with the layers that predict further tokens, in one process: they are held as soon as a stage trains
-    them.
+    them or drafts with them.
     """
     more = _prediction_bytes(experiment)
     if isinstance(stage.train.mtp, Off):
@@ -125,7 +125,7 @@ def _with_prediction(held: RankBytes, experiment: Experiment[Never], stage: Stag
 
 
 def _prediction_bytes(experiment: Experiment[Never]) -> int:
-    if all(isinstance(stage.train.mtp, Off) for stage in experiment.stages):
+    if not holds_further_layers(experiment):
         return 0
     return prediction_parameters(experiment.model) * FP32_BYTES
 
@@ -162,8 +162,12 @@ def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
     sequences, context = rollout.concurrency, rollout.max_context_tokens
     if not isinstance(placement, GpuPlacement):
         held = rollout.engine.cache_tokens
-        tokens = sequences * context if isinstance(held, Off) else held
-        return tokens * kv_bytes_per_token(experiment.model)
+        tokens, model = sequences * context if isinstance(held, Off) else held, experiment.model
+        if not isinstance(rollout.speculation, Off):
+            # The layer that drafts has keys and values, too, and every row room for what is drafted and not kept.
+            model = model.replacing(num_layers=model.num_layers + 1)
+            tokens += sequences * (rollout.speculation.num_draft_tokens + 1)
+        return tokens * kv_bytes_per_token(model)
     each = placement.gpus_per_engine
     engines = max(1, placement.rollout_gpus // each)
     if isinstance(rollout, Rollout):

@@ -19,7 +19,7 @@ from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import ScoreLoss
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Reward, Rollout
+from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.training import PolicyTrain
 from runtime.engines.rollout.native.engine import Memory, NativeEngine
 from runtime.engines.train.critic import TorchCritic
@@ -29,7 +29,7 @@ from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from runtime.logprob_gap import token_bound_of
 from runtime.rewards.runner import RewardRunner
 from runtime.weights.initial import initial_weights
-from runtime.weights.prediction_layers import are_held
+from runtime.weights.prediction_layers import are_held, held_model
 from runtime.weights.teacher import teacher_weights
 
 if TYPE_CHECKING:
@@ -150,6 +150,11 @@ def rewards_of(stage: Stage[Never]) -> list[Reward[Never]]:
     return [reward for reward in (stage.reward, *(s.reward for s in sets)) if not isinstance(reward, Off)]
 
 
+def num_drafts(rollout: Generation[Never]) -> int:
+    """Return how many tokens are drafted for each sequence and pass."""
+    return 0 if isinstance(rollout.speculation, Off) else rollout.speculation.num_draft_tokens
+
+
 def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutEngine | None:
     """Return the engine that a stage samples with; it holds no weights yet."""
     if isinstance(stage.rollout, Off):
@@ -159,10 +164,10 @@ def build_engine(experiment: Experiment[Never], stage: Stage[Never]) -> RolloutE
     given = (rollout.engine.cache_tokens, rollout.engine.prefill_tokens)
     cache_tokens, prefill_tokens = (b if isinstance(a, Off) else a for a, b in zip(given, limits, strict=True))
     return _ROLLOUT_ENGINES[rollout.engine.name](
-        experiment.model if are_held(experiment) else experiment.model.replacing(num_mtp_layers=0),
+        held_model(experiment),
         concurrency=rollout.concurrency,
         max_context_tokens=rollout.max_context_tokens,
-        memory=Memory(cache_tokens, prefill_tokens),
+        memory=Memory(cache_tokens, prefill_tokens, num_drafts(rollout)),
         deterministic=rollout.engine.deterministic,
         returns_experts=isinstance(stage.train, PolicyTrain) and stage.train.routing_replay == "rollout",
     )

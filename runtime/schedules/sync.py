@@ -84,6 +84,8 @@ class PolicySchedule:
         if job.actors.reward is not None:
             metrics.update(job.actors.reward.take_metrics())
         counted = {f"engine/{name}": float(count - before[name]) for name, count in _counted(job).items()}
+        if drafted := counted.get("engine/drafted_tokens"):
+            counted["engine/accepted_frac"] = counted["engine/accepted_tokens"] / drafted
         return replace(rollout, metrics=metrics | counted | rollout.metrics | self._feed.take_metrics())
 
 

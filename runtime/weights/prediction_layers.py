@@ -11,9 +11,8 @@ from typing import Never
 
 from torch import Tensor
 
-from compiler.ir.experiment import Experiment
+from compiler.ir.experiment import Experiment, holds_further_layers
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, holds_prediction
 
 _COPY = re.compile(r"model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weight")
@@ -21,7 +20,12 @@ _COPY = re.compile(r"model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weigh
 
 def are_held(experiment: Experiment[Never]) -> bool:
     """Whether the models of a run hold their layers that predict further tokens: some stage reads them."""
-    return any(not isinstance(stage.train.mtp, Off) for stage in experiment.stages)
+    return holds_further_layers(experiment)
+
+
+def held_model(experiment: Experiment[Never]) -> Model[Never]:
+    """Return the model with those layers if they are held, else without."""
+    return experiment.model if are_held(experiment) else experiment.model.replacing(num_mtp_layers=0)
 
 
 def with_copies(weights: Mapping[str, Tensor], model: Model[Never]) -> dict[str, Tensor]:

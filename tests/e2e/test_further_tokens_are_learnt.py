@@ -40,3 +40,19 @@ def test_what_they_learn_changes_nothing_of_the_policy(tmp_path: Path, family: s
     assert all(last[name].equal(tensor) for name, tensor in first.items())
     assert "model.layers.2.eh_proj.weight" in last
     assert "model.layers.2.eh_proj.weight" not in first
+
+
+@PREDICTING
+def test_a_run_that_drafts_draws_what_it_would_draw_and_is_resumed_bit_by_bit(tmp_path: Path, family: str) -> None:
+    further = (f'model.family="{family}"', *FAMILIES[family], *MTP, 'train.routing_replay="rollout"')
+    drafts = ('rollout.speculation.method="mtp"', "rollout.speculation.num_draft_tokens=2")
+    plain, rows = run(tmp_path / "plain", *further), run(tmp_path / "whole", *further, *drafts)
+    assert rows[0]["reward/mean"] == plain[0]["reward/mean"]
+    assert rows[0]["rollout/response_tokens_mean"] == plain[0]["rollout/response_tokens_mean"]
+    assert all(abs(row["train/logprob_gap"]) < 1e-4 for row in rows)
+    for row in rows:
+        assert row["engine/accepted_frac"] == row["engine/accepted_tokens"] / row["engine/drafted_tokens"]
+    assert sum(row["engine/accepted_tokens"] for row in rows) > 0
+    run(tmp_path / "cut", *further, *drafts, "run.max_steps=2")
+    run(tmp_path / "cut", *further, *drafts)
+    assert results_of(tmp_path / "cut" / "run") == results_of(tmp_path / "whole" / "run")

@@ -31,6 +31,10 @@ prompts_per_step = 4
 samples_per_prompt = 8
 max_response_tokens = 16
 
+[rollout.speculation]
+method = "mtp"
+num_draft_tokens = 2
+
 [reward]
 name = "exact"
 

@@ -122,3 +122,24 @@ def test_layers_for_further_tokens_count_where_they_are_trained(tmp_path: Path) 
     assert found.optimizer_bytes - without.optimizer_bytes == 2 * more
     assert found.engine_weight_bytes - without.engine_weight_bytes == more
     assert found.reference_bytes == without.reference_bytes
+
+
+def test_drafts_take_the_layer_its_keys_and_values_and_room_for_what_is_not_kept(tmp_path: Path) -> None:
+    experts: Changes = {
+        "model.family": '"glm4_moe"',
+        "model.num_mtp_layers": "1",
+        "model.moe": "{ num_experts = 4, experts_per_token = 2, expert_size = 32, shared_expert_size = 32, "
+        'score = "sigmoid", expert_bias = true }',
+        "rollout.concurrency": "4",
+        "rollout.max_context_tokens": "80",
+    }
+    drafts: Changes = {"rollout.speculation.method": '"mtp"', "rollout.speculation.num_draft_tokens": "3"}
+    without, found = forecast_of(tmp_path, experts), forecast_of(tmp_path, {**experts, **drafts})
+    trained = forecast_of(tmp_path, {**experts, "train.mtp.loss_coef": "0.1"})
+    model = plan_of(tmp_path, experts).experiment.model
+    of_a_layer = 2 * model.num_kv_heads * model.head_dim * 4
+    assert without.stages[0].kv_cache_bytes == 4 * 80 * model.num_layers * of_a_layer
+    assert found.stages[0].kv_cache_bytes == 4 * (80 + 3 + 1) * (model.num_layers + 1) * of_a_layer
+    assert found.weight_bytes == trained.weight_bytes
+    assert found.engine_weight_bytes == trained.engine_weight_bytes
+    assert found.gradient_bytes == without.gradient_bytes

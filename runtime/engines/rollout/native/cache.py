@@ -4,7 +4,7 @@ A sequence occupies one row; rows in use are always the first ones.  Everything 
 lies at column t of row b, so that a step addresses all of it by a few flat indices, which advance by one in place.
 
 Shapes: L layers, B rows, K key-value heads, T positions, H head width, R the rows in use, P positions of a prompt,
-G prompts, M rows that enter.
+G prompts, M rows that enter, S tokens that are run at once, D drafted tokens of a row.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class SequenceCache:
         value_dim: int | None = None,
     ) -> None:
         self.width = columns_for(num_positions)
+        self._num_drafts = 0
         self.num_positions = num_positions
         self._value_dim = value_dim
         self._num_tables = 2 * num_layers if value_dim is None else num_layers
@@ -86,18 +87,29 @@ class SequenceCache:
         """Sequences that have room."""
         return self._shape[0]
 
+    def reserve(self, num_drafts: int) -> None:
+        """Have columns for so many drafted tokens behind the current one, before there is any row."""
+        # The draws of drafted tokens and of the one behind them lie beyond the last position, too.
+        self.width = columns_for(self.num_positions + num_drafts + 1)
+        self._num_drafts = num_drafts
+        self._make(0)
+
     def resize(self, num_rows: int, *, num_kept: int, num_positions: int) -> None:
         """Make room for another number of rows, and keep the first `num_kept` with so many positions of each."""
-        tables = (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B)
+        tables = self._tables()
         kv_LBKTH, position_R = self._kv_LBKTH, self._position_B[:num_kept]
         self._make(num_rows)
         if not num_kept:
             return
         self._kv_LBKTH[:, :num_kept, :, :num_positions] = kv_LBKTH[:, :num_kept, :, :num_positions]
-        made = (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B)
-        for table, before in zip(made, tables, strict=True):
+        for table, before in zip(self._tables(), tables, strict=True):
             table[:num_kept] = before[:num_kept]
         self._seek(torch.arange(num_kept), position_R)
+
+    def _tables(self) -> tuple[Tensor, ...]:
+        """Return what is held of each row beside its keys and values and its position."""
+        tables = (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B)
+        return (*tables, self._draft_BD) if self._num_drafts else tables
 
     def _make(self, num_rows: int) -> None:
         (num_kv_heads, head_dim), width = self._heads, self.width
@@ -107,6 +119,7 @@ class SequenceCache:
         self._token_BT = torch.zeros(num_rows, width, dtype=torch.int64)
         self._logprob_BT = torch.zeros(num_rows, width)
         self._draw_BT = torch.zeros(num_rows, width, dtype=torch.float64)
+        self._draft_BD = torch.zeros(num_rows, self._num_drafts, dtype=torch.int64)
         self._position_B = torch.zeros(num_rows, dtype=torch.int64)
         self._is_live_B = torch.zeros(num_rows, dtype=torch.int64)
         self._row_at_B = torch.arange(num_rows) * width
@@ -152,7 +165,7 @@ class SequenceCache:
         for source, target in zip(sources, targets, strict=True):
             self._kv_LBKTH[:, target, :, :num_positions].copy_(self._kv_LBKTH[:, source, :, :num_positions])
         source_M, target_M = torch.tensor(sources), torch.tensor(targets)
-        for table in (self._bias_BKT, self._token_BT, self._logprob_BT, self._draw_BT, self._is_live_B):
+        for table in self._tables():
             table.index_copy_(0, target_M, table.index_select(0, source_M))
         self._seek(target_M, self._position_B.index_select(0, source_M))
 
@@ -203,6 +216,38 @@ class SequenceCache:
     def put_in(self, rows: Sequence[int], token_M: Tensor, logprob_M: Tensor) -> None:
         """Write tokens and log-probs at the current positions of some rows."""
         self._put_at(self._at_B.index_select(0, torch.tensor(rows)), token_M, logprob_M)
+
+    def held(self, num_rows: int, *, num_positions: int) -> Tensor:
+        """Return a view [2 L, R, K, T, H], or [L, R, K, T, H], of the first rows' keys and values, so many or all."""
+        return self._kv_LBKTH[:, :num_rows, :, :num_positions]
+
+    def positions(self, num_rows: int) -> Tensor:
+        """Return [R] int64 the current positions."""
+        return self._position_B[:num_rows].clone()
+
+    def drafts(self, num_rows: int) -> Tensor:
+        """Return [R, D] int64 the tokens that are drafted behind the current ones."""
+        return self._draft_BD[:num_rows]
+
+    def draft(self, rows: Sequence[int], draft_MD: Tensor) -> None:
+        """Write what is drafted behind the current tokens of some rows."""
+        self._draft_BD[torch.tensor(rows)] = draft_MD
+
+    def draws_at(self, rows: Sequence[int], position_MN: Tensor) -> Tensor:
+        """Return [M, N] float64 draws of the tokens at positions of some rows."""
+        return self._draw_BT[torch.tensor(rows)[:, None], position_MN]
+
+    def put_run(self, token_RS: Tensor, logprob_RS: Tensor, num_R: Tensor) -> None:
+        """Write tokens and log-probs behind the current positions of the first rows, and advance each by so many.
+
+        What is written behind those is overwritten before it is read.
+        """
+        num_rows, num_new = token_RS.shape
+        row_R1 = torch.arange(num_rows)[:, None]
+        position_RS = self._position_B[:num_rows, None] + torch.arange(1, num_new + 1)
+        self._token_BT[row_R1, position_RS] = token_RS
+        self._logprob_BT[row_R1, position_RS] = logprob_RS
+        self._seek(row_R1[:, 0], self._position_B[:num_rows] + num_R)
 
     def live(self, num_rows: int) -> Tensor:
         """Return [R] int64: 1 where a row advances, 0 where it is parked."""

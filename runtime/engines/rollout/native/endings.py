@@ -19,6 +19,8 @@ from runtime.protocols import GenerationRequest
 # A character of a stop string takes four tokens at most, one for each byte; before it may be half of another one.
 _TOKENS_PER_CHARACTER: Final = 4
 _MORE_TOKENS: Final = 8
+# In the place of a token of a row that has none; the table of stop tokens is filled up with -1.
+ABSENT: Final = -2
 
 
 class Endings:
@@ -57,9 +59,11 @@ class Endings:
             logits_RV[row, sorted(sequence.group.request.stop_token_ids)] = float("-inf")
         return logits_RV
 
-    def note(self, logits_RV: Tensor) -> None:
-        """Keep the log-probs that are wanted beside the token to come."""
+    def note(self, logits_RV: Tensor, has_token: Sequence[bool] | None = None) -> None:
+        """Keep the log-probs that are wanted beside the token to come, of rows that have one; None: of all."""
         for row, sequence in self._asking:
+            if has_token is not None and not has_token[row]:
+                continue
             request = sequence.group.request
             logprob_V = (logits_RV[row] / (request.sampling.temperature or 1.0)).log_softmax(-1)
             if request.logprob_token_ids:
@@ -69,9 +73,11 @@ class Endings:
                 sequence.top.append(tuple(zip(token_K.tolist(), value_K.tolist(), strict=True)))
 
     def found(self, token_R: Tensor, *, step: int) -> dict[UnderWay, int | str]:
-        """Return the sequences that these tokens end, each with the token or the string that does."""
+        """Return the sequences that these tokens end, each with the token or the string that does; ABSENT is none."""
         ended: dict[UnderWay, int | str] = {}
         for row, sequence in self._with_strings:
+            if token_R[row] == ABSENT:
+                continue
             sequence.text_tokens.append(int(token_R[row]))
             text = _completed(sequence)
             if text is not None and not _is_short(sequence, sequence.num_drawn(step)):

@@ -40,10 +40,12 @@ class Memory(NamedTuple):
 
     cache_tokens: whose keys and values are held; None for those of all sequences at their longest.
     prefill_tokens: of prompts, run between two tokens of the sequences under way.
+    num_drafts: that the model's layer for further tokens drafts for each sequence and pass; 0 drafts none.
     """
 
     cache_tokens: int | None = None
     prefill_tokens: int = 2048
+    num_drafts: int = 0
 
 
 MEMORY: Final = Memory()
@@ -70,7 +72,10 @@ class NativeEngine:
         deterministic: bool = False,
         returns_experts: bool = False,
     ) -> None:
+        if memory.num_drafts and (deterministic or model.num_mtp_layers != 1):
+            raise InternalError("tokens are drafted by one layer, and not in deterministic mode")
         self._model = model
+        self._num_drafts = memory.num_drafts
         self._limits = Limits(max_context_tokens, memory.cache_tokens or concurrency * max_context_tokens)
         self._network = self._make_network(deterministic)
         lanes = Lanes(
@@ -81,7 +86,13 @@ class NativeEngine:
             num_rows=concurrency,
             is_exact=deterministic,
         )
-        self._scheduler = Scheduler(self._network, lanes, num_rows=concurrency, prefill_tokens=memory.prefill_tokens)
+        self._scheduler = Scheduler(
+            self._network,
+            lanes,
+            num_rows=concurrency,
+            prefill_tokens=memory.prefill_tokens,
+            num_drafts=memory.num_drafts,
+        )
         self._version: int | None = None
         self._num_refused = 0
 
@@ -91,25 +102,29 @@ class NativeEngine:
         if deterministic:
             lanes = lane_positions(longest)
             return TiledDecoder(model, facts, num_positions=longest, lane_positions=lanes)
-        return Decoder(model, facts, num_positions=longest)
+        num_drafts = self._num_drafts
+        return Decoder(model, facts, num_positions=longest + num_drafts, drafts=num_drafts > 0)
 
     def _make_cache(self, num_rows: int, num_positions: int) -> SequenceCache:
         shape = self._network.shape
-        return SequenceCache(
+        cache = SequenceCache(
             num_rows=num_rows,
             num_positions=num_positions,
-            num_layers=self._model.num_layers,
+            num_layers=self._model.num_layers + (self._num_drafts > 0),
             num_kv_heads=shape.num_keys,
             head_dim=shape.key_dim,
             value_dim=shape.value_dim,
         )
+        if self._num_drafts:
+            cache.reserve(self._num_drafts)
+        return cache
 
     def _make_log(self, num_rows: int, num_positions: int) -> ExpertLog:
         experts = architecture(self._model).experts
         assert experts is not None
         return ExpertLog(
             num_rows=num_rows,
-            num_positions=num_positions,
+            num_positions=num_positions + self._num_drafts,
             num_layers=self._model.num_layers - experts.num_dense_layers,
             experts_per_token=experts.experts_per_token,
         )

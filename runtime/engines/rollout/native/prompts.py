@@ -14,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from runtime.engines.rollout.native.drafter import Drafter
 from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.prefixes import Held
@@ -30,8 +31,9 @@ class Prompts:
     computed because they were held.
     """
 
-    def __init__(self, network: Decoder, lanes: Lanes) -> None:
+    def __init__(self, network: Decoder, lanes: Lanes, drafter: Drafter | None = None) -> None:
         self._network = network
+        self._drafter = drafter
         self._lanes = lanes
         self.num_tokens = 0
         self.num_reused_tokens = 0
@@ -91,6 +93,7 @@ class Prompts:
         token_GP = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
         kv_LGKPH, logits_GV = self._network.prefill(token_GP, torch.tensor([len(p) - 1 for p in prompts]))
         ids = self._network.chosen_experts().unflatten(0, tuple(token_GP.shape)) if self._lanes.has_logs else None
+        hidden_GD = self._followed(kv_LGKPH, prompts, [0] * len(chunk), width)
         for at, (group, tokens) in enumerate(zip(chunk, prompts, strict=True)):
             group.prompt = Prompt(
                 kv_LGKPH=kv_LGKPH,
@@ -99,6 +102,7 @@ class Prompts:
                 version=version,
                 logits_GV=logits_GV,
                 expert_ids_GPLC=ids,
+                hidden_GD=hidden_GD,
             )
 
     def _go_on(self, chunk: Sequence[Group], num_tokens: int, version: int) -> None:
@@ -118,6 +122,7 @@ class Prompts:
         else:
             logits_GV = self._network.extend(kv_LGKPH, token_GP, torch.tensor(starts), last_G)
         ids = self._ids_after(chunk, starts, num_tokens) if self._lanes.has_logs else None
+        hidden_GD = self._followed(kv_LGKPH, [g.request.tokens for g in chunk], starts, num_tokens)
         for at, (group, start, part) in enumerate(zip(chunk, starts, parts, strict=True)):
             done = start + len(part)
             logits = logits_GV if done == len(group.request.tokens) else None
@@ -128,7 +133,17 @@ class Prompts:
                 version=version,
                 logits_GV=logits,
                 expert_ids_GPLC=ids,
+                hidden_GD=hidden_GD,
             )
+
+    def _followed(
+        self, kv_LGKPH: Tensor, prompts: Sequence[tuple[int, ...]], starts: Sequence[int], num_tokens: int
+    ) -> Tensor | None:
+        """Let the layer that drafts see what was run of prompts; return [G, D] the hidden states after their ends."""
+        if self._drafter is None:
+            return None
+        hidden_GND = self._network.prompt_states().unflatten(0, (len(prompts), num_tokens))
+        return self._drafter.follow(kv_LGKPH, hidden_GND, prompts, starts)
 
     def _ids_after(self, chunk: Sequence[Group], starts: Sequence[int], num_tokens: int) -> Tensor:
         """Return [G, P, L, C] the experts of what was held of prompts and of the tokens that were run now."""

@@ -24,6 +24,7 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.native.cache import Window
 from runtime.engines.rollout.native.checks import not_finite
+from runtime.engines.rollout.native.drafter import Drafter
 from runtime.engines.rollout.native.draws import group_stream, uniform_draws
 from runtime.engines.rollout.native.endings import Endings
 from runtime.engines.rollout.native.lanes import Lane, Lanes, Place
@@ -49,12 +50,16 @@ class Scheduler:
     Args:
         num_rows: sequences at once.
         prefill_tokens: prompt tokens that are run between two steps of sequences under way, at most; and at once.
+        num_drafts: tokens that are drafted for each sequence and step; the lanes have room for them.
     """
 
-    def __init__(self, network: Decoder, lanes: Lanes, *, num_rows: int, prefill_tokens: int) -> None:
+    def __init__(
+        self, network: Decoder, lanes: Lanes, *, num_rows: int, prefill_tokens: int, num_drafts: int = 0
+    ) -> None:
         self.lanes = lanes
         self._network = network
-        self._prompts = Prompts(network, lanes)
+        self._drafter = Drafter(network, num_drafts=num_drafts) if num_drafts else None
+        self._prompts = Prompts(network, lanes, self._drafter)
         self._num_rows = num_rows
         self._prefill_tokens = prefill_tokens
         self._waiting: deque[Group] = deque()
@@ -77,7 +82,8 @@ class Scheduler:
 
     def counters(self) -> dict[str, int]:
         """Return what happened since the engine was made, by name."""
-        return {
+        drafter = self._drafter
+        own = {
             "prompt_tokens": self._prompts.num_tokens,
             "reused_tokens": self._prompts.num_reused_tokens,
             "evicted_tokens": self.lanes.prefixes.num_evicted_tokens,
@@ -85,6 +91,9 @@ class Scheduler:
             "aborted_responses": self._num_aborted,
             "mixed_version_responses": self._num_mixed,
         }
+        if drafter is None:
+            return own
+        return {**own, "drafted_tokens": drafter.num_drafted, "accepted_tokens": drafter.num_accepted}
 
     def submit(self, call: Call, requests: Sequence[GenerationRequest]) -> None:
         """Queue requests, which fit."""
@@ -130,7 +139,10 @@ class Scheduler:
                 for lane in self.lanes:
                     if lane.close_ranks(self._step):
                         self._sampler = self._settled = None
-                self._run()
+                if self._drafter is None:
+                    self._run()
+                else:
+                    self._run_drafts(self._drafter)
 
     def _note_version(self, version: int) -> None:
         if version != self._version:
@@ -141,12 +153,9 @@ class Scheduler:
 
     def _move_on(self) -> None:
         """Give sequences that have filled their rows wider ones; where these do not fit, the youngest leave."""
-        full = [p for p in self.lanes.live() if p.sequence.position(self._step) == p.lane.cache.num_positions - 1]
-        full = [p for p in full if p.lane is not self.lanes.lanes[-1]]
-        while full and self._num_more(full) > self.lanes.num_claimable:
-            youngest = max(self.lanes.live(), key=lambda p: p.sequence.entered_as)
-            self._preempt(youngest)
-            full = [p for p in full if p.sequence is not youngest.sequence]
+        while (full := self._full()) and self._num_more(full) > self.lanes.num_claimable:
+            # What is left of it may be kept, and rows may change hands for that.
+            self._preempt(max(self.lanes.live(), key=lambda p: p.sequence.entered_as))
         if not full:
             return
         lengths = [p.sequence.position(self._step) for p in full]
@@ -159,20 +168,29 @@ class Scheduler:
             None if p.lane.log is None else p.lane.log.of(p.row, num_tokens=n).ids_TLC
             for p, n in zip(full, lengths, strict=True)
         ]
+        drafts = [p.lane.cache.drafts(p.row + 1)[p.row].clone() for p in full]
         for lane, row, _ in full:
             lane.rows[row] = None
             lane.cache.park([row])
         lanes = [self._next_lane(p.sequence) for p in full]
         self.lanes.make_room(Counter(lanes), self._step)
-        for idx, place, kv_L1KPH, (token_N, logprob_N), ids in zip(lanes, full, kept, drawn, logged, strict=True):
+        moving = zip(lanes, full, kept, drawn, logged, drafts, strict=True)
+        for idx, place, kv_L1KPH, (token_N, logprob_N), ids, draft_D in moving:
             lane, start = self.lanes.lanes[idx], len(place.sequence.group.request.tokens)
             (row,) = lane.place([place.sequence])
             lane.cache.enter([row], prompt_lengths=[start], draws_MN=_draws([place.sequence]))
             lane.cache.fill_prompts([row], kv_L1KPH, prompt_of_row=[0])
             lane.cache.go_on(row, token_N, logprob_N, start=start)
+            lane.cache.draft([row], draft_D)
             if lane.log is not None and ids is not None:
                 lane.log.fill_prompts([row], ids[None], prompt_of_row=[0])
         self._sampler = self._settled = None
+
+    def _full(self) -> list[Place]:
+        """Return the places of sequences that have to move before they can go on."""
+        last = self.lanes.lanes[-1]
+        places = (p for p in self.lanes.live() if p.lane is not last)
+        return [p for p in places if p.sequence.position(self._step) == p.lane.cache.num_positions - 1]
 
     def _num_more(self, full: Iterable[Place]) -> int:
         """Return how much more memory sequences take in their next lanes."""
@@ -277,26 +295,33 @@ class Scheduler:
         requests = [s.group.request for s in sequences]
         draws_MN = _draws(sequences)
         lane.cache.enter(rows, prompt_lengths=[len(r.tokens) for r in requests], draws_MN=draws_MN)
-        logits_MV = self._fill(lane, rows, [s.group.prompt for s in sequences])
+        logits_MV, hidden_MD = self._fill(lane, rows, [s.group.prompt for s in sequences])
         endings = Endings(requests, sequences)
         endings.note(logits_MV)
         logits_MV = endings.forbid(logits_MV, step=self._step - 1)
-        token_M, logprob_M = Sampler([r.sampling for r in requests]).draw(logits_MV, draws_MN[:, 0])
+        sampler = Sampler([r.sampling for r in requests])
+        token_M, logprob_M = sampler.draw(logits_MV, draws_MN[:, 0])
         lane.cache.put_in(rows, token_M, logprob_M)
+        if self._drafter is not None and hidden_MD is not None:
+            self._drafter.enter(lane, rows, hidden_MD, token_M, sampler)
         for sequence in sequences:
             if sequence.group.request.keeps_prefix:
                 self.lanes.prefixes.share(sequence, sequence.group.request.tokens)
         stopped |= endings.found(token_M, step=self._step)
         return logprob_M
 
-    def _fill(self, lane: Lane, rows: list[int], prompts: Sequence[Prompt | None]) -> Tensor:
-        """Copy prompts into rows, those that lie together at once, and return the logits [M, V] after them."""
+    def _fill(self, lane: Lane, rows: list[int], prompts: Sequence[Prompt | None]) -> tuple[Tensor, Tensor | None]:
+        """Copy prompts into rows, those that lie together at once.
+
+        Returns: the logits [M, V] after them, and the hidden states [M, D], where tokens are drafted.
+        """
         by_tensor: dict[int, list[tuple[int, Prompt]]] = {}
         for place, prompt in enumerate(prompts):
             assert prompt is not None
             by_tensor.setdefault(id(prompt.kv_LGKPH), []).append((place, prompt))
         order: list[int] = []
         logits: list[Tensor] = []
+        hidden: list[Tensor] = []
         for some in by_tensor.values():
             prompt_of_row = [prompt.at for _, prompt in some]
             kv_LGKPH, logits_GV = some[0][1].kv_LGKPH, some[0][1].logits_GV
@@ -308,7 +333,9 @@ class Scheduler:
                 lane.log.fill_prompts(own, ids_GPLC[:, : lane.cache.num_positions], prompt_of_row=prompt_of_row)
             order += [place for place, _ in some]
             logits.append(logits_GV.index_select(0, torch.tensor(prompt_of_row)))
-        return _joined(logits) if len(logits) == 1 else torch.cat(logits)[torch.tensor(order).argsort()]
+            if (hidden_GD := some[0][1].hidden_GD) is not None:
+                hidden.append(hidden_GD.index_select(0, torch.tensor(prompt_of_row)))
+        return _in_order(logits, order), _in_order(hidden, order) if hidden else None
 
     def _run(self) -> None:
         step, lanes = self._step, [lane for lane in self.lanes if lane.rows]
@@ -340,6 +367,22 @@ class Scheduler:
             if stopped := endings.found(token_R, step=self._step):
                 break
         self._leave(stopped, sum_R)
+
+    def _run_drafts(self, drafter: Drafter) -> None:
+        """Run some steps with drafts, in each of which sequences draw as many tokens as they keep."""
+        lanes = [lane for lane in self.lanes if lane.rows]
+        sampler, endings = self._settled or self._settle()
+        logprob_sum = torch.zeros(())
+        stopped: dict[UnderWay, int | str] = {}
+        for _ in range(_STEPS_AT_A_TIME):
+            stopped, more = drafter.run(lanes, sampler, endings, step=self._step)
+            logprob_sum += more
+            self._step += 1
+            places = list(self.lanes.live())
+            is_full = any(p.sequence.position(self._step) == p.lane.cache.num_positions - 1 for p in places)
+            if stopped or is_full or any(self._step >= p.sequence.ends_at for p in places):
+                break
+        self._leave(stopped, logprob_sum)
 
     def _log_experts(self, lanes: Sequence[Lane], windows: Sequence[Window], sizes: Sequence[int]) -> None:
         if self.lanes.has_logs:
@@ -432,6 +475,11 @@ def _draws(sequences: Sequence[UnderWay]) -> Tensor:
         num_draws=max(r.max_new_tokens for r in requests),
         first_draws=[r.first_draw for r in requests],
     )
+
+
+def _in_order(parts: Sequence[Tensor], order: Sequence[int]) -> Tensor:
+    """Return the rows of several tensors by the places that they are for."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))[torch.tensor(order).argsort()]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

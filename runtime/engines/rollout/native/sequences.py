@@ -29,7 +29,8 @@ class Prompt:
 
     kv_LGKPH: [2 L, G, K, P, H], or [L, G, K, P, H] where the values are channels of the keys; `at` says which of the G
     is this one.  num_done: its tokens that are computed.  logits_GV: after the last token, once that is one of them.
-    expert_ids_GPLC: the experts that the tokens visited, where that is recorded.
+    expert_ids_GPLC: the experts that the tokens visited, where that is recorded.  hidden_GD: the hidden state after the
+    last token, where tokens are drafted.
     """
 
     kv_LGKPH: Tensor
@@ -38,6 +39,7 @@ class Prompt:
     version: int
     logits_GV: Tensor | None = None
     expert_ids_GPLC: Tensor | None = None
+    hidden_GD: Tensor | None = None
 
     def alone(self) -> Prompt:
         """Return a copy of one prompt, so that the memory of the others can go."""
@@ -46,7 +48,8 @@ class Prompt:
         only = slice(self.at, self.at + 1)
         kv, logits = self.kv_LGKPH[:, only].clone(), self.logits_GV[only].clone()
         ids = None if self.expert_ids_GPLC is None else self.expert_ids_GPLC[only].clone()
-        return replace(self, kv_LGKPH=kv, logits_GV=logits, expert_ids_GPLC=ids, at=0)
+        hidden = None if self.hidden_GD is None else self.hidden_GD[only].clone()
+        return replace(self, kv_LGKPH=kv, logits_GV=logits, expert_ids_GPLC=ids, hidden_GD=hidden, at=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

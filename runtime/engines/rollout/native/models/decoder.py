@@ -10,7 +10,7 @@ positions, L layers, A channels of all heads, C experts that a token visits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -59,6 +59,17 @@ class _Prediction:
     norm: Norm
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Rows of one width, and where each of them goes on.
+
+    kv_LBKTH: [2 L, B, K, T, H], or [L, B, K, T, H] where the values are channels of the keys.  position_B: [B].
+    """
+
+    kv_LBKTH: Tensor
+    position_B: Tensor
+
+
 class Decoder:
     """Weights and forward pass.
 
@@ -67,6 +78,7 @@ class Decoder:
     Args:
         num_positions: longest sequence, for the table of rotations.
         num_rows_of_products: rows to which the tokens of an expert are filled up; None for as many as there are.
+        drafts: whether the first layer that predicts a further token has keys and values beside those of the model.
     """
 
     # Whether a prompt has to be run by itself, by extend, to be run at all.
@@ -79,8 +91,11 @@ class Decoder:
         *,
         num_positions: int,
         num_rows_of_products: int | None = None,
+        drafts: bool = False,
     ) -> None:
         self._model = model
+        self._drafts = drafts
+        self._hidden_ND: Tensor | None = None
         self._names = names_of(model.family)
         width = model.hidden_size
         self._embed_VD = torch.zeros(model.vocab_size, width)
@@ -141,13 +156,16 @@ class Decoder:
             # Values that are not held apart are the first channels of the keys.
             mixed_BPQH = self._attend_causally(query, held[0], held[-1]).transpose(1, 2)
             x_ND = self._finish(layer, x_ND, mixed_BPQH.reshape(x_ND.shape[0], -1))
+        if self._drafts:
+            self._hidden_ND = self._norm(x_ND)
+            kept += [torch.zeros_like(table) for table in kept[: self.tables_per_layer]]
         x_BD = x_ND.view(num_prompts, num_positions, -1)[torch.arange(num_prompts), last_B]
         return torch.stack(kept), F.linear(self._norm(x_BD), self._head_VD)
 
     def empty_prompts(self, num_prompts: int, *, num_positions: int) -> Tensor:
         """Return zeros in the place of the keys and values of so many prompts, [2 L, B, K, P, H] or [L, B, K, P, H]."""
         shape = self.shape
-        num_tables = len(self._layers) * (2 if shape.value_dim is None else 1)
+        num_tables = (len(self._layers) + self._drafts) * self.tables_per_layer
         return torch.zeros(num_tables, num_prompts, shape.num_keys, num_positions, shape.key_dim)
 
     def extend(self, kv_LBKPH: Tensor, token_BN: Tensor, start_B: Tensor, last_B: Tensor | None) -> Tensor:
@@ -166,21 +184,11 @@ class Decoder:
         x_ND = self._embed_VD.index_select(0, token_BN.reshape(-1))
         turn_N1H = self._turn_T1H.index_select(0, position_BN.reshape(-1).clamp(max=self._turn_T1H.shape[0] - 1))
         may_see_B1NP = (torch.arange(kv_LBKPH.shape[3]) <= position_BN[..., None])[:, None]
-        at_B1 = torch.arange(num_prompts)[:, None]
-        tables = kv_LBKPH.unflatten(0, (len(self._layers), -1))
-        for layer, held in zip(self._layers, tables, strict=True):
-            query, *made = (
-                part.unflatten(0, (num_prompts, num_new))
-                for part in layer.attention.project(layer.input_norm(x_ND), turn_N1H)
-                if part is not None
-            )
-            for table_BKPH, new_BNKH in zip(held, made, strict=True):
-                table_BKPH.transpose(1, 2)[at_B1, position_BN] = new_BNKH
-            mixed_BQNH = F.scaled_dot_product_attention(
-                query.transpose(1, 2), held[0], held[-1], may_see_B1NP, scale=self.shape.scale, enable_gqa=True
-            )
-            mixed_BNQH = mixed_BQNH[..., : self.shape.value_dim].transpose(1, 2)
-            x_ND = self._finish(layer, x_ND, mixed_BNQH.reshape(x_ND.shape[0], -1))
+        for layer, held in zip(self._layers, self._by_layer(kv_LBKPH), strict=True):
+            query, *made = layer.attention.project(layer.input_norm(x_ND), turn_N1H)
+            x_ND = self._finish(layer, x_ND, self._attend_run(query, made, held, position_BN, may_see_B1NP))
+        if self._drafts:
+            self._hidden_ND = self._norm(x_ND)
         if last_B is not None:
             x_ND = x_ND.view(num_prompts, num_new, -1)[torch.arange(num_prompts), last_B]
         return F.linear(self._norm(x_ND), self._head_VD)
@@ -208,6 +216,35 @@ class Decoder:
             x_BD = self._finish(layer, x_BD, mixed)
         return F.linear(self._norm(x_BD), self._head_VD)
 
+    def verify(self, token_BS: Tensor, spans: Sequence[Span]) -> tuple[Tensor, Tensor]:
+        """Run the current token of each row and drafts behind it, and write their keys and values.
+
+        Args:
+            token_BS: [B, S] int64.
+            spans: whose rows follow one another, with room for S positions from those of the rows on.
+
+        Returns: logits [B, S, V] after each token, and hidden states [B, S, D], behind the model's norm.
+        """
+        num_rows, num_new = token_BS.shape
+        positions = [span.position_B[:, None] + torch.arange(num_new) for span in spans]
+        turn_N1H = self._turn_T1H.index_select(0, torch.cat(positions).flatten())
+        may_see = [
+            (torch.arange(span.kv_LBKTH.shape[3]) <= position_BS[..., None])[:, None]
+            for span, position_BS in zip(spans, positions, strict=True)
+        ]
+        tables = [self._by_layer(span.kv_LBKTH) for span in spans]
+        sizes = [position_BS.numel() for position_BS in positions]
+        x_ND = self._embed_VD.index_select(0, token_BS.flatten())
+        for at, layer in enumerate(self._layers):
+            query, key, value = layer.attention.project(layer.input_norm(x_ND), turn_N1H)
+            values = [None] * len(spans) if value is None else value.split(sizes)
+            parts = zip(query.split(sizes), key.split(sizes), values, tables, positions, may_see, strict=True)
+            mixed = [self._attend_run(q, (k, v), held[at], where, mask) for q, k, v, held, where, mask in parts]
+            x_ND = self._finish(layer, x_ND, torch.cat(mixed))
+        hidden_ND = self._norm(x_ND)
+        logits_NV = F.linear(hidden_ND, self._head_VD)
+        return logits_NV.unflatten(0, (num_rows, num_new)), hidden_ND.unflatten(0, (num_rows, num_new))
+
     def predict(
         self, layer: int, token_BN: Tensor, hidden_BND: Tensor, held_UBKTH: Tensor, start_B: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -223,32 +260,90 @@ class Decoder:
 
         Returns: logits [B, N, V] of the token behind, and hidden states [B, N, D], behind the layer's norm.
         """
-        prediction, (num_rows, num_new) = self._predictions[layer], token_BN.shape
-        block, shape = prediction.block, self.shape
-        position_BN = start_B[:, None] + torch.arange(num_new)
+        x_ND = self._predicted(layer, token_BN, hidden_BND, held_UBKTH, start_B)
+        return F.linear(x_ND, self._head_VD).unflatten(0, token_BN.shape), x_ND.unflatten(0, token_BN.shape)
+
+    def predict_last(
+        self, token_BN: Tensor, hidden_BND: Tensor, held_UBKTH: Tensor, start_B: Tensor, *, last_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run the first layer as `predict` does; return logits [B, V] and hidden states [B, D] of one position a row.
+
+        Args:
+            last_B: which of the N positions; what is behind it is padding.
+        """
+        x_BND = self._predicted(0, token_BN, hidden_BND, held_UBKTH, start_B).unflatten(0, token_BN.shape)
+        x_BD = x_BND[torch.arange(token_BN.shape[0]), last_B]
+        return F.linear(x_BD, self._head_VD), x_BD
+
+    def follow(self, token_BN: Tensor, hidden_BND: Tensor, held_UBKTH: Tensor, start_B: Tensor) -> None:
+        """Write the keys and values that the first layer has at positions of which it is not to predict anything."""
+        position_BN = start_B[:, None] + torch.arange(token_BN.shape[1])
+        _, *made = self._projected(self._predictions[0], token_BN, hidden_BND, position_BN)[1]
+        self._write_run(made, held_UBKTH, position_BN)
+
+    def _predicted(
+        self, layer: int, token_BN: Tensor, hidden_BND: Tensor, held_UBKTH: Tensor, start_B: Tensor
+    ) -> Tensor:
+        """Return [B * N, D] the hidden states of a layer that predicts, behind its norm."""
+        prediction = self._predictions[layer]
+        position_BN = start_B[:, None] + torch.arange(token_BN.shape[1])
+        x_ND, (query, *made) = self._projected(prediction, token_BN, hidden_BND, position_BN)
+        may_see_B1NT = (torch.arange(held_UBKTH.shape[3]) <= position_BN[..., None])[:, None]
+        mixed_NA = self._attend_run(query, made, held_UBKTH, position_BN, may_see_B1NT)
+        return prediction.norm(self._finish(prediction.block, x_ND, mixed_NA))
+
+    def _projected(
+        self, prediction: _Prediction, token_BN: Tensor, hidden_BND: Tensor, position_BN: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor | None]]:
+        """Return [B * N, D] what a layer that predicts reads, and its queries, keys and values."""
         embedded_ND = prediction.embed_norm(self._embed_VD.index_select(0, token_BN.flatten()))
         joined_NI = torch.cat([embedded_ND, prediction.hidden_norm(hidden_BND.flatten(0, 1))], dim=-1)
         x_ND = F.linear(joined_NI, prediction.joint_DI)
-        turn_N1H = self._turn_T1H.index_select(0, position_BN.flatten())
-        query_NQH, *made = block.attention.project(block.input_norm(x_ND), turn_N1H)
-        at_B1 = torch.arange(num_rows)[:, None]
-        for table_BKTH, new_NKH in zip(held_UBKTH, (part for part in made if part is not None), strict=True):
-            table_BKTH.transpose(1, 2)[at_B1, position_BN] = new_NKH.unflatten(0, (num_rows, num_new))
-        may_see_B1NT = (torch.arange(held_UBKTH.shape[3]) <= position_BN[..., None])[:, None]
-        query_BQNH = query_NQH.unflatten(0, (num_rows, num_new)).transpose(1, 2)
-        mixed_BQNH = F.scaled_dot_product_attention(
-            query_BQNH, held_UBKTH[0], held_UBKTH[-1], may_see_B1NT, scale=shape.scale, enable_gqa=True
-        )
-        mixed_BNQH = mixed_BQNH[..., : shape.value_dim].transpose(1, 2)
-        x_ND = prediction.norm(self._finish(block, x_ND, mixed_BNQH.reshape(num_rows * num_new, -1)))
-        logits_NV = F.linear(x_ND, self._head_VD)
-        return logits_NV.unflatten(0, (num_rows, num_new)), x_ND.unflatten(0, (num_rows, num_new))
+        turn_N1H = self._turn_T1H.index_select(0, position_BN.flatten().clamp(max=self._turn_T1H.shape[0] - 1))
+        return x_ND, prediction.block.attention.project(prediction.block.input_norm(x_ND), turn_N1H)
+
+    @property
+    def tables_per_layer(self) -> int:
+        """Two where keys and values are held apart, else one."""
+        return 2 if self.shape.value_dim is None else 1
+
+    def prompt_states(self) -> Tensor:
+        """Return [N, D] the hidden states of the last pass over prompts, behind the model's norm."""
+        assert self._hidden_ND is not None
+        return self._hidden_ND
 
     def chosen_experts(self) -> Tensor:
         """Return [N, L, C] int16 the experts that the tokens of the last pass visited, in each layer that has any."""
         feeds = (layer.feed_forward for layer in self._layers)
         chosen = [feed.chosen_NC for feed in feeds if isinstance(feed, RoutedLayers)]
         return torch.stack(chosen, dim=1).to(torch.int16)
+
+    def _by_layer(self, kv_LBKPH: Tensor) -> Tensor:
+        """Return [L, U, B, K, P, H] the tables of the model's own layers."""
+        own = kv_LBKPH[: len(self._layers) * self.tables_per_layer] if self._drafts else kv_LBKPH
+        return own.unflatten(0, (len(self._layers), -1))
+
+    @staticmethod
+    def _write_run(made: Iterable[Tensor | None], held_UBKTH: Tensor, position_BN: Tensor) -> None:
+        at_B1 = torch.arange(position_BN.shape[0])[:, None]
+        for table_BKTH, new_NKH in zip(held_UBKTH, (part for part in made if part is not None), strict=True):
+            table_BKTH.transpose(1, 2)[at_B1, position_BN] = new_NKH.unflatten(0, position_BN.shape)
+
+    def _attend_run(
+        self,
+        query_NQH: Tensor,
+        made: Iterable[Tensor | None],
+        held_UBKTH: Tensor,
+        position_BN: Tensor,
+        may_see_B1NT: Tensor,
+    ) -> Tensor:
+        """Write keys and values of a run of positions of each row, and return what its queries mix, [B * N, Q * H]."""
+        self._write_run(made, held_UBKTH, position_BN)
+        query_BQNH = query_NQH.unflatten(0, position_BN.shape).transpose(1, 2)
+        mixed_BQNH = F.scaled_dot_product_attention(
+            query_BQNH, held_UBKTH[0], held_UBKTH[-1], may_see_B1NT, scale=self.shape.scale, enable_gqa=True
+        )
+        return mixed_BQNH[..., : self.shape.value_dim].transpose(1, 2).reshape(query_NQH.shape[0], -1)
 
     def _attend_causally(self, query_BQPH: Tensor, key_BKPH: Tensor, value_BKPH: Tensor) -> Tensor:
         """Return [B, Q, P, H] the mixed values; of values that are channels of the keys, only these."""
