@@ -6,6 +6,8 @@ packing   time to pack a million sequences, how full micro-batches are, and a pl
 data      share of a step spent waiting for data, and rows per second against a plain loop
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
 vllm      tokens per second of the native engine against vLLM's CPU build; needs --vllm-python
+conversations
+          turns that go on from the keys and values of those before, against turns that are computed anew
 rewards   judging beside generation against judging after it
 train     a whole GRPO step against TRL's; needs --peer-python
 
@@ -35,6 +37,7 @@ _MODULES = {
     "packing": "benchmarks.packing.million",
     "data": "benchmarks.data.waiting",
     "rollout": "benchmarks.rollout.decode",
+    "conversations": "benchmarks.rollout.conversations",
     "vllm": "benchmarks.rollout.against_vllm",
     "rewards": "benchmarks.rewards.overlap",
     "train": "benchmarks.train.against_trl",

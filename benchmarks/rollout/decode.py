@@ -145,6 +145,7 @@ def _native(engine: NativeEngine, prompts: Sequence[Sequence[int]], lengths: Seq
             max_new_tokens=length,
             stop_token_ids=frozenset(),
             sampling=Sampling(),
+            keeps_prefix=False,
         )
         for i, (prompt, length) in enumerate(zip(prompts, lengths, strict=True))
     ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.openness import OFF, Off
 from compiler.ir.paths import read
 from compiler.ir.subject import StageSubject, Subject
@@ -22,10 +22,11 @@ CODE = "RLC0375"
 ID = ""
 
 _CACHE, _CONTEXT = "rollout.engine.cache_tokens", "rollout.max_context_tokens"
+_DETERMINISTIC = "rollout.engine.deterministic"
 _ELSEWHERE = {
     _CACHE: "sizes its cache by itself",
     "rollout.engine.prefill_tokens": "takes prompts in by itself",
-    "rollout.engine.deterministic": "has a setting of its own, if it has the mode",
+    _DETERMINISTIC: "has a setting of its own, if it has the mode",
 }
 
 
@@ -57,7 +58,7 @@ def _check_other(stage: StageSubject, engine: str) -> Iterator[Diagnostic]:
                 CODE,
                 f"{path} is a setting of the engine native, and this stage generates with {engine}",
                 stage.labels((path, f"{engine} {said}")),
-                (Help("delete it", removes=True),),
+                (stage.fix(path, False if path == _DETERMINISTIC else OFF),),
                 rule=ID,
                 paths=(stage.path(path),),
             )
