@@ -1,7 +1,8 @@
 """A function of the experiment's own that decides what a step does: a filter, a selector, a part of the algorithm.
 
-It is called in place, between two steps of the engine or of the trainer: what it decides has to be known before more
-happens, and must not depend on a clock.
+It is called between two steps of the engine or of the trainer: what it decides has to be known before more happens,
+and must not depend on a clock.  So a filter or a selector that takes too long ends the run, and nothing is decided in
+its place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from compiler.ir.rollout import CustomCode
 from runtime.custom_code import load_file
 from runtime.rewards.border import ForeignCode, RewardCallError
 from runtime.rewards.functions import RewardSource, line_label
+from runtime.time_limit import LateError, within
 
 
 class Duty(NamedTuple):
@@ -67,6 +69,17 @@ class CustomFunction:
         except RewardCallError as fault:
             label, when = line_label(self._source, fault.line, "raised here"), f", {at}" if at else ""
             raise SpecError(self.fault(f"raised {fault.message}{when}", label)) from fault
+
+    def within(self, timeout_s: float, *arguments: object) -> Any:
+        """Call it under a time limit.  Raises: as a call; SpecError RLC0648 if it takes longer."""
+        try:
+            return within(lambda: self(*arguments), timeout_s=timeout_s)
+        except LateError as error:
+            field = f"{self._field.rpartition('.')[0]}.timeout_s"
+            message = f"{self._source.name} took longer than {field} = {timeout_s:g} s"
+            ways = (Help(f"make it quicker and compile again, or raise {field}"),)
+            labels = line_label(self._source, self._line, "defined here")
+            raise SpecError(Diagnostic("RLC0648", message, labels, ways, paths=(field,))) from error
 
     def fault(self, what: str, labels: tuple[Label, ...] = ()) -> Diagnostic:
         """Return the fault of what it did, at the place where it is defined unless there is a nearer one."""

@@ -35,6 +35,8 @@ PREFIXES: dict[str, Group] = {
     "environment.concurrency": "cost",
     "reward.concurrency": "cost",
     "reward.timeout_s": "cost",
+    "rollout.filter.timeout_s": "cost",
+    "rollout.buffer.timeout_s": "cost",
     "reward.code_tests.processes": "cost",
     "reward.reward_model.batch_tokens": "cost",
     "checkpoint": "cost",

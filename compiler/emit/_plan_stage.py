@@ -110,6 +110,7 @@ def _place(source: Values) -> str:
     if source.is_on("code"):
         digest = source("code.sha256", said(str(source.raw("code.sha256")))[:12])
         parts += [f"code {source('code.path')}", f"function {source('code.function')}", f"sha256 {digest}"]
+        parts += [f"{source('timeout_s')} s for a row at most"]
     return f"{' '.join(names)} ({sentence(source('format'), *parts)})"
 
 
@@ -173,10 +174,15 @@ def _left_out(rollout: Values) -> list[str]:
                 f"groups kept by {spec('name')}{between}", at_once, refills, f"if some are missing then {shortage}"
             )
         )
-        lines += code_lines(spec)
+        lines += _limited_code(spec)
     else:
         lines.append(f"filter of groups: {rollout('filter')}")
     return [*lines, *_buffer(rollout)]
+
+
+def _limited_code(spec: Values) -> list[str]:
+    """Where a filter or a selector of the experiment's own stands, and how long one call may take."""
+    return [f"{line}, {spec('timeout_s')} s a call" for line in code_lines(spec)]
 
 
 def _buffer(rollout: Values) -> list[str]:
@@ -188,7 +194,7 @@ def _buffer(rollout: Values) -> list[str]:
     if spec.is_on("max_staleness_steps"):
         bound = f"dropped when older than {bound}"
     by = f" by {spec('stratum_key')}" if spec.raw("selector") == "stratified" and spec.is_on("stratum_key") else ""
-    lines = [sentence(f"buffer of groups: taken by {spec('selector')}{by}", bound), *code_lines(spec)]
+    lines = [sentence(f"buffer of groups: taken by {spec('selector')}{by}", bound), *_limited_code(spec)]
     if spec.raw("partial"):
         counts = {"train": "old tokens count in the loss", "mask": "old tokens do not count in the loss"}
         tokens = spec("stale_tokens", counts[str(spec.raw("stale_tokens"))])

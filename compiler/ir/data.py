@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
-from compiler.ir.kinds import SpecPath, Tokens
+from compiler.ir.kinds import Seconds, SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 from compiler.ir.rollout import CustomCode, Reward
@@ -44,6 +44,13 @@ class TextSource(Record, Generic[A]):
     apply_chat_template: bool = setting(
         "Whether a text prompt is wrapped as a user message; chat messages always go through the template.",
         default=False,
+    )
+    timeout_s: Seconds = setting(
+        "Longest time that a function of your own may take for one row; the run ends where it takes longer.",
+        default=300.0,
+        unit="seconds",
+        gt=0,
+        on_resume="may_change",
     )
     code: CustomCode | Off | A = setting(
         "The function of your own, with the digest of its file.", default=OFF, derived=True

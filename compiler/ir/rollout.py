@@ -137,6 +137,13 @@ class GroupFilter(Record, Generic[A]):
         "up, or the run ends.",
         default="keep_filtered",
     )
+    timeout_s: Seconds = setting(
+        "Longest time that one call of a filter of your own may take; the run ends where it takes longer.",
+        default=60.0,
+        unit="seconds",
+        gt=0,
+        on_resume="may_change",
+    )
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
 
 
@@ -194,6 +201,13 @@ class Buffer(Record, Generic[A]):
         read_if=("selector", ("stratified",)),
     )
     replay: Replay | Off = setting("Groups that were trained on, and are again.", default=OFF)
+    timeout_s: Seconds = setting(
+        "Longest time that one call of a selector of your own may take; the run ends where it takes longer.",
+        default=60.0,
+        unit="seconds",
+        gt=0,
+        on_resume="may_change",
+    )
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
 
     def prompts_under_way(self, prompts_per_step: int) -> int:

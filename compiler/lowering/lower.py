@@ -362,6 +362,8 @@ def _setting(path: str, value: str) -> Help:
 
 def _weights_follow_hf(experiment: Experiment[Auto], reader: Reader) -> None:
     model = experiment.model
+    if "model.hf" in reader.broken:
+        reader.broken.add("model.weights")  # it would have said where the weights are
     if model.weights is AUTO and model.hf is OFF and "model.weights" not in reader.broken:
         fault = Diagnostic(
             "RLC0205",

@@ -43,6 +43,8 @@ def with_teacher_weights(stage: Record, reader: Reader, path: str) -> Record:
         reader.origins.record(at, Origin("derived", by="lower", inputs=(f"{path}.{TABLE}.hf",)))
         taught = params.replacing(teacher=teacher.replacing(weights=teacher.hf))
         return stage.replacing(algorithm=taught)
+    if f"{path}.{TABLE}.hf" in reader.broken:
+        reader.broken.add(at)  # it would have said where the weights are
     if at not in reader.broken:
         origin = reader.origins.get(f"{path}.{TABLE}.name") or reader.origins.get(f"{path}.{TABLE}.family")
         span = None if origin is None else origin.span

@@ -22,18 +22,19 @@ def load_selector(buffer: Buffer[Never], *, root: Path) -> Selector:
     Raises: SpecError RLC0610 or RLC0611 if a function of the experiment's own cannot be loaded.
     """
     if not isinstance(buffer.code, Off):
-        return _Custom(CustomFunction(buffer.code, root=root, field="rollout.buffer.selector", duty=CHOICE)).select
+        function = CustomFunction(buffer.code, root=root, field="rollout.buffer.selector", duty=CHOICE)
+        return _Custom(function, timeout_s=buffer.timeout_s).select
     module = import_module(f"stdlib.selectors.{buffer.selector}")
     return partial(module.select, stratum_key=buffer.stratum_key) if buffer.selector == "stratified" else module.select
 
 
 class _Custom:
-    def __init__(self, function: CustomFunction) -> None:
-        self._function = function
+    def __init__(self, function: CustomFunction, *, timeout_s: float) -> None:
+        self._function, self._timeout_s = function, timeout_s
 
     def select(self, waiting: Sequence[Waiting], count: int) -> list[int]:
-        """Return places.  Raises: SpecError RLC0664 if the function raises, or returns what are no places."""
-        found = self._function(tuple(waiting), count)
+        """Return places.  Raises: SpecError RLC0664 for what are no places or was raised, RLC0648 if it is late."""
+        found = self._function.within(self._timeout_s, tuple(waiting), count)
         fault = _fault(found, len(waiting), count)
         if fault:
             raise SpecError(self._function.fault(f"returned {fault}"))

@@ -1,15 +1,17 @@
 """Jobs done ahead of time in threads, and handed out in their order.
 
 One thread draws jobs, and reads what has to be read in order; others do them.  Tokenizers let go of the interpreter
-while they work, so these threads run beside a step; how many results are held is bounded.
+while they work, so these threads run beside a step; how many results are held is bounded.  Jobs go from thread to
+thread in chunks, for each that is handed over costs time; where nothing is ready they go at once.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -20,11 +22,21 @@ _POLL_S = 0.1
 _PATIENCE_S = 1.0
 
 
-class _Due(NamedTuple, Generic[K, T]):
-    """What a job is drawn as, and its result once it is there."""
+# Chunks that hold what may be ready: more would be handed over more often, fewer would come in bursts.
+_CHUNKS = 16
 
-    key: K
-    result: Future[T]
+
+class _Value(NamedTuple, Generic[T]):
+    """What a job has returned."""
+
+    value: T
+
+
+class _Due(NamedTuple, Generic[K, T]):
+    """What the jobs of a chunk are drawn as, and their results once they are there."""
+
+    keys: list[K]
+    results: Future[list[_Value[T] | BaseException]]
 
 
 class Ahead(Generic[K, T]):
@@ -39,7 +51,11 @@ class Ahead(Generic[K, T]):
 
     def __init__(self, jobs: Iterator[tuple[K, Callable[[], T]]], *, workers: int, most: int) -> None:
         self._jobs = jobs
-        self._due: queue.Queue[_Due[K | None, T]] = queue.Queue(most)
+        self._size = max(1, most // _CHUNKS)
+        # One chunk is being drawn and one handed out, beside those that wait.
+        waiting = most if self._size == 1 else most // self._size - 2
+        self._due: queue.Queue[_Due[K | None, T]] = queue.Queue(waiting)
+        self._ready: Iterator[tuple[K | None, _Value[T] | BaseException]] = iter(())
         self._ends = threading.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="rlc-rows")
         self._drawing = threading.Thread(target=self._draw, name="rlc-draw", daemon=True)
@@ -47,8 +63,15 @@ class Ahead(Generic[K, T]):
 
     def next(self) -> tuple[K | None, T]:
         """Return the next result, and wait for it if need be.  Raises: what the job, or drawing it, raised."""
-        due = self._due.get()
-        return due.key, due.result.result()
+        found = next(self._ready, None)
+        while found is None:
+            due = self._due.get()
+            self._ready = zip(due.keys, due.results.result(), strict=True)
+            found = next(self._ready, None)
+        key, done = found
+        if isinstance(done, BaseException):
+            raise done
+        return key, done.value
 
     def close(self) -> None:
         """End the threads; a job that is under way is not waited for."""
@@ -57,15 +80,26 @@ class Ahead(Generic[K, T]):
         self._drawing.join(_PATIENCE_S)
 
     def _draw(self) -> None:
-        with _Failures(self._fail):
+        keys: list[K | None] = []
+        jobs: list[Callable[[], T]] = []
+        with _Failures(self._fail), ExitStack() as at_end:
+            # What was drawn before a failure comes before it.
+            at_end.callback(lambda: self._hand_over(keys, jobs))
             for key, job in self._jobs:
-                if self._ends.is_set() or not self._put(_Due(key, self._pool.submit(job))):
-                    return
+                keys.append(key)
+                jobs.append(job)
+                if len(jobs) >= self._size or self._due.empty():
+                    if not self._hand_over(keys, jobs):
+                        return
+                    keys, jobs = list[K | None](), list[Callable[[], T]]()
+
+    def _hand_over(self, keys: list[K | None], jobs: list[Callable[[], T]]) -> bool:
+        return bool(jobs) and not self._ends.is_set() and self._put(_Due(keys, self._pool.submit(_done, jobs)))
 
     def _fail(self, error: BaseException) -> None:
-        failed: Future[T] = Future()
-        failed.set_exception(error)
-        self._put(_Due(None, failed))
+        failed: Future[list[_Value[T] | BaseException]] = Future()
+        failed.set_result([error])
+        self._put(_Due([None], failed))
 
     def _put(self, due: _Due[K | None, T]) -> bool:
         while not self._ends.is_set():
@@ -75,6 +109,15 @@ class Ahead(Generic[K, T]):
                 continue
             return True
         return False
+
+
+def _done(jobs: Sequence[Callable[[], T]]) -> list[_Value[T] | BaseException]:
+    """Do the jobs of a chunk; one that fails fails where it is due, and those behind it are done all the same."""
+    found: list[_Value[T] | BaseException] = []
+    for job in jobs:
+        with _Failures(found.append):
+            found.append(_Value(job()))
+    return found
 
 
 class _Failures:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -24,13 +23,14 @@ from runtime.data.jsonl import Place, Row, RowFaults, Unread, no_rows, unreadabl
 from runtime.data.tables import given_row
 from runtime.rewards.border import ForeignCode, RewardCallError
 from runtime.rewards.functions import RewardSource, line_label
+from runtime.time_limit import Items, LateError
 
 
 class FunctionRows:
-    """The rows of one function."""
+    """The rows of one function; `timeout_s` is the longest time that it may take for one of them."""
 
-    def __init__(self, code: CustomCode, *, name: str, root: Path) -> None:
-        self._name, self._path = name, root / code.path
+    def __init__(self, code: CustomCode, *, name: str, root: Path, timeout_s: float) -> None:
+        self._name, self._path, self._timeout_s = name, root / code.path, timeout_s
         self._code = RewardSource(
             name=name, file=str(self._path), shown=code.path, function=code.function, sha256=code.sha256
         )
@@ -42,7 +42,10 @@ class FunctionRows:
             self._module = self._loaded()
 
     def rows(self, first: int) -> Iterator[Unread]:
-        """Yield the rows from a number on.  Raises: SpecError RLC0611, RLC0627 if the function fails."""
+        """Yield the rows from a number on.
+
+        Raises: SpecError RLC0611, RLC0627 if the function fails, RLC0649 if it hangs.
+        """
         number = 0
         for value in self._values():
             if number >= first:
@@ -58,15 +61,25 @@ class FunctionRows:
     def _values(self) -> Iterator[Any]:
         self.check()
         try:
-            with ForeignCode(self._code.file):
-                found = getattr(self._module, self._code.function)()
-                if inspect.isawaitable(found) or isinstance(found, AsyncIterator):
-                    yield from _awaited(found)
-                else:
-                    yield from found
+            yield from Items(self._made, timeout_s=self._timeout_s)
         except RewardCallError as fault:
             label = line_label(self._code, fault.line, "raised here")
             raise SpecError(self._failed(f"failed: {fault.message}", label)) from fault
+        except LateError as error:
+            raise SpecError(self._late()) from error
+
+    def _made(self) -> Iterator[Any]:
+        with ForeignCode(self._code.file):
+            found = getattr(self._module, self._code.function)()
+            if inspect.isawaitable(found) or isinstance(found, AsyncIterator):
+                yield from _awaited(found)
+            else:
+                yield from found
+
+    def _late(self) -> Diagnostic:
+        message = f"{self._name} gave no row for timeout_s = {self._timeout_s:g} s"
+        way = Help("let the function give up what hangs, or raise timeout_s of its [[data.train]]")
+        return Diagnostic("RLC0649", message, help=(way,), paths=("data.train",))
 
     def _loaded(self) -> ModuleType:
         source = self._code
@@ -82,18 +95,17 @@ class FunctionRows:
 
 
 def _awaited(found: Any) -> Iterator[Any]:
-    """The rows of an asynchronous function; its loop runs in a thread of its own, for the caller may have one."""
+    """The rows of an asynchronous function, in a loop of their own."""
     loop = asyncio.new_event_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="rlc-rows") as thread, ExitStack() as at_end:
-        ask = partial(thread.submit, loop.run_until_complete)
-        at_end.callback(lambda: thread.submit(loop.close).result())
-        at_end.callback(lambda: ask(loop.shutdown_asyncgens()).result())
+    with ExitStack() as at_end:
+        at_end.callback(loop.close)
+        at_end.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
         if inspect.isawaitable(found):
-            found = ask(_result(found)).result()
+            found = loop.run_until_complete(_result(found))
         if not isinstance(found, AsyncIterator):
             yield from found
             return
-        while (value := ask(_next(found)).result()) is not _END:
+        while (value := loop.run_until_complete(_next(found))) is not _END:
             yield value
 
 

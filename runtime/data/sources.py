@@ -107,7 +107,7 @@ def _open(source: TextSource[Never], columns: Columns, root: Path) -> Rows:
     if source.format == "arrow":
         return DatasetRows(load_saved(source, root / name), path=root / name, name=name, columns=columns)
     if source.format == "function" and not isinstance(source.code, Off):
-        return FunctionRows(source.code, name=name, root=root)
+        return FunctionRows(source.code, name=name, root=root, timeout_s=source.timeout_s)
     if streams(source):
         return StreamedRows(source, columns=columns)
     return DatasetRows(load_hub(source, streaming=False), path=Path(name), name=name, columns=columns)

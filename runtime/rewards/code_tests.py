@@ -14,7 +14,7 @@ from runtime.rewards.failures import JudgementError
 from runtime.rewards.loops import LoopSlots
 from runtime.rewards.sample_term import SampleTerm, where
 from runtime.rewards.threads import in_thread
-from runtime.sandbox.box import Limits, NoSandboxError, Sandbox
+from runtime.sandbox.box import Limits, NoSandboxError, Sandbox, UnfitTestsError
 from stdlib.rewards.code_tests import Trial, is_printed, is_returned, question, trials
 from stdlib.samples import Sample
 
@@ -77,24 +77,28 @@ class CodeTestsTerm(SampleTerm):
     async def _tried(self, sample: Sample, program: str, test: Trial) -> bool:
         try:
             return await in_thread(lambda: self._passes(program, test))
+        except UnfitTestsError as error:
+            raise JudgementError("raised", "code_tests", f"cannot run a test: {error}, {where(sample)}") from error
         except (OSError, NoSandboxError) as error:
             raise JudgementError(
                 "raised", "code_tests", f"could not run a program: {error}, {where(sample)}"
             ) from error
 
     def _passes(self, program: str, test: Trial) -> bool:
-        if test.kind == "call":
+        if test.kind == "check":
+            in_time, passed = self._sandbox.examine(program, test.checks)
+        elif test.kind == "call":
             ended = self._sandbox.run(program, function=test.function, calls=[test.given])
-            passed = bool(ended.returned) and is_returned((ended.returned or [None])[0], test.expected)
-        elif test.kind == "check":
-            ended = self._sandbox.run(program, checks=test.checks)
-            passed = ended.passed
+            in_time, passed = (
+                ended.in_time,
+                bool(ended.returned) and is_returned((ended.returned or [None])[0], test.expected),
+            )
         else:
             ended = self._sandbox.run(program, stdin=test.given)
-            passed = ended.code == 0 and is_printed(ended.output, test.expected)
+            in_time, passed = ended.in_time, ended.code == 0 and is_printed(ended.output, test.expected)
         self._num_programs += 1
-        self._num_late += not ended.in_time
-        return passed and ended.in_time
+        self._num_late += not in_time
+        return passed and in_time
 
 
 def _not_confined(why: str, *, has_scratch: bool) -> SpecError:

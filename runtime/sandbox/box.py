@@ -14,9 +14,11 @@ own, which confines itself before the program's first line:
 - time, memory, open files: resource limits that cannot be raised, and a deadline that this process keeps.
 - the end of this process: the kernel then ends the program, which cannot ask it not to.
 
-Not in the model: faults of the kernel itself, what can be told from timing, and a program that is written against the
-tests.  Where tests are Python statements they run beside the program, which could look for them; tests that are data,
-inputs and outputs, cannot be cheated so, as outputs never enter the process.
+- the tests: none is judged in the program's process, and nothing that is expected enters it.  Tests that are data are
+  compared by the caller; tests that are Python statements run in a second process, confined as well, which asks the
+  program's for results over two pipes (examiner.py) and is alone in telling that they passed.
+
+Not in the model: faults of the kernel itself, and what can be told from timing.
 
 Needs Linux 5.13 or later with Landlock, on x86-64 or arm64; elsewhere nothing is run.
 """
@@ -26,22 +28,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from runtime.sandbox.inside import UNCONFINED
+from runtime.sandbox.inside import CONFINED, EXAMINED, PASSED, UNCONFINED
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _START = f"import sys; sys.path.insert(0, {_ROOT!r}); from runtime.sandbox.inside import main; main()"
-_TOKEN_BYTES = 16
+
+
+class UnfitTestsError(ValueError):
+    """Tests that need what cannot be had from another process, in words."""
 
 
 class NoSandboxError(Exception):
@@ -60,15 +64,20 @@ class Limits(NamedTuple):
 class Ended(NamedTuple):
     """How a program ended: in time or not, with which exit code (negative for a signal), and what it printed.
 
-    `returned` are the results of the calls that were asked for, None where they are not all there; `passed` says that
-    the checks ran to their end.
+    `returned` are the results of the calls that were asked for, None where they are not all there.
     """
 
     in_time: bool
     code: int
     output: str
     returned: list[object] | None = None
-    passed: bool = False
+
+
+class Examined(NamedTuple):
+    """How tests of a program ended: in time or not, and whether they ran to their end without an exception."""
+
+    in_time: bool
+    passed: bool
 
 
 class Sandbox:
@@ -83,81 +92,128 @@ class Sandbox:
         self.run("pass")
 
     def run(
-        self,
-        program: str,
-        *,
-        stdin: str = "",
-        function: str = "",
-        calls: list[list[object]] | None = None,
-        checks: str | None = None,
+        self, program: str, *, stdin: str = "", function: str = "", calls: list[list[object]] | None = None
     ) -> Ended:
-        """Run a program on an input, then call one of its functions, or run statements behind it; blocks.
+        """Run a program on an input, then call one of its functions; blocks.
 
         The calling thread has to live as long as the call: the kernel ends the program with it.
 
         Args:
             calls: the arguments of each call of `function`, which may be a method of a class `Solution`.
-            checks: Python statements that see what the program has defined; an exception fails them.
 
         Raises: NoSandboxError if the process could not be confined.
         """
-        if sys.platform != "linux":
-            raise NoSandboxError(f"there is no Landlock on {sys.platform}")
-        box = Path(tempfile.mkdtemp(prefix="rlc-sandbox-"))
-        token = secrets.token_hex(_TOKEN_BYTES)
-        job: dict[str, object] = {"token": token, "function": function}
+        job: dict[str, object] = {"function": function}
         if calls is not None:
             job["calls"] = calls
-        try:
-            (box / "work").mkdir()
-            job["program"] = _written(box / "program.py", program)
-            if checks is not None:
-                job["checks"] = _written(box / "tests.py", checks)
-            return self._run(box, job, stdin, token)
-        finally:
-            shutil.rmtree(box, ignore_errors=True)
+        with self._started({"program": program}, job, stdin) as started:
+            in_time = _wait(started.process, self._limits.timeout_s)
+            code, told = self._ended(started)
+            output = _content(started.output, self._limits.output_kib << 10)
+            return Ended(in_time, code, output, _results(told, calls))
+
+    def examine(self, program: str, checks: str) -> Examined:
+        """Run Python statements that see what a program has defined, in a process of their own; blocks, as `run`.
+
+        Raises: UnfitTestsError for statements that hand over what cannot leave their process, NoSandboxError.
+        """
+        with contextlib.ExitStack() as started, contextlib.ExitStack() as pipes:
+            fds = [*os.pipe(), *os.pipe()]
+            for fd in fds:
+                pipes.callback(os.close, fd)
+            asked_in, asked_out, told_in, told_out = fds
+            subject = started.enter_context(self._started({"program": program}, {"lines": [asked_in, told_out]}))
+            tests = started.enter_context(self._started({"checks": checks}, {"lines": [told_in, asked_out]}))
+            pipes.close()
+            in_time = _wait(tests.process, self._limits.timeout_s)
+            self._ended(subject)
+            code, told = self._ended(tests)
+            if in_time and code == EXAMINED:
+                raise UnfitTestsError(told)
+            return Examined(in_time, in_time and code == 0 and told == PASSED)
 
     def close(self) -> None:
         """End all programs."""
         for process in tuple(self._running):
             process.kill()
 
-    def _run(self, box: Path, job: dict[str, object], stdin: str, token: str) -> Ended:
+    @contextlib.contextmanager
+    def _started(self, texts: dict[str, str], job: dict[str, object], stdin: str = "") -> Iterator[_Started]:
+        """A process on its way, with a folder of its own; it is ended and its folder removed behind."""
         limits = self._limits
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as outcome:
+        with (
+            tempfile.TemporaryDirectory(prefix="rlc-sandbox-", ignore_cleanup_errors=True) as box,
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as output,
+            tempfile.TemporaryFile() as outcome,
+            tempfile.TemporaryFile() as status,
+        ):
             given.write(stdin.encode("utf-8", errors="replace"))
             given.seek(0)
+            folder = Path(box) / "work"
+            folder.mkdir()
+            job = job | {name: _written(Path(box) / f"{name}.py", text) for name, text in texts.items()}
             job |= {
-                "folder": str(box / "work"),
+                "folder": str(folder),
                 "outcome_fd": outcome.fileno(),
+                "status_fd": status.fileno(),
                 "parent": os.getpid(),
                 "cpu_s": int(limits.timeout_s) + 2,
                 "memory_mib": limits.memory_mib,
                 "output_kib": limits.output_kib,
                 "scratch_mib": limits.scratch_mib,
             }
+            lines = job.get("lines")
             process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-S", "-B", "-c", _START, _written(box / "job.json", json.dumps(job))],
+                [
+                    sys.executable,
+                    "-P",
+                    "-s",
+                    "-S",
+                    "-B",
+                    "-c",
+                    _START,
+                    _written(Path(box) / "job.json", json.dumps(job)),
+                ],
                 stdin=given,
                 stdout=output,
                 stderr=subprocess.DEVNULL,
                 cwd=box,
-                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "HOME": str(box / "work")},
-                pass_fds=(outcome.fileno(),),
+                env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "HOME": str(folder)},
+                pass_fds=(outcome.fileno(), status.fileno(), *(lines if isinstance(lines, list) else ())),
                 start_new_session=True,
             )
             self._running.add(process)
             try:
-                in_time = _wait(process, limits.timeout_s)
+                yield _Started(process, output, outcome, status)
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                code = process.wait()
+                _end(process)
                 self._running.discard(process)
-            told, most = _content(outcome, limits.output_kib << 10), limits.output_kib << 10
-            if in_time and code == UNCONFINED and told.startswith('{"unconfined"'):
-                raise NoSandboxError(json.loads(told)["unconfined"])
-            return Ended(in_time, code, _content(output, most), _results(told, job), told == token)
+
+    def _ended(self, started: _Started) -> tuple[int, str]:
+        """End a process, and return its exit code and what it told.  Raises: NoSandboxError if it was not confined."""
+        code = _end(started.process)
+        status = _content(started.status, 1 << 12)
+        if code == UNCONFINED and status != CONFINED:
+            raise NoSandboxError(status)
+        return code, _content(started.outcome, self._limits.output_kib << 10)
+
+
+class _Started(NamedTuple):
+    """A process and its files: what it prints, what it tells, and whether it is confined."""
+
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    outcome: IO[bytes]
+    status: IO[bytes]
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End a process if it has not ended, and return its exit code."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
@@ -177,9 +233,8 @@ def _content(file: IO[bytes], most: int) -> str:
     return file.read(most).decode("utf-8", errors="replace")
 
 
-def _results(told: str, job: dict[str, object]) -> list[object] | None:
-    calls = job.get("calls")
-    if not isinstance(calls, list):
+def _results(told: str, calls: list[list[object]] | None) -> list[object] | None:
+    if calls is None:
         return None
     try:
         found = json.loads(told)

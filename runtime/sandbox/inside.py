@@ -1,4 +1,4 @@
-"""The inside of the sandbox: the process confines itself, then runs one program, and tells what came of it.
+"""The inside of the sandbox: the process confines itself, then runs a program or its tests, and tells what came of it.
 
 Started by box.py as `python -P -s -S -c ... JOB`, with standard input, output and errors, and one more file for the
 outcome, already in place.  The program runs in a namespace of its own; the module `__main__` that it sees is that one.
@@ -11,13 +11,18 @@ import os
 import sys
 import sysconfig
 from types import ModuleType
+from typing import Any, NoReturn
 
 from runtime.sandbox import confine
+from runtime.sandbox.examiner import examine
+from runtime.sandbox.served import Served
+from runtime.sandbox.wire import Lines
 
 # Where the loader finds the libraries that Python's own modules need.
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-UNCONFINED = 97
+UNCONFINED, EXAMINED = 97, 98
+CONFINED, PASSED = "confined", "passed"
 
 
 def main() -> None:
@@ -28,8 +33,12 @@ def main() -> None:
     try:
         _confine(job)
     except (OSError, ValueError) as error:
-        os.write(outcome, json.dumps({"unconfined": str(error)}).encode())
+        os.write(job["status_fd"], str(error).encode())
         os._exit(UNCONFINED)
+    os.write(job["status_fd"], CONFINED.encode())
+    os.close(job["status_fd"])  # so that no program can say that it was not confined
+    if "checks" in job:
+        _examine(job, outcome)
     with open(job["program"], encoding="utf-8") as file:
         program = file.read()
     module = ModuleType("__main__")
@@ -38,11 +47,22 @@ def main() -> None:
     exec(compile(program, "program.py", "exec"), module.__dict__)
     if "calls" in job:
         os.write(outcome, json.dumps([_called(module, job["function"], given) for given in job["calls"]]).encode())
-    elif "checks" in job:
-        with open(job["checks"], encoding="utf-8") as file:
-            checks = file.read()
-        exec(compile(checks, "tests.py", "exec"), module.__dict__)
-        os.write(outcome, job["token"].encode())
+    elif "lines" in job:
+        Served(module, Lines(*job["lines"], most=0)).serve()
+
+
+def _examine(job: dict[str, Any], outcome: int) -> NoReturn:
+    """Run tests on a program that another process runs, and tell whether they all passed."""
+
+    def stop(why: str) -> NoReturn:
+        os.write(outcome, why.encode())
+        os._exit(EXAMINED if why else 1)
+
+    with open(job["checks"], encoding="utf-8") as file:
+        checks = file.read()
+    examine(checks, Lines(*job["lines"], most=job["output_kib"] << 10), stop)
+    os.write(outcome, PASSED.encode())
+    os._exit(0)
 
 
 def _confine(job: dict[str, object]) -> None:
@@ -66,7 +86,7 @@ def _confine(job: dict[str, object]) -> None:
     )
     confine.give_up_privileges()
     confine.die_with(parent)  # once more: a namespace of its own has made the kernel forget it
-    given = (folder, str(job["program"]), *([str(job["checks"])] if "checks" in job else []))
+    given = (folder, *(str(job[name]) for name in ("program", "checks") if name in job))
     confine.allow_paths(read=(*own, *_LIBRARIES, *_DEVICES, *given), write=write)
     confine.allow_syscalls()
 

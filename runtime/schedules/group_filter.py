@@ -30,7 +30,8 @@ def load_group_filter(stage: Stage[Never], *, root: Path) -> GroupFilter | None:
         return None
     spec = rollout.filter
     if not isinstance(spec.code, Off):
-        return partial(_custom, CustomFunction(spec.code, root=root, field="rollout.filter.name", duty=CHOICE))
+        function = CustomFunction(spec.code, root=root, field="rollout.filter.name", duty=CHOICE)
+        return partial(_custom, function, spec.timeout_s)
     of_stdlib: Callable[..., bool] = import_module(f"stdlib.filters.{spec.name}").keeps
     settings = {"low": spec.low, "high": spec.high} if spec.name == "mean_within" else {}
     keeps: Callable[[Sequence[float]], bool] = partial(of_stdlib, **settings)
@@ -38,8 +39,8 @@ def load_group_filter(stage: Stage[Never], *, root: Path) -> GroupFilter | None:
     return lambda group: any(keeps(rewards) for rewards in _compared(group, compares_several=compares_several))
 
 
-def _custom(function: CustomFunction, group: Group) -> bool:
-    found = function(group)
+def _custom(function: CustomFunction, timeout_s: float, group: Group) -> bool:
+    found = function.within(timeout_s, group)
     if found is not True and found is not False:
         raise SpecError(function.fault(f"returned {found!r}, not True or False"))
     return found

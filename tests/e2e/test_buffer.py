@@ -233,6 +233,9 @@ def test_filtered_groups_fill_a_step_of_which_all_are_filtered_away(tmp_path: Pa
 
 
 CHOICES = """
+import time
+
+
 def differ(group):
     assert all(sample.reward is not None for sample in group.samples)
     return len({sample.reward for sample in group.samples}) > 1
@@ -252,6 +255,15 @@ def twice(waiting, count):
 
 def number(group):
     return 1
+
+
+def hangs(waiting, count):
+    while True:
+        time.sleep(0.01)
+
+
+def is_stuck(group):
+    return hangs([], 0)
 """
 OWN = (*PARTIAL, *REPLAY, "run.max_steps=3")
 
@@ -282,6 +294,22 @@ def test_what_is_no_answer_ends_the_run(tmp_path: Path, further: str, said: str)
     with pytest.raises(SpecError, match="RLC0664") as fault:
         run(tmp_path, *OWN, further)
     assert said in fault.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        ('rollout.filter.name="choices.py:is_stuck"', "rollout.filter.timeout_s=0.5"),
+        ('rollout.buffer.selector="choices.py:hangs"', "rollout.buffer.timeout_s=0.5"),
+    ],
+    ids=["filter", "selector"],
+)
+def test_what_gives_no_answer_ends_the_run(tmp_path: Path, further: tuple[str, str]) -> None:
+    (tmp_path / "choices.py").write_text(CHOICES, encoding="utf-8")
+    with pytest.raises(SpecError, match="RLC0648") as fault:
+        run(tmp_path, *OWN, *further)
+    name, field = further[0].split('"')[1], further[1].partition("=")[0]
+    assert fault.value.diagnostics[0].message == f"{name} took longer than {field} = 0.5 s"
 
 
 def test_a_filter_that_raises_is_named_with_its_line(tmp_path: Path) -> None:

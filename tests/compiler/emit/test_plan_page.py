@@ -30,6 +30,12 @@ WAIVED = {
     "experiment.stages.data.shuffle_window": "nothing streams, so there is no window",
     "experiment.stages.data.prefetch": "all rows are ready at the start, and none ahead of its step",
     "experiment.stages.train.vocab_chunk": "a reward model has no logits",
+    "experiment.stages.data.train.timeout_s": "no function gives rows",
+    "experiment.stages.eval.sets.timeout_s": "no function gives rows",
+    "experiment.stages.eval.pairs.timeout_s": "no function gives rows",
+    "experiment.stages.eval.scored.timeout_s": "no function gives rows",
+    "experiment.stages.rollout.filter.timeout_s": "a filter of the standard library waits for nothing",
+    "experiment.stages.rollout.buffer.timeout_s": "a selector of the standard library waits for nothing",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",
 }
 

@@ -12,7 +12,7 @@ TAUGHT: Changes = {
     "use": '["//recipes:on_policy_distillation"]',
     "reward.name": None,
     "teacher.name": '"//models:tiny_qwen3"',
-    "teacher.weights": '"random"',
+    "teacher.weights": '"somewhere"',
 }
 
 

@@ -14,7 +14,7 @@ TAUGHT: Changes = {
     "optim.lr": "1e-5",
     "reward.name": None,
     "teacher.name": '"//models:tiny_qwen3"',
-    "teacher.weights": '"random"',
+    "teacher.weights": '"somewhere"',
 }
 
 WAITING: Changes = {

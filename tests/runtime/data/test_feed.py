@@ -223,6 +223,19 @@ def test_a_function_that_fails_in_the_middle_ends_the_run_at_its_row(tmp_path: P
         feed.take(1, 1)
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_function_that_hangs_ends_the_run(kind: str, tmp_path: Path) -> None:
+    body = "yield {'input': '1', 'label': '1'}\n    while True:\n        time.sleep(0.01)\n"
+    text = f"import time\n{kind} rows():\n    {body}"
+    (tmp_path / "r.py").write_text(text)
+    code = CustomCode(path="r.py", function="rows", sha256=hashlib.sha256(text.encode()).hexdigest())
+    source: TrainSource[Never] = TrainSource(function="r.py:rows", format="function", code=code, timeout_s=0.5)
+    feed = opened(tmp_path, source, shuffle=False).feed
+    assert len(feed.take(0, 1).rows) == 1
+    with pytest.raises(SpecError, match=r"RLC0649: r\.py:rows gave no row for timeout_s = 0\.5 s"):
+        feed.take(1, 1)
+
+
 def test_what_is_read_ahead_is_bounded(tmp_path: Path) -> None:
     text = (
         "drawn = []\n"

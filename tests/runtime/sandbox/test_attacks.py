@@ -327,4 +327,4 @@ def test_functions_are_called_and_their_results_come_back() -> None:
     ],
 )
 def test_checks_pass_only_by_running_to_their_end(program: str, passed: bool) -> None:
-    assert Sandbox(LIMITS).run(program, checks="assert f() == 1").passed is passed
+    assert Sandbox(LIMITS).examine(program, "assert f() == 1").passed is passed
