@@ -24,6 +24,7 @@ _NO_BREAK = "\x06"
 _SHORT = 44
 _BOX = "\u250c\u2500\u2510\u2502\u2514\u2518"
 _ASCII_BOX = "+-+|++"
+_BARS, _ASCII_BARS = "\u2588\u2591", "#."
 
 
 class Mark(NamedTuple):
@@ -203,7 +204,7 @@ class Sheet:
         signs[ord(_NO_BREAK)] = " "
         lines = [line.rstrip().translate(signs) for line in self.lines]
         if self.ascii_only:
-            box = str.maketrans(_BOX, _ASCII_BOX)
+            box = str.maketrans(_BOX + _BARS, _ASCII_BOX + _ASCII_BARS)
             lines = [self._in_ascii(line.translate(box)) for line in lines]
         return "\n".join(lines).rstrip("\n") + "\n"
 

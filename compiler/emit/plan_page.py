@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Never
 from compiler.emit._machine_picture import machine_picture
+from compiler.emit._plan_memory import write_phases
 from compiler.emit._plan_model import write_model
 from compiler.emit._plan_stage import write_stage
 from compiler.emit._plan_text import (
@@ -21,6 +22,7 @@ from compiler.emit._plan_text import (
 )
 from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
+from compiler.ir.catalogue import Gpu
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
@@ -57,7 +59,8 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
             teacher = values.below(f"stages.{index}.teacher")
             write_model(sheet, teacher, parameters_of(stage.algorithm.teacher))
     sheet.section("Memory, forecast")
-    _memory(sheet, plan)
+    gpu = None if subject is None else subject.catalogue.load_hardware().get(str(plan.experiment.cluster.gpu))
+    _memory(sheet, plan, gpu)
     sheet.legend()
     return sheet.text()
 
@@ -107,7 +110,7 @@ def _axes(parallel: Values, axes: Parallel[Never]) -> str:
     return sentence(*parts)
 
 
-def _memory(sheet: Sheet, plan: Plan) -> None:
+def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None) -> None:
     forecast = plan.forecast
     caches = [stage.kv_cache_bytes for stage in forecast.stages]
     parts = (
@@ -125,6 +128,9 @@ def _memory(sheet: Sheet, plan: Plan) -> None:
     )
     keys = [f"{said(stage.stage)} {byte_size(stage.kv_cache_bytes)}" for stage in forecast.stages]
     sheet.row("KV cache", sentence(*keys))
+    if gpu is not None:
+        write_phases(sheet, plan, gpu)
+        return
     uncounted = "activations and the memory of kernels are not counted"
     if has_gpus:
         train = sum(size for _, size in parts[:-1])

@@ -58,7 +58,7 @@ def edits_of(
         if edit is None:
             return None
         edits.append(edit)
-    return tuple(edits)
+    return _with_one_header_each(edits)
 
 
 def applied(text: str, edits: Sequence[Edit]) -> str:
@@ -88,3 +88,20 @@ def _is_of(span: Span, source: SourceFile) -> bool:
 
 def _as_quoted(name: str, old: str) -> str:
     return old[0] + name + old[0] if old[:1] in ("'", '"') else name
+
+
+def _with_one_header_each(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return the edits with those that open the same table at one place made into one."""
+    found: dict[tuple[int, int, str], Edit] = {}
+    for edit in edits:
+        lines = edit.text.split("\n")
+        at = next((at for at, line in enumerate(lines) if line.startswith("[") and line.endswith("]")), None)
+        place = (edit.start, edit.end, edit.text if at is None else lines[at])
+        first = found.get(place)
+        if first is None or at is None:
+            found[place] = edit
+            continue
+        told = first.text.split("\n")
+        behind = next((n for n, line in enumerate(told) if n > told.index(lines[at]) and not line), len(told))
+        found[place] = first._replace(text="\n".join([*told[:behind], lines[at + 1], *told[behind:]]))
+    return tuple(found.values())

@@ -15,7 +15,7 @@ from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.rollout import Rollout
 from compiler.passes._each_stage import StageEditor, each_stage
-from compiler.planner.memory import kv_bytes_per_token
+from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from compiler.planner.padding import padded, padding_unit
 
 MICRO_BATCH_TOKENS = 16384

@@ -18,7 +18,7 @@ from compiler.ir.options import Options
 from compiler.ir.plan import Forecast, StageForecast
 from compiler.ir.rollout import Rollout
 from compiler.ir.training import Optim, Train
-from compiler.planner.memory import FP32_BYTES, kv_bytes_per_token
+from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import parameters_of, prediction_parameters
 from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, engine_weight_bytes, rank_bytes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
-from compiler.planner.memory import FP32_BYTES, kv_bytes_per_token
+from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import count_parameters
 
 BF16_BYTES = 2

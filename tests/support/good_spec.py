@@ -46,6 +46,12 @@ GPU = {
     "data.train": '[{ path = "train.jsonl" }]',
 }
 MOE = {**GPU, "model.name": '"//models:qwen3_30b_a3b"'}
+# What leaves of every layer's activations its input.
+RECOMPUTED = {
+    "train.engine.megatron.recompute_granularity": '"full"',
+    "train.engine.megatron.recompute_method": '"uniform"',
+    "train.engine.megatron.recompute_num_layers": "1",
+}
 
 Changes = dict[str, str | None]
 

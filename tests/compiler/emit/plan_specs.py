@@ -345,6 +345,12 @@ DELTA_NETS = (
     .replace("first_layers = 3\n", "first_layers = 24\n")
     .replace("last_layers = 2\n", "last_layers = 24\n")
 )
+DELTA_NETS += """
+[train.engine.megatron]
+recompute_granularity = "full"
+recompute_method = "uniform"
+recompute_num_layers = 1
+"""
 LLAMA = ON_GPUS.replace("glm5_744b_a40b", "llama3_1_70b").replace(NO_OVERRIDES, "").replace("ep = 4\n", "")
 LLAMA = LLAMA.replace("vpp = 3\n", "").replace("gpus_per_engine = 16", "gpus_per_engine = 8")
 LLAMA += """

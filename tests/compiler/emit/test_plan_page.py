@@ -48,6 +48,16 @@ def test_the_page_of_the_quickstart_in_ascii(golden: Golden) -> None:
     golden("plan_pages/quickstart_ascii.txt", text)
 
 
+def test_a_bar_shows_how_full_a_gpu_is_in_each_phase(tmp_path: Path) -> None:
+    lines = page(plan_of(tmp_path, "on_gpus"), ascii_only=True).splitlines()
+    bars = {line.split()[0]: line.split() for line in lines if " GiB of a " in line and "#" in line}
+    assert {"rollout", "train", "checkpoint"} <= bars.keys()
+    for name, words in bars.items():
+        bar = next(word for word in words if word.startswith("#"))
+        used, memory = (float(words[words.index(bar) + at].replace(",", "")) for at in (1, 3))
+        assert bar == ("#" * round(20 * used / memory)).ljust(20, "."), name
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_the_page_of_a_spec(name: str, tmp_path: Path, golden: Golden) -> None:
     golden(f"plan_pages/{name}.txt", page(plan_of(tmp_path, name)))

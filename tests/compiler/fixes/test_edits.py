@@ -162,6 +162,12 @@ def test_one_field_goes_as_another_comes() -> None:
     assert mended("[a]\nb = 1\n\n[c]\n", way) == "[a]\n\n[c]\nd = 2\n"
 
 
+def test_fields_of_one_new_table_share_its_header() -> None:
+    way = Help("", (("c.d.e", "1"), ("c.d.f", "2")))
+    assert mended("[a]\nb = 1\n", way) == "[a]\nb = 1\n\n[c.d]\ne = 1\nf = 2\n"
+    assert mended("[a]\nb = 1\n", Help("", (("a.c.d", "1"), ("a.c.e", "2")))) == "[a]\nb = 1\n\n[a.c]\nd = 1\ne = 2\n"
+
+
 def test_what_is_marked_is_replaced() -> None:
     assert mended("a = True\n", Help("", replaced="true"), key="True") == "a = true\n"
     assert mended("f(truth)", Help("", replaced="True"), key="truth", name="s.star") == "f(True)"

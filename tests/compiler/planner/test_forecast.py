@@ -8,7 +8,7 @@ import pytest
 
 from compiler.ir.plan import Forecast, Plan
 from compiler.ir.rollout import Rollout
-from compiler.planner.memory import kv_bytes_per_token
+from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from tests.support.good_spec import GPU, GRPO, SFT, Changes, compiled
 
 UNEQUAL: Changes = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from compiler.compile import compile_spec
 from compiler.ir.model import Model, SparseIndexer
 from compiler.ir.openness import OFF, Off
-from compiler.planner.memory import kv_bytes_per_token
+from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from compiler.planner.parameters import full_attention_layers, parameters_of, picking_layers
 from rlc.catalogue import scan
 from tests.compiler.planner.layer_by_layer import is_full_attention, picks_tokens

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.good_spec import GPU, Changes, messages
+from tests.support.good_spec import GPU, RECOMPUTED, Changes, messages
 
-VLLM: Changes = {"rollout.engine.name": '"vllm"', "rollout.max_context_tokens": "4096"}
+VLLM: Changes = {**RECOMPUTED, "rollout.engine.name": '"vllm"', "rollout.max_context_tokens": "4096"}
 AT_ONCE = "rollout.engine.vllm.max_num_batched_tokens"
 
 

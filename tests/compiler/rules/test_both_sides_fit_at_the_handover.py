@@ -20,12 +20,12 @@ LARGE: Changes = {
 @pytest.mark.parametrize(("each", "fits"), [(2, False), (4, True)])
 def test_two_copies_on_80_gigabytes(tmp_path: Path, each: int, fits: bool) -> None:
     found = codes(tmp_path, {**LARGE, "placement.gpus_per_engine": str(each)}, base=GPU)
-    assert found == ([] if fits else ["RLC0537"])
+    assert ("RLC0537" in found) != fits
 
 
 def test_sides_of_their_own_hold_one_copy_each(tmp_path: Path) -> None:
     split: Changes = {"placement.mode": '"split"', "placement.train_gpus": "64", "placement.gpus_per_engine": "2"}
-    assert codes(tmp_path, {**LARGE, **split}, base=GPU) == []
+    assert "RLC0537" not in codes(tmp_path, {**LARGE, **split}, base=GPU)
 
 
 def test_the_message_has_both_sides(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compiler.ir.openness import Off
-from compiler.planner.memory import kv_bytes_per_token
+from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from compiler.planner.parameters import parameters_of
 from tests.stdlib.models.library import NAMES, facts_of
 from tests.stdlib.models.published import PUBLISHED, agrees, embeddings, has_its_digits, prediction_layer

@@ -1,0 +1,1 @@
+"""The planner's forecasts held against what others measured: `python -m checks.planner`."""

@@ -1,0 +1,218 @@
+"""What a resolved experiment says of the memory of a stage: the axes, the batch, and the settings of its engines.
+
+Megatron's settings are read by its own names, as a spec hands them on; what is not given is the engine's default: no
+recomputation, gradients in the format of the weights.  FSDP2 keeps fp32 shards of everything, and nothing is recomputed
+but by settings, of which it has none yet.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from compiler.diagnostics.annotations import Any
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.catalogue import Gpu
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.loss import ScoreLoss
+from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.openness import Off
+from compiler.ir.options import Options
+from compiler.ir.rollout import Rollout
+from compiler.planner.memory.activations import Kernels, Recompute, Tokens
+from compiler.planner.memory.engine import EngineJob
+from compiler.planner.memory.lines import GIB, Line, Lines, total
+from compiler.planner.memory.loss import Loss
+from compiler.planner.memory.network import Network, network_of
+from compiler.planner.memory.phases import StageJob
+from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Storage, static_lines
+from compiler.planner.memory.training import Job
+
+_WAITING_BYTES = 32  # a token of a sample that waits: id, log-prob, weight version, mask, as Python and tensors have it
+_PROMPT_TOKENS = 8192  # of one step, which both engines take on GPUs of 80 GB and more
+_DEFAULT_SHARE = 0.88  # of a GPU, that engines take at most where nobody says
+_CORES = ("core_attn",)
+
+
+def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StageJob | None:
+    """Return what decides the memory of a stage, or None where there are no GPUs or an axis is open."""
+    parallel, placement = experiment.parallel, experiment.placement
+    if not isinstance(parallel, Parallel) or not isinstance(placement, GpuPlacement):
+        return None
+    axes = (parallel.tp, parallel.pp, parallel.cp, parallel.ep, parallel.etp, parallel.dp, placement.rollout_gpus)
+    sizes = (*axes, experiment.cluster.num_gpus, stage.train.global_batch, stage.train.vocab_chunk, *_sampled(stage))
+    job = training_job(experiment, stage, gpu) if all(isinstance(size, int) for size in sizes) else None
+    if job is None:
+        return None
+    is_shared = placement.mode == "colocate"
+    params, layout = stage.algorithm, job.layout
+    return StageJob(
+        job=job,
+        engine=None if isinstance(stage.rollout, Off) else engine_job(experiment, stage, gpu),
+        is_shared=is_shared,
+        others=_others(stage, job),
+        has_reference=not isinstance(stage.reference, Off),
+        scores=isinstance(stage.rollout, Rollout) and getattr(params.loss, "old_logprobs", "rollout") == "recompute",
+        communicators=1 + sum(size > 1 for size in (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.etp)),
+        gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
+        buffer_bytes=_waiting(stage),
+    )
+
+
+def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Job | None:
+    """Return what decides the memory of a training GPU, or None where a micro-batch is open."""
+    parallel, train, given = experiment.parallel, stage.train, _options(stage.train.engine, "megatron")
+    assert isinstance(parallel, Parallel), "a training job is spread over GPUs"
+    longest = _longest(experiment, stage)
+    tokens = train.packing.tokens if isinstance(train.packing.tokens, int) else None
+    if tokens is None:
+        if not isinstance(train.micro_batch, int):
+            return None
+        tokens = train.micro_batch * longest
+    is_sharded = train.engine.name == "fsdp2"
+    layout = Layout(**{axis: getattr(parallel, axis) for axis in ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")})
+    first, last = parallel.pp_first_layers, parallel.pp_last_layers
+    layout = layout._replace(
+        first_layers=0 if isinstance(first, Off) else first, last_layers=0 if isinstance(last, Off) else last
+    )
+    of_a_copy = max(1, train.global_batch // layout.dp)
+    network = network_of(experiment.model)
+    is_trained = isinstance(given.get("mtp_num_layers"), int)
+    return Job(
+        network=network._replace(
+            mtp_layers=network.mtp_layers if is_trained else 0,
+            tied=network.tied or isinstance(stage.algorithm.loss, ScoreLoss),
+        ),
+        layout=layout,
+        storage=_storage(stage, given, is_sharded=is_sharded),
+        recompute=_recompute(given),
+        tokens=Tokens(count=tokens, pairs=tokens * min(tokens, longest)),
+        loss=_loss(stage),
+        micro_batches=max(1, ceil(of_a_copy * longest / tokens)),
+        kernels=Kernels(fuses_layers=not is_sharded),
+        has_new_kernels=gpu.fp8_tflops > 0,
+        reserves=True,
+    )
+
+
+def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob:
+    """Return what decides the memory of a GPU of a rollout engine."""
+    rollout, placement = stage.rollout, experiment.placement
+    assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
+    assert not isinstance(rollout, Off), "and samples"
+    given = _options(rollout.engine, str(rollout.engine.name))
+    is_vllm = rollout.engine.name == "vllm"
+    share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
+    each = placement.gpus_per_engine
+    engines = max(1, placement.rollout_gpus // each)
+    sequences = rollout.concurrency
+    if isinstance(rollout, Rollout):
+        sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
+    chunk = given.get("max_num_batched_tokens" if is_vllm else "chunked_prefill_size")
+    return EngineJob(
+        model=experiment.model,
+        gpus=each,
+        sequences=sequences,
+        context=rollout.max_context_tokens,
+        is_fp8="fp8" in str(given.get("quantization", "")),
+        cache_bytes=1 if "fp8" in str(given.get("kv_cache_dtype", "")) else 2,
+        prefill_tokens=chunk if isinstance(chunk, int) and chunk > 0 else _PROMPT_TOKENS,
+        pool_bytes=(share if isinstance(share, float) else _DEFAULT_SHARE) * gpu.memory_gib * GIB,
+        is_pool_given=isinstance(share, float),
+        pool_has_all=is_vllm,
+        has_graphs=given.get("enforce_eager") is not True and given.get("disable_cuda_graph") is not True,
+        copies_attention=given.get("enable_dp_attention") is True,
+    )
+
+
+def _options(engine: Any, name: str) -> dict[str, Any]:
+    given = engine.__dict__.get(name)
+    return {k: v for k, v in given.__dict__.items() if not isinstance(v, Off)} if isinstance(given, Options) else {}
+
+
+def _sampled(stage: Stage[Any]) -> tuple[object, ...]:
+    """The numbers that sampling has, of which none may be open."""
+    rollout = stage.rollout
+    if isinstance(rollout, Off):
+        return ()
+    numbers = (rollout.max_context_tokens, rollout.concurrency)
+    return (*numbers, rollout.prompts_per_step, rollout.samples_per_prompt) if isinstance(rollout, Rollout) else numbers
+
+
+def _longest(experiment: Experiment[Any], stage: Stage[Any]) -> int:
+    return experiment.model.max_position_tokens if isinstance(stage.rollout, Off) else stage.rollout.max_context_tokens
+
+
+def _storage(stage: Stage[Any], given: dict[str, Any], *, is_sharded: bool) -> Storage:
+    moments = 2 if stage.optim.name == "adamw" else int(stage.optim.momentum > 0)
+    if is_sharded:
+        return Storage(weight=4, gradient=4, master=0, moments=4 * moments, shared="all")
+    is_bf16 = stage.train.precision == "bf16"
+    offloads = given.get("optimizer_cpu_offload") is True
+    share = float(given.get("optimizer_offload_fraction", 1.0)) if offloads else 0.0
+    if given.get("use_precision_aware_optimizer") is True:
+        kept = _size(given, "exp_avg_dtype") + _size(given, "exp_avg_sq_dtype") if moments == 2 else 4 * moments
+        master = _size(given, "main_params_dtype")
+    else:
+        kept, master = 4 * moments, 4
+    eight_bits = 2.0 if "fp8" in given and given.get("fp8_param_gather") is not True else 0.0
+    return Storage(
+        weight=2 if is_bf16 else 4,
+        gradient=4 if not is_bf16 or given.get("grad_reduce_in_fp32") is True else 2,
+        master=master if is_bf16 else 0,
+        moments=kept,
+        shared="none" if given.get("use_distributed_optimizer") is False else "state",
+        offloaded_frac=min(max(share, 0.0), 1.0),
+        quantised_copies=eight_bits,
+    )
+
+
+def _size(given: dict[str, Any], key: str) -> int:
+    """Bytes of a number of the optimizer's state; fp32 where nobody says."""
+    name = str(given.get(key, "fp32"))
+    return 1 if "8" in name else 2 if "16" in name else 4
+
+
+def _recompute(given: dict[str, Any]) -> Recompute:
+    granularity = given.get("recompute_granularity")
+    if granularity == "full":
+        layers = given.get("recompute_num_layers")
+        method = "block" if given.get("recompute_method") == "block" else "uniform"
+        return Recompute("full", method=method, num_layers=layers if isinstance(layers, int) else 1)
+    if granularity == "selective":
+        return Recompute("selective", tuple(given.get("recompute_modules") or _CORES))
+    return Recompute()
+
+
+def _loss(stage: Stage[Any]) -> Loss:
+    if isinstance(stage.algorithm.loss, ScoreLoss):
+        return Loss("chunked", columns=1)
+    return Loss(
+        "chunked",
+        columns=stage.train.vocab_chunk,
+        has_entropy=getattr(stage.algorithm.loss, "entropy_coef", 0.0) != 0,
+    )
+
+
+def _others(stage: Stage[Any], job: Job) -> Lines:
+    """A critic of the model's shape without a head, and the weights of a teacher."""
+    params, lines = stage.algorithm, ()
+    if isinstance(params, ActorCriticParams):
+        critic = job.network._replace(tied=True)
+        lines = (Line("critic", _most(critic, job.layout, job.storage)),)
+    if isinstance(params, TaughtParams):
+        frozen = job.storage._replace(gradient=0, master=0, moments=0, quantised_copies=0)
+        lines = (*lines, Line("teacher", _most(network_of(params.teacher)._replace(mtp_layers=0), job.layout, frozen)))
+    return lines
+
+
+def _most(network: Network, layout: Layout, storage: Storage) -> float:
+    return max(total(static_lines(network, layout, storage, stage)) for stage in {0, layout.pp - 1})
+
+
+def _waiting(stage: Stage[Any]) -> float:
+    rollout = stage.rollout
+    if not isinstance(rollout, Rollout):
+        return 0.0
+    steps = 1 + (stage.schedule.max_staleness if stage.schedule.mode == "async" else 0)
+    return steps * rollout.prompts_per_step * rollout.samples_per_prompt * rollout.max_context_tokens * _WAITING_BYTES
