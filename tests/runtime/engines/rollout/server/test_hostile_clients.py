@@ -289,3 +289,10 @@ def test_a_client_that_goes_in_the_middle_of_a_stream_is_forgotten(running: Runn
         assert next(reply.iter_lines()).startswith("data: ")
     wait_until(lambda: state_of(client)["num_outstanding"] == 0)
     assert state_of(client)["num_disconnected"] == before + 1
+
+
+def test_a_version_may_have_any_name(client: httpx2.Client) -> None:
+    for label in ("9" * 5000, "٣", "", "step 3", "1"):
+        give_weights(client, weights_of(MODEL), label)
+        assert client.get("/model_info").json()["weight_version"] == label
+        assert generates(client)
