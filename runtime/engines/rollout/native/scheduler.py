@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.prefixes import Held
 from runtime.engines.rollout.native.prompts import Prompts
 from runtime.engines.rollout.native.sampling import Sampler
-from runtime.engines.rollout.native.sequences import Call, Drawn, Group, Prompt
+from runtime.engines.rollout.native.sequences import Call, Drawn, Group, Prompt, completion_of
 from runtime.engines.rollout.native.sequences import Sequence as UnderWay
 from runtime.protocols import Completion, GenerationRequest
 
@@ -106,10 +106,10 @@ class Scheduler:
     def abort(self, call: Call) -> list[Completion]:
         """Drop what is left of a call; return what nobody fetched, and the tokens of those that are broken off."""
         places = [place for place in self.lanes.live() if place.sequence.group.call is call]
-        found = [*call.inbox, *(_completion(p.sequence, self._drawn(p), "abort") for p in places)]
+        found = [*call.inbox, *(completion_of(p.sequence, self._drawn(p), "abort") for p in places)]
         preempted = (g for g in self._waiting if g.call is call and g.before.tokens)
         found += [
-            _completion(UnderWay(group=g, sample=0, entered_as=0, num_cached=g.num_cached), Drawn(), "abort")
+            completion_of(UnderWay(group=g, sample=0, entered_as=0, num_cached=g.num_cached), Drawn(), "abort")
             for g in preempted
         ]
         self._num_aborted += len(found) - len(call.inbox)
@@ -123,7 +123,7 @@ class Scheduler:
     def so_far(self, call: Call) -> list[Completion]:
         """Return what there is of the sequences of a call that have rows; all go on."""
         places = (place for place in self.lanes.live() if place.sequence.group.call is call)
-        return [_completion(p.sequence, self._drawn(p), "abort") for p in places]
+        return [completion_of(p.sequence, self._drawn(p), "abort") for p in places]
 
     def advance(self, *, version: int) -> None:
         """Admit what fits and run some steps, until a sequence is finished or other tasks deserve a turn.
@@ -421,7 +421,7 @@ class Scheduler:
             call = sequence.group.call
             finish = "stop" if sequence in stopped else "length"
             self._num_mixed += len({version for _, version in sequence.marks}) > 1
-            call.inbox.append(_completion(sequence, self._drawn(place), finish, stopped.get(sequence)))
+            call.inbox.append(completion_of(sequence, self._drawn(place), finish, stopped.get(sequence)))
             call.num_outstanding -= 1
         return self._vacate(ended)
 
@@ -484,27 +484,3 @@ def _in_order(parts: Sequence[Tensor], order: Sequence[int]) -> Tensor:
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
-def _completion(
-    sequence: UnderWay,
-    drawn: Drawn,
-    finish: Literal["stop", "length", "abort"],
-    stop_reason: int | str | None = None,
-) -> Completion:
-    """Return a response with what it drew before it was preempted."""
-    group, whole = sequence.group, sequence.group.before + drawn
-    return Completion(
-        request=group.request_idx,
-        sample=group.first + sequence.sample,
-        tokens=whole.tokens,
-        logprobs=whole.logprobs,
-        versions=whole.versions,
-        finish=finish,
-        stop_reason=stop_reason,
-        prompt_logprobs=group.prompt_logprobs,
-        token_logprobs=whole.named,
-        top_logprobs=whole.top,
-        expert_ids=whole.expert_ids,
-        num_cached_tokens=sequence.num_cached,
-    )

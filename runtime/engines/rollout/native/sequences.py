@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -160,3 +161,27 @@ class Sequence:
             num_cached=self.num_cached,
             prompt_logprobs=group.prompt_logprobs,
         )
+
+
+def completion_of(
+    sequence: Sequence,
+    drawn: Drawn,
+    finish: Literal["stop", "length", "abort"],
+    stop_reason: int | str | None = None,
+) -> Completion:
+    """Return a response with what it drew before it was preempted."""
+    group, whole = sequence.group, sequence.group.before + drawn
+    return Completion(
+        request=group.request_idx,
+        sample=group.first + sequence.sample,
+        tokens=whole.tokens,
+        logprobs=whole.logprobs,
+        versions=whole.versions,
+        finish=finish,
+        stop_reason=stop_reason,
+        prompt_logprobs=group.prompt_logprobs,
+        token_logprobs=whole.named,
+        top_logprobs=whole.top,
+        expert_ids=whole.expert_ids,
+        num_cached_tokens=sequence.num_cached,
+    )
