@@ -21,7 +21,12 @@ def expect_teacher(stage: Table, reader: Reader, path: str) -> None:
     reader.broken.update(f"{path}.{fault}" for fault in tuple(reader.broken) if fault.startswith(f"{TABLE}."))
     if isinstance(table, Table) and any(name in table.entries for name in (*FACTS, "hf")):
         return
-    if table is None or isinstance(table, Table):
+    if isinstance(table, Table) and "name" in table.entries:
+        labels = (Label(table.span, "a teacher of one stage", True),) if table.span.file.text else ()
+        helps = (Help("move it to [teacher], at the top of the spec: the stages that learn from one share it"),)
+        fault = Diagnostic("RLC0205", "teacher.name is looked up at the top of the spec only", labels, helps)
+        reader.report(f"{path}.{TABLE}.name", fault)
+    elif table is None or isinstance(table, Table):
         span = stage.span if table is None else table.span
         labels = (Label(span, "nobody to learn from", True),) if span.file.text else ()
         helps = (
