@@ -33,7 +33,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_experiment_of_every_recipe_compiles_and_is_laid_out(recipe: str, star: list[str]) -> None:
     assert main(["new", "experiment", "mine", "--recipe", recipe, *star]) == 0
     (path,) = Path().iterdir()
-    assert compile_spec(path, CATALOGUE).diagnostics == ()
+    # A teacher's directory is for its owner to fill in.
+    assert {d.code for d in compile_spec(path, CATALOGUE).diagnostics} <= {"RLC0397"}
     text = path.read_text()
     assert format_source(SourceFile(path.name, text), None) == text
 
