@@ -33,6 +33,7 @@ from compiler.rules.gpu._memory import Machine, divides, engine_room, handover_f
 CODE = "RLC0402"
 ID = "MEM-06"
 _TRAIN, _LOGPROBS = "train", "log-probs"
+_BEFORE_NOTE = "        "  # as fixes set off what they say of themselves
 _SAID_LINES = 4
 _TOKENS = "train.packing.tokens"
 _TOKEN_STEP = 1024
@@ -115,7 +116,9 @@ def _ways(stage: StageSubject, machine: Machine, job: StageJob, phase: Phase) ->
     if can_recompute and not axes and not _fits(stage, machine, recomputed):
         first = _recompute_fix(stage, job, recomputed)
         for way in _larger_axis(stage, machine, recomputed):
-            yield Help(f"{first.text}, and {way.text}", first.sets + way.sets)
+            (one, saved), (two, more) = (each.text.split(_BEFORE_NOTE) for each in (first, way))
+            note = f"{saved}, and {more.removeprefix('saves ')} more"
+            yield Help(f"{one}, and {two}{_BEFORE_NOTE}{note}", first.sets + way.sets)
             return
 
 
@@ -136,7 +139,7 @@ def _recompute_fix(stage: StageSubject, job: StageJob, other: StageJob) -> Help:
         stage.fix(f"{prefix}_method", "uniform"),
         stage.fix(f"{prefix}_num_layers", 1),
     )
-    text = f'{ways[0].text}, recompute_method = "uniform", recompute_num_layers = 1        {_saved(job, other)}'
+    text = f'{ways[0].text}, recompute_method = "uniform", recompute_num_layers = 1{_BEFORE_NOTE}{_saved(job, other)}'
     return Help(text, tuple(one for way in ways for one in way.sets))
 
 
