@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from stdlib.episodes import Parsed, ToolCall
@@ -42,6 +42,22 @@ def parsed(content: str, found: Iterable[ToolCall | str]) -> Parsed:
     every = list(found)
     calls = tuple(one for one in every if isinstance(one, ToolCall))
     return Parsed(content.strip(), calls, tuple(one for one in every if isinstance(one, str)))
+
+
+def section_of_calls(text: str, section: str, marks: tuple[str, str], call: Callable[[str], ToolCall | str]) -> Parsed:
+    """Return the calls of a turn whose last part, from one mark on, is a section of marked calls.
+
+    Args:
+        call: returns the call of one part, or why it is none.
+    """
+    content, mark, calls_text = text.partition(section)
+    found = marked(calls_text, *marks)
+    calls = [call(part) for part in found.parts]
+    if found.is_open:
+        calls[-1] = "a call is not closed"
+    elif mark and not calls:
+        calls = ["there is no call in the section of calls"]
+    return parsed(content, calls)
 
 
 def json_call(text: str, *keys: str) -> ToolCall | str:

@@ -8,24 +8,17 @@ from __future__ import annotations
 import re
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, text_call
+from stdlib.tool_parsers._reading import Tools, section_of_calls, shown, text_call
 
 _BEGIN, _END = "<\uff5ctool\u2581call\u2581begin\uff5c>", "<\uff5ctool\u2581call\u2581end\uff5c>"
-_ALL_BEGIN, _ALL_END = "<\uff5ctool\u2581calls\u2581begin\uff5c>", "<\uff5ctool\u2581calls\u2581end\uff5c>"
+_ALL_BEGIN = "<\uff5ctool\u2581calls\u2581begin\uff5c>"
 _SEPARATOR = "<\uff5ctool\u2581sep\uff5c>"
 _BODY = re.compile(r"\s*(\S+)\s*```json\s*(.*?)\s*```\s*", re.DOTALL)
 
 
 def parse(text: str, tools: Tools) -> Parsed:
     """Return the calls of a turn."""
-    content, mark, section = text.partition(_ALL_BEGIN)
-    found = marked(section, _BEGIN, _END)
-    calls = [_call(part) for part in found.parts]
-    if found.is_open:
-        calls[-1] = "a call is not closed"
-    elif mark and not calls:
-        calls = ["there is no call between the marks of calls"]
-    return parsed(content, calls)
+    return section_of_calls(text, _ALL_BEGIN, (_BEGIN, _END), _call)
 
 
 def _call(part: str) -> ToolCall | str:

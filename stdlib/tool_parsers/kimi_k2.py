@@ -8,21 +8,14 @@ from __future__ import annotations
 import re
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, text_call
+from stdlib.tool_parsers._reading import Tools, section_of_calls, shown, text_call
 
 _CALL = re.compile(r"\s*(?:functions\.)?([\w.\-]+?):\d+\s*<\|tool_call_argument_begin\|>\s*(.*?)\s*", re.DOTALL)
 
 
 def parse(text: str, tools: Tools) -> Parsed:
     """Return the calls of a turn."""
-    content, mark, section = text.partition("<|tool_calls_section_begin|>")
-    found = marked(section, "<|tool_call_begin|>", "<|tool_call_end|>")
-    calls = [_call(part) for part in found.parts]
-    if found.is_open:
-        calls[-1] = "a call is not closed"
-    elif mark and not calls:
-        calls = ["there is no call in the section of calls"]
-    return parsed(content, calls)
+    return section_of_calls(text, "<|tool_calls_section_begin|>", ("<|tool_call_begin|>", "<|tool_call_end|>"), _call)
 
 
 def _call(part: str) -> ToolCall | str:
