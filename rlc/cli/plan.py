@@ -35,11 +35,22 @@ def plan(
         metavar="OTHER",
         help="Say what changed since OTHER and why: a spec, a saved plan (.json), or a git revision of SPEC.",
     ),
+    explain_choice: bool = typer.Option(
+        False,
+        "--explain-choice",
+        help="Say why this layout of GPUs and no other, and what each constraint costs.",
+    ),
 ) -> int:
     """Resolve a spec, check every rule, and print the plan."""
-    given = (("--json", as_json), ("-o", saved_as), ("--check", golden), ("--diff", other))
+    given = (
+        ("--json", as_json),
+        ("-o", saved_as),
+        ("--check", golden),
+        ("--diff", other),
+        ("--explain-choice", explain_choice),
+    )
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
-    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies))
+    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), explain_choice)
     return make_plan(request, context.obj)

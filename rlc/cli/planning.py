@@ -19,7 +19,7 @@ DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden and other is given."""
+    """What a command line asks of `rlc plan`; at most one of what is to be made of the plan is given."""
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -29,11 +29,13 @@ class PlanRequest(NamedTuple):
     other: str | None = None
     shrink: bool = False
     policies: tuple[Path, ...] = ()
+    explain_choice: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
-        return not self.as_json and self.saved_as is None and self.golden is None and self.other is None
+        is_whole = self.saved_as is None and self.golden is None and self.other is None
+        return is_whole and not self.as_json and not self.explain_choice
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -64,7 +66,20 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     if request.other is not None:
         output.result(_difference(_other_plan(request.other, request), found, output))
         return 0
+    if request.explain_choice:
+        return _explain_choice(found, output)
     return _print_page(found, output)
+
+
+def _explain_choice(found: SourcedPlan, output: Output) -> int:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.emit.choice_table import choice_table
+
+    if found.subject is None:
+        way = Help("name the spec that it was made of")
+        raise SpecError(Diagnostic("RLC0414", "a saved plan does not say what was left to the planner", help=(way,)))
+    output.result(choice_table(found.subject, ascii_only=output.result_ascii_only))
+    return 0
 
 
 def _print_page(found: SourcedPlan, output: Output) -> int:

@@ -17,7 +17,7 @@ def places_where(subject: Subject, when: Condition) -> Iterator[tuple[str, ...]]
     """Yield the paths of a condition for every stage in which it holds, once where stages read the same."""
     seen: set[tuple[str, ...]] = set()
     for index in range(len(subject.experiment.stages)):
-        if not all(_holds(value_at(subject, _path(name, index)), wanted) for name, wanted in when):
+        if not all(holds(value_at(subject, _path(name, index)), wanted) for name, wanted in when):
             continue
         paths = tuple(_path(name, index) for name, _ in when)
         shown = tuple(subject.shown(path) for path in paths)
@@ -41,17 +41,20 @@ def said(value: object) -> str:
     return f"= {str(value).lower() if isinstance(value, bool) else value}"
 
 
-def _path(name: str, index: int) -> str:
-    return f"stages.{index}.{name}" if name.partition(".")[0] in _OF_STAGES else name
+def holds(value: object, wanted: object) -> bool:
+    """Whether a setting is as a condition wants it.
 
-
-def _holds(value: object, wanted: object) -> bool:
-    """A list stands for any of its elements, `>1` for any larger number; `given` and `unset` say what they say."""
+    A list stands for any of its elements, `>1` for any larger number; `given` and `unset` say what they say.
+    """
     is_unset = value is None or isinstance(value, Off)
     if isinstance(wanted, (list, tuple)):
-        return any(_holds(value, one) for one in wanted)
+        return any(holds(value, one) for one in wanted)
     if wanted in ("given", "unset"):
         return is_unset is (wanted == "unset")
     if isinstance(wanted, str) and wanted.startswith(">"):
         return isinstance(value, int) and value > int(wanted[1:])
     return value == wanted
+
+
+def _path(name: str, index: int) -> str:
+    return f"stages.{index}.{name}" if name.partition(".")[0] in _OF_STAGES else name
