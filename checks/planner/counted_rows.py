@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from checks.planner.comparison import Cells, Comparison, UnreadableError, number, peak_gib
 from checks.planner.library import Library
 from compiler.ir.openness import Off
-from compiler.planner.flops import sequence_flops
 from compiler.planner.memory.activations import Kernels, Pass, Recompute, Tokens, layer_kept
 from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from compiler.planner.memory.lines import MIB, total
@@ -22,6 +21,7 @@ from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.parameters import parameters_of
+from compiler.planner.time.flops import sequence_flops
 
 _POLICIES = {
     "TP baseline": (False, ""),
