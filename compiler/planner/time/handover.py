@@ -11,15 +11,13 @@ from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.planner.memory.network import Network, kinds_parameters, layer_kinds
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.time.constants import Rates
+from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, TENSOR_MS
 from compiler.planner.time.links import Group, bandwidth
 
 _GIGA, _HALF = 1e9, 2
 
 
-def sync_seconds(
-    network: Network, layout: Layout, gpu: Gpu, rates: Rates, *, is_shared: bool, number_bytes: float = _HALF
-) -> float:
+def sync_seconds(network: Network, layout: Layout, gpu: Gpu, *, is_shared: bool, number_bytes: float = _HALF) -> float:
     """Return how long the engines' copies of the weights take to become those of the trainer.
 
     Args:
@@ -28,14 +26,14 @@ def sync_seconds(
     """
     size = total_parameters(network) * number_bytes
     ranks = layout.tp * layout.pp * max(layout.cp, 1) * (layout.dp if layout.ep > 1 else 1)
-    gathered = size / bandwidth(Group(max(2, ranks)), gpu, rates.link_frac) if ranks > 1 else 0.0
-    sent = 0.0 if is_shared else size / max(1.0, gpu.nic_gbit_per_s / 8 * _GIGA * rates.link_frac)
-    return tensors_of(network) * rates.tensor_ms * 1e-3 + max(gathered, sent)
+    gathered = size / bandwidth(Group(max(2, ranks)), gpu, LINK_FRAC) if ranks > 1 else 0.0
+    sent = 0.0 if is_shared else size / max(1.0, gpu.nic_gbit_per_s / 8 * _GIGA * LINK_FRAC)
+    return tensors_of(network) * TENSOR_MS * 1e-3 + max(gathered, sent)
 
 
-def swap_seconds(size: float, rates: Rates) -> float:
+def swap_seconds(size: float) -> float:
     """Return how long a GPU takes to move so many bytes to or from the host."""
-    return size / (rates.host_gb_per_s * _GIGA)
+    return size / (HOST_GB_PER_S * _GIGA)
 
 
 def tensors_of(network: Network) -> float:

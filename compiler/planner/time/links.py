@@ -43,26 +43,30 @@ def bandwidth(group: Group, gpu: Gpu, frac: float) -> float:
     return max(1.0, (min(inside, outside) if inside else outside) * frac)
 
 
-def exchange_seconds(group: Group, size: float, copies: int, gpu: Gpu, frac: float) -> float:
+def exchange_seconds(
+    group: Group, size: float, copies: int, gpu: Gpu, frac: float, *, sends_once: bool = True
+) -> float:
     """Return how long an all-to-all takes in which each of a rank's tokens goes to several ranks.
-
-    A token that goes to several ranks of one domain crosses the network once for it, as DeepEP has it.
 
     Args:
         size: bytes of a rank's tokens, each counted once.
         copies: how many places each token goes to, chosen evenly.
+        sends_once: whether a token that goes to several places of a domain crosses the network once for it, and to
+            several of a rank once (DeepEP, HybridEP); else every copy is sent (NCCL's all-to-all).
     """
     if group.size == 1:
         return 0.0
-    within = group.within(gpu)
-    reached = group.size * (1 - (1 - 1 / group.size) ** copies)
-    inside = gpu.scaleup_gb_per_s * _GIGA
-    local = size * reached * (group.size - 1) / group.size / max(1.0, inside * frac)
+    within, inside = group.within(gpu), gpu.scaleup_gb_per_s * _GIGA
     domains = group.size / within
+    if sends_once:
+        reached = group.size * (1 - (1 - 1 / group.size) ** copies)
+        visited = domains * (1 - (1 - 1 / domains) ** copies)
+    else:
+        reached = visited = copies
+    local = size * reached * (group.size - 1) / group.size / max(1.0, inside * frac)
     if domains <= 1:
         return local
-    visited = domains * (1 - (1 - 1 / domains) ** copies) * (domains - 1) / domains
-    return max(local, size * visited / max(1.0, gpu.nic_gbit_per_s / 8 * _GIGA * frac))
+    return max(local, size * visited * (domains - 1) / domains / max(1.0, gpu.nic_gbit_per_s / 8 * _GIGA * frac))
 
 
 def send_seconds(size: float, gpu: Gpu, frac: float, *, is_inside: bool) -> float:

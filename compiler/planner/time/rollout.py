@@ -1,16 +1,16 @@
 """How long a rollout takes: the time of a token, summed up while the batch of an engine drains.
 
 Decoding reads the weights once a step, however many sequences there are, and the keys and values of each; of experts
-those that are visited, which are almost all of them from a few dozen sequences on.  To that come the kernels of a
-layer, the collectives of an engine of several GPUs, and sampling.  Sequences beyond what an engine holds at once wait
-until others are done; at the end a few long ones run alone.
+those that are visited, which are almost all of them from a few dozen sequences on.  Products of few rows read and
+compute in turn, so both count.  To that come the kernels of a layer, the collectives of an engine of several GPUs, and
+sampling.  Sequences beyond what an engine holds at once wait until others are done; at the end a few long ones run
+alone.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
@@ -22,12 +22,13 @@ from compiler.planner.memory.network import (
     kinds_parameters,
     layer_kinds,
 )
-from compiler.planner.time.constants import Rates
+from compiler.planner.time.constants import LINK_FRAC, NETWORK_HOPS, ROUTED_IMBALANCE, Rates
 from compiler.planner.time.lengths import Class, Lengths, classes_of
 from compiler.planner.time.links import Group, bandwidth, exchange_seconds, ring_bytes
+from compiler.planner.time.speed import Format, attention_rate, memory_rate, product_rate
 from compiler.planner.time.work import NetworkWork, add
 
-_TERA, _HALF = 1e12, 2
+_HALF = 2  # bytes of a number in bf16
 _WAVES = 4  # of an engine's slots that are followed response by response; before, the mixture is that of any time
 
 
@@ -53,7 +54,7 @@ class Sampler(NamedTuple):
     concurrency: int
     weight_bytes: float = 2
     cache_bytes: float = 2
-    number: Literal["fp32", "bf16", "fp8", "fp4"] = "bf16"
+    number: Format = "bf16"
     copies_attention: bool = False
     drawn: float = 1.0
 
@@ -88,8 +89,9 @@ class DecodeCosts(NamedTuple):
         reached = 1 - (1 - self.visited) ** sequences
         return (
             self.fixed
-            + max(self.read, self.product * sequences)
-            + max(self.read_experts * reached, self.expert * sequences)
+            + self.read
+            + self.read_experts * reached
+            + (self.product + self.expert) * sequences
             + max(self.cached, self.scored) * context
             + self.sequence * sequences
         )
@@ -100,29 +102,23 @@ def decode_costs(sampler: Sampler, rates: Rates) -> DecodeCosts:
     network, work, gpu, gpus = sampler.network, sampler.work, sampler.gpu, sampler.gpus
     kinds = layer_kinds(network, 0, network.num_layers)
     layers = work.layers(kinds)
-    moved = gpu.memory_tb_per_s * _TERA * rates.memory_frac
-    computed = _peak(gpu, sampler.number) * rates.product_frac
+    moved = memory_rate(gpu, rates)
+    computed = product_rate(gpu, sampler.number, rates)
     parts = kinds_parameters(network, kinds)
-    attention = attention_parameters(network, kinds).split
-    head = head_parameters(network).split
-    whole = parts.copied + (attention if sampler.copies_attention else 0.0)
-    split = parts.split - (attention if sampler.copies_attention else 0.0)
-    weights = whole * sampler.weight_bytes + (split * sampler.weight_bytes + head * _HALF) / gpus
+    weights = _read_bytes(sampler, kinds)
     flops = add((layers, 1), (work.head, 1))
     moe = network.moe
-    heads = min(gpus, network.kv_heads) if isinstance(network.mla, Off) else 1
-    ways = gpus if sampler.copies_attention else heads
     collectives, sequence = _collectives(sampler, kinds, rates)
     return DecodeCosts(
-        fixed=(kinds.all * rates.decode_layer_us + collectives * rates.hop_us) * 1e-6,
+        fixed=(kinds.all * rates.decode_layer_us + collectives * _hop_us(sampler, rates)) * 1e-6,
         read=weights / moved,
         read_experts=parts.routed * sampler.weight_bytes / gpus / moved,
         visited=0.0 if isinstance(moe, Off) else moe.experts_per_token / moe.num_experts,
         product=(flops.split + flops.copied) / gpus / computed,
-        expert=flops.routed / gpus / (computed * rates.experts_frac),
-        cached=_cached_numbers(network) * kinds.full * sampler.cache_bytes / ways / moved,
-        scored=_scores(network) * kinds.full / gpus / (_peak(gpu, "bf16") * rates.attention_frac),
-        sequence=sequence + rates.sequence_us * 1e-6,
+        expert=flops.routed * _imbalance(sampler) / gpus / computed,
+        cached=cached_bytes(sampler) / gpus / moved,
+        scored=_scores(network) * kinds.full / gpus / attention_rate(gpu, rates),
+        sequence=sequence + rates.sequence_us * 1e-6 / (gpus if sampler.copies_attention else 1),
     )
 
 
@@ -130,15 +126,17 @@ def prefill_seconds(sampler: Sampler, tokens: float, length: float, rates: Rates
     """Return how long an engine reads prompts of so many tokens altogether, of a mean length."""
     network, gpu, gpus = sampler.network, sampler.gpu, sampler.gpus
     layers = sampler.work.layers(layer_kinds(network, 0, network.num_layers))
-    computed = _peak(gpu, sampler.number) * rates.product_frac
+    computed = product_rate(gpu, sampler.number, rates)
     kinds = layer_kinds(network, 0, network.num_layers)
     _, sequence = _collectives(sampler, kinds, rates)
-    each = (layers.split + layers.copied) / gpus / computed + layers.routed / gpus / (computed * rates.experts_frac)
-    each += layers.pair * length / gpus / (_peak(gpu, "bf16") * rates.attention_frac)
-    each += (layers.inside / gpus + layers.outside + layers.moved / gpus) / (
-        gpu.memory_tb_per_s * _TERA * rates.memory_frac
-    )
+    each = (layers.split + layers.copied) / gpus / computed + layers.routed * _imbalance(sampler) / gpus / computed
+    each += layers.pair * length / gpus / attention_rate(gpu, rates)
+    each += (layers.inside / gpus + layers.outside + layers.moved / gpus) / (memory_rate(gpu, rates))
     return tokens * (each + sequence)
+
+
+def _imbalance(sampler: Sampler) -> float:
+    return ROUTED_IMBALANCE if sampler.copies_attention and sampler.gpus > 1 else 1.0
 
 
 def slots_of(sampler: Sampler, length: float) -> float:
@@ -147,12 +145,27 @@ def slots_of(sampler: Sampler, length: float) -> float:
 
 
 def rollout_seconds(sampler: Sampler, lengths: Lengths, samples: float, prompt: float, rates: Rates) -> float:
-    """Return how long an engine decodes so many responses behind prompts of a length, prompts apart."""
-    slots = slots_of(sampler, prompt + lengths.mean / 2 * (1 + lengths.spread / 2))
-    return (
-        drained_seconds(decode_costs(sampler, rates), classes_of(lengths, samples), samples, prompt, slots)
-        / sampler.drawn
-    )
+    """Return how long an engine decodes so many responses until the last one is done, prompts apart."""
+    classes = classes_of(lengths, samples)
+    slots = slots_of(sampler, prompt + _age(classes))
+    return drained_seconds(decode_costs(sampler, rates), classes, samples, prompt, slots) / sampler.drawn
+
+
+def steady_seconds(
+    sampler: Sampler, lengths: Lengths, samples: float, under_way: float, prompt: float, rates: Rates
+) -> float:
+    """Return how long an engine decodes so many responses while others follow, so many being there at any time."""
+    classes = classes_of(lengths, samples)
+    age = _age(classes)
+    slots = min(under_way, slots_of(sampler, prompt + age))
+    step = decode_costs(sampler, rates).seconds(slots, slots * (prompt + age))
+    return samples * lengths.mean / slots * step / sampler.drawn
+
+
+def _age(classes: tuple[Class, ...]) -> float:
+    """Tokens that a response has on average, at any time: one is met in proportion to its length, at its half."""
+    mean = sum(one.share * one.tokens for one in classes)
+    return sum(one.share * one.tokens**2 for one in classes) / (2 * mean) if mean else 0.0
 
 
 def drained_seconds(
@@ -166,7 +179,7 @@ def drained_seconds(
     seconds, count = 0.0, samples
     if samples > _WAVES * slots:
         mean = sum(one.share * one.tokens for one in classes)
-        age = sum(one.share * one.tokens**2 for one in classes) / (2 * mean) if mean else 0.0
+        age = _age(classes)
         count = _WAVES * slots
         seconds = (samples - count) * mean / slots * costs.seconds(slots, slots * (prompt + age))
     return seconds + _followed(costs, classes, count, prompt, slots)
@@ -204,10 +217,43 @@ def _stride(count: int) -> int:
     return step
 
 
-def _peak(gpu: Gpu, number: str) -> float:
-    """FLOPs a second of a format, or of the next wider one that the GPU has."""
-    rates = {"fp4": (gpu.fp4_tflops, gpu.fp8_tflops), "fp8": (gpu.fp8_tflops,)}.get(number, ())
-    return _TERA * (next((rate for rate in rates if rate), gpu.bf16_tflops) / (16 if number == "fp32" else 1))
+def _hop_us(sampler: Sampler, rates: Rates) -> float:
+    group = Group(sampler.gpus)
+    return rates.hop_us * (1.0 if group.within(sampler.gpu) == group.size else NETWORK_HOPS)
+
+
+def sampler_bytes(sampler: Sampler) -> float:
+    """Return the bytes of the weights on one GPU of an engine."""
+    network = sampler.network
+    kinds = layer_kinds(network, 0, network.num_layers)
+    routed = kinds_parameters(network, kinds).routed * sampler.weight_bytes / sampler.gpus
+    table = 0.0 if network.tied else network.vocab * network.hidden * _HALF / sampler.gpus
+    return _read_bytes(sampler, kinds) + routed + table
+
+
+def cached_bytes(sampler: Sampler) -> float:
+    """Return the bytes of a token's keys and values on all GPUs of an engine.
+
+    A head lies on one GPU, and on several where there are more GPUs than heads; a latent vector lies on all of them,
+    unless each GPU has sequences of its own.
+    """
+    network, gpus = sampler.network, sampler.gpus
+    numbers = _cached_numbers(network) * layer_kinds(network, 0, network.num_layers).full * sampler.cache_bytes
+    if sampler.copies_attention:
+        return numbers
+    return numbers * (max(1.0, gpus / network.kv_heads) if isinstance(network.mla, Off) else gpus)
+
+
+def _read_bytes(sampler: Sampler, kinds: LayerKinds) -> float:
+    """Weights that one GPU reads for every token: all but the experts, and the table that tokens are looked up in."""
+    network, gpus = sampler.network, sampler.gpus
+    parts = kinds_parameters(network, kinds)
+    own = attention_parameters(network, kinds).split if sampler.copies_attention else 0.0
+    whole = parts.copied + own
+    return (
+        whole * sampler.weight_bytes
+        + ((parts.split - own) * sampler.weight_bytes + head_parameters(network).split * _HALF) / gpus
+    )
 
 
 def _collectives(sampler: Sampler, kinds: LayerKinds, rates: Rates) -> tuple[float, float]:
@@ -219,11 +265,11 @@ def _collectives(sampler: Sampler, kinds: LayerKinds, rates: Rates) -> tuple[flo
     if group.size == 1:
         return 0.0, 0.0
     if not sampler.copies_attention:
-        each = 2 * ring_bytes(group, hidden * _HALF) / bandwidth(group, gpu, rates.link_frac)
+        each = 2 * ring_bytes(group, hidden * _HALF) / bandwidth(group, gpu, LINK_FRAC)
         return 2 * kinds.all, 2 * kinds.all * each
     moe = sampler.network.moe
     visits = 1 if isinstance(moe, Off) else moe.experts_per_token
-    exchanged = exchange_seconds(group, hidden * _HALF / group.size, visits, gpu, rates.link_frac)
+    exchanged = exchange_seconds(group, hidden * _HALF / group.size, visits, gpu, LINK_FRAC)
     return 2 * kinds.sparse, 2 * kinds.sparse * exchanged
 
 

@@ -9,7 +9,6 @@ Gradients are reduced, and weights gathered, while micro-batches are computed; w
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
@@ -17,13 +16,14 @@ from compiler.planner.memory.network import LayerKinds, layer_kinds
 from compiler.planner.memory.pipeline import stage_layers
 from compiler.planner.memory.static import Held, held_parameters
 from compiler.planner.memory.training import Job
-from compiler.planner.time.constants import Rates
+from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, PLAIN_ATTENTION_FRAC, Rates
 from compiler.planner.time.links import Group, exchange_seconds, gather_seconds, send_seconds
+from compiler.planner.time.speed import Format, attention_rate, memory_rate, product_rate
 from compiler.planner.time.work import NetworkWork, Work, add
 
-Format = Literal["fp32", "bf16", "fp8"]
-_TERA, _HALF = 1e12, 2
+_HALF = 2  # bytes of a number in bf16
 _TILE = 128  # rows of a product that one block of threads computes
+_SCORE_BYTES = 14.0  # of attention that is not fused: scores, softmax and dropout, written and read in turn
 _UNFUSED = 2.0  # reads and writes of norms and activations in plain PyTorch, over fused ones
 _BACKWARD, _ATTENTION_BACKWARD = 2.0, 2.5
 
@@ -35,6 +35,7 @@ class Trainer(NamedTuple):
         work: that of the job's network, counted once for many layouts.
         number: format of the products.
         imbalance: routed tokens of the fullest GPU of an expert group over the average.
+        sends_once: whether tokens are sent to experts by a dispatcher that sends none twice to one place.
     """
 
     job: Job
@@ -42,6 +43,7 @@ class Trainer(NamedTuple):
     gpu: Gpu
     number: Format = "bf16"
     imbalance: float = 1.0
+    sends_once: bool = False
 
 
 class Pass(NamedTuple):
@@ -162,32 +164,30 @@ def _forward(trainer: Trainer, kinds: LayerKinds, work: Work, head: Work, rates:
     here = job.tokens.count / layout.cp
     narrow = add((work, 1), (head, 1))
     tp = Group(layout.tp)
-    gathered = gather_seconds(tp, here * hidden * _HALF, gpu, rates.link_frac)
+    gathered = gather_seconds(tp, here * hidden * _HALF, gpu, LINK_FRAC)
     collectives = 2 * (kinds.all + kinds.dense) + (1 if head.split else 0)
-    attention = work.pair * job.tokens.pairs / layout.cp / layout.tp / (_peak(gpu, "bf16") * rates.attention_frac)
+    pairs = job.tokens.pairs / layout.cp / layout.tp
+    attention = work.pair * pairs / attention_rate(gpu, rates)
+    if not job.kernels.fuses_layers:
+        attention /= PLAIN_ATTENTION_FRAC
+    if not job.kernels.fuses_attention:
+        attention += _SCORE_BYTES * job.network.heads * pairs * kinds.full / memory_rate(gpu, rates)
     return Pass(
         products=_products(trainer, narrow, here, rates),
         experts=_experts(trainer, kinds, work, here, rates),
         attention=attention,
         moving=_moving(trainer, narrow, here, rates),
-        launches=(kinds.all + kinds.sparse) * rates.layer_us * 1e-6,
-        tensor_parallel=collectives * gathered * rates.exposed_frac,
+        launches=(kinds.all * rates.layer_us + kinds.sparse * rates.expert_layer_us) * 1e-6,
+        tensor_parallel=collectives * gathered,
         expert_parallel=kinds.sparse * 2 * _exchange(trainer, here, rates),
         context_parallel=max(0.0, _ring(trainer, kinds, here, rates) - attention),
     )
 
 
-def _peak(gpu: Gpu, number: Format) -> float:
-    """FLOPs a second; GPUs without eight bits compute in bf16, and fp32 without TF32 is a sixteenth of it."""
-    if number == "fp32":
-        return gpu.bf16_tflops * _TERA / 16
-    return (gpu.fp8_tflops or gpu.bf16_tflops if number == "fp8" else gpu.bf16_tflops) * _TERA
-
-
 def _products(trainer: Trainer, work: Work, here: float, rates: Rates) -> float:
     layout = trainer.job.layout
     flops = work.split * here / layout.tp + work.copied * here / layout.sequence_ways
-    return flops / (_peak(trainer.gpu, trainer.number) * rates.product_frac)
+    return flops / product_rate(trainer.gpu, trainer.number, rates)
 
 
 def _experts(trainer: Trainer, kinds: LayerKinds, work: Work, here: float, rates: Rates) -> float:
@@ -199,9 +199,9 @@ def _experts(trainer: Trainer, kinds: LayerKinds, work: Work, here: float, rates
     routed = here / layout.tp * moe.experts_per_token * trainer.imbalance
     each = routed * layout.ep * layout.etp / moe.num_experts
     flops = work.routed * here / layout.tp * trainer.imbalance * (1 + _TILE / 2 / max(each, 1.0))
-    computed = flops / (_peak(gpu, trainer.number) * rates.product_frac * rates.experts_frac)
+    computed = flops / product_rate(gpu, trainer.number, rates)
     numbers = 3 * job.network.hidden * moe.expert_size * moe.num_experts / (layout.ep * layout.etp)
-    read = kinds.sparse * numbers * _HALF / (gpu.memory_tb_per_s * _TERA * rates.memory_frac)
+    read = kinds.sparse * numbers * _HALF / memory_rate(gpu, rates)
     return max(computed, read)
 
 
@@ -215,7 +215,7 @@ def _moving(trainer: Trainer, work: Work, here: float, rates: Rates) -> float:
         size *= _UNFUSED
     if trainer.number == "fp8" and gpu.fp8_tflops:
         size += 4 * work.cast * here / layout.tp  # read in bf16, written twice, for products of both passes
-    return size / (gpu.memory_tb_per_s * _TERA * rates.memory_frac)
+    return size / memory_rate(gpu, rates)
 
 
 def _exchange(trainer: Trainer, here: float, rates: Rates) -> float:
@@ -226,8 +226,10 @@ def _exchange(trainer: Trainer, here: float, rates: Rates) -> float:
         return 0.0
     size = here / layout.tp * job.network.hidden * _HALF
     group = Group(layout.ep, layout.etp)
-    split = gather_seconds(Group(layout.etp), size * layout.etp * moe.experts_per_token, trainer.gpu, rates.link_frac)
-    exchanged = exchange_seconds(group, size, moe.experts_per_token, trainer.gpu, rates.link_frac)
+    split = gather_seconds(Group(layout.etp), size * layout.etp * moe.experts_per_token, trainer.gpu, LINK_FRAC)
+    exchanged = exchange_seconds(
+        group, size, moe.experts_per_token, trainer.gpu, LINK_FRAC, sends_once=trainer.sends_once
+    )
     return split + exchanged * trainer.imbalance
 
 
@@ -241,7 +243,7 @@ def _ring(trainer: Trainer, kinds: LayerKinds, here: float, rates: Rates) -> flo
     if not isinstance(mla, Off):
         width = network.heads * (mla.qk_nope_dim + mla.qk_rope_dim + mla.v_head_dim)
     size = here * layout.cp * width * _HALF / layout.tp
-    return kinds.full * gather_seconds(Group(layout.cp, layout.tp), size, trainer.gpu, rates.link_frac)
+    return kinds.full * gather_seconds(Group(layout.cp, layout.tp), size, trainer.gpu, LINK_FRAC)
 
 
 def _again(trainer: Trainer, kinds: LayerKinds, work: Work, forward: Pass, rates: Rates) -> Pass:
@@ -285,7 +287,7 @@ def _sent(trainer: Trainer, rates: Rates) -> float:
         return 0.0
     size = job.tokens.count / layout.cp / layout.sequence_ways * job.network.hidden * _HALF
     stage = layout.tp * layout.cp * layout.dp
-    return send_seconds(size, trainer.gpu, rates.link_frac, is_inside=stage * 2 <= max(1, trainer.gpu.scaleup_gpus))
+    return send_seconds(size, trainer.gpu, LINK_FRAC, is_inside=stage * 2 <= max(1, trainer.gpu.scaleup_gpus))
 
 
 def _held(job: Job) -> Held:
@@ -305,8 +307,8 @@ def _groups(trainer: Trainer) -> tuple[Group, Group]:
 def _weights_gathered(trainer: Trainer, dense: float, routed: float, rates: Rates) -> float:
     """Gathering the weights of a stage, in bf16."""
     (copies, expert_copies), gpu = _groups(trainer), trainer.gpu
-    return gather_seconds(copies, dense * _HALF, gpu, rates.link_frac) + gather_seconds(
-        expert_copies, routed * _HALF, gpu, rates.link_frac
+    return gather_seconds(copies, dense * _HALF, gpu, LINK_FRAC) + gather_seconds(
+        expert_copies, routed * _HALF, gpu, LINK_FRAC
     )
 
 
@@ -338,5 +340,5 @@ def _update(trainer: Trainer, dense: float, routed: float, rates: Rates) -> floa
     count *= storage.trained
     size = count * (2 * storage.gradient + 2 * (storage.master + storage.moments) + storage.weight)
     on_host = count * storage.offloaded_frac * (storage.gradient + storage.weight)
-    moved = size / (trainer.gpu.memory_tb_per_s * _TERA * rates.memory_frac)
-    return moved + on_host / (rates.host_gb_per_s * 1e9)
+    moved = size / memory_rate(trainer.gpu, rates)
+    return moved + on_host / (HOST_GB_PER_S * 1e9)

@@ -12,6 +12,7 @@ from compiler.ir.openness import Off
 from compiler.planner.memory.network import LayerKinds, Network, Parameters, kinds_parameters
 
 _HALF = 2  # bytes of a number in bf16
+_LOGIT_BYTES = 14.0  # a logit written in bf16, read, and written and read once more in fp32
 
 
 class Work(NamedTuple):
@@ -74,7 +75,9 @@ def network_work(network: Network) -> NetworkWork:
     full = _mixing(network, LayerKinds(full=1), _full_pair(network))
     linear = _mixing(network, LayerKinds(linear=1), 0.0)
     dense, sparse = _dense(network), _sparse(network)
-    head = Work(split=2.0 * network.vocab * network.hidden, outside=8.0 * network.hidden, cast=0.0)
+    head = Work(
+        split=2.0 * network.vocab * network.hidden, inside=_LOGIT_BYTES * network.vocab, outside=8.0 * network.hidden
+    )
     last = sparse if not isinstance(network.moe, Off) else dense
     joined = Work(split=4.0 * network.hidden**2, outside=12.0 * network.hidden)
     prediction = add(*((part, network.mtp_layers) for part in (full, last, joined, head)))
