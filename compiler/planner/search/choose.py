@@ -7,16 +7,20 @@ on: what it turns down is what an answer to "why not that one" shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
+from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.experiment import Stage
 from compiler.planner.memory.activations import Recompute
+from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.search.clock import least_seconds, sampling_seconds, training_seconds
+from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
 from compiler.planner.search.judge import Fullness, fullness, held, holds_states, sampled, trained, trains_within
-from compiler.planner.search.problem import Candidate, Problem, is_banned
+from compiler.planner.search.problem import Candidate, Problem, is_banned, is_cut_by_samples
 from compiler.planner.search.space import Side, engines, groups_of_layers, layouts, levels, recomputations, sides
+from compiler.planner.time.step import StepJob
 
 RUNNERS_UP = 5
 _TURNED_DOWN = 5
@@ -24,11 +28,12 @@ _NEAREST = 64
 
 
 class Timed(NamedTuple):
-    """A candidate with its seconds: of training, of sampling, and of the step that they make."""
+    """A candidate with its seconds: of training, of sampling, of what both stop for, and of the step that they make."""
 
     candidate: Candidate
     train_s: float
     rollout_s: float
+    both_s: float
     step_s: float
 
 
@@ -60,13 +65,18 @@ class Choice(NamedTuple):
 
 
 class _Trainer(NamedTuple):
-    """One way to train: of a layout, what is computed again and the size of a micro-batch, by their indices."""
+    """One way to train: of a layout, what is computed again and the size of a micro-batch, by their indices.
 
-    seconds: float
+    `least_s` is what a step takes at least beside the fastest engines, the order in which ways are looked at; a level
+    of -1 stands for all of them, and all groups of layers.
+    """
+
+    least_s: float
     order: int
     layout: Layout
     again: int
     level: int
+    trains: SideSeconds
 
 
 class _Sampler(NamedTuple):
@@ -89,17 +99,16 @@ def choose(problem: Problem) -> Choice:
 def _found(problem: Problem) -> Choice:
     table = _Table()
     for side in sides(problem):
-        samplers = [] if _is_hopeless(problem, side, table) else sorted(_samplers(problem, side))
-        if samplers:
+        samplers = sorted(_samplers(problem, side))
+        if samplers and not _is_hopeless(problem, side, samplers[0], table):
             _match(problem, side, samplers, table)
     best, *others = table.kept or [None]
     nearest = _nearest(problem) if best is None else None
     down = [one for one in table.refused if best is None or one.timed.step_s < best.step_s]
-    down.sort(key=lambda one: one.timed.step_s)
     return Choice(
         best,
         tuple(one for one in others if one),
-        tuple(down[:_TURNED_DOWN]),
+        tuple(down),
         nearest,
         table.num_legal,
         problem.is_strict,
@@ -108,9 +117,9 @@ def _found(problem: Problem) -> Choice:
 
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
-    train_s = _train_s(problem, candidate.layout, candidate.recompute, candidate.level)
+    trains = _train_s(problem, candidate.mode, candidate.layout, candidate.recompute, candidate.level)
     rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine)
-    return Timed(candidate, train_s, rollout_s, _step_s(problem, train_s, rollout_s))
+    return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
 
 class _Table:
@@ -138,9 +147,11 @@ class _Table:
         self.kept = sorted((*others, one), key=lambda kept: kept.step_s)[: RUNNERS_UP + 1]
 
     def refuse(self, problem: Problem, one: Timed) -> None:
-        """Remember a candidate that does not fit, as long as there are few."""
-        if len(self.refused) < _TURNED_DOWN:
+        """Remember the fastest candidates that do not fit."""
+        if len(self.refused) < _TURNED_DOWN or one.step_s < self.refused[-1].timed.step_s:
             self.refused.append(TurnedDown(one, fullness(problem, one.candidate)))
+            self.refused.sort(key=lambda down: down.timed.step_s)
+            del self.refused[_TURNED_DOWN:]
 
 
 def _shape(candidate: Candidate) -> tuple[object, ...]:
@@ -149,14 +160,16 @@ def _shape(candidate: Candidate) -> tuple[object, ...]:
     return (candidate.mode, candidate.train_gpus, candidate.gpus_per_engine, *axes)
 
 
-def _step_s(problem: Problem, train_s: float, rollout_s: float) -> float:
-    """One side after the other, or both at once; what is handed over between them takes no part in the comparison."""
-    return max(train_s, rollout_s) if problem.is_async else train_s + rollout_s
+def _step_s(problem: Problem, trains: SideSeconds, rollout_s: float) -> float:
+    """One side after the other, or both at once, and what both wait for."""
+    sides_s = max(trains.train_s, rollout_s) if problem.is_async else trains.train_s + rollout_s
+    return sides_s + trains.both_s
 
 
-def _is_hopeless(problem: Problem, side: Side, table: _Table) -> bool:
-    """Whether even GPUs at their peak would be too slow: no bound is looked up for the first candidates."""
-    return least_seconds(problem, side[1]) >= table.bound
+def _is_hopeless(problem: Problem, side: Side, fastest: _Sampler, table: _Table) -> bool:
+    """Whether GPUs that only multiply would be too slow beside the fastest engines."""
+    least = sum(facts.steps * least_seconds(facts.step, side[1]) for facts in problem.stages)
+    return _step_s(problem, SideSeconds(least, 0.0), fastest.seconds) >= table.bound
 
 
 def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
@@ -167,28 +180,30 @@ def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
 def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table) -> None:
     """Go through ways to train, the fastest first, each with the fastest engines that fit beside it.
 
+    Axes come in the order of what they take at least, and are only then cut into micro-batches and groups of layers.
     What is computed again only costs time, so a way to train is looked at with less of it first.
     """
     variants = recomputations(problem)
-    waiting = list(_trainers(problem, side, variants[0], table))
+    waiting = list(_axes(problem, side, samplers[0], table))
     heapify(waiting)
-    hopeless: set[Layout] = set()
     order = len(waiting)
     while waiting:
         one = heappop(waiting)
-        if _step_s(problem, one.seconds, samplers[0].seconds) >= table.bound:
+        if one.least_s >= table.bound:
             return
-        if one.layout in hopeless:
-            continue
-        if not trains_within(problem, one.layout, variants[one.again], one.level, side[0]):
+        cut: list[_Trainer] = []
+        if one.level < 0:
+            cut = list(_cut(problem, side, one.layout, samplers[0], table))
+        elif trains_within(problem, one.layout, variants[one.again], one.level, side[0]):
+            if _seat(problem, side, one, variants[one.again], samplers, table):
+                continue
+        else:
             table.refuse(problem, _timed(problem, side, one, samplers[0], variants[one.again]))
-            if one.level and not trains_within(problem, one.layout, variants[-1], 0, side[0]):
-                hopeless.add(one.layout)
-        elif _seat(problem, side, one, variants[one.again], samplers, table):
-            continue
-        if one.again + 1 < len(variants):
-            seconds = _train_s(problem, one.layout, variants[one.again + 1], one.level)
-            heappush(waiting, one._replace(seconds=seconds, order=order, again=one.again + 1))
+        if one.level >= 0 and one.again + 1 < len(variants):
+            trains = _train_s(problem, side[0], one.layout, variants[one.again + 1], one.level)
+            cut.append(one._replace(again=one.again + 1, trains=trains))
+        for way in cut:
+            heappush(waiting, way._replace(least_s=_step_s(problem, way.trains, samplers[0].seconds), order=order))
             order += 1
 
 
@@ -209,46 +224,71 @@ def _seat(
         if full.over <= 0:
             table.keep(found)
             return index == 0
-        if len(table.refused) < _TURNED_DOWN:
-            table.refused.append(TurnedDown(found, full))
+        table.refuse(problem, found)
     return False
 
 
-def _trainers(problem: Problem, side: Side, again: Recompute | None, table: _Table) -> Iterator[_Trainer]:
-    order = 0
-    for one in layouts(problem, side[1]):
-        mode, train, rollout = side
-        candidate = Candidate(mode, train, rollout, 1, one, None, 0)
+def _axes(problem: Problem, side: Side, fastest: _Sampler, table: _Table) -> Iterator[_Trainer]:
+    """Legal axes whose weights, gradients and optimizer state fit, with what they take at least."""
+    for order, one in enumerate(layouts(problem, side[1])):
         table.num_legal += 1
-        if not holds_states(problem, one):
+        if holds_states(problem, one):
+            groups = list(groups_of_layers(problem, one))[-1:]
+            for layout in (one._replace(vpp=vpp) for vpp in groups):
+                most = levels(problem, layout) - 1
+                trains = _train_s(
+                    problem, side[0], layout, recomputations(problem)[0], most, seconds=least_side_seconds
+                )
+                yield _Trainer(_step_s(problem, trains, fastest.seconds), order, layout, 0, -1, trains)
+
+
+def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _Table) -> Iterator[_Trainer]:
+    """Ways to cut training on some axes into micro-batches and groups of layers, if the leanest of them fits."""
+    variants = recomputations(problem)
+    first, leanest = variants[0], variants[-1]
+    for vpp in groups_of_layers(problem, axes):
+        layout = axes._replace(vpp=vpp)
+        candidate = Candidate(*side, fastest.each, layout, leanest, 0)
+        if is_banned(problem, candidate):
             continue
-        for vpp in groups_of_layers(problem, one):
-            layout = one._replace(vpp=vpp)
-            if is_banned(problem, candidate._replace(layout=layout)):
-                continue
-            for level in range(levels(problem, layout)):
-                yield _Trainer(_train_s(problem, layout, again, level), order, layout, 0, level)
-                order += 1
+        if not trains_within(problem, layout, leanest, 0, side[0]):
+            table.refuse(problem, timed(problem, candidate))
+            continue
+        for level in range(levels(problem, layout)):
+            yield _Trainer(0.0, 0, layout, 0, level, _train_s(problem, side[0], layout, first, level))
 
 
 def _timed(problem: Problem, side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Timed:
     candidate = Candidate(*side, sampler.each, one.layout, again, one.level)
-    return Timed(candidate, one.seconds, sampler.seconds, _step_s(problem, one.seconds, sampler.seconds))
+    step_s = _step_s(problem, one.trains, sampler.seconds)
+    return Timed(candidate, one.trains.train_s, sampler.seconds, one.trains.both_s, step_s)
 
 
-def _train_s(problem: Problem, layout: Layout, again: Recompute | None, level: int) -> float:
-    return sum(
-        facts.steps * training_seconds(problem, facts, trained(problem, facts, layout, again, level))
-        for facts in problem.stages
-    )
+def _train_s(
+    problem: Problem,
+    mode: str,
+    layout: Layout,
+    again: Recompute | None,
+    level: int,
+    *,
+    seconds: Callable[[StepJob, Stage[Any], StageJob, float | None], SideSeconds] = side_seconds,
+) -> SideSeconds:
+    """The mean over the stages, each by its steps."""
+    own = both = 0.0
+    for index, facts in enumerate(problem.stages):
+        held = trained(problem, facts, layout, again, level)._replace(is_shared=mode == "colocate")
+        budget = None if is_cut_by_samples(problem, index) else held.job.tokens.count
+        found = seconds(facts.step, facts.stage, held, budget)
+        own += facts.steps * found.train_s
+        both += facts.steps * found.both_s
+    return SideSeconds(own, both)
 
 
 def _rollout_s(problem: Problem, gpus: int, each: int) -> float:
     seconds = 0.0
     for facts in problem.stages:
-        job = sampled(facts.job, facts, each=each, gpus=gpus)
-        if job.engine is not None:
-            seconds += facts.steps * sampling_seconds(problem, facts, job.engine, max(1, gpus // each))
+        held = sampled(facts.job, facts, each=each, gpus=gpus)
+        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each))
     return seconds
 
 

@@ -22,7 +22,9 @@ from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.experiment_facts import longest_sample, stage_job
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.search.clock import stage_step
 from compiler.planner.splits import engines_copy_heads
+from compiler.planner.time.step import StepJob
 
 _BOUNDS = ("train.packing.tokens", "rollout.max_context_tokens", "rollout.max_prompt_tokens")
 _RECOMPUTE = ("recompute_granularity", "recompute_method", "recompute_num_layers", "recompute_modules")
@@ -54,6 +56,7 @@ class StageFacts(NamedTuple):
 
     Args:
         job: its memory as the experiment stands.
+        step: its time as the experiment stands.
         steps: of the stage, as one part of all the stages' steps.
         longest: tokens of the longest sample.
         is_bounded: whether something that is written says how long samples are, so that training can be judged.
@@ -63,6 +66,7 @@ class StageFacts(NamedTuple):
 
     stage: Stage[Any]
     job: StageJob
+    step: StepJob
     steps: float
     longest: int
     is_bounded: bool
@@ -160,6 +164,7 @@ def _stages(subject: Subject, gpu: Gpu) -> tuple[StageFacts, ...]:
             StageFacts(
                 stage=stage,
                 job=job,
+                step=stage_step(subject.experiment, stage, gpu, job),
                 steps=count / sum(steps),
                 longest=longest_sample(subject.experiment, stage),
                 is_bounded=any(view.written(field) for field in bounds),
@@ -217,3 +222,8 @@ def gives_tokens(problem: Problem, index: int) -> bool:
     return not isinstance(view.stage.train.micro_batch, Off) or not is_left_out(
         problem.subject.origins, view.path("train.packing.tokens")
     )
+
+
+def is_cut_by_samples(problem: Problem, index: int) -> bool:
+    """Whether a micro-batch of a stage has so many samples, whatever their tokens."""
+    return not isinstance(problem.stages[index].stage.train.micro_batch, Off) and "tokens" not in problem.released

@@ -6,7 +6,8 @@ divide them (RLC0504), and the target's limits hold (RLC0512).  Beyond the rules
 
 - tensor parallelism within the GPUs that the fast links reach, and sequence parallelism wherever there is any of it;
 - context parallelism in powers of two, as Megatron's placeholder length of 4,096 asks, no more than a sample has units;
-- tensor parallelism of an expert no more than of a layer; at most eight groups of layers on one pipeline stage;
+- tensor parallelism of an expert no more than of a layer;
+- of the groups of layers that a pipeline stage may interleave, up to eight: none, the fewest and the most;
 - of divided machines, sides in eighths of them.
 """
 
@@ -28,7 +29,7 @@ from compiler.planner.splits import heads_split, split_widths
 _MOST_CP = 64
 _MOST_VPP = 8
 _PARTS = 8
-_LADDER = (8192, 16384, 32768, 65536, 131072)
+_LADDER = (8192, 16384, 32768, 65536)
 Side = tuple[str, int, int]
 
 
@@ -92,9 +93,9 @@ def groups_of_layers(problem: Problem, layout: Layout) -> Iterator[int]:
             yield layout.vpp
         return
     most = _MOST_VPP if layout.pp > 1 else 1
-    for vpp in range(1, most + 1):
-        if _stacks(problem, layout.pp, vpp) and _goes_round(problem, layout._replace(vpp=vpp)):
-            yield vpp
+    legal = [vpp for vpp in range(1, most + 1) if _stacks(problem, layout.pp, vpp)]
+    legal = [vpp for vpp in legal if _goes_round(problem, layout._replace(vpp=vpp))]
+    yield from sorted({*legal[:2], *legal[-1:]})
 
 
 def recomputations(problem: Problem) -> tuple[Recompute | None, ...]:

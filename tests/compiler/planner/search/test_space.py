@@ -16,7 +16,7 @@ from tests.support.left_out import problem
 MOE: Changes = {"model.name": '"//models:qwen3_30b_a3b"'}
 
 
-def oracle(found: Problem, gpus: int) -> set[tuple[int, ...]]:
+def oracle(found: Problem, gpus: int) -> set[tuple[int, int, int, int, int, int, int]]:
     """(tp, pp, vpp, cp, ep, etp, dp) by trial: Megatron's validate_args (M01 to M11), and slime's batches (V60)."""
     model, batch = found.experiment.model, found.stages[0].stage.train.global_batch
     longest, moe = found.stages[0].longest, model.moe
@@ -37,9 +37,8 @@ def oracle(found: Problem, gpus: int) -> set[tuple[int, ...]]:
         unit = (tp if tp > 1 else 1) * 2 * cp  # M11 for a placeholder of 4,096 tokens
         if cp > 1 and (4096 % (2 * cp) or unit > longest):
             continue
-        for vpp, ep, etp in product(range(1, 9), sizes, sizes):
-            if (vpp > 1 and pp == 1) or model.num_layers % (pp * vpp):  # M09
-                continue
+        groups_of = [vpp for vpp in range(1, 9) if (vpp == 1 or pp > 1) and model.num_layers % (pp * vpp) == 0]  # M09
+        for vpp, ep, etp in product({*groups_of[:2], groups_of[-1]}, sizes, sizes):
             if isinstance(moe, Off) and (ep > 1 or etp > 1):
                 continue
             if experts % ep or (gpus // pp) % (ep * etp) or tp % etp or width % etp:  # M02, M03
