@@ -11,7 +11,7 @@ from tests.support.good_spec import GPU, codes
 
 @pytest.mark.parametrize("value", ["8", '"off"'])
 def test_no_time_is_forecast_on_a_cpu(tmp_path: Path, value: str) -> None:
-    expected = [] if value == '"off"' else ["RLC0411"]
+    expected: list[str] = [] if value == '"off"' else ["RLC0411"]
     assert codes(tmp_path, {"rollout.expected_response_tokens": value}) == expected
 
 

@@ -72,8 +72,9 @@ def test_a_price_makes_a_cost_of_the_hours(tmp_path: Path) -> None:
 
 
 def test_what_is_forecast_of_time_is_no_part_of_the_identity_of_a_plan(tmp_path: Path) -> None:
+    nothing: Changes = {}
     expected: Changes = {"rollout.expected_response_tokens": "8", "cluster.usd_per_gpu_hour": "3"}
-    plans = [compiled(tmp_path, changes, base=GPU).plan for changes in ({}, expected)]
+    plans = [compiled(tmp_path, changes, base=GPU).plan for changes in (nothing, expected)]
     hashes = {plan.hash for plan in plans if plan is not None}
     assert len(hashes) == 1
 
