@@ -51,6 +51,9 @@ def _applied(
     assert isinstance(placement, GpuPlacement), "a layout is chosen on GPUs"
     assert isinstance(parallel, Parallel), "whose axes there are"
     sizes = {axis: getattr(layout, axis) for axis in AXES}
+    if layout.last_layers and isinstance(parallel.pp_last_layers, Off):
+        sizes["pp_last_layers"] = layout.last_layers
+        origins.derived("parallel.pp_last_layers", by=BY, inputs=("model.num_layers", "parallel.pp"))
     sides = {side: getattr(candidate, side) for side in SIDES} if problem.samples else {}
     experiment = experiment.replacing(parallel=parallel.replacing(**sizes), placement=placement.replacing(**sides))
     inputs = ("model.name", "cluster.gpus_per_node", "cluster.nodes")

@@ -12,9 +12,10 @@ from compiler.ir.catalogue import Catalogue, Gpu
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import Off
+from compiler.ir.openness import AUTO, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
+from compiler.ir.training import PolicyTrain
 from compiler.planner.chosen import is_left_out
 from compiler.planner.conditions import holds, value_at
 from compiler.planner.engine_settings import setting_of
@@ -124,6 +125,8 @@ def problem_of(
     gpu = catalogue.load_hardware().get(cluster.gpu) if isinstance(cluster.gpu, str) else None
     if gpu is None or named is None or not isinstance(parallel, Parallel) or not isinstance(placement, GpuPlacement):
         return None
+    parallel, placement = _filled(parallel, placement, named.count * cluster.nodes, named.count)
+    experiment = experiment.replacing(parallel=parallel, placement=placement)
     subject = Subject(experiment, origins, catalogue)
     stages = _stages(subject, gpu)
     sizes = (parallel.tp, parallel.pp, parallel.cp, parallel.dp, placement.train_gpus, placement.rollout_gpus)
@@ -151,13 +154,28 @@ def problem_of(
     )
 
 
+def _filled(
+    parallel: Parallel[Any], placement: GpuPlacement[Any], total: int, per_node: int
+) -> tuple[Parallel[Any], GpuPlacement[Any]]:
+    """Sizes for sides that nobody divided yet: some, for a base that every candidate changes."""
+    train, rollout = placement.train_gpus, placement.rollout_gpus
+    if isinstance(train, int) or isinstance(rollout, int) or total < 2:
+        return parallel, placement
+    train = max(1, total // per_node // 2 * per_node or total // 2)
+    sizes = (parallel.tp, parallel.pp, parallel.cp)
+    if parallel.dp is AUTO and all(size == 1 for size in sizes):
+        parallel = parallel.replacing(dp=train)
+    return parallel, placement.replacing(train_gpus=train, rollout_gpus=total - train)
+
+
 def _stages(subject: Subject, gpu: Gpu) -> tuple[StageFacts, ...]:
     found = []
     steps = [stage.run.max_steps if isinstance(stage.run.max_steps, int) else 1 for stage in subject.experiment.stages]
     for view, count in zip(subject.stages(), steps, strict=True):
         stage = view.stage
         job = stage_job(subject.experiment, stage, gpu)
-        if job is None:
+        is_open = isinstance(stage.train, PolicyTrain) and not isinstance(stage.train.steps_per_rollout, int)
+        if job is None or is_open:
             return ()
         bounds = _BOUNDS[:1] if isinstance(stage.rollout, Off) else _BOUNDS
         found.append(

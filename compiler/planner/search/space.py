@@ -7,6 +7,7 @@ divide them (RLC0504), and the target's limits hold (RLC0512).  Beyond the rules
 - tensor parallelism within the GPUs that the fast links reach, and sequence parallelism wherever there is any of it;
 - context parallelism in powers of two, as Megatron's placeholder length of 4,096 asks, no more than a sample has units;
 - tensor parallelism of an expert no more than of a layer;
+- where layers do not divide among pipeline stages, as many on each as possible and fewer on the last, beside the head;
 - of the groups of layers that a pipeline stage may interleave, up to eight: none, the fewest and the most;
 - of divided machines, sides in eighths of them.
 """
@@ -18,6 +19,7 @@ from math import lcm
 
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject
+from compiler.planner.chosen import is_left_out
 from compiler.planner.engine_settings import expert_ways
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.pipeline import Layout
@@ -74,13 +76,14 @@ def layouts(problem: Problem, gpus: int) -> Iterator[Layout]:
         if (sp and tp == 1) or (is_moe and tp > 1 and not sp):
             continue
         for pp in _sizes("pp", base.pp, open_names, divisors(gpus // tp)):
-            if gpus // tp % pp or not _stacks(problem, pp, 1):
+            stacked = _stacked(problem, pp)
+            if gpus // tp % pp or not _stacks(problem, stacked):
                 continue
             for cp in _sizes("cp", base.cp, open_names, _powers(gpus // tp // pp)):
                 dp, rest = divmod(gpus, tp * pp * cp)
                 if rest or not _divides_batches(problem, dp) or ("dp" not in open_names and dp != base.dp):
                     continue
-                one = base._replace(tp=tp, sp=sp, pp=pp, cp=cp, dp=dp)
+                one = stacked._replace(tp=tp, sp=sp, cp=cp, dp=dp)
                 if "cp" in open_names and not _is_useful(problem, one):
                     continue
                 yield from _with_experts(problem, one, gpus)
@@ -89,12 +92,12 @@ def layouts(problem: Problem, gpus: int) -> Iterator[Layout]:
 def groups_of_layers(problem: Problem, layout: Layout) -> Iterator[int]:
     """Yield how many groups of layers a pipeline stage may interleave."""
     if "vpp" not in problem.open:
-        if _stacks(problem, layout.pp, layout.vpp) and _goes_round(problem, layout):
+        if _stacks(problem, layout) and _goes_round(problem, layout):
             yield layout.vpp
         return
-    most = _MOST_VPP if layout.pp > 1 else 1
-    legal = [vpp for vpp in range(1, most + 1) if _stacks(problem, layout.pp, vpp)]
-    legal = [vpp for vpp in legal if _goes_round(problem, layout._replace(vpp=vpp))]
+    most = _MOST_VPP if layout.pp > 1 and not layout.last_layers else 1
+    ways = [layout._replace(vpp=vpp) for vpp in range(1, most + 1)]
+    legal = [way.vpp for way in ways if _stacks(problem, way) and _goes_round(problem, way)]
     yield from sorted({*legal[:2], *legal[-1:]})
 
 
@@ -194,10 +197,22 @@ def _splits(problem: Problem, role: str, ways: int, expert_over: int | None) -> 
     return True
 
 
-def _stacks(problem: Problem, pp: int, vpp: int) -> bool:
+def _stacked(problem: Problem, pp: int) -> Layout:
+    """So many stages; where layers do not divide among them, and nobody says how, the last one has fewer."""
+    base, layers, origins = problem.base.layout, problem.experiment.model.num_layers, problem.subject.origins
+    ends_are_open = all(is_left_out(origins, f"parallel.pp_{end}_layers") for end in ("first", "last"))
+    if "pp" not in problem.open or not ends_are_open:
+        return base._replace(pp=pp, vpp=base.vpp if "vpp" not in problem.open else 1)
+    each = -(-layers // pp)
+    last = layers - each * (pp - 1)
+    vpp = base.vpp if "vpp" not in problem.open else 1
+    return base._replace(pp=pp, vpp=vpp, first_layers=0, last_layers=last if 0 < last < each else 0)
+
+
+def _stacks(problem: Problem, layout: Layout) -> bool:
     """Whether layers can be stacked into so many stages of so many groups."""
-    base, layers = problem.base.layout, problem.experiment.model.num_layers
-    ends = [count for count in (base.first_layers, base.last_layers) if count]
+    layers, pp, vpp = problem.experiment.model.num_layers, layout.pp, layout.vpp
+    ends = [count for count in (layout.first_layers, layout.last_layers) if count]
     if pp == 1:
         return not ends and vpp == 1
     between, stages = layers - sum(ends), pp - len(ends)

@@ -32,12 +32,14 @@ def oracle(found: Problem, gpus: int) -> set[tuple[int, int, int, int, int, int,
             continue
         if isinstance(moe, Off) and model.intermediate_size % tp:
             continue
-        if batch % dp or model.num_layers % pp:  # V60, M07
+        each = -(-model.num_layers // pp)
+        last = model.num_layers - each * (pp - 1)
+        if batch % dp or last < 1:  # V60; M07, or M08 with a last stage of fewer layers
             continue
         unit = (tp if tp > 1 else 1) * 2 * cp  # M11 for a placeholder of 4,096 tokens
         if cp > 1 and (4096 % (2 * cp) or unit > longest):
             continue
-        groups_of = [vpp for vpp in range(1, 9) if (vpp == 1 or pp > 1) and model.num_layers % (pp * vpp) == 0]  # M09
+        groups_of = [vpp for vpp in range(1, 9) if vpp == 1 or (pp > 1 and model.num_layers % (pp * vpp) == 0)]  # M09
         for vpp, ep, etp in product({*groups_of[:2], groups_of[-1]}, sizes, sizes):
             if isinstance(moe, Off) and (ep > 1 or etp > 1):
                 continue
