@@ -1,4 +1,4 @@
-"""What people run, on the GPUs that they run it on: the planner finds a layout that fits, and is never slower by its clock.
+"""What people run, on the GPUs that they run it on: a layout that fits is found, and it is never slower by the clock.
 
 59 of 60 are found one; of the other, N177, the published layout does not fit by the same model either.
 """
