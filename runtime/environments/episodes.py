@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -223,9 +224,11 @@ class Episodes:
             rewards.append(self._finite(returned, dialogue))
 
     def _finite(self, reward: object, dialogue: Dialogue) -> float:
-        if not isinstance(reward, (int, float)) or not math.isfinite(reward):
-            dialogue.end("failure", f"{self._environment.settings.name} gave {reward!r:.80} as a reward")
-        return float(reward)
+        with suppress(OverflowError):
+            if isinstance(reward, (int, float)) and math.isfinite(reward):
+                return float(reward)
+        shown = f"an integer of {reward.bit_length():,} bits" if isinstance(reward, int) else f"{reward!r:.80}"
+        dialogue.end("failure", f"{self._environment.settings.name} gave {shown} as a reward")
 
     def _told(self, dialogue: Dialogue, over: EpisodeOverError, rewards: Sequence[float]) -> EpisodeFacts:
         self.last |= dialogue.tally.last

@@ -18,13 +18,14 @@ Number = int | float
 MAX_CHARACTERS = 1_000
 MAX_DEPTH = 60
 MAX_BITS = 4_096
+MAX_DIGITS = 1_000
 
 _NAME = "calculator"
 _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "abs": abs,
     "min": min,
     "max": max,
-    "round": round,
+    "round": lambda value, digits=0: _rounded(value, digits),
     "sqrt": math.sqrt,
     "exp": math.exp,
     "log": math.log,
@@ -125,6 +126,13 @@ def _power(base: Number, exponent: Number) -> Number:
     if isinstance(value, complex):
         raise ToolRefusalError("the power is no real number")
     return value
+
+
+def _rounded(value: Number, digits: Number) -> Number:
+    if not isinstance(digits, int) or abs(digits) > MAX_DIGITS:
+        raise ToolRefusalError(f"a number is rounded to at most {MAX_DIGITS:,} digits")
+    # To a negative count an integer is rounded by that power of ten, so the count is what bounds the work.
+    return round(value, digits) if digits else round(value)
 
 
 def _bounded(value: Number) -> Number:

@@ -308,6 +308,9 @@ def test_a_turn_that_is_cut_ends_its_episode(tmp_path: Path) -> None:
         ("raise ValueError('broken')", "episode_failures", "raised ValueError: broken at line"),
         ("return 'well done'", "episode_failures", "returned 'well done', no Observation"),
         ("return Observation(reward=float('nan'))", "episode_failures", "gave nan as a reward"),
+        ("return Observation(reward=10 ** 400)", "episode_failures", "gave an integer of 1,329 bits as a reward"),
+        ("raise asyncio.CancelledError", "episode_failures", "raised CancelledError"),
+        ("raise GeneratorExit", "episode_failures", "raised GeneratorExit"),
         ("time.sleep(30)", "episode_timeouts", "took longer than 0.3 s over one episode"),
     ],
 )
