@@ -39,8 +39,12 @@ class _Notes(Context):
 def answered(text: str) -> tuple[list[str], Observation]:
     context = _Notes()
     turn = Turn(index=0, text=text, spelled=text, finish="stop", is_last=False)
-    found = asyncio.run(begin(context).step(turn))
-    return context.queries, found
+
+    async def step() -> Observation:
+        answer = begin(context).step(turn)
+        return answer if isinstance(answer, Observation) else await answer
+
+    return context.queries, asyncio.run(step())
 
 
 @pytest.mark.parametrize(
