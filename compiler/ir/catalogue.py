@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
-from compiler.ir.machine import Cluster, EnvironmentVariable
+from compiler.ir.experiment import Experiment
+from compiler.ir.machine import Cluster, EnvironmentVariable, Launch
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema
 
@@ -70,6 +71,13 @@ class Advisory(NamedTuple):
     source: str
 
 
+class LoweredLaunch(NamedTuple):
+    """How the processes of one role are started, and the paths that each part of it follows from."""
+
+    launch: Launch
+    inputs: Mapping[str, tuple[str, ...]]
+
+
 class TargetEntry(NamedTuple):
     """A kind of machine; `vendor` is whose GPUs it has, or nothing; `versions` pins the engines that are not rlc's.
 
@@ -78,7 +86,7 @@ class TargetEntry(NamedTuple):
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
-    layers for further tokens are trained.
+    layers for further tokens are trained.  `launches` says how processes of engines are started, where any are.
     """
 
     name: str
@@ -97,6 +105,7 @@ class TargetEntry(NamedTuple):
     copies_heads: tuple[str, ...] = ()
     no_reward_models: tuple[str, ...] = ()
     mtp_families: tuple[str, ...] = ()
+    launches: Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]] | None = None
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""

@@ -19,7 +19,7 @@ DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden and other is given."""
+    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden, other, engines is given."""
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -29,11 +29,13 @@ class PlanRequest(NamedTuple):
     other: str | None = None
     shrink: bool = False
     policies: tuple[Path, ...] = ()
+    engines: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
-        return not self.as_json and self.saved_as is None and self.golden is None and self.other is None
+        is_judged = self.golden is not None or self.other is not None
+        return not (self.as_json or self.engines or is_judged) and self.saved_as is None
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -56,6 +58,11 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     )
     if request.as_json:
         output.result(found.plan.to_text())
+        return 0
+    if request.engines:
+        from compiler.emit.engine_lines import engine_lines
+
+        output.result(engine_lines(found.plan))
         return 0
     if request.saved_as is not None:
         return _save(found, request, request.saved_as, output)
