@@ -1,7 +1,7 @@
 """How a pinned engine takes its settings, read from its package: words of a command line, or records of a library.
 
 An option of a server is written `--its-name` unless the file says otherwise; which switches have a form that turns them
-off, and which settings have no word at all, is read here.  Of a library, each class that it is configured with is
+off, and which fields are no options at all, is read here.  Of a library, each class that it is configured with is
 listed with what it holds, and each function with the arguments that a plan may give it.  Nothing is imported.
 """
 
@@ -28,6 +28,16 @@ _PLAIN = ("bool", "int", "float", "str")
 _WIDTH = 100
 
 
+def wordless(files: Mapping[str, str]) -> frozenset[str]:
+    """Return what no command line of SGLang says: fields that its parser leaves out; nothing of other packages."""
+    found: set[str] = set()
+    for field, arg in _sglang_fields(files):
+        word = f'"--{field.replace("_", "-")}"'
+        if any(keyword.arg == "no_cli" for keyword in arg.keywords) and word not in files[_SGLANG_PARSER]:
+            found.add(field)
+    return frozenset(found)
+
+
 def interface(engine: str, files: Mapping[str, str], options: Mapping[str, str]) -> str:
     """Return the tables that stand below the settings of an engine; empty where there is nothing to say."""
     if engine == "sglang":
@@ -38,27 +48,27 @@ def interface(engine: str, files: Mapping[str, str], options: Mapping[str, str])
 
 
 def _sglang_words(files: Mapping[str, str], options: Mapping[str, str]) -> Iterator[str]:
-    """Options with a word of another name, switches that can be turned off, and settings that have no word."""
-    parser = files[_SGLANG_PARSER]
+    """Switches that can be turned off, and options with a word of another name."""
     renamed: dict[str, str] = {}
     negatable: list[str] = []
-    wordless: list[str] = []
-    for name in sorted(files):
-        for field, arg in _annotated(files[name]) if name.startswith(_SGLANG_FIELDS) else ():
-            word, keywords = f"--{field.replace('_', '-')}", {k.arg: k.value for k in arg.keywords}
-            given = keywords.get("cli_name")
-            if isinstance(given, ast.Constant):
-                renamed[field] = str(given.value)
-            if "BooleanOptionalAction" in ast.dump(keywords.get("action", ast.Constant(None))):
-                negatable.append(field)
-            if "no_cli" in keywords and f'"{word}"' not in parser:
-                wordless.append(field)
+    for field, arg in _sglang_fields(files):
+        keywords = {keyword.arg: keyword.value for keyword in arg.keywords}
+        given = keywords.get("cli_name")
+        if isinstance(given, ast.Constant) and str(given.value) != f"--{field.replace('_', '-')}":
+            renamed[field] = str(given.value)
+        if "BooleanOptionalAction" in ast.dump(keywords.get("action", ast.Constant(None))):
+            negatable.append(field)
     yield "[argv]"
     yield from _list("negatable", negatable)
-    yield from _list("wordless", [name for name in wordless if name in options])
     yield ""
     yield "[argv.renamed]"
     yield from (f'{field} = "{word}"' for field, word in sorted(renamed.items()) if field in options)
+
+
+def _sglang_fields(files: Mapping[str, str]) -> Iterator[tuple[str, ast.Call]]:
+    for name in sorted(files):
+        if name.startswith(_SGLANG_FIELDS):
+            yield from _annotated(files[name])
 
 
 def _annotated(text: str) -> Iterator[tuple[str, ast.Call]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from checks.engine_interface import interface
+from checks.engine_interface import interface, wordless
 
 HEADER = "[options]"
 _PLAIN = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
@@ -61,7 +61,8 @@ def options(engine: str, wheel: Path) -> dict[str, str]:
         for name in sorted(files):
             if name.startswith(place):
                 found |= _declared(ast.parse(files[name]), classes, literals)
-    return dict(sorted(found.items()))
+    left_out = wordless(files)
+    return {name: kind for name, kind in sorted(found.items()) if name not in left_out}
 
 
 def texts(wheel: Path) -> dict[str, str]:

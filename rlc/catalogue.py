@@ -55,6 +55,8 @@ def scan(policies: Sequence[Path] = ()) -> Catalogue:
         load_hardware=load_hardware,
         load_advisories=load_advisories,
         load_engine=load_engine,
+        known_engines=known_engines,
+        lowered_to=lowered_to,
         policies=tuple(policies),
     )
 
@@ -116,6 +118,19 @@ def load_engine(pinned: str) -> EngineSchema:
         decided=decided,
         source=data["source"],
     )
+
+
+def known_engines() -> tuple[str, ...]:
+    """Return the engines with their versions of which it is known what they take, such as `sglang-0.5.23`."""
+    files = os.listdir(_PROJECT / "targets" / "engines")
+    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
+
+
+def lowered_to(engine: str) -> tuple[str, ...]:
+    """Return the settings of an engine that plans are lowered to, other than arguments of functions."""
+    table = _data(_PROJECT / "targets" / "launch" / f"{engine}.toml")
+    held = (rules for name, rules in table.get("records", {}).items() if name.endswith("Config"))
+    return tuple(dict.fromkeys(name for rules in (table.get("options", {}), *held) for name in rules))
 
 
 def _launches(versions: Mapping[str, str], container: Mapping[str, Any]) -> Launches:

@@ -116,11 +116,16 @@ def _no_engine(pinned: str) -> EngineSchema:
     raise KeyError(pinned)
 
 
+def _no_names(_: str) -> tuple[str, ...]:
+    return ()
+
+
 class Catalogue(NamedTuple):
     """Names that an experiment may use, and how to load what they stand for.
 
     `cache` is a folder for what the front end makes of texts; without one it keeps nothing between runs.  `policies`
-    are files that every plan must satisfy, beside those that its root names.
+    are files that every plan must satisfy, beside those that its root names.  `known_engines` are the versions of
+    which it is known what they take, and `lowered_to` the settings of an engine that plans are lowered to.
     """
 
     stdlib: Path
@@ -139,6 +144,8 @@ class Catalogue(NamedTuple):
     load_hardware: Callable[[], dict[str, Gpu]] = dict
     load_advisories: Callable[[], tuple[Advisory, ...]] = tuple
     load_engine: Callable[[str], EngineSchema] = _no_engine
+    known_engines: Callable[[], tuple[str, ...]] = tuple
+    lowered_to: Callable[[str], tuple[str, ...]] = _no_names
 
     def params_of(self, name: str) -> type[AlgorithmParams[Auto]]:
         """Return the Params record of an algorithm.  Raises: ValueError if there is no such algorithm."""
