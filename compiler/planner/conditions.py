@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.ir.conditions import holds
 from compiler.ir.openness import Off
 from compiler.ir.paths import read
 from compiler.ir.subject import Subject
 
 Condition = tuple[tuple[str, object], ...]
 
-_OF_STAGES = ("train", "rollout", "schedule", "loss", "algo")
+_OF_STAGES = ("train", "rollout", "schedule", "loss", "algo", "optim")
 
 
 def places_where(subject: Subject, when: Condition) -> Iterator[tuple[str, ...]]:
@@ -39,21 +40,6 @@ def said(value: object) -> str:
     if value is None or isinstance(value, Off):
         return "not set"
     return f"= {str(value).lower() if isinstance(value, bool) else value}"
-
-
-def holds(value: object, wanted: object) -> bool:
-    """Whether a setting is as a condition wants it.
-
-    A list stands for any of its elements, `>1` for any larger number; `given` and `unset` say what they say.
-    """
-    is_unset = value is None or isinstance(value, Off)
-    if isinstance(wanted, (list, tuple)):
-        return any(holds(value, one) for one in wanted)
-    if wanted in ("given", "unset"):
-        return is_unset is (wanted == "unset")
-    if isinstance(wanted, str) and wanted.startswith(">"):
-        return isinstance(value, int) and value > int(wanted[1:])
-    return value == wanted
 
 
 def _path(name: str, index: int) -> str:

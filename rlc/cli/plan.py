@@ -25,6 +25,9 @@ def plan(
     as_json: bool = typer.Option(
         False, "--json", help="Print plan.json instead of the page; of several experiments an object of them by name."
     ),
+    engines: bool = typer.Option(
+        False, "--engines", help="Print how every engine is started: a line of a shell each, or its records."
+    ),
     saved_as: Path | None = typer.Option(None, "-o", "--output", metavar="FILE", help="Write plan.json to a file."),
     golden: Path | None = typer.Option(
         None, "--check", metavar="PLAN.json", help="Compare with a saved plan; exit with 3 if it is another one."
@@ -50,6 +53,7 @@ def plan(
     """Resolve a spec, check every rule, and print the plan."""
     given = (
         ("--json", as_json),
+        ("--engines", engines),
         ("-o", saved_as),
         ("--check", golden),
         ("--diff", other),
@@ -60,6 +64,16 @@ def plan(
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
     request = PlanRequest(
-        spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), timeline, explain_choice
+        spec,
+        tuple(sets),
+        as_json,
+        saved_as,
+        golden,
+        other,
+        shrink,
+        tuple(policies),
+        timeline=timeline,
+        engines=engines,
+        explain_choice=explain_choice,
     )
     return make_plan(request, context.obj)

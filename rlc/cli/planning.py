@@ -30,13 +30,15 @@ class PlanRequest(NamedTuple):
     shrink: bool = False
     policies: tuple[Path, ...] = ()
     timeline: Path | None = None
+    engines: bool = False
     explain_choice: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
         others = (self.saved_as, self.golden, self.other, self.timeline)
-        return not self.as_json and not self.explain_choice and all(one is None for one in others)
+        is_whole = not self.as_json and not self.engines and not self.explain_choice
+        return is_whole and all(one is None for one in others)
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -59,6 +61,11 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     )
     if request.as_json:
         output.result(found.plan.to_text())
+        return 0
+    if request.engines:
+        from compiler.emit.engine_lines import engine_lines
+
+        output.result(engine_lines(found.plan))
         return 0
     if request.saved_as is not None:
         return _save(found, request, request.saved_as, output)

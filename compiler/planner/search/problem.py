@@ -9,6 +9,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue, Gpu
+from compiler.ir.conditions import holds
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
@@ -17,7 +18,7 @@ from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
 from compiler.planner.chosen import is_left_out
-from compiler.planner.conditions import holds, value_at
+from compiler.planner.conditions import value_at
 from compiler.planner.engine_settings import setting_of
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.experiment_facts import longest_sample, stage_job

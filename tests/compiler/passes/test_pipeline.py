@@ -35,6 +35,7 @@ CLOSES = {
     "choose_layout": ("parallel", "placement", "train.packing.tokens", "train.engine"),
     "place_actors": ("placement.roles",),
     "set_environment": ("cluster.environment",),
+    "launch_engines": ("placement.launches",),
     "count_budget": ("budget",),
 }
 
