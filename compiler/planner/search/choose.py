@@ -17,7 +17,16 @@ from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
-from compiler.planner.search.judge import Fullness, fullness, held, holds_states, sampled, trained, trains_within
+from compiler.planner.search.judge import (
+    Fullness,
+    fullness,
+    held,
+    holds_states,
+    sampled,
+    samples_within,
+    trained,
+    trains_within,
+)
 from compiler.planner.search.problem import Candidate, Problem, is_banned, is_cut_by_samples
 from compiler.planner.search.space import Side, engines, groups_of_layers, layouts, levels, recomputations, sides
 from compiler.planner.time.step import StepJob
@@ -84,16 +93,20 @@ class _Sampler(NamedTuple):
     each: int
 
 
-def choose(problem: Problem) -> Choice:
+def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
     """Return the fastest layout that fits.
 
     Where nothing bounds how long samples are, that is one for the longest that the model can read, or, where none is,
     one that fits but for training on those: only the data says how long its rows are.
+
+    Args:
+        names_nearest: whether to look for what is least over where nothing fits.
     """
     found = _found(problem)
     if found.best is None and any(not facts.is_bounded for facts in problem.stages):
-        return _found(problem._replace(is_strict=False))
-    return found
+        problem = problem._replace(is_strict=False)
+        found = _found(problem)
+    return found._replace(nearest=_nearest(problem)) if found.best is None and names_nearest else found
 
 
 def _found(problem: Problem) -> Choice:
@@ -103,13 +116,12 @@ def _found(problem: Problem) -> Choice:
         if samplers and not _is_hopeless(problem, side, samplers[0], table):
             _match(problem, side, samplers, table)
     best, *others = table.kept or [None]
-    nearest = _nearest(problem) if best is None else None
     down = [one for one in table.refused if best is None or one.timed.step_s < best.step_s]
     return Choice(
         best,
         tuple(one for one in others if one),
         tuple(down),
-        nearest,
+        None,
         table.num_legal,
         problem.is_strict,
     )
@@ -174,7 +186,8 @@ def _is_hopeless(problem: Problem, side: Side, fastest: _Sampler, table: _Table)
 
 def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
     for each in engines(problem, side[2]):
-        yield _Sampler(_rollout_s(problem, side[2], each), each)
+        if samples_within(problem, side[0], each, side[2]):
+            yield _Sampler(_rollout_s(problem, side[2], each), each)
 
 
 def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table) -> None:

@@ -57,7 +57,7 @@ def _can_release(problem: Problem, name: str) -> bool:
 
 def _step_s(problem: Problem, names: frozenset[str]) -> float | None:
     released = problem.released | (names & frozenset(OF_STAGES))
-    best = choose(problem._replace(open=problem.open | names, released=released)).best
+    best = choose(problem._replace(open=problem.open | names, released=released), names_nearest=False).best
     return None if best is None else best.step_s
 
 

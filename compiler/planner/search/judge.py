@@ -63,6 +63,19 @@ def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None,
     return True
 
 
+def samples_within(problem: Problem, mode: str, each: int, gpus: int) -> bool:
+    """Whether engines of so many GPUs fit beside the least that any trainer keeps on them."""
+    room = int(problem.gpu.memory_gib * GIB)
+    for index, facts in enumerate(problem.stages):
+        job = sampled(facts.job, facts, each=each, gpus=gpus)._replace(is_shared=mode == "colocate", communicators=1)
+        if job.engine is None:
+            continue
+        sampling = [phase.bytes for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
+        if max(*sampling, _one_sequence(problem, index, each).bytes) > room:
+            return False
+    return True
+
+
 def holds_states(problem: Problem, layout: Layout) -> bool:
     """Whether weights, gradients and optimizer state alone fit: the first question, and the quickest."""
     return held(problem, layout) <= int(problem.gpu.memory_gib * GIB)
@@ -113,11 +126,18 @@ def _phases(problem: Problem, index: int, facts: StageFacts, candidate: Candidat
     weights = engine_weight_bytes(model, each)
     if candidate.mode == "colocate":
         yield name, Phase("handoff", device, (Line("both sets of weights", state.weights + weights),))
-    sequence = engine_sequence_bytes(model, each, rollout.max_context_tokens)
-    view = StageSubject(problem.subject, index, facts.stage)
+    yield name, Phase("rollout", device, (_one_sequence(problem, index, each),))
+
+
+def _one_sequence(problem: Problem, index: int, each: int) -> Line:
+    """An engine's weights and one sequence, with what its share of a GPU leaves to others."""
+    rollout, model = problem.stages[index].stage.rollout, problem.experiment.model
+    assert not isinstance(rollout, Off), "an engine samples"
+    held = engine_weight_bytes(model, each) + engine_sequence_bytes(model, each, rollout.max_context_tokens)
+    view = StageSubject(problem.subject, index, problem.stages[index].stage)
     share = number_of(view, "rollout", "mem_fraction_static") or number_of(view, "rollout", "gpu_memory_utilization")
     taken = 0.0 if share is None else problem.gpu.memory_gib * GIB * (1 - min(share, 1.0))
-    yield name, Phase("rollout", device, (Line("an engine with one sequence", weights + sequence + taken),))
+    return Line("an engine with one sequence", held + taken)
 
 
 def _judged(problem: Problem, facts: StageFacts, job: StageJob) -> list[Phase]:

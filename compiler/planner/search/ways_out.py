@@ -17,7 +17,7 @@ from compiler.planner.search.choose import choose
 from compiler.planner.search.judge import fullness
 from compiler.planner.search.problem import Problem, problem_of
 
-_MOST_NODES = 2048
+_MOST_TIMES = 64
 _OFFLOAD = (("optimizer_cpu_offload", True), ("use_precision_aware_optimizer", True))
 
 
@@ -85,7 +85,7 @@ def _more_nodes(problem: Problem) -> Iterator[WayOut]:
     nodes = problem.total // problem.per_node
     written = any(problem.subject.written(f"placement.{side}") for side in ("train_gpus", "rollout_gpus"))
     more = nodes * 2
-    while more <= _MOST_NODES and not written:
+    while more <= nodes * _MOST_TIMES and not written:
         note = _note(problem._replace(total=more * problem.per_node))
         if note:
             yield WayOut(f"set cluster.nodes = {more}", note, (("cluster.nodes", str(more)),))
@@ -102,7 +102,7 @@ def _note_of(problem: Problem, experiment: Experiment[Any]) -> str:
 
 def _note(problem: Problem) -> str:
     """What a GPU then holds, nothing where still nothing fits."""
-    best = choose(problem).best
+    best = choose(problem, names_nearest=False).best
     if best is None:
         return ""
     full = fullness(problem, best.candidate)
