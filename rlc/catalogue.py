@@ -16,7 +16,16 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
 from compiler.frontend.value import SPEC, plain
-from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from compiler.ir.catalogue import (
+    Advisory,
+    AlgorithmEntry,
+    Catalogue,
+    Container,
+    ContainerImage,
+    Gpu,
+    Limit,
+    TargetEntry,
+)
 from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema, options_record
@@ -86,6 +95,15 @@ def load_target(name: str) -> TargetEntry:
         mtp_families=tuple(engines.get("mtp_families", ())),
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
+
+
+@cache
+def load_container(name: str) -> Container:
+    """Return how what runs on a target is put into a container."""
+    data = _data(_PROJECT / "targets" / name / "container.toml")
+    images = tuple(ContainerImage(**row) for row in data.pop("images"))
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Container(images=images, **values)
 
 
 @cache

@@ -43,6 +43,7 @@ PREFIXES: dict[str, Group] = {
     "budget": "cost",
     "name": "cosmetic",
     "log": "cosmetic",
+    "launch": "cosmetic",
 }
 
 

@@ -23,6 +23,7 @@ from compiler.ir.data import (
 )
 from compiler.ir.debug import Debug
 from compiler.ir.environment import Environment
+from compiler.ir.launch import Launch
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -107,6 +108,9 @@ class Experiment(Record, Generic[A]):
     parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
+    launch: Launch | Off = setting(
+        "How the plan is brought to a cluster; off: by the defaults of this table.", default=OFF, in_hash=False
+    )
     allow: tuple[Allowance, ...] = setting(
         "Rules that this experiment breaks on purpose, each with the reason.", default=(), in_hash=False
     )

@@ -11,6 +11,7 @@ import pytest
 from compiler.diagnostics.printable import display_width
 from compiler.emit.plan_page import plan_page
 from compiler.ir.experiment import Experiment
+from compiler.ir.launch import default_launch
 from compiler.ir.openness import OFF, Off
 from compiler.ir.paths import leaves, read, replaced
 from compiler.ir.plan import Forecast, Plan
@@ -36,6 +37,9 @@ WAIVED = {
     "experiment.stages.eval.scored.timeout_s": "no function gives rows",
     "experiment.stages.rollout.filter.timeout_s": "a filter of the standard library waits for nothing",
     "experiment.stages.rollout.buffer.timeout_s": "a selector of the standard library waits for nothing",
+    **dict.fromkeys(
+        (f"experiment.launch.{path}" for path, _ in leaves(default_launch())), "what rlc emit writes shows it"
+    ),
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",
 }
 
