@@ -82,7 +82,7 @@ def _is_foreign(file: Path) -> bool:
         return True
     try:
         text = file.read_text(encoding="utf-8") if file.stat().st_size <= 16 * _LARGEST_KEPT else ""
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, UnicodeDecodeError):
         return True

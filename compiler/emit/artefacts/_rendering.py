@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from jinja2 import FileSystemLoader, StrictUndefined
@@ -108,11 +108,7 @@ def _is_off(value: object) -> bool:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines are written line by line; nothing is written by reference."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write a value out wherever it stands."""
-        return True
+    """Writes texts of several lines line by line."""
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:

@@ -110,21 +110,20 @@ def _pod(job: Job, ports: list[tuple[str, int]]) -> _Yaml:
 
 
 def _container(job: Job, ports: list[tuple[str, int]]) -> _Yaml:
-    resources = _resources(job)
     secret = job.launch.kubernetes.secret
     # Ray's own mode of authentication is set by the operator, with its token.
     kept = (variable for variable in job.environment if variable.name != "RAY_AUTH_MODE")
     variables: list[_Yaml] = [{"name": variable.name, "value": variable.value} for variable in kept]
-    variables += [
+    variables.extend(
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in job.launch.secrets
-    ]
+    )
     made: _Yaml = {
         "name": "ray",
         "image": job.image("kubernetes"),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "env": variables,
         "ports": [{"name": name, "containerPort": port} for name, port in ports],
-        "resources": {"requests": resources, "limits": resources},
+        "resources": {"requests": _resources(job), "limits": _resources(job)},
         "volumeMounts": [{"name": name, "mountPath": path, **more} for name, path, more in _mounts(job)],
     }
     return {name: value for name, value in made.items() if value != []}
