@@ -13,8 +13,10 @@ from jsonschema import Draft202012Validator
 
 from checks.tree import ROOT
 from compiler.compile import experiments_of
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.emit.artefacts.catalogue import artefacts
 from compiler.frontend.session import Session
+from compiler.ir.allowance import Allowance
 from compiler.ir.plan import read_plan
 from rlc.catalogue import scan
 from tests.support.launch_files import ARTEFACTS, ON_A_CLUSTER, files_of, shipped_plan, write_files
@@ -126,3 +128,10 @@ def test_scripts_and_images_of_every_shipped_experiment_are_clean(tmp_path: Path
 def _said(program: str, *words: str) -> str:
     found = subprocess.run([program, *words], capture_output=True, text=True, check=False)
     return found.stdout + found.stderr
+
+
+def test_a_plan_that_kubernetes_cannot_hold_is_refused_with_its_size() -> None:
+    plan = shipped_plan("grpo_qwen3_4b.toml")
+    allowed = (Allowance(rule="MEM-06", why="x" * 2**20),)
+    with pytest.raises(SpecError, match=r"RLC0804: the plan has 1,0\d\d,\d\d\d bytes"):
+        files_of("kubernetes", plan.replacing(experiment=plan.experiment.replacing(allow=allowed)))

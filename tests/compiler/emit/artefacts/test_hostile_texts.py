@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -51,7 +50,7 @@ def words_of_rlc(tmp_path: Path) -> Path:
 def test_a_name_reaches_rlc_as_it_is(name: str, words_of_rlc: Path) -> None:
     script = words_of_rlc.parent / "run.sh"
     script.write_text(files_of("ray_job", named(name))["run.sh"])
-    path = f"{words_of_rlc.parent}/bin:{os.environ['PATH']}"
+    path = f"{words_of_rlc.parent}/bin:/usr/bin:/bin"
     subprocess.run(["bash", str(script)], env={"PATH": path}, check=True)
     words = words_of_rlc.read_bytes().decode().split("\0")
     wanted = ["run", f"{words_of_rlc.parent}/plan.json", "--root", "/shared", "--run-dir", f"/shared/runs/{name}", ""]
