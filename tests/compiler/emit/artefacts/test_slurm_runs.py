@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.launch_files import files_of, shipped_plan, write_files
 
-SRUN = '#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
-SCONTROL = '#!/usr/bin/env bash\n[[ $1 == show ]] && echo machine-1\necho "$@" >>"$CALLS"\n'
+SRUN = '#!/usr/bin/env bash\necho "srun $*" >>"$CALLS"\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
+SETTINGS = ('launch.slurm.container="none"', "launch.slurm.max_requeues=3")
+SCONTROL = '#!/usr/bin/env bash\n[[ $1 == show ]] && printf "%s\\n" machine-1 machine-2\necho "$@" >>"$CALLS"\n'
 # Ends with a code of its own, or on SIGTERM as `rlc run` does with a checkpoint saved.
 RLC = """#!/usr/bin/env bash
 trap 'exit 130' TERM
@@ -22,18 +23,21 @@ while true; do sleep 0.1; done
 """
 
 
-class Batch:
-    """A job of the quickstart in a folder of its own."""
+# Ray on the head, and the wait for all machines, end at once and well.
+QUIET = "#!/usr/bin/env bash\nexit 0\n"
+GETENT = "#!/usr/bin/env bash\necho 127.0.0.1 STREAM\n"
 
-    def __init__(self, folder: Path, *, ends: str, restarts: int = 0) -> None:
-        settings = (
-            'launch.slurm.container="none"',
-            f'launch.shared_dir="{folder}/shared"',
-            "launch.slurm.max_requeues=3",
-        )
+
+class Batch:
+    """A job in a folder of its own: of the quickstart, or of a plan of several machines."""
+
+    def __init__(self, folder: Path, *, ends: str, restarts: int = 0, experiment: str = "quickstart.toml") -> None:
+        executor = () if experiment == "quickstart.toml" else ('run.executor="ray"',)
+        plan = shipped_plan(experiment, (*SETTINGS, *executor, f'launch.shared_dir="{folder}/shared"'))
         self.job = folder / "job"
-        write_files({**files_of("slurm", shipped_plan("quickstart.toml", settings)), "plan.json": "{}"}, self.job)
-        write_files({"srun": SRUN, "scontrol": SCONTROL, "rlc": RLC}, folder / "bin")
+        write_files({**files_of("slurm", plan), "plan.json": "{}"}, self.job)
+        programs = {"srun": SRUN, "scontrol": SCONTROL, "rlc": RLC, "ray": QUIET, "python3": QUIET, "getent": GETENT}
+        write_files(programs, folder / "bin")
         for program in (folder / "bin").iterdir():
             program.chmod(0o755)
         self.calls = folder / "calls"
@@ -54,7 +58,7 @@ class Batch:
     def out_of_time(self) -> None:
         """Wait for the driver, and send the signal that Slurm sends some time before the limit."""
         until = time.monotonic() + 60
-        while "run " not in self.calls.read_text():
+        while f"run {self.job}" not in self.calls.read_text():
             assert time.monotonic() < until
             time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)
@@ -102,3 +106,13 @@ def test_a_job_that_is_submitted_elsewhere_says_so(tmp_path: Path) -> None:
     )
     assert found.returncode == 2
     assert "submit it in its own folder" in found.stderr
+
+
+def test_other_machines_end_with_the_first_one(tmp_path: Path) -> None:
+    batch = Batch(tmp_path, ends="4", experiment="grpo_qwen3_8b_async.toml")
+    code, calls = batch.end()
+    assert code == 4
+    steps = [line for line in calls.splitlines() if line.startswith("srun")]
+    assert sorted(line.split()[-1] for line in steps) == ["head", "worker"]
+    nodes = {line.split()[-1]: line.partition("--nodelist=")[2].split()[0] for line in steps}
+    assert nodes == {"head": "machine-1", "worker": "machine-2"}

@@ -12,13 +12,12 @@ export TOKENIZERS_PARALLELISM=false
 export TRANSFORMERS_OFFLINE=1
 [[ $role == head ]]
 
+# One request to stop, and only to the driver; a job that is cancelled tells it itself.
+trap : TERM INT
 rlc run "$here/plan.json" \
     --root /shared \
     --run-dir /shared/runs/quickstart &
 driver=$!
-
-# One request to stop, and only to the driver; a job that is cancelled tells it itself.
-trap : TERM INT
 while kill -0 "$driver" 2>/dev/null; do
     if [[ -n ${RLC_STOP_FILE:-} && -e $RLC_STOP_FILE ]]; then
         rm -f -- "$RLC_STOP_FILE"

@@ -57,13 +57,12 @@ while (there := sum(node["Alive"] for node in ray.nodes())) < wanted:
     time.sleep(2)
 END
 
+# One request to stop, and only to the driver; a job that is cancelled tells it itself.
+trap : TERM INT
 rlc run "$here/plan.json" \
     --root /shared \
     --run-dir /shared/runs/grpo-qwen3-4b &
 driver=$!
-
-# One request to stop, and only to the driver; a job that is cancelled tells it itself.
-trap : TERM INT
 while kill -0 "$driver" 2>/dev/null; do
     if [[ -n ${RLC_STOP_FILE:-} && -e $RLC_STOP_FILE ]]; then
         rm -f -- "$RLC_STOP_FILE"
