@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,10 @@ def test_scripts_and_images_of_every_shipped_experiment_are_clean(tmp_path: Path
 
 
 def _said(program: str, *words: str) -> str:
-    found = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    """What a linter of this environment says."""
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *words], capture_output=True, text=True, check=False
+    )
     return found.stdout + found.stderr
 
 
