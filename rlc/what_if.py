@@ -213,7 +213,8 @@ def _numbers(path: str, record: Record) -> Iterator[tuple[tuple[str, str], float
             yield from _numbers(inner, value)
         elif isinstance(value, tuple):
             for at, item in enumerate(value):
-                of = str(item.__dict__.get("stage", at)) if len(value) > 1 else ""
+                own = item.__dict__ if isinstance(item, Record) else {}
+                of = str(own.get("stage", own.get("name", at))) if len(value) > 1 else ""
                 yield from _numbers(f"{path} {of}".strip(), item) if isinstance(item, Record) else ()
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield (inner, field.unit), value

@@ -8,6 +8,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
+from compiler.ir.cluster_launch import ClusterLaunch
 from compiler.ir.data import (
     Checkpoint,
     Data,
@@ -23,7 +24,6 @@ from compiler.ir.data import (
 )
 from compiler.ir.debug import Debug
 from compiler.ir.environment import Environment
-from compiler.ir.launch import Launch
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
@@ -108,7 +108,7 @@ class Experiment(Record, Generic[A]):
     parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
-    launch: Launch | Off = setting(
+    launch: ClusterLaunch | Off = setting(
         "How the plan is brought to a cluster; off: by the defaults of this table.", default=OFF, in_hash=False
     )
     allow: tuple[Allowance, ...] = setting(

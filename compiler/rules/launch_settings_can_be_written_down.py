@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
-from compiler.ir.launch import launch_faults
+from compiler.ir.cluster_launch import launch_faults
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
 

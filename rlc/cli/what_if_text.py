@@ -11,6 +11,7 @@ from rlc.what_if import Amount, Difference, WhatIf, shown_value
 
 _DIGITS = 12
 _LONGEST_VALUE = 32
+_LONGEST_PATH = 52
 _UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -48,9 +49,15 @@ def _differences(found: WhatIf) -> Iterator[str]:
         return
     rows = [("differences", "as it is", "what if", "because")]
     for one in found.differences:
-        indent = "  " if one.is_cause else "    "
-        rows.append((indent + one.path, _value(one.old), _value(one.new), _because(one)))
-    yield from aligned(rows).splitlines()
+        path = f"  {one.path}" if one.is_cause else f"    {one.path}"
+        if len(path) > _LONGEST_PATH:  # on a line of its own
+            rows.append((path, "", "", ""))
+            path = ""
+        rows.append((path, _value(one.old), _value(one.new), _because(one)))
+    width = max(len(row[0]) for row in rows if len(row[0]) <= _LONGEST_PATH)
+    short = aligned([(row[0] if len(row[0]) <= _LONGEST_PATH else " " * width, *row[1:]) for row in rows]).splitlines()
+    for row, line in zip(rows, short, strict=True):
+        yield row[0] if len(row[0]) > _LONGEST_PATH else line
 
 
 def _value(value: object) -> str:

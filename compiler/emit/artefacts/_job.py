@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.catalogue import Container
+from compiler.ir.cluster_launch import ClusterLaunch, default_launch, launch_faults
 from compiler.ir.hardware import gpus_per_node
-from compiler.ir.launch import Launch, default_launch, launch_faults
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from compiler.ir.subject import toml_literal
@@ -33,7 +33,7 @@ class Job(NamedTuple):
     """A plan with the way to a cluster."""
 
     plan: Plan
-    launch: Launch
+    launch: ClusterLaunch
     container: Container
 
     @property
@@ -146,7 +146,7 @@ def needs_ray(job: Job, artefact: str) -> None:
         raise SpecError(_not_ray(f"{artefact} starts Ray, and run.executor is {job.plan.experiment.run.executor}"))
 
 
-def _unwritable(launch: Launch) -> Iterator[Diagnostic]:
+def _unwritable(launch: ClusterLaunch) -> Iterator[Diagnostic]:
     for fault in launch_faults(launch):
         yield Diagnostic("RLC0800", fault.message, help=(Help(f"write {fault.wanted}"),), paths=(fault.path,))
 

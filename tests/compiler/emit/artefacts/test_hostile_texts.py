@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from compiler.diagnostics.diagnostic import InternalError, SpecError
 from compiler.emit.artefacts._job import job_of
 from compiler.emit.artefacts._rendering import _environment
-from compiler.ir.launch import default_launch
+from compiler.ir.cluster_launch import default_launch
 from compiler.ir.plan import Plan, read_plan
 from rlc.catalogue import load_container, scan
 from tests.support.launch_files import ARTEFACTS, IMAGE, files_of, shipped_plan
