@@ -97,7 +97,8 @@ def test_a_spec_that_is_wrong_writes_nothing(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("artefact", ["docker", "slurm", "kubernetes", "ray_job"])
 def test_one_process_does_not_reach_eight_gpus(artefact: str, capsys: Captured) -> None:
-    Path("gpus.toml").write_text(spec_text({"model.weights": '"random"'}, base=GPU))
+    Path("checkpoint").mkdir()
+    Path("gpus.toml").write_text(spec_text({}, base=GPU))
     assert emit(artefact, "gpus.toml") == 1
     said = capsys.readouterr().err
     assert "RLC0802" in said

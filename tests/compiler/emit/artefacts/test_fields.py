@@ -21,6 +21,7 @@ WAIVED = {
     "allow": "says what a rule was told; nothing runs by it",
     "stages": BY_THE_RUNTIME,
     "run.seed": BY_THE_RUNTIME,
+    "cluster.usd_per_gpu_hour": "a forecast reads it",
     "cluster.num_gpus": "machines and the GPUs of one say it",
 }
 # What other values are good ones: as many as it takes for one that the artefacts tell apart.
@@ -84,7 +85,7 @@ def _written(plan: Plan) -> str:
         for name, text in files_of(artefact, plan).items():
             if name == "rayjob.yaml":
                 text = text[: text.index("  plan.json: |")] + text[text.index("  run.sh: |") :]
-            texts.append(text.replace(plan.hash[:12], "").replace(plan.hash[:8], ""))
+            texts.append(text.replace(f"'{plan.hash[:12]}'", "").replace(plan.hash[:12], "").replace(plan.hash[:8], ""))
     return "\n".join(texts)
 
 
