@@ -20,10 +20,11 @@ from compiler.emit._plan_text import (
     sentence,
     wrapped,
 )
+from compiler.emit._plan_time import write_times
 from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.catalogue import Gpu
-from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.machine import GpuPlacement, Launch, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 from compiler.planner.parameters import Parameters, parameters_of
@@ -61,6 +62,7 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
     sheet.section("Memory, forecast")
     gpu = None if subject is None else subject.catalogue.load_hardware().get(str(plan.experiment.cluster.gpu))
     _memory(sheet, plan, gpu)
+    write_times(sheet, plan)
     sheet.legend()
     return sheet.text()
 
@@ -69,11 +71,13 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     cluster = values.below("cluster")
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
     each = f"{cluster.count('cpu_threads', 'threads')} a process"
+    price = f", {cluster('usd_per_gpu_hour')} USD for an hour of a GPU" if cluster.is_on("usd_per_gpu_hour") else ""
     if has_gpus:
         each = f"{cluster('gpus_per_node')} each: {cluster.count('num_gpus', 'GPUs')} {cluster('gpu')}"
     sheet.row(
         "cluster",
-        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}, executor {values('run.executor')}",
+        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}{price}, "
+        f"executor {values('run.executor')}",
     )
     sheet.row("placement", _sides(values.below("placement")) if has_gpus else values("placement.mode"))
     if isinstance(plan.experiment.parallel, Parallel):
@@ -82,6 +86,9 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     environment = plan.experiment.cluster.environment
     variables = (said(f"{variable.name}={variable.value}") for variable in environment)
     sheet.row("environment", "  ".join(variables) + cluster.mark("environment"))
+    placement = plan.experiment.placement
+    if isinstance(placement, GpuPlacement) and placement.launches:
+        sheet.row("engines", *(_launch(launch) for launch in placement.launches), "rlc plan --engines has all of it")
     sheet.row("seed", values("run.seed", str(values.raw("run.seed"))))
     events = values("log.tensorboard", "TensorBoard events" if values.raw("log.tensorboard") else "no TensorBoard")
     sheet.row("log", f"{events}, {values.count('log.transcripts_per_step', 'transcripts')} of each step")
@@ -89,6 +96,13 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
         sheet.row(
             "allowed", said(f"{allowed.rule}: {allowed.why}") if isinstance(allowed, Allowance) else said(repr(allowed))
         )
+
+
+def _launch(launch: Launch) -> str:
+    """How a role is started, in short."""
+    what = f"{len(launch.words)} words" if launch.words else f"{len(launch.records)} records"
+    version = f" {said(launch.version)}" if isinstance(launch.version, str) else ""
+    return f"{launch.role} of {said(', '.join(launch.stages))}: {said(launch.engine)}{version}, {what}"
 
 
 def _sides(placement: Values) -> str:
