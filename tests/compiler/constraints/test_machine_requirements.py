@@ -63,7 +63,7 @@ def axes(found: Compiled) -> tuple[object, ...]:
         ("parallel.dp == 2", ("parallel.tp=2",), (2, 2, 1, 2)),
         ("parallel.dp == 2", ("parallel.pp=4",), (1, 4, 1, 2)),
         ("parallel.dp >= 1", ("parallel.dp=4",), (2, 1, 1, 4)),
-        ("parallel.dp * parallel.tp == 8", (), (1, 1, 1, 8)),
+        ("parallel.dp * parallel.tp == 8", ("parallel.etp=1",), (1, 1, 1, 8)),
         ("train.global_batch == 8 * parallel.dp", (), (2, 1, 1, 4)),
     ],
 )
