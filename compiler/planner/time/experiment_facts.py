@@ -111,6 +111,9 @@ def _sampling(
     assert isinstance(rollout, Rollout)
     assert isinstance(placement, GpuPlacement)
     asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
+    is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
+    ahead = stage.schedule.max_staleness if stage.schedule.mode == "async" else 1
+    spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
         sampler=_sampler(experiment, stage, trainer),
         engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
@@ -118,7 +121,8 @@ def _sampling(
         prompt=prompt,
         lengths=lengths,
         group=rollout.samples_per_prompt,
-        steps_ahead=stage.schedule.max_staleness if stage.schedule.mode == "async" else 1,
+        steps_ahead=max(ahead, spare) if is_partial else ahead,
+        is_partial=is_partial,
     )
 
 
