@@ -8,6 +8,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
+from compiler.ir.cluster_launch import ClusterLaunch
 from compiler.ir.data import (
     Checkpoint,
     Data,
@@ -107,6 +108,9 @@ class Experiment(Record, Generic[A]):
     parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
+    launch: ClusterLaunch | Off = setting(
+        "How the plan is brought to a cluster; off: by the defaults of this table.", default=OFF, in_hash=False
+    )
     allow: tuple[Allowance, ...] = setting(
         "Rules that this experiment breaks on purpose, each with the reason.", default=(), in_hash=False
     )
