@@ -36,7 +36,11 @@ IMPLICIT_STAGE = "main"
 class Schedule(Record):
     """[schedule]: the loop of a stage."""
 
-    mode: Literal["sync", "async"] = setting("Whether sampling waits for training.", default="sync")
+    mode: Literal["sync", "one_step_off", "async"] = setting(
+        "Whether sampling waits for training: always; by whole rollouts, of which one is sampled while the one before "
+        "is trained on; or only where max_staleness would be exceeded.",
+        default="sync",
+    )
     max_staleness: int = setting(
         "Weight updates by which the weights that sampled may be behind those that are trained.",
         default=1,
@@ -44,6 +48,13 @@ class Schedule(Record):
         ge=1,
         read_if=("mode", ("async",)),
     )
+
+    @property
+    def lag(self) -> int:
+        """Weight updates by which the weights that sampled may be behind, of every mode."""
+        if self.mode == "async":
+            return self.max_staleness
+        return 1 if self.mode == "one_step_off" else 0
 
 
 class Seeds(Record):
