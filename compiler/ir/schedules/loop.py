@@ -131,7 +131,7 @@ def due(loop: Loop) -> tuple[Action, ...]:
 def started(loop: Loop, action: Action) -> Loop:
     """Return the loop after an action began."""
     if isinstance(action, Begin):
-        under_way = _joined(loop.under_way, Cohort(action.version, action.groups))
+        under_way = _joined(loop.under_way, action.version, action.groups)
         return loop._replace(begun=loop.begun + action.groups, under_way=under_way)
     if isinstance(action, Train):
         return loop._replace(waiting=_split(loop.waiting, loop.order.batch)[1], trainer="trains")
@@ -140,12 +140,13 @@ def started(loop: Loop, action: Action) -> Loop:
 
 def sampled(loop: Loop, cohort: Cohort, *, left_out: int = 0) -> Loop:
     """Return the loop after groups of a version ended; those that a filter left out, or that were lost, begin again."""
-    kept = cohort._replace(groups=cohort.groups - left_out)
-    return loop._replace(
-        begun=loop.begun - left_out,
-        under_way=_without(loop.under_way, cohort),
-        waiting=_joined(loop.waiting, kept) if kept.groups else loop.waiting,
-    )
+    version, groups = cohort
+    kept = groups - left_out
+    order, trained, sent, begun, under_way, waiting, trainer = loop
+    under_way = _without(under_way, version, groups)
+    if kept:
+        waiting = _joined(waiting, version, kept)
+    return Loop._make((order, trained, sent, begun - left_out, under_way, waiting, trainer))
 
 
 def ended(loop: Loop, action: Action) -> Loop:
@@ -162,7 +163,10 @@ def staleness(action: Train) -> tuple[Cohort, ...]:
 
 def count(cohorts: tuple[Cohort, ...]) -> int:
     """Return the groups of all versions."""
-    return sum(groups for _, groups in cohorts)
+    total = 0
+    for _, groups in cohorts:
+        total += groups
+    return total
 
 
 def _is_due_to_send(loop: Loop) -> bool:
@@ -186,22 +190,26 @@ def _may_train(loop: Loop) -> bool:
     return True
 
 
-def _joined(cohorts: tuple[Cohort, ...], more: Cohort) -> tuple[Cohort, ...]:
-    return _merged(cohorts, (more,))
+def _joined(cohorts: tuple[Cohort, ...], version: int, groups: int) -> tuple[Cohort, ...]:
+    """The cohorts with more groups of a version; a simulation asks for it once for every group."""
+    if cohorts and cohorts[-1][0] == version:
+        return (*cohorts[:-1], Cohort._make((version, cohorts[-1][1] + groups)))
+    return _merged(cohorts, (Cohort(version, groups),))
 
 
 def _merged(one: tuple[Cohort, ...], other: tuple[Cohort, ...]) -> tuple[Cohort, ...]:
     counts = dict(one)
     for version, groups in other:
         counts[version] = counts.get(version, 0) + groups
-    return tuple(Cohort(*pair) for pair in sorted(counts.items()))
+    return tuple(map(Cohort._make, sorted(counts.items())))
 
 
-def _without(cohorts: tuple[Cohort, ...], fewer: Cohort) -> tuple[Cohort, ...]:
-    counts = dict(cohorts)
-    assert counts.get(fewer.version, 0) >= fewer.groups, "only groups that are under way end"
-    counts[fewer.version] -= fewer.groups
-    return tuple(Cohort(*pair) for pair in counts.items() if pair[1])
+def _without(cohorts: tuple[Cohort, ...], version: int, groups: int) -> tuple[Cohort, ...]:
+    for at, (other, there) in enumerate(cohorts):
+        if other == version and there >= groups:
+            rest = (Cohort._make((version, there - groups)),) if there > groups else ()
+            return (*cohorts[:at], *rest, *cohorts[at + 1 :])
+    raise AssertionError("only groups that are under way end")
 
 
 def _split(cohorts: tuple[Cohort, ...], groups: int) -> tuple[tuple[Cohort, ...], tuple[Cohort, ...]]:
