@@ -28,6 +28,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 from compiler.ir.rollout import Generation, Reward, Rollout
+from compiler.ir.timeouts import Timeouts
 from compiler.ir.training import Optim, PolicyTrain, Train
 
 IMPLICIT_STAGE = "main"
@@ -116,6 +117,7 @@ class Experiment(Record, Generic[A]):
     cluster: Cluster[A] = setting("The machine.")
     placement: Placement[A] | GpuPlacement[A] = setting("Who sits where.")
     parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
+    timeouts: Timeouts[A] | Off = setting("How long each wait may take.", default=OFF, in_hash=False)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
     allow: tuple[Allowance, ...] = setting(

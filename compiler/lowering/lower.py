@@ -33,6 +33,7 @@ from compiler.ir.provenance import Origin, Provenance
 from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
+from compiler.ir.timeouts import Timeouts
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_algorithm import bind_algorithm
 from compiler.lowering.bind_data import bind_data
@@ -162,7 +163,9 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
     node = node_at(root, "cluster", "target")
     named = node.value if isinstance(node, Leaf) else None
     has_gpus = isinstance(named, str) and named in catalogue.targets and bool(catalogue.load_target(named).vendor)
-    return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
+    if has_gpus:
+        return {"placement": GpuPlacement, "parallel": Parallel, "timeouts": Timeouts}
+    return {"placement": Placement, "parallel": None, "timeouts": None}
 
 
 def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] | None]:

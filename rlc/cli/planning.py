@@ -51,7 +51,7 @@ def make_plan(request: PlanRequest, output: Output) -> int:
 
             found = compile_all(request.spec, catalogue, overrides=request.sets, shrink=request.shrink, session=session)
             return print_plans(found, output) if request.as_json else list_experiments(request.spec, found, output)
-    found = _resolved(
+    found = resolved(
         request.spec, request.sets, output, shrink=request.shrink, session=session, policies=request.policies
     )
     if request.as_json:
@@ -109,7 +109,7 @@ def _check(found: SourcedPlan, golden: Path, output: Output) -> int:
     return 0 if saved.plan.hash == found.plan.hash else DIFFERS
 
 
-def _resolved(
+def resolved(
     path: Path,
     sets: Sequence[str],
     output: Output | None,
@@ -182,12 +182,12 @@ def _other_plan(other: str, request: PlanRequest) -> SourcedPlan:
     from rlc.revision import unpacked
 
     if other.endswith((".toml", ".star", ".json")) or choose(Path(other)).name is not None:
-        return _resolved(Path(other), (), None)
+        return resolved(Path(other), (), None)
     spec, name = choose(request.spec)
     with unpacked(spec, other) as revision:
         one = revision.spec if name is None else revision.spec.with_name(f"{revision.spec.name}:{name}")
         try:
-            found = _resolved(one, (), None, shrink=request.shrink)
+            found = resolved(one, (), None, shrink=request.shrink)
         except SpecError as fault:
             shown = [_renamed(d, f"{revision.folder}/", f"{other}:") for d in fault.diagnostics]
             raise SpecError(*shown) from fault

@@ -82,6 +82,19 @@ class Pace(NamedTuple):
         return max(rollout, self.training.gpus) if self.is_shared else rollout + self.training.gpus
 
 
+class Limits(NamedTuple):
+    """Seconds after which a wait ends that nobody answers: the [timeouts] of a plan.
+
+    `restart_s` is that of a process that starts again, until it has its GPUs and its weights.
+    """
+
+    generation_s: float = 1800.0
+    train_step_s: float = 1800.0
+    weight_sync_s: float = 600.0
+    checkpoint_s: float = 600.0
+    restart_s: float = 600.0
+
+
 class Troubles(NamedTuple):
     """What goes wrong, and how long it takes to go on.
 
@@ -91,12 +104,12 @@ class Troubles(NamedTuple):
 
     Args:
         gpu_hours_per_failure: mean GPU hours from one failure to the next; 0 for none.
-        hang_frac: failures that stop a process without ending it, so that only a time limit notices them.
+        hang_frac: failures that stop a process without ending it, so that only a time limit notices them; restarts
+            hang as often.
         spread: deviation of the logarithm of a machine's seconds.
         engine_restart_s: until an engine that failed generates again.
         trainer_restart_s: until a trainer that failed trains again, from its last checkpoint.
-        generation_timeout_s: after which an engine that hangs is given up.
-        train_timeout_s: after which a trainer that hangs is given up.
+        limits: when a wait for what hangs, or is too slow, ends.
     """
 
     gpu_hours_per_failure: float = 50_700.0
@@ -104,8 +117,7 @@ class Troubles(NamedTuple):
     spread: float = 0.02
     engine_restart_s: float = 300.0
     trainer_restart_s: float = 600.0
-    generation_timeout_s: float = 1800.0
-    train_timeout_s: float = 1800.0
+    limits: Limits = Limits()
 
 
 NONE = Troubles(gpu_hours_per_failure=0.0, spread=0.0)

@@ -76,6 +76,7 @@ class _Run:
         self.serial = 0
         self.now, self.life, self.saved_step, self.is_trainer_up = 0.0, 0, 0, True
         self.working_since: float | None = None
+        self.waits_until = 0.0
         self.waiting: defaultdict[int, deque[float]] = defaultdict(deque)
         self.unsaved_tokens = self.unsaved_train_s = 0.0
         self.tally = _Tally()
@@ -145,19 +146,24 @@ class _Run:
             jobs = [Job(action.version, *draw_group(table, size, random)) for _ in range(action.groups)]
             self._look_ahead(self.engines.submit(jobs, self.now))
             return
-        seconds = training.sync_s
+        seconds, limit_s = training.sync_s, self.troubles.limits.weight_sync_s
         if isinstance(action, Train):
+            limit_s = self.troubles.limits.train_step_s
             slow = slowest(training.nodes, self.troubles.spread, self.speeds)
             seconds = training.seconds * (1 + self.stretched * (slow - 1))
             if self._is_saved_after(action.step + 1):
                 seconds += training.checkpoint_s
+                limit_s += self.troubles.limits.checkpoint_s
             for version, groups in action.taken:
                 waiting = self.waiting[version]
                 self.unsaved_tokens += sum(waiting.popleft() for _ in range(groups))
             for age, groups in schedule.staleness(action):
                 self.tally.staleness[age] += groups
-        self.working_since = self.now
-        self._later(seconds, partial(self._trainer_ends, action, self.life))
+        self.working_since, self.waits_until = self.now, self.now + limit_s
+        if seconds > limit_s:
+            self._later(limit_s, partial(self._is_given_up, self.life))
+        else:
+            self._later(seconds, partial(self._trainer_ends, action, self.life))
 
     def _trainer_ends(self, action: Action, life: int) -> None:
         if life != self.life or self.working_since is None:
@@ -222,17 +228,34 @@ class _Run:
         hangs = chances.random() < troubles.hang_frac
         gpu = int(chances.random() * pace.gpus)
         if pace.is_shared or gpu < pace.training.gpus:
-            self._trainer_fails(troubles.train_timeout_s if hangs else 0.0)
+            self._trainer_fails(self._unnoticed_s() if hangs else 0.0)
         else:
             at = (gpu - pace.training.gpus) // pace.fleet.gpus_per_engine
-            self._engine_fails(at, troubles.generation_timeout_s if hangs else 0.0)
+            self._engine_fails(at, troubles.limits.generation_s if hangs else 0.0)
         self._await_failure()
+
+    def _unnoticed_s(self) -> float:
+        """Seconds until somebody notices that the trainer hangs: until the limit of what it does, or does next."""
+        return self.troubles.limits.train_step_s if self.working_since is None else self.waits_until - self.now
+
+    def _is_given_up(self, life: int) -> None:
+        """End what takes longer than its limit, as if it hung."""
+        if life == self.life:
+            self._trainer_fails(0.0)
+
+    def _restart_s(self, seconds: float) -> float:
+        """Seconds until a process is there again; a restart that hangs ends at its limit, and the next one begins."""
+        attempts = 0
+        while self.chances.random() < min(0.99, self.troubles.hang_frac):
+            attempts += 1
+        return seconds + attempts * self.troubles.limits.restart_s
 
     def _engine_fails(self, at: int, unnoticed_s: float) -> None:
         """Groups of one engine are lost and begin again, elsewhere as long as it is away."""
-        engine, restart_s = self.engines.all[at], self.troubles.engine_restart_s
+        engine = self.engines.all[at]
         if not engine.is_up:
             return
+        restart_s = self._restart_s(self.troubles.engine_restart_s)
         engine.pass_to(self.now, self.pace.fleet.step_s)
         lost, tokens = engine.lose()
         self.engines.take_away(engine)
@@ -256,7 +279,7 @@ class _Run:
         """Everything since the last checkpoint is lost, and what was sampled for later steps with it."""
         if not self.is_trainer_up:
             return
-        tally, away_s = self.tally, unnoticed_s + self.troubles.trainer_restart_s
+        tally, away_s = self.tally, unnoticed_s + self._restart_s(self.troubles.trainer_restart_s)
         worked_s = 0.0 if self.working_since is None else self.now - self.working_since
         for engine in self.engines.all:
             engine.pass_to(self.now, self.pace.fleet.step_s)

@@ -10,7 +10,7 @@ import pytest
 
 from compiler.ir.schedules.loop import Order
 from compiler.planner.simulate.draws import draw_group, length_table
-from compiler.planner.simulate.pace import Fleet, Judging, Pace, Training, Troubles
+from compiler.planner.simulate.pace import Fleet, Judging, Limits, Pace, Training, Troubles
 from compiler.planner.simulate.run import simulate
 
 GROUP, LENGTH = 4, 100.0
@@ -78,12 +78,29 @@ def test_a_lost_trainer_goes_back_to_its_last_checkpoint() -> None:
 
 
 def test_what_hangs_is_away_for_the_time_limit_longer() -> None:
-    seconds = []
-    for frac in (0.0, 1.0):
-        troubles = Troubles(gpu_hours_per_failure=4.0, hang_frac=frac, spread=0.0, train_timeout_s=500.0)
-        found = simulate(Order(1, 4), PACE._replace(is_shared=True), troubles._replace(trainer_restart_s=0.0), seed=5)
-        seconds.append(found.seconds - 500.0 * frac * found.trainer_failures)
-    assert seconds[0] < 2 * seconds[1]
+    pace = PACE._replace(is_shared=True, training=TRAINING._replace(checkpoint_interval=1))
+    limits = Limits(train_step_s=200.0, weight_sync_s=200.0, checkpoint_s=0.0, restart_s=0.0)
+    troubles = Troubles(gpu_hours_per_failure=4.0, spread=0.0, trainer_restart_s=60.0, limits=limits)
+    found = simulate(Order(1000, 4), pace, troubles._replace(hang_frac=0.5), seed=5)
+    calm = simulate(Order(1000, 4), pace)
+    away = (found.seconds - calm.seconds) / found.trainer_failures
+    assert found.trainer_failures > 10
+    assert 60.0 < away < 60.0 + 200.0 + calm.step_s.most
+
+
+def test_a_step_that_is_slower_than_its_limit_is_begun_again() -> None:
+    troubles = Troubles(
+        gpu_hours_per_failure=0.0,
+        spread=0.5,
+        trainer_restart_s=10.0,
+        limits=Limits(train_step_s=45.0, checkpoint_s=0.0),
+    )
+    pace = PACE._replace(training=TRAINING._replace(checkpoint_interval=1))
+    found = simulate(Order(200, 4), pace, troubles, seed=1)
+    # A step takes more than 1.5 times the median with probability 0.2087, and each attempt is another draw.
+    expected = 200 * 0.2087 / (1 - 0.2087)
+    assert found.trainer_failures == pytest.approx(expected, abs=4 * expected**0.5)
+    assert found.engine_failures == found.lost_steps == 0
 
 
 def test_mean_hours_between_failures_are_those_that_were_asked_for() -> None:
