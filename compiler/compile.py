@@ -145,7 +145,7 @@ def _compile(
     if constrained is not None and not reporter.has_errors and not may_ignore:
         for diagnostic in constrained.policy_faults(subject):
             reporter.add(diagnostic)
-    plan = None if reporter.has_errors else freeze(subject.experiment)
+    plan = None if reporter.has_errors else freeze(subject.experiment, catalogue.load_hardware)
     found = with_call_sites(reporter.diagnostics, loaded.value)
     return Compiled(plan, subject, found, loaded.root, broken)
 

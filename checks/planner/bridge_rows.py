@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from checks.planner.comparison import Cells, Comparison, UnreadableError, peak_gib
 from checks.planner.library import Library
 from compiler.planner.memory.activations import Recompute, Tokens
+from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.lines import GIB
 from compiler.planner.memory.loss import Loss
 from compiler.planner.memory.pipeline import Layout
@@ -21,7 +22,7 @@ from compiler.planner.memory.training import Job
 _ALLOCATED = re.compile(r"([\d.]+) GB allocated")
 
 
-def compare(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield what was allocated at most."""
     allocated = _ALLOCATED.search(row["detail"])
     if allocated is None or "Megatron-Bridge" not in row["source"]:

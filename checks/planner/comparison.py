@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.lines import GIB, total
 from compiler.planner.memory.training import Job, fullest_stage, static_memory, train_lines
+from compiler.planner.time.constants import Rates
 
 
 class UnreadableError(Exception):
     """A row that the model cannot be asked about, and why."""
 
 
+C = TypeVar("C", Constants, Rates)  # the constants of a model: of memory, or of time
+
+
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Generic[C]):
     """A figure.
 
     Args:
@@ -31,7 +36,7 @@ class Comparison:
     quantity: str
     unit: str
     measured: float
-    predict: Callable[[Constants], float]
+    predict: Callable[[C], float]
     is_unseen: bool = False
 
     @property
@@ -39,7 +44,7 @@ class Comparison:
         """Whether the constants are fitted on this source: on half of them, by a digest of their names."""
         return not self.is_unseen and sha256(self.source.encode()).digest()[0] % 2 == 0
 
-    def error_pct(self, constants: Constants) -> float:
+    def error_pct(self, constants: C) -> float:
         """Return the error of the prediction, in percent of what was measured."""
         return 100 * (self.predict(constants) / self.measured - 1)
 
@@ -52,7 +57,7 @@ class Skipped:
     why: str
 
 
-Found = Comparison | Skipped
+Found = Comparison[C] | Skipped
 Cells = Mapping[str, str]
 
 
@@ -66,7 +71,7 @@ def number(row: Cells, key: str, default: float | None = None) -> float:
         return default
 
 
-def read_rows(table: list[dict[str, str]], compare: Callable[[Cells], Iterator[Comparison]]) -> Iterator[Found]:
+def read_rows(table: list[dict[str, str]], compare: Callable[[Cells], Iterator[Comparison[C]]]) -> Iterator[Found[C]]:
     """Yield the comparisons of each row, or why there are none."""
     for row in table:
         try:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from checks.planner.comparison import Cells, Comparison, UnreadableError, number, peak_gib
 from checks.planner.library import Library
 from compiler.ir.openness import Off
-from compiler.planner.flops import sequence_flops
 from compiler.planner.memory.activations import Kernels, Pass, Recompute, Tokens, layer_kept
+from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.kv_cache import kv_bytes_per_token
 from compiler.planner.memory.lines import MIB, total
 from compiler.planner.memory.loss import Loss
@@ -22,6 +22,7 @@ from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.parameters import parameters_of
+from compiler.planner.time.flops import sequence_flops
 
 _POLICIES = {
     "TP baseline": (False, ""),
@@ -30,7 +31,7 @@ _POLICIES = {
 }
 
 
-def compare_cache(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare_cache(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield the bytes of a cached token, in bf16."""
     each = kv_bytes_per_token(library.model(row["model"]).facts, 2)
     yield Comparison(
@@ -39,7 +40,7 @@ def compare_cache(library: Library, row: Cells) -> Iterator[Comparison]:
     )  # fmt: skip
 
 
-def compare_flops(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare_flops(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield FLOPs of a forward pass over 4,096 tokens and activated parameters, of a row of the DeepSeek tool."""
     model = library.model(row["model"]).facts
     cost = sequence_flops(model)
@@ -55,7 +56,7 @@ def compare_flops(library: Library, row: Cells) -> Iterator[Comparison]:
     )
 
 
-def compare_published(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare_published(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield what a row of memory_published.csv says of one layer, of model states, or of a whole GPU."""
     quantity, model, config = row["quantity"], row["model"], row["config"]
     name, source = f"{model} {quantity}", row["source"].split(" ")[0]

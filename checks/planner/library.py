@@ -23,7 +23,15 @@ OTHERS = {
     "mixtral8x22b": Network(
         56, 6144, 16384, 48, 8, 128, 32768, moe=Moe(num_experts=8, experts_per_token=2, expert_size=16384)
     ),
+    "gpt320b": Network(44, 6144, 4 * 6144, 48, 48, 128, 51200, gated_ffn=False, biases=True, norm_vectors=2),
+    "llama27b": Network(32, 4096, 11008, 32, 32, 128, 32000),
+    "llama213b": Network(40, 5120, 13824, 40, 40, 128, 32000),
+    "llama270b": Network(80, 8192, 28672, 64, 8, 128, 32000),
     "intellect3": "glm45106ba12b",
+    "deepseekv3671b": "deepseekv3",
+    "deepseekv3r1": "deepseekv3",
+    "r1distillqwen7b": "qwen257b",
+    "llama3370b": "llama3170b",
 }
 
 _APPENDED = ("instruct2507", "thinking2507", "instruct", "base", "a3b", "v01")

@@ -14,6 +14,7 @@ from checks.planner.comparison import Cells, Comparison, UnreadableError, number
 from compiler.ir.model import LatentAttention, Moe
 from compiler.ir.openness import OFF
 from compiler.planner.memory.activations import Kernels, Recompute, Tokens
+from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.loss import Loss
 from compiler.planner.memory.network import Network
 from compiler.planner.memory.pipeline import Layout
@@ -50,7 +51,7 @@ def job_of(row: Cells) -> Job:
     )
 
 
-def compare(row: Cells) -> Iterator[Comparison]:
+def compare(row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield both figures of a row: what the last rank holds after a step, and the most that it held."""
     job, name, source = job_of(row), row["case"].split("/")[-1], row["source"].split(" ")[0]
     last = job.layout.pp - 1

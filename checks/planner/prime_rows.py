@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from checks.planner.comparison import Cells, Comparison, number, peak_gib
 from checks.planner.library import Library
 from compiler.planner.memory.activations import Kernels, Recompute, Tokens
+from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.loss import Loss
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage
@@ -21,7 +22,7 @@ from compiler.planner.memory.training import Job
 _CHUNK_TOKENS = 2048  # rows of the head that are computed at once
 
 
-def compare(library: Library, row: Cells, *, is_unseen: bool = False) -> Iterator[Comparison]:
+def compare(library: Library, row: Cells, *, is_unseen: bool = False) -> Iterator[Comparison[Constants]]:
     """Yield the peak of a row; a source is what was measured of one model."""
     name = f"{row['model']} {row['type']} {row['seq']} {row['ac']} {row['hardware']}"
     source = f"{row['source'].split(' ')[0]} {row['model']}"

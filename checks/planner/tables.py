@@ -1,4 +1,4 @@
-"""The measured tables, and how each is read."""
+"""The measured tables, and how each is read: those of memory, and those of time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from checks.planner import bridge_rows, counted_rows, megatron_rows, prime_rows, theory_rows
-from checks.planner.comparison import Cells, Comparison, Found, read_rows
+from checks.planner import (
+    bridge_rows,
+    counted_rows,
+    megatron_rows,
+    prime_rows,
+    rollout_rows,
+    step_rows,
+    theory_rows,
+    train_rows,
+)
+from checks.planner.comparison import C, Cells, Comparison, Found, read_rows
 from checks.planner.library import Library
 from checks.planner.recipe_rows import Verdict, judge
+from compiler.planner.memory.constants import Constants
+from compiler.planner.time.constants import Rates
 from rlc.catalogue import scan
 
 MEASURED = Path(__file__).parent / "measured"
 
-Compare = Callable[[Cells], Iterator[Comparison]]
 
-
-def readers(library: Library) -> tuple[tuple[str, Compare], ...]:
-    """Return what reads the rows of which table."""
+def memory_readers(library: Library) -> tuple[tuple[str, Callable[[Cells], Iterator[Comparison[Constants]]]], ...]:
+    """Return what reads the rows of which table of memory, and of what is counted."""
     return (
         ("kv_cache.csv", partial(counted_rows.compare_cache, library)),
         ("memory_theoretical_deepseek.csv", partial(counted_rows.compare_flops, library)),
@@ -33,16 +42,37 @@ def readers(library: Library) -> tuple[tuple[str, Compare], ...]:
     )
 
 
+def time_readers(library: Library) -> tuple[tuple[str, Callable[[Cells], Iterator[Comparison[Rates]]]], ...]:
+    """Return what reads the rows of which table of time."""
+    hardware = scan().load_hardware()
+    return (
+        ("throughput.csv", partial(train_rows.compare, library, hardware)),
+        ("rollout.csv", partial(rollout_rows.compare, library, hardware)),
+        ("rl_steps.csv", partial(step_rows.compare, library, hardware)),
+    )
+
+
 def read_recipes(folder: Path = MEASURED) -> list[Verdict]:
     """Return what the model says of configurations that people run; none where the folder lacks them."""
     path = folder / "recipes.csv"
     return list(judge(_table(path), Library(), scan().load_hardware())) if path.exists() else []
 
 
-def read_tables(folder: Path = MEASURED) -> dict[str, list[Found]]:
-    """Return what is compared, by table; tables that the folder lacks are left out."""
-    found: dict[str, list[Found]] = {}
-    for name, compare in readers(Library()):
+def read_tables(folder: Path = MEASURED) -> dict[str, list[Found[Constants]]]:
+    """Return what is compared of memory, by table; tables that the folder lacks are left out."""
+    return _read(folder, memory_readers(Library()))
+
+
+def read_times(folder: Path = MEASURED) -> dict[str, list[Found[Rates]]]:
+    """Return what is compared of time, by table; tables that the folder lacks are left out."""
+    return _read(folder, time_readers(Library()))
+
+
+def _read(
+    folder: Path, readers: tuple[tuple[str, Callable[[Cells], Iterator[Comparison[C]]]], ...]
+) -> dict[str, list[Found[C]]]:
+    found: dict[str, list[Found[C]]] = {}
+    for name, compare in readers:
         path = folder / name
         if path.exists():
             found.setdefault(name, []).extend(read_rows(_table(path), compare))

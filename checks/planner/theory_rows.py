@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from checks.planner.comparison import Cells, Comparison, number
 from checks.planner.library import Library
 from compiler.planner.memory.activations import Pass, Tokens, layer_kept
+from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.lines import GIB, MIB, total
 from compiler.planner.memory.network import Network, last_layer
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage, stage_parameters, static_lines
 
 
-def compare_megatron(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare_megatron(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield parameters, and weights with optimizer state, of a row of memory_theoretical_megatron.csv."""
     network = library.network(row["model"])._replace(vocab=int(number(row, "padded_vocab")), mtp_layers=0)
     layout = _layout(row)
@@ -31,7 +32,7 @@ def compare_megatron(library: Library, row: Cells) -> Iterator[Comparison]:
     yield Comparison(row["id"], name, source, "static", "MiB", number(row, "weight_opt_MiB"), lambda _: states)
 
 
-def compare_deepseek(library: Library, row: Cells) -> Iterator[Comparison]:
+def compare_deepseek(library: Library, row: Cells) -> Iterator[Comparison[Constants]]:
     """Yield parameters and activations of a row of memory_theoretical_deepseek.csv, of a stage in the middle."""
     network, layout, storage = library.network(row["model"]), _layout(row), Storage()
     name, source = f"{row['model']} pp{row['pp']} ep{row['ep']}", row["source"].split(" ")[2]

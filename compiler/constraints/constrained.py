@@ -89,7 +89,7 @@ class Constrained:
     def policy_faults(self, subject: Subject) -> Iterator[Diagnostic]:
         """Yield what is wrong with a resolved subject, of which there is a plan, by its policy."""
         reporter = Reporter()
-        predicted = _forecast(subject.experiment)
+        predicted = _forecast(subject.experiment, self.setting)
         statements = read_statements(self.policy, subject.experiment, self.setting, reporter, predicted)
         yield from reporter.diagnostics
         yield from self._faults(subject, statements)
@@ -114,7 +114,7 @@ class Constrained:
 
         def around(statement: Statement) -> Surroundings:
             if statement.is_policy and not predicted:
-                predicted.append(_forecast(experiment))
+                predicted.append(_forecast(experiment, self.setting))
             names = self.setting.names(experiment, statement.stage, predicted[0] if statement.is_policy else None)
             return Surroundings(names, self.setting.catalogue)
 
@@ -167,5 +167,5 @@ def _is_open(experiment: Experiment[Auto]) -> bool:
     return any(isinstance(value, Auto) for _, value in leaves(experiment))
 
 
-def _forecast(experiment: Experiment[Auto]) -> Forecast:
-    return forecast(cast("Experiment[Never]", experiment))
+def _forecast(experiment: Experiment[Auto], setting: Setting) -> Forecast:
+    return forecast(cast("Experiment[Never]", experiment), setting.catalogue.load_hardware)

@@ -21,6 +21,9 @@ ABOUT: dict[Group, str] = {
 # Paths as a person writes them, without a stage; the longest one that holds a field decides.
 PREFIXES: dict[str, Group] = {
     "cluster": "placement",
+    "cluster.usd_per_gpu_hour": "cosmetic",
+    "rollout.expected_response_tokens": "cosmetic",
+    "rollout.expected_p90_response_tokens": "cosmetic",
     "placement": "placement",
     "run.executor": "placement",
     "rollout.engine": "placement",

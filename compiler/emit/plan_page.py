@@ -20,6 +20,7 @@ from compiler.emit._plan_text import (
     sentence,
     wrapped,
 )
+from compiler.emit._plan_time import write_times
 from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.catalogue import Gpu
@@ -62,6 +63,7 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
     sheet.section("Memory, forecast")
     gpu = None if subject is None else subject.catalogue.load_hardware().get(str(plan.experiment.cluster.gpu))
     _memory(sheet, plan, gpu)
+    write_times(sheet, plan)
     sheet.legend()
     return sheet.text()
 
@@ -70,11 +72,13 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     cluster = values.below("cluster")
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
     each = f"{cluster.count('cpu_threads', 'threads')} a process"
+    price = f", {cluster('usd_per_gpu_hour')} USD for an hour of a GPU" if cluster.is_on("usd_per_gpu_hour") else ""
     if has_gpus:
         each = f"{cluster('gpus_per_node')} each: {cluster.count('num_gpus', 'GPUs')} {cluster('gpu')}"
     sheet.row(
         "cluster",
-        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}, executor {values('run.executor')}",
+        f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}{price}, "
+        f"executor {values('run.executor')}",
     )
     sheet.row("placement", _sides(values.below("placement")) if has_gpus else values("placement.mode"))
     if isinstance(plan.experiment.parallel, Parallel):

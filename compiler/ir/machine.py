@@ -26,6 +26,14 @@ class Cluster(Record, Generic[A]):
         default=OFF,
         read_if=("target", GPU_TARGETS),
     )
+    usd_per_gpu_hour: float | Off = setting(
+        "What one GPU costs for an hour; the forecast of a plan then says what the run costs.",
+        default=OFF,
+        unit="USD",
+        gt=0,
+        in_hash=False,
+        read_if=("target", GPU_TARGETS),
+    )
     cpu_threads: int = setting(
         "Threads of one process; results are reproducible bit by bit only for the same number.",
         default=2,

@@ -6,15 +6,37 @@ decides results; it leaves out rlc's version, the forecast, log settings, budget
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import Never
+from compiler.diagnostics.annotations import Literal, Never
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.canonical import ParamsOf, decode, dump, encode
 from compiler.ir.digest import sha256
 from compiler.ir.experiment import Experiment
 from compiler.ir.json_text import Json
+from compiler.ir.openness import OFF, Off
 from compiler.ir.record import Record, setting
 
 SCHEMA_VERSION = 1
+
+
+class PhaseTime(Record):
+    """A phase of a step, and how long it takes."""
+
+    name: str = setting("The phase.")
+    side: Literal["both", "train", "rollout"] = setting("Whose GPUs it takes.")
+    seconds: float = setting("How long.", unit="seconds")
+
+
+class StageTime(Record):
+    """How long a stage takes, by the planner's model of time."""
+
+    phases: tuple[PhaseTime, ...] = setting("The phases of a step, in their order.")
+    overlaps: bool = setting("Whether training and sampling work at the same time.")
+    step_seconds: float = setting("From one step to the next.", unit="seconds")
+    tokens_per_s: float = setting("Tokens that are trained on.", unit="tokens/s")
+    tokens_per_s_per_gpu: float = setting("The same, over all GPUs of the cluster.", unit="tokens/s")
+    mfu: float = setting("Share of the peak of the GPUs that train, while they train, which the model's FLOPs are.")
+    gpu_hours: float = setting("Of all GPUs, for all steps of the stage.", unit="GPU-hours")
+    usd: float | Off = setting("What they cost, where a price is given.", unit="USD")
 
 
 class StageForecast(Record):
@@ -23,6 +45,9 @@ class StageForecast(Record):
     stage: str = setting("The stage.")
     kv_cache_bytes: int = setting("Keys and values that the engine holds at once.", unit="bytes")
     max_sampled_tokens: int = setting("Tokens sampled, if every response were as long as allowed.", unit="tokens")
+    time: StageTime | Off = setting(
+        "How long it takes; off where the target has no GPUs, or where only data says how long rows are.", default=OFF
+    )
 
 
 class Forecast(Record):

@@ -220,6 +220,22 @@ class Rollout(Generation[A]):
 
     prompts_per_step: int | A = setting("Prompts drawn for one rollout.", unit="prompts", ge=1)
     samples_per_prompt: int | A = setting("Responses sampled for each prompt: the group.", unit="samples", ge=1)
+    expected_response_tokens: Tokens | Off = setting(
+        "Length of a response on average, as far as it is known; what is forecast of the time of a step rests on it. "
+        "Off takes half of max_response_tokens.",
+        default=OFF,
+        unit="tokens",
+        ge=1,
+        in_hash=False,
+    )
+    expected_p90_response_tokens: Tokens | Off = setting(
+        "Length that nine responses in ten do not exceed, as far as it is known: how long the tail is that a step "
+        "waits for.",
+        default=OFF,
+        unit="tokens",
+        ge=1,
+        in_hash=False,
+    )
     truncated_responses: Literal["train", "mask"] = setting(
         "Whether a response that was cut at max_response_tokens counts in the loss; its reward counts in any case.",
         default="train",

@@ -10,7 +10,7 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Auto
 from compiler.ir.provenance import Provenance
 from compiler.passes._each_stage import StageEditor, each_stage
-from compiler.planner.flops import sequence_flops
+from compiler.planner.time.flops import sequence_flops
 
 _FIELD, _BALANCE = "train.packing.flops", "train.packing.balance"
 

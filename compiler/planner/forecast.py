@@ -7,15 +7,18 @@ a critic or a reward model has for a head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from compiler.diagnostics.annotations import Any, Never
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.catalogue import Gpu
 from compiler.ir.experiment import Experiment, Stage, holds_further_layers
 from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.options import Options
-from compiler.ir.plan import Forecast, StageForecast
+from compiler.ir.plan import Forecast, StageForecast, StageTime
 from compiler.ir.rollout import Rollout
 from compiler.ir.training import Optim, Train
 from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
@@ -25,8 +28,12 @@ from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, eng
 _ALONE = Spread(1, 1, 1, 1, 1, 1)
 
 
-def forecast(experiment: Experiment[Never]) -> Forecast:
-    """Return what a run needs at least."""
+def forecast(experiment: Experiment[Never], hardware: Callable[[], dict[str, Gpu]]) -> Forecast:
+    """Return what a run needs at least, and on GPUs that are known how long it takes.
+
+    Args:
+        hardware: loads the GPUs that are known; it is asked only where the target has some.
+    """
     model, stages = experiment.model, experiment.stages
     parameters = parameters_of(model)
     held = [_held(experiment, stage) for stage in stages]
@@ -47,10 +54,22 @@ def forecast(experiment: Experiment[Never]) -> Forecast:
                 stage=stage.name,
                 kv_cache_bytes=_kv_cache_bytes(experiment, stage),
                 max_sampled_tokens=stage.budget.max_sampled_tokens,
+                time=_time(experiment, stage, hardware),
             )
             for stage in stages
         ),
     )
+
+
+def _time(
+    experiment: Experiment[Never], stage: Stage[Never], hardware: Callable[[], dict[str, Gpu]]
+) -> StageTime | Off:
+    if not isinstance(experiment.placement, GpuPlacement) or not isinstance(stage.rollout, Rollout):
+        return OFF
+    from compiler.planner.time.stage_forecast import stage_time
+
+    gpu = hardware().get(str(experiment.cluster.gpu))
+    return OFF if gpu is None else stage_time(experiment, stage, gpu)
 
 
 def moments_of(optim: Optim[object]) -> int:

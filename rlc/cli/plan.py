@@ -35,11 +35,17 @@ def plan(
         metavar="OTHER",
         help="Say what changed since OTHER and why: a spec, a saved plan (.json), or a git revision of SPEC.",
     ),
+    timeline: Path | None = typer.Option(
+        None,
+        "--timeline",
+        metavar="FILE",
+        help="Draw the phases of a step and the memory of each, as .svg or .html.",
+    ),
 ) -> int:
     """Resolve a spec, check every rule, and print the plan."""
-    given = (("--json", as_json), ("-o", saved_as), ("--check", golden), ("--diff", other))
+    given = (("--json", as_json), ("-o", saved_as), ("--check", golden), ("--diff", other), ("--timeline", timeline))
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
-    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies))
+    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), timeline)
     return make_plan(request, context.obj)

@@ -19,7 +19,8 @@ DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden and other is given."""
+    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden, other and timeline is
+    given."""
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -29,11 +30,12 @@ class PlanRequest(NamedTuple):
     other: str | None = None
     shrink: bool = False
     policies: tuple[Path, ...] = ()
+    timeline: Path | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
-        return not self.as_json and self.saved_as is None and self.golden is None and self.other is None
+        return not self.as_json and all(one is None for one in (self.saved_as, self.golden, self.other, self.timeline))
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -64,7 +66,30 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     if request.other is not None:
         output.result(_difference(_other_plan(request.other, request), found, output))
         return 0
+    if request.timeline is not None:
+        return _draw(found, request.timeline, output)
     return _print_page(found, output)
+
+
+def _draw(found: SourcedPlan, path: Path, output: Output) -> int:
+    """Write the picture of a plan's time and memory.  Raises: SpecError RLC0412 if there is nothing to draw."""
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.emit.timeline import timeline_html, timeline_svg
+    from compiler.ir.openness import Off
+    from rlc.catalogue import scan
+
+    draw = {".svg": timeline_svg, ".html": timeline_html}.get(path.suffix)
+    if draw is None:
+        way = Help(f"name {path.with_suffix('.svg')} or {path.with_suffix('.html')}")
+        raise SpecError(Diagnostic("RLC0412", f"{path} is neither a picture nor a page", help=(way,)))
+    if all(isinstance(stage.time, Off) for stage in found.plan.forecast.stages):
+        way = Help("name a plan on GPUs that samples")
+        message = f"{found.name} has no forecast of time to draw"
+        raise SpecError(Diagnostic("RLC0412", message, help=(way,)))
+    gpu = scan().load_hardware().get(str(found.plan.experiment.cluster.gpu))
+    _write(path, draw(found.plan, gpu))
+    output.result(f"{path}: time and memory of plan {found.plan.hash[:12]} of {found.name}")
+    return 0
 
 
 def _print_page(found: SourcedPlan, output: Output) -> int:

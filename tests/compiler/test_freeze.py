@@ -24,7 +24,7 @@ def test_a_resolved_experiment_becomes_a_plan_with_its_forecast(tmp_path: Path) 
     plan = freeze(found.subject.experiment)
     assert plan == found.plan
     assert plan.experiment is found.subject.experiment
-    assert plan.forecast == forecast(plan.experiment)
+    assert plan.forecast == forecast(plan.experiment, dict)
 
 
 @pytest.mark.parametrize("path", ["stages.0.train.global_batch", "stages.0.seeds", "placement.roles", "model.weights"])

@@ -61,7 +61,7 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
 
 def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Job | None:
     """Return what decides the memory of a training GPU, or None where a micro-batch is open."""
-    parallel, train, given = experiment.parallel, stage.train, _options(stage.train.engine, "megatron")
+    parallel, train, given = experiment.parallel, stage.train, engine_options(stage.train.engine, "megatron")
     assert isinstance(parallel, Parallel), "a training job is spread over GPUs"
     longest = _longest(experiment, stage)
     tokens = train.packing.tokens if isinstance(train.packing.tokens, int) else None
@@ -100,7 +100,7 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     rollout, placement = stage.rollout, experiment.placement
     assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
     assert not isinstance(rollout, Off), "and samples"
-    given = _options(rollout.engine, str(rollout.engine.name))
+    given = engine_options(rollout.engine, str(rollout.engine.name))
     is_vllm = rollout.engine.name == "vllm"
     share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
     each = placement.gpus_per_engine
@@ -125,7 +125,8 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     )
 
 
-def _options(engine: Any, name: str) -> dict[str, Any]:
+def engine_options(engine: Any, name: str) -> dict[str, Any]:
+    """Return what a spec gives an engine by its own names."""
     given = engine.__dict__.get(name)
     return {k: v for k, v in given.__dict__.items() if not isinstance(v, Off)} if isinstance(given, Options) else {}
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from compiler.ir.openness import OFF
-from compiler.planner.flops import sequence_flops
+from compiler.planner.time.flops import sequence_flops
 from tests.runtime.engines.tiny_trainer import VOCAB, hf_model, tiny_families
 from tests.support.good_spec import GPU, GRPO, Changes, compiled
 

@@ -1,0 +1,140 @@
+"""What a resolved experiment says of the time of a stage that samples: its step as a job, or nothing.
+
+Lengths decide, and only sampling bounds them: of a stage that trains on data, the data says how long rows are, and no
+forecast is made.  Prompts are half as long as they may be; responses are as the spec expects them, or else half of the
+longest on average.  What a judge, an environment or a draft model takes or saves is not known and not counted.
+"""
+
+from __future__ import annotations
+
+from compiler.diagnostics.annotations import Any
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.catalogue import Gpu
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.machine import GpuPlacement
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from compiler.ir.training import PolicyTrain
+from compiler.planner.memory.activations import Tokens
+from compiler.planner.memory.experiment_facts import engine_job, engine_options, stage_job
+from compiler.planner.memory.lines import total
+from compiler.planner.memory.network import network_of
+from compiler.planner.memory.static import static_lines
+from compiler.planner.memory.training import Job
+from compiler.planner.time.constants import ROUTED_IMBALANCE
+from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
+from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
+from compiler.planner.time.speed import Format
+from compiler.planner.time.step import Sampling, StepJob
+from compiler.planner.time.training import Trainer
+from compiler.planner.time.work import network_work
+
+PROMPT_FRAC = 0.5  # of the longest prompt, where nothing says how long prompts are
+
+
+def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJob | None:
+    """Return what decides the time of a step, or None where nothing is sampled, or where the machine is open."""
+    held, rollout, placement = stage_job(experiment, stage, gpu), stage.rollout, experiment.placement
+    train = stage.train
+    if held is None or held.job.layout.dp < 1:
+        return None
+    if not isinstance(rollout, Rollout) or not isinstance(placement, GpuPlacement):
+        return None
+    assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
+    lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
+    job = _typical(held.job, train, lengths, prompt)
+    trainer = _trainer(experiment, stage, gpu, job)
+    params, is_async = stage.algorithm, stage.schedule.mode == "async"
+    has_critic = isinstance(params, ActorCriticParams)
+    return StepJob(
+        trainer=trainer,
+        optimizer_steps=train.steps_per_rollout * train.epochs_per_rollout,
+        scoring_passes=held.has_reference + held.scores + has_critic,
+        trained_networks=1 + has_critic,
+        frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
+        sampling=_sampling(experiment, stage, gpu, lengths, prompt),
+        is_shared=held.is_shared,
+        swapped_bytes=total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0,
+        overlaps=is_async,
+    )
+
+
+def response_lengths(rollout: Rollout[Any]) -> Lengths:
+    """Return how long responses are, as far as the spec expects something."""
+    mean, p90 = rollout.expected_response_tokens, rollout.expected_p90_response_tokens
+    return expected_lengths(
+        rollout.max_response_tokens,
+        None if isinstance(mean, Off) else float(mean),
+        None if isinstance(p90, Off) else float(p90),
+    )
+
+
+def _typical(job: Job, train: PolicyTrain[Any], lengths: Lengths, prompt: float) -> Job:
+    """The job with sequences of the expected lengths: those of the memory model are the longest."""
+    classes = classes_of(lengths, train.global_batch)
+    mean = sum(one.share * (prompt + one.tokens) for one in classes)
+    square = sum(one.share * (prompt + one.tokens) ** 2 for one in classes)
+    samples = max(1.0, train.global_batch / job.layout.dp)
+    if isinstance(train.packing.tokens, int):
+        tokens = min(float(train.packing.tokens), samples * mean)
+    else:
+        assert isinstance(train.micro_batch, int), "micro-batches are cut by tokens or by samples"
+        tokens = min(float(train.micro_batch), samples) * mean
+    return job._replace(
+        tokens=Tokens(count=tokens, pairs=tokens * square / mean),
+        micro_batches=max(1, round(samples * mean / tokens)),
+    )
+
+
+def _trainer(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job) -> Trainer:
+    given = engine_options(stage.train.engine, "megatron")
+    number: Format = "fp8" if "fp8" in given else "bf16" if stage.train.precision == "bf16" else "fp32"
+    return Trainer(
+        job=job,
+        work=network_work(job.network),
+        gpu=gpu,
+        number=number,
+        imbalance=ROUTED_IMBALANCE if job.layout.ep > 1 else 1.0,
+        sends_once=given.get("moe_token_dispatcher_type") == "flex" or given.get("moe_enable_deepep") is True,
+    )
+
+
+def _teacher(trainer: Trainer, params: TaughtParams[Any]) -> Trainer:
+    network = network_of(params.teacher)._replace(mtp_layers=0)
+    return trainer._replace(job=trainer.job._replace(network=network), work=network_work(network))
+
+
+def _sampling(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, lengths: Lengths, prompt: float) -> Sampling:
+    rollout, placement = stage.rollout, experiment.placement
+    assert isinstance(rollout, Rollout)
+    assert isinstance(placement, GpuPlacement)
+    asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
+    return Sampling(
+        sampler=_sampler(experiment, stage, gpu),
+        engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
+        samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
+        prompt=prompt,
+        lengths=lengths,
+        group=rollout.samples_per_prompt,
+        steps_ahead=stage.schedule.max_staleness if stage.schedule.mode == "async" else 1,
+    )
+
+
+def _sampler(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Sampler:
+    engine, rollout = engine_job(experiment, stage, gpu), stage.rollout
+    assert isinstance(rollout, Rollout)
+    network = network_of(experiment.model)._replace(mtp_layers=0)
+    made = Sampler(
+        network=network,
+        work=network_work(network),
+        gpu=gpu,
+        gpus=engine.gpus,
+        capacity_tokens=0,
+        concurrency=rollout.concurrency,
+        weight_bytes=1.0 if engine.is_fp8 else 2.0,
+        cache_bytes=engine.cache_bytes,
+        number="fp8" if engine.is_fp8 else "bf16",
+        copies_attention=engine.copies_attention,
+    )
+    room = engine.gpus * max(0.0, engine.pool_bytes - sampler_bytes(made))
+    return made._replace(capacity_tokens=room / max(1.0, cached_bytes(made)))

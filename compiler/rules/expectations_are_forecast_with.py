@@ -1,0 +1,44 @@
+"""What is expected of responses is forecast with.
+
+What: `rollout.expected_response_tokens` and `expected_p90_response_tokens` are set where a step's time is forecast: on
+targets with GPUs.
+Why it matters: elsewhere nothing reads them, and who writes them believes that something does.
+Example: `target = "cpu"` with `expected_response_tokens = 800`.
+Fix: delete them.
+Source: CFG-02.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.ir.machine import GPU_TARGETS
+from compiler.ir.openness import Off
+from compiler.ir.paths import read
+from compiler.ir.rollout import Rollout
+from compiler.ir.subject import Subject
+
+CODE = "RLC0411"
+ID = "CFG-02"
+_EXPECTED = ("rollout.expected_response_tokens", "rollout.expected_p90_response_tokens")
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report expectations on a target without GPUs."""
+    target = subject.experiment.cluster.target
+    if target in GPU_TARGETS:
+        return
+    for stage in subject.stages():
+        for path in _EXPECTED:
+            if not isinstance(stage.stage.rollout, Rollout) or not stage.written(path):
+                continue
+            if not isinstance(read(stage.stage, path), Off):
+                yield Diagnostic(
+                    CODE,
+                    f"{path} is set, and no time is forecast on target {target}",
+                    stage.labels((path, "has no effect")),
+                    (Help("delete it", removes=True),),
+                    rule=ID,
+                    paths=(stage.path(path),),
+                )

@@ -1,0 +1,71 @@
+"""Lengths that are expected can occur.
+
+What: `rollout.expected_response_tokens` is at most `rollout.max_response_tokens`; `expected_p90_response_tokens` is set
+beside it, lies above it, and is at most the limit too.
+Why it matters: the forecast of a step's time takes the mean and the tail from them.  A mean above the limit has no
+distribution that is cut there, and a tail without a mean none at all.
+Example: `max_response_tokens = 4096` with `expected_response_tokens = 6000`.
+Fix: what was measured, or nothing: half of the limit is then assumed.
+Source: rlc itself; docs/guides/time.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
+from compiler.ir.subject import StageSubject, Subject
+
+CODE = "RLC0410"
+ID = ""
+_MEAN, _P90 = "rollout.expected_response_tokens", "rollout.expected_p90_response_tokens"
+_MOST = "rollout.max_response_tokens"
+
+
+def check(subject: Subject) -> Iterator[Diagnostic]:
+    """Report lengths above the limit, and tails below their mean or without one."""
+    for stage in subject.stages():
+        rollout = stage.stage.rollout
+        if not isinstance(rollout, Rollout):
+            continue
+        mean, p90, most = (
+            rollout.expected_response_tokens,
+            rollout.expected_p90_response_tokens,
+            rollout.max_response_tokens,
+        )
+        for path, length in ((_MEAN, mean), (_P90, p90)):
+            if not isinstance(length, Off) and length > most:
+                yield _above(stage, path, length, most)
+        if isinstance(p90, Off):
+            continue
+        if isinstance(mean, Off):
+            yield Diagnostic(
+                CODE,
+                f"nine responses in ten are expected within {p90:,} tokens, and nothing says what their mean is",
+                stage.labels((_P90, "a tail without a mean")),
+                (stage.fix(_MEAN, max(1, p90 // 2)),),
+                rule=ID,
+                paths=(stage.path(_P90), stage.path(_MEAN)),
+            )
+        elif p90 < mean:
+            yield Diagnostic(
+                CODE,
+                f"nine responses in ten are expected within {p90:,} tokens, which is less than their mean of {mean:,}",
+                stage.labels((_MEAN, f"{mean:,} on average"), (_P90, f"{p90:,} at nine in ten")),
+                (stage.fix(_P90, min(most, 2 * mean)),),
+                rule=ID,
+                paths=(stage.path(_P90), stage.path(_MEAN)),
+            )
+
+
+def _above(stage: StageSubject, path: str, length: int, most: int) -> Diagnostic:
+    return Diagnostic(
+        CODE,
+        f"responses of {length:,} tokens are expected, and none may have more than {most:,}",
+        stage.labels((_MOST, f"at most {most:,}"), (path, f"{length:,} expected")),
+        (stage.fix(path, most),),
+        rule=ID,
+        paths=(stage.path(path), stage.path(_MOST)),
+    )
