@@ -55,7 +55,7 @@ from compiler.lowering.until import read_until
 if TYPE_CHECKING:
     from compiler.lowering.references import Reference
 
-SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "run", "log", "allow")
+SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "timeouts", "run", "log", "allow")
 
 
 Lost = list[tuple[Entry, Entry]]
@@ -93,7 +93,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
         root = with_checkpoint_facts(root, reader, loaded.root, folder=folder, of="teacher")
     _check_target(root, catalogue, reader)
     if "cluster.target" in reader.broken:  # which of these keys are read follows from it
-        for name in root.entries.keys() & {"placement", "parallel"}:
+        for name in root.entries.keys() & {"placement", "parallel", "timeouts"}:
             reader.pass_over(root.entries[name].node)
     _check_model(root, reader)
     lost: Lost = []

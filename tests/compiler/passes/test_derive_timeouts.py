@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from compiler.planner.waits import predicted_waits
 from rlc.catalogue import load_hardware
-from tests.support.good_spec import GPU, SFT, Changes, compiled
+from tests.support.good_spec import GPU, RECOMPUTED, SFT, Changes, compiled
 
-SLOW: Changes = {"rollout.max_response_tokens": '"16Ki"', "rollout.max_prompt_tokens": '"1Ki"'}
+SLOW: Changes = {**RECOMPUTED, "rollout.max_response_tokens": '"16Ki"', "rollout.max_prompt_tokens": '"1Ki"'}
 
 
 def _plan(folder: Path, changes: Changes, *, base: dict[str, str] = GPU) -> Plan:
@@ -33,8 +34,8 @@ def test_limits_are_no_part_of_the_hash_and_may_change_on_resume(tmp_path: Path)
 def test_a_step_on_data_has_an_hour(tmp_path: Path) -> None:
     of_gpus: Changes = {field: GPU[field] for field in GPU if field.startswith(("model.", "cluster."))}
     plan = _plan(tmp_path, {**of_gpus, "train.precision": '"bf16"'}, base=SFT)
-    assert plan.experiment.timeouts.train_step_s == 3600.0
+    assert plan.experiment.timeouts.__dict__["train_step_s"] == 3600.0
 
 
 def test_limits_of_one_process_do_not_exist(tmp_path: Path) -> None:
-    assert "timeouts" not in _plan(tmp_path, {}, base=SFT).experiment.to_json()
+    assert isinstance(_plan(tmp_path, {}, base=SFT).experiment.timeouts, Off)
