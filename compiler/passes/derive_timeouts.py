@@ -26,22 +26,25 @@ _INPUTS = {
 
 
 def derive_timeouts(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
-    """Fill what is open of [timeouts]; an experiment that is not laid out yet has no seconds."""
+    """Fill what is open of [timeouts]; of what nobody has laid out nothing is predicted, and rules say why."""
     timeouts = experiment.timeouts
-    if not isinstance(timeouts, Timeouts) or not _is_laid_out(experiment):
+    if not isinstance(timeouts, Timeouts):
         return experiment
     if all(timeouts.__dict__[f"{wait}_s"] is not AUTO for wait in _INPUTS):
         return experiment
     from compiler.planner.waits import predicted_waits
 
-    gpu = catalogue.load_hardware().get(str(experiment.cluster.gpu))
-    found = [predicted_waits(experiment, stage, gpu) for stage in experiment.stages]
+    found = []
+    if _is_laid_out(experiment):
+        gpu = catalogue.load_hardware().get(str(experiment.cluster.gpu))
+        found = [predicted_waits(experiment, stage, gpu) for stage in experiment.stages]
     filled: dict[str, float] = {}
     for wait, inputs in _INPUTS.items():
         if timeouts.__dict__[f"{wait}_s"] is not AUTO:
             continue
         seconds = [one for waits in found if (one := getattr(waits, wait)) is not None]
-        derived = timeouts.factor * max(seconds) if len(seconds) == len(found) else _UNKNOWN_S
+        is_known = bool(found) and len(seconds) == len(found)
+        derived = timeouts.factor * max(seconds) if is_known else _UNKNOWN_S
         filled[f"{wait}_s"] = float(round(max(timeouts.least_s, derived)))
         origins.derived(f"timeouts.{wait}_s", by=_BY, inputs=("timeouts.factor", "timeouts.least_s", *inputs))
     return experiment.replacing(timeouts=timeouts.replacing(**filled))

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "RLC0312": "a run that is continued",
     "RLC0314": "a fault of a pass",
     "RLC0315": "a fault of a pass",
+    "RLC0417": "a command line: a plan that cannot be simulated",
     "RLC0503": "running: a plan may ask for more than a target executes today",
 }
 

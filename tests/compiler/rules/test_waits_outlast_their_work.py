@@ -21,7 +21,7 @@ def test_the_fix_is_long_enough_and_what_would_have_been_derived(tmp_path: Path,
     field = f"timeouts.{wait}_s"
     found = compiled(tmp_path, {field: "0.01"}, base=GPU).diagnostics
     (sets,) = [way.sets for way in found[0].help if way.sets]
-    mended, derived = (_limits(tmp_path, changes) for changes in (dict(sets), {}))
+    mended, derived = _limits(tmp_path, dict(sets)), _limits(tmp_path, {})
     assert mended.keys() == derived.keys()
     assert all(abs(mended[name] - derived[name]) <= (name == field.removeprefix("timeouts.")) for name in mended)
 
