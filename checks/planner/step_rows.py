@@ -53,7 +53,7 @@ def compare(library: Library, hardware: dict[str, Gpu], row: Cells) -> Iterator[
         raise UnreadableError(f"{row['metric']} is not the time of a step")
 
 
-def _handover(library: Library, hardware: dict[str, Gpu], row: Cells):
+def _handover(library: Library, hardware: dict[str, Gpu], row: Cells) -> float:
     network, gpu = library.network(row["model"].replace("V3.1", "V3")), gpu_of(hardware, row["hardware"])
     gpus = int(number(row, "gpus"))
     layout = Layout(tp=8, ep=1 if isinstance(network.moe, Off) else 8, dp=max(1, gpus // 8))

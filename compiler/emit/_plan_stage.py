@@ -143,11 +143,21 @@ def _rollout(sheet: Sheet, stage: Values) -> None:
             f"prompt up to {rollout('max_prompt_tokens')} tokens (longer ones are {overlong})",
             f"response up to {rollout('max_response_tokens')}",
             f"together up to {rollout('max_context_tokens')}",
+            *_expected(rollout),
         ),
         sentence(_sampling(rollout), f"stop tokens beside end of sequence: {stops}, stop strings: {strings}"),
         *_left_out(rollout),
         _own_settings(rollout),
     )
+
+
+def _expected(rollout: Values) -> list[str]:
+    """What is expected of responses, as far as somebody does."""
+    said_of = {
+        "expected_response_tokens": "expected {} on average",
+        "expected_p90_response_tokens": "nine in ten within {}",
+    }
+    return [text.format(rollout(name)) for name, text in said_of.items() if rollout.is_on(name)]
 
 
 def _left_out(rollout: Values) -> list[str]:

@@ -32,9 +32,9 @@ def derive_timeouts(experiment: Experiment[Auto], origins: Provenance, catalogue
         return experiment
     if all(timeouts.__dict__[f"{wait}_s"] is not AUTO for wait in _INPUTS):
         return experiment
-    from compiler.planner.waits import predicted_waits
+    from compiler.planner.waits import Waits, predicted_waits
 
-    found = []
+    found: list[Waits] = []
     if _is_laid_out(experiment):
         gpu = catalogue.load_hardware().get(str(experiment.cluster.gpu))
         found = [predicted_waits(experiment, stage, gpu) for stage in experiment.stages]

@@ -4,7 +4,7 @@ What: `rollout.expected_response_tokens` and `expected_p90_response_tokens` are 
 targets with GPUs.
 Why it matters: elsewhere nothing reads them, and who writes them believes that something does.
 Example: `target = "cpu"` with `expected_response_tokens = 800`.
-Fix: delete them.
+Fix: delete them, or write `"off"`.
 Source: CFG-02.
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help
+from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.machine import GPU_TARGETS
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.paths import read
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import Subject
@@ -38,7 +38,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                     CODE,
                     f"{path} is set, and no time is forecast on target {target}",
                     stage.labels((path, "has no effect")),
-                    (Help("delete it", removes=True),),
+                    (stage.fix(path, OFF),),
                     rule=ID,
                     paths=(stage.path(path),),
                 )

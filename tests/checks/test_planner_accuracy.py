@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from checks.planner.comparison import Comparison
-from checks.planner.fit import FITTED, fit
+from checks.planner.fit import MEMORY, fit
 from checks.planner.report import (
     COUNTED,
     COUNTED_PCT,
@@ -20,7 +20,7 @@ from checks.planner.report import (
     spread_of,
 )
 from checks.planner.tables import read_recipes, read_tables
-from compiler.planner.memory.constants import CONSTANTS
+from compiler.planner.memory.constants import CONSTANTS, Constants
 
 EVERY = [one for rows in read_tables().values() for one in rows if isinstance(one, Comparison)]
 
@@ -46,18 +46,18 @@ PEAK_MISSES = {
 COUNTS = {"static": 83, "peak": 97, "parameters": 19, "layer": 10, "cached token": 19}
 
 
-def part(*quantities: str) -> list[Comparison]:
+def part(*quantities: str) -> list[Comparison[Constants]]:
     return [one for one in EVERY if one.quantity in quantities]
 
 
 @pytest.mark.parametrize("one", part(*COUNTED), ids=lambda one: f"{one.id}-{one.quantity}")
-def test_what_is_counted_is_within_one_percent(one: Comparison) -> None:
+def test_what_is_counted_is_within_one_percent(one: Comparison[Constants]) -> None:
     """Cached bytes of a token, FLOPs and parameters."""
     assert abs(one.error_pct(CONSTANTS)) <= COUNTED_PCT
 
 
 @pytest.mark.parametrize("one", part("layer"), ids=lambda one: one.id)
-def test_activations_of_a_layer_are_those_of_papers_and_of_the_deepseek_tool(one: Comparison) -> None:
+def test_activations_of_a_layer_are_those_of_papers_and_of_the_deepseek_tool(one: Comparison[Constants]) -> None:
     """arXiv:2205.05198, table 2, for four policies and two sizes; and one layer of DeepSeek-V3."""
     assert abs(one.error_pct(CONSTANTS)) <= 0.2
 
@@ -94,14 +94,14 @@ def test_both_halves_have_several_sources_and_none_is_in_both() -> None:
 
 def test_the_constants_are_those_that_the_fit_finds() -> None:
     """To the digits that are written down, from where they stand."""
-    found = fit(EVERY, CONSTANTS)
-    for name, (low, high) in FITTED.items():
+    found = fit(EVERY, CONSTANTS, MEMORY)
+    for name, (low, high) in MEMORY.ranges.items():
         assert getattr(found, name) == pytest.approx(getattr(CONSTANTS, name), abs=0.03 * (high - low)), name
 
 
 def test_there_are_at_most_a_dozen_constants() -> None:
     assert len(CONSTANTS) <= 12
-    assert set(FITTED) <= set(CONSTANTS._fields)
+    assert set(MEMORY.ranges) <= set(CONSTANTS._fields)
 
 
 def test_what_people_run_fits() -> None:

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "RLC0021": "a command line: running",
     "RLC0022": "a command line: a file that cannot be written",
     "RLC0024": "a command line: a name after the colon",
+    "RLC0412": "a command line: a plan that has no picture",
     "RLC0023": "a command line: a revision that git does not have",
     "RLC0030": "a command line: `rlc new` beside a file of that name",
     "RLC0031": "a command line: a name that the library does not have",

@@ -12,6 +12,7 @@ import pytest
 
 from rlc.cli.main import main
 from tests.compiler.emit.plan_specs import ONE_STAGE, PROJECT, QUICKSTART, SUPERVISED
+from tests.support.good_spec import GPU, spec_text
 
 Captured = pytest.CaptureFixture[str]
 
@@ -272,3 +273,22 @@ def test_a_supervised_spec_has_a_page_as_well(spec: Path, capsys: Captured) -> N
     Path("spec.toml").write_text(SUPERVISED)
     assert plan("spec.toml") == 0
     assert "8 samples x 50 optimizer steps = 400 samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "begins"), [("step.svg", "<svg"), ("step.html", "<!doctype html>")])
+def test_a_timeline_is_drawn_into_a_file(
+    name: str, begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text(spec_text({}, base=GPU))
+    assert plan("spec.toml", "--timeline", name) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: time and memory of plan ")
+    assert (tmp_path / name).read_text().startswith(begins)
+
+
+@pytest.mark.parametrize(("name", "said"), [("step.svg", "no forecast of time"), ("step.png", "neither a picture")])
+def test_what_cannot_be_drawn_is_said(spec: Path, name: str, said: str, capsys: Captured) -> None:
+    assert plan("spec.toml", "--timeline", name) == 1
+    assert "RLC0412" in (err := capsys.readouterr().err)
+    assert said in err
+    assert not Path(name).exists()

@@ -294,6 +294,7 @@ overrides = [{ fact = "num_layers", why = "a cut for tests" }]
 target = "cuda"
 nodes = 4
 gpus_per_node = "8xH200-141-SXM"
+usd_per_gpu_hour = 2.75
 
 [placement]
 mode = "split"
@@ -317,6 +318,8 @@ max_steps = 10
 prompts_per_step = 128
 samples_per_prompt = 8
 max_response_tokens = "2Ki"
+expected_response_tokens = 700
+expected_p90_response_tokens = 1500
 max_prompt_tokens = 1024
 
 [train]

@@ -24,6 +24,7 @@ from tests.support.good_spec import GRPO
 NOT_IN_THE_HASH = (
     "log.",
     "allow",
+    "timeouts",
     "model.hf_id",
     "model.chat_template",
     "model.published_",
@@ -67,7 +68,7 @@ def test_the_hash_is_the_digest_of_the_document_without_what_decides_nothing() -
     said = document()
     experiment = said["experiment"]
     experiment["log"] = {}
-    del experiment["allow"]
+    del experiment["allow"], experiment["timeouts"]
     outside = ("hf_id", "chat_template", "published_parameters", "published_active_parameters", "overrides")
     for name in outside:
         del experiment["model"][name]

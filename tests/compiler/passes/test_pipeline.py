@@ -35,6 +35,7 @@ CLOSES = {
     "place_actors": ("placement.roles",),
     "set_environment": ("cluster.environment",),
     "count_budget": ("budget",),
+    "derive_timeouts": ("timeouts.",),
 }
 
 

@@ -63,7 +63,12 @@ class Lane:
 
     def num_positions(self, step: int) -> int:
         """Return the length of the longest sequence."""
-        return max((s.position(step) + 1 for _, s in self.live()), default=0)
+        return max([s.position(step) + 1 for s in self.rows if s is not None], default=0)
+
+    @property
+    def first_end(self) -> int:
+        """The step after which the first sequence has no token left to draw; there is one."""
+        return min([s.ends_at for s in self.rows if s is not None])
 
     def close_ranks(self, step: int, *, idle_frac_max: float = _IDLE_FRAC_MAX) -> bool:
         """Move sequences from the end into rows between others that hold none; return whether rows changed hands."""

@@ -188,8 +188,8 @@ class Scheduler:
 
     def _full(self) -> list[Place]:
         """Return the places of sequences that have to move before they can go on."""
-        last = self.lanes.lanes[-1]
-        places = (p for p in self.lanes.live() if p.lane is not last)
+        narrow = [lane for lane in self.lanes.lanes[:-1] if lane.rows]
+        places = (Place(lane, row, s) for lane in narrow for row, s in lane.live())
         return [p for p in places if p.sequence.position(self._step) == p.lane.cache.num_positions - 1]
 
     def _num_more(self, full: Iterable[Place]) -> int:
@@ -340,14 +340,15 @@ class Scheduler:
     def _run(self) -> None:
         step, lanes = self._step, [lane for lane in self.lanes if lane.rows]
         sampler, endings = self._settled or self._settle()
-        live = list(self.lanes.live())
-        num_steps = min(_STEPS_AT_A_TIME, min(p.sequence.ends_at for p in live) - step)
-        num_steps = min(num_steps, *(lane.cache.num_positions - lane.num_positions(step) for lane in lanes), num_steps)
+        longest = [lane.num_positions(step) for lane in lanes]
+        rooms = [lane.cache.num_positions - n for lane, n in zip(lanes, longest, strict=True)]
+        num_steps = min(_STEPS_AT_A_TIME, min(lane.first_end for lane in lanes) - step, *rooms)
         sizes = [len(lane.rows) for lane in lanes]
         parts = [(lane.cache, size) for lane, size in zip(lanes, sizes, strict=True)]
+        is_whole = self._network.runs_prompts_alone
         windows = [
-            cache.window(size, num_positions=self._num_columns(lane, num_steps))
-            for lane, (cache, size) in zip(lanes, parts, strict=True)
+            cache.window(size, num_positions=cache.num_positions if is_whole else n - 1 + num_steps)
+            for (cache, size), n in zip(parts, longest, strict=True)
         ]
         token_R = _joined([cache.tokens(size) for cache, size in parts])
         sum_R = torch.zeros(len(token_R))
@@ -391,11 +392,6 @@ class Scheduler:
                 if lane.log is not None:
                     lane.log.put(window.position_R, ids_RLC)
 
-    def _num_columns(self, lane: Lane, num_steps: int) -> int:
-        if self._network.runs_prompts_alone:
-            return lane.cache.num_positions
-        return lane.num_positions(self._step) - 1 + num_steps
-
     def _settle(self) -> tuple[Sampler, Endings]:
         """Condense the settings of the rows, after they changed, and how they end, after one did."""
         rows = [s for lane in self.lanes for s in lane.rows]
@@ -415,7 +411,12 @@ class Scheduler:
         # What overflows behind the last layer's keys and values leaves no trace in the tokens that follow.
         if not torch.isfinite(logprob_R.sum()):
             return self._abort(not_finite(self._version))
-        ended = [p for p in self.lanes.live() if p.sequence in stopped or self._step >= p.sequence.ends_at]
+        ended = [
+            Place(lane, row, s)
+            for lane in self.lanes
+            for row, s in lane.live()
+            if self._step >= s.ends_at or s in stopped
+        ]
         for place in ended:
             sequence = place.sequence
             call = sequence.group.call

@@ -1,0 +1,85 @@
+"""A step of a compiled experiment: which phases it has, how they add up, and when nothing is forecast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.ir.openness import OFF, Off
+from compiler.ir.plan import StageTime
+from tests.support.good_spec import GPU, Changes, compiled
+
+SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4", "placement.rollout_gpus": "4"}
+
+
+def time_of(folder: Path, changes: Changes | None = None, base: dict[str, str] = GPU) -> StageTime | Off:
+    plan = compiled(folder, changes or {}, base=base).plan
+    assert plan is not None
+    return plan.forecast.stages[0].time
+
+
+def known(folder: Path, changes: Changes | None = None) -> StageTime:
+    time = time_of(folder, changes)
+    assert isinstance(time, StageTime)
+    return time
+
+
+def test_shared_gpus_go_through_one_phase_after_the_other(tmp_path: Path) -> None:
+    time = known(tmp_path)
+    assert [phase.name for phase in time.phases] == ["rollout", "swap to host", "train", "weight sync"]
+    assert {phase.side for phase in time.phases} == {"both"}
+    assert time.step_seconds == pytest.approx(sum(phase.seconds for phase in time.phases), rel=1e-3)
+
+
+def test_split_gpus_that_wait_for_one_another_take_the_sum(tmp_path: Path) -> None:
+    time = known(tmp_path, SPLIT)
+    assert not time.overlaps
+    assert time.step_seconds == pytest.approx(sum(phase.seconds for phase in time.phases), rel=1e-3)
+
+
+def test_an_async_step_takes_as_long_as_its_longer_side(tmp_path: Path) -> None:
+    time = known(tmp_path, {**SPLIT, "schedule.mode": '"async"'})
+    seconds = {phase.name: phase.seconds for phase in time.phases}
+    assert time.overlaps
+    assert time.step_seconds == pytest.approx(
+        max(seconds["rollout"], seconds["train"]) + seconds["weight sync"], rel=1e-3
+    )
+
+
+def test_log_probs_are_taken_where_the_loss_asks_for_them(tmp_path: Path) -> None:
+    names = [phase.name for phase in known(tmp_path, {"loss.old_logprobs": '"recompute"'}).phases]
+    assert "log-probs" in names
+
+
+def test_shorter_responses_than_expected_take_less_time(tmp_path: Path) -> None:
+    most = known(tmp_path).step_seconds
+    less = known(tmp_path, {"rollout.expected_response_tokens": "8"}).step_seconds
+    assert less < most
+
+
+def test_a_longer_tail_takes_more_time(tmp_path: Path) -> None:
+    mean: Changes = {"rollout.max_response_tokens": "1024", "rollout.expected_response_tokens": "100"}
+    short = known(tmp_path, {**mean, "rollout.expected_p90_response_tokens": "110"}).phases[0].seconds
+    long = known(tmp_path, {**mean, "rollout.expected_p90_response_tokens": "200"}).phases[0].seconds
+    assert short < long
+
+
+def test_a_price_makes_a_cost_of_the_hours(tmp_path: Path) -> None:
+    plain, priced = known(tmp_path), known(tmp_path, {"cluster.usd_per_gpu_hour": "2.5"})
+    assert plain.usd == OFF
+    assert priced.usd == pytest.approx(2.5 * priced.gpu_hours, rel=1e-3)
+
+
+def test_what_is_forecast_of_time_is_no_part_of_the_identity_of_a_plan(tmp_path: Path) -> None:
+    nothing: Changes = {}
+    expected: Changes = {"rollout.expected_response_tokens": "8", "cluster.usd_per_gpu_hour": "3"}
+    plans = [compiled(tmp_path, changes, base=GPU).plan for changes in (nothing, expected)]
+    hashes = {plan.hash for plan in plans if plan is not None}
+    assert len(hashes) == 1
+
+
+def test_nothing_is_forecast_of_a_cpu(tmp_path: Path) -> None:
+    plan = compiled(tmp_path, {}).plan
+    assert plan is not None
+    assert plan.forecast.stages[0].time == OFF

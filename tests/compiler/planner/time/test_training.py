@@ -1,0 +1,104 @@
+"""An optimizer step against closed forms: FLOPs of published formulas, the bubble of a pipeline, a ring's bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.planner.memory.activations import Recompute, Tokens
+from compiler.planner.memory.loss import Loss
+from compiler.planner.memory.network import Network
+from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Storage
+from compiler.planner.memory.training import Job
+from compiler.planner.time.constants import LINK_FRAC, RATES
+from compiler.planner.time.training import Trainer, scoring_seconds, train_flops, train_seconds
+from compiler.planner.time.work import network_work
+from rlc.catalogue import scan
+
+H100 = scan().load_hardware()["H100-80-SXM"]
+LENGTH = 2048
+GPT = Network(24, 2048, 4 * 2048, 16, 16, 128, 51200, gated_ffn=False, biases=True, norm_vectors=2, tied=True)
+
+
+def trainer(layout: Layout | None = None, *, micro_batches: int = 8, recompute: Recompute | None = None) -> Trainer:
+    job = Job(
+        network=GPT,
+        layout=layout or Layout(),
+        storage=Storage(),
+        recompute=recompute or Recompute(),
+        tokens=Tokens(LENGTH, LENGTH * LENGTH),
+        loss=Loss(),
+        micro_batches=micro_batches,
+    )
+    return Trainer(job, network_work(GPT), H100)
+
+
+def test_flops_are_those_of_the_formula_for_gpt() -> None:
+    """arXiv:2104.04473, eq. 3: 72 B s L h^2 (1 + s / 6h + V / 12Lh) without recomputation; half of the pairs here."""
+    layers, hidden, vocab = GPT.num_layers, GPT.hidden, GPT.vocab
+    known = 72 * LENGTH * layers * hidden**2 * (1 + LENGTH / (12 * hidden) + vocab / (12 * layers * hidden))
+    assert train_flops(trainer()) == pytest.approx(known, rel=2e-3)
+
+
+def test_packed_sequences_have_fewer_pairs() -> None:
+    """Four of 512 tokens have a quarter of the pairs of one of 2,048."""
+    one = trainer()
+    packed = one._replace(job=one.job._replace(tokens=Tokens(LENGTH, 4 * 512 * 512)))
+    pair = 3 * 2 * GPT.heads * GPT.head_dim * GPT.num_layers
+    assert train_flops(one) - train_flops(packed) == pytest.approx(pair * (LENGTH**2 - 4 * 512**2))
+
+
+@pytest.mark.parametrize(("stages", "chunks"), [(4, 2), (8, 3), (2, 4)])
+def test_a_pipeline_waits_for_p_minus_1_micro_batches_over_its_chunks(stages: int, chunks: int) -> None:
+    """arXiv:2104.04473: (p - 1) / (v m) of the time that its micro-batches take."""
+    found = train_seconds(trainer(Layout(pp=stages, vpp=chunks), micro_batches=24), RATES)
+    computed = sum(found[:8])
+    assert found.pipeline == pytest.approx((stages - 1) / (24 * chunks) * computed)
+
+
+def test_without_chunks_the_bubble_is_p_minus_1_over_m_and_activations_are_sent() -> None:
+    """The slowest stage is the last one, which has the head."""
+    stages, micro_batches = 4, 12
+    found = train_seconds(trainer(Layout(pp=stages), micro_batches=micro_batches), RATES)
+    sent = 2 * micro_batches * LENGTH * GPT.hidden * 2 / (450e9 * LINK_FRAC)
+    assert found.pipeline == pytest.approx((stages - 1) / micro_batches * sum(found[:8]) + sent)
+
+
+def test_one_stage_has_no_bubble() -> None:
+    assert train_seconds(trainer(), RATES).pipeline == 0
+
+
+def test_recomputing_all_layers_is_one_more_forward_pass_of_them() -> None:
+    """Products of layers three times and then four times; the head stays at three."""
+    plain = train_seconds(trainer(), RATES).products
+    again = train_seconds(trainer(recompute=Recompute("full")), RATES).products
+    head = 3 * 2 * GPT.vocab * GPT.hidden * LENGTH * 8 / (989e12 * RATES.product_frac)
+    assert again - head == pytest.approx((plain - head) * 4 / 3)
+
+
+def test_tensor_parallelism_gathers_and_scatters_four_times_a_layer_and_pass() -> None:
+    """Of s x h numbers of two bytes, (t - 1) / t of which a rank sends; and once for the head."""
+    found = train_seconds(trainer(Layout(tp=8, sp=True)), RATES)
+    once = 7 / 8 * LENGTH * GPT.hidden * 2 / (450e9 * LINK_FRAC)
+    assert found.tensor_parallel == pytest.approx(8 * 2 * (4 * GPT.num_layers + 1) * once)
+
+
+def test_copies_of_the_model_wait_for_what_a_backward_pass_does_not_hide() -> None:
+    """On one node it hides all of it; over a slow network a step waits for the rest."""
+    assert train_seconds(trainer(Layout(dp=8)), RATES).data_parallel == 0
+    slow = trainer(Layout(dp=64))._replace(gpu=H100._replace(nic_gbit_per_s=1))
+    assert train_seconds(slow, RATES).data_parallel > 1
+
+
+def test_a_pass_for_log_probs_is_the_forward_pass_of_a_step() -> None:
+    """A third of the products, and none of the update."""
+    step, scored = train_seconds(trainer(), RATES), scoring_seconds(trainer(), RATES)
+    assert scored.products == pytest.approx(step.products / 3)
+    assert scored.optimizer == 0
+
+
+def test_work_is_shared_by_all_that_split_it() -> None:
+    """Twice as many GPUs for every layer or for every sequence have half of the products each."""
+    alone = train_seconds(trainer(), RATES).products
+    for layout in (Layout(tp=2, sp=True), Layout(cp=2)):
+        assert train_seconds(trainer(layout), RATES).products == pytest.approx(alone / 2, rel=1e-3)
