@@ -48,9 +48,10 @@ def simulate(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
 ) -> int:
-    """Run a stage in simulated time, without a GPU: what a step takes, who waits, what failures cost.
+    """Run a plan in simulated time, without a GPU.
 
-    Times are those that the planner predicts; the order of actions is that of the runtime.
+    Says what a step takes, who waits, and what failures cost.  Times are those that the planner predicts; the order of
+    actions is that of the runtime.
     """
     from compiler.emit.simulation_page import simulation_json, simulation_rows
     from compiler.ir.canonical import dump
