@@ -1,18 +1,23 @@
-"""The command `python -m checks.engine_options FILE WHEEL`: the settings of a pinned engine, read from its package.
+"""The command `python -m checks.engine_options [--check] FILE WHEEL`: settings of an engine, read from its package.
 
 A spec hands settings to an engine by the engine's own names, and a misspelt one must not wait for the engine to start.
-So names and types are kept as data in `targets/engines/`, and this rewrites them when a pin moves.  The package is read
-as text: nothing of it is imported, and neither its help texts nor its defaults are taken over.
+So names and types are kept as data in `targets/engines/`, and this rewrites them when a pin moves, or, with `--check`,
+says what of the file differs from the package.  The package is read as text: nothing of it is imported, and neither its
+help texts nor its defaults are taken over.  How settings are written on a command line, and which record of a library
+holds them, is `engine_interface.py`.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
+
+from checks.engine_interface import interface, wordless
 
 HEADER = "[options]"
 _PLAIN = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
@@ -29,7 +34,13 @@ class Source(NamedTuple):
 
 SOURCES = {
     "sglang": Source({"sglang/srt/arg_groups/fields/": ()}),
-    "vllm": Source({"vllm/engine/arg_utils.py": ("EngineArgs", "AsyncEngineArgs")}, literals="vllm/config/"),
+    "vllm": Source(
+        {
+            "vllm/engine/arg_utils.py": ("EngineArgs", "AsyncEngineArgs"),
+            "vllm/entrypoints/launchers/cli_args.py": ("BaseFrontendArgs", "FrontendArgs"),
+        },
+        literals="vllm/config/",
+    ),
     "megatron": Source(
         {
             "megatron/core/model_parallel_config.py": ("ModelParallelConfig",),
@@ -43,23 +54,28 @@ SOURCES = {
 
 def options(engine: str, wheel: Path) -> dict[str, str]:
     """Return the settings of an engine by name, each with what it holds, as the schema of specs writes kinds."""
-    source = SOURCES[engine]
-    with ZipFile(wheel) as package:
-        files = {name: package.read(name).decode() for name in package.namelist() if name.endswith(".py")}
+    source, files = SOURCES[engine], texts(wheel)
     literals = dict(_literals(files, source.literals)) if source.literals else {}
     found: dict[str, str] = {}
     for place, classes in source.classes.items():
         for name in sorted(files):
             if name.startswith(place):
                 found |= _declared(ast.parse(files[name]), classes, literals)
-    return dict(sorted(found.items()))
+    left_out = wordless(files)
+    return {name: kind for name, kind in sorted(found.items()) if name not in left_out}
 
 
-def rewritten(text: str, found: Mapping[str, str]) -> str:
-    """Return a file of `targets/engines/` with these settings; what stands above them stays."""
+def texts(wheel: Path) -> dict[str, str]:
+    """Return the Python files of a package by name."""
+    with ZipFile(wheel) as package:
+        return {name: package.read(name).decode() for name in package.namelist() if name.endswith(".py")}
+
+
+def rewritten(text: str, found: Mapping[str, str], further: str = "") -> str:
+    """Return a file of `targets/engines/` with these settings, and what follows them; what stands above them stays."""
     above = text.partition(f"\n{HEADER}\n")[0].rstrip("\n")
     lines = [f"{name} = {kind!r}" if '"' in kind else f'{name} = "{kind}"' for name, kind in found.items()]
-    return "\n".join([above, "", HEADER, *lines, ""])
+    return "\n".join([above, "", HEADER, *lines, *(["", further] if further else []), ""])
 
 
 def _declared(
@@ -149,13 +165,19 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def main(file: Path, wheel: Path) -> int:
-    """Rewrite one file of `targets/engines/` from a package, and print how many settings it has."""
-    found = options(file.name.partition("-")[0], wheel)
-    file.write_text(rewritten(file.read_text(encoding="utf-8"), found), encoding="utf-8")
+def main(words: list[str]) -> int:
+    """Rewrite one file of `targets/engines/` from a package, or compare them; return 1 where they differ."""
+    file, wheel = (Path(word) for word in words if word != "--check")
+    engine = file.name.partition("-")[0]
+    found, before = options(engine, wheel), file.read_text(encoding="utf-8")
+    after = rewritten(before, found, interface(engine, texts(wheel), found))
+    if "--check" in words:
+        sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), "file", "package"))
+        return int(before != after)
+    file.write_text(after, encoding="utf-8")
     print(f"{file.name}: {len(found)} settings")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(sys.argv[1:]))

@@ -10,19 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 
-from compiler.diagnostics.annotations import Any
+from compiler.diagnostics.annotations import TYPE_CHECKING, Any
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
 from compiler.frontend.value import SPEC, plain
-from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, TargetEntry
+from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, LoweredLaunch, TargetEntry
+from compiler.ir.experiment import Experiment
 from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema, options_record
 from rlc.environ import cache_folder
 
+if TYPE_CHECKING:
+    from targets.gpu.launches import EngineTables
+
 Environment = Callable[[Cluster[Auto]], tuple[EnvironmentVariable, ...]]
+Launches = Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]]
 
 _PROJECT = Path(os.path.realpath(__file__)).parent.parent
 
@@ -50,6 +55,8 @@ def scan(policies: Sequence[Path] = ()) -> Catalogue:
         load_hardware=load_hardware,
         load_advisories=load_advisories,
         load_engine=load_engine,
+        known_engines=known_engines,
+        lowered_to=lowered_to,
         policies=tuple(policies),
     )
 
@@ -84,6 +91,7 @@ def load_target(name: str) -> TargetEntry:
         copies_heads=tuple(engines.get("copies_heads", ())),
         no_reward_models=tuple(engines.get("no_reward_models", ())),
         mtp_families=tuple(engines.get("mtp_families", ())),
+        launches=_launches(dict(engines.get("versions", {})), data["container"]) if "container" in data else None,
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 
@@ -110,6 +118,45 @@ def load_engine(pinned: str) -> EngineSchema:
         decided=decided,
         source=data["source"],
     )
+
+
+def known_engines() -> tuple[str, ...]:
+    """Return the engines with their versions of which it is known what they take, such as `sglang-0.5.23`."""
+    files = os.listdir(_PROJECT / "targets" / "engines")
+    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
+
+
+def lowered_to(engine: str) -> tuple[str, ...]:
+    """Return the settings of an engine that plans are lowered to, other than arguments of functions."""
+    table = _data(_PROJECT / "targets" / "launch" / f"{engine}.toml")
+    held = (rules for name, rules in table.get("records", {}).items() if name.endswith("Config"))
+    return tuple(dict.fromkeys(name for rules in (table.get("options", {}), *held) for name in rules))
+
+
+def _launches(versions: Mapping[str, str], container: Mapping[str, Any]) -> Launches:
+    """How a target starts engines; nothing of it is loaded before a plan asks."""
+
+    def launches(experiment: Experiment[Auto]) -> tuple[LoweredLaunch, ...]:
+        from targets.gpu.launches import Container, lower_launches
+
+        def tables_of(engine: str) -> EngineTables | None:
+            return load_engine_tables(engine, versions.get(engine, ""))
+
+        return lower_launches(experiment, tables_of, Container(**container))
+
+    return launches
+
+
+@cache
+def load_engine_tables(engine: str, version: str) -> EngineTables | None:
+    """Return how a plan is lowered to an engine, or None for one that no plan is lowered to."""
+    from targets.gpu.launches import EngineTables
+
+    file = _PROJECT / "targets" / "launch" / f"{engine}.toml"
+    if not file.is_file():
+        return None
+    taken = _data(_PROJECT / "targets" / "engines" / f"{engine}-{version}.toml") if version else {}
+    return EngineTables(_data(file), taken.get("argv", {}), taken.get("records", {}), taken.get("extends", {}))
 
 
 @cache

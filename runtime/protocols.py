@@ -45,8 +45,9 @@ class GenerationRequest:
         min_new_tokens: before the response has so many tokens, no stop token is drawn, as if its probability were 0,
             and no stop string ends it; what was drawn before, `first_draw`, counts.
         prompt_logprobs_from: from which position on the log-probs of the prompt's tokens are wanted, 1 or more.
-        logprob_token_ids: tokens whose log-probs are wanted at every position of the response.
-        top_logprobs: how many of the likeliest tokens are wanted at every position of the response.
+        logprob_token_ids: tokens whose log-probs are wanted at every position of the response, and of the prompt from
+            `prompt_logprobs_from` on.
+        top_logprobs: how many of the likeliest tokens are wanted at the same positions.
 
     Without stop tokens and stop strings a response goes on to max_new_tokens.
     """
@@ -80,7 +81,8 @@ class Completion:
     Log-probs that were asked for are those of the unfiltered softmax at the request's temperature, 1 where that is 0:
     `prompt_logprobs` of the prompt's tokens from the position on that was asked for; `token_logprobs`, at each position
     of the response, of the tokens asked for; `top_logprobs`, at each position, the likeliest tokens with theirs, the
-    likeliest first.
+    likeliest first; `prompt_token_logprobs` and `prompt_top_logprobs` the same at the positions of `prompt_logprobs`.
+    Those of a prompt are of the weights that the response was begun with.
 
     `num_cached_tokens` of the request's tokens were held from before and not computed for it; completions that differ
     in nothing else are equal.
@@ -96,6 +98,8 @@ class Completion:
     prompt_logprobs: tuple[float, ...] = ()
     token_logprobs: tuple[tuple[float, ...], ...] = ()
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
+    prompt_token_logprobs: tuple[tuple[float, ...], ...] = ()
+    prompt_top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     expert_ids: ExpertIds | None = None
     num_cached_tokens: int = field(default=0, compare=False)
 

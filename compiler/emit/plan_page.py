@@ -24,7 +24,7 @@ from compiler.emit._plan_time import write_times
 from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.catalogue import Gpu
-from compiler.ir.machine import GpuPlacement, Parallel
+from compiler.ir.machine import GpuPlacement, Launch, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 from compiler.ir.timeouts import Timeouts
@@ -85,10 +85,13 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
         sheet.row("parallel", _axes(values.below("parallel"), plan.experiment.parallel))
     sheet.drawing(["", *machine_picture(plan), ""])
     if isinstance(plan.experiment.timeouts, Timeouts):
-        sheet.row("timeouts", _limits(values.below("timeouts"), plan.experiment.timeouts))
+        sheet.row("timeouts", _limits(values.below("timeouts")))
     environment = plan.experiment.cluster.environment
     variables = (said(f"{variable.name}={variable.value}") for variable in environment)
     sheet.row("environment", "  ".join(variables) + cluster.mark("environment"))
+    placement = plan.experiment.placement
+    if isinstance(placement, GpuPlacement) and placement.launches:
+        sheet.row("engines", *(_launch(launch) for launch in placement.launches), "rlc plan --engines has all of it")
     sheet.row("seed", values("run.seed", str(values.raw("run.seed"))))
     events = values("log.tensorboard", "TensorBoard events" if values.raw("log.tensorboard") else "no TensorBoard")
     sheet.row("log", f"{events}, {values.count('log.transcripts_per_step', 'transcripts')} of each step")
@@ -98,10 +101,17 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
         )
 
 
-def _limits(timeouts: Values, limits: Timeouts[Never]) -> str:
+def _limits(timeouts: Values) -> str:
     waits = ("placement", "weight_load", "generation", "train_step", "weight_sync", "checkpoint")
     parts = [f"{wait.replace('_', ' ')} {timeouts(f'{wait}_s')} s" for wait in waits]
     return f"{', '.join(parts)}: {timeouts('factor')} times what is predicted, {timeouts('least_s')} s at least"
+
+
+def _launch(launch: Launch) -> str:
+    """How a role is started, in short."""
+    what = f"{len(launch.words)} words" if launch.words else f"{len(launch.records)} records"
+    version = f" {said(launch.version)}" if isinstance(launch.version, str) else ""
+    return f"{launch.role} of {said(', '.join(launch.stages))}: {said(launch.engine)}{version}, {what}"
 
 
 def _sides(placement: Values) -> str:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
-from compiler.ir.machine import Cluster, EnvironmentVariable
+from compiler.ir.experiment import Experiment
+from compiler.ir.machine import Cluster, EnvironmentVariable, Launch
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema
 
@@ -70,6 +71,13 @@ class Advisory(NamedTuple):
     source: str
 
 
+class LoweredLaunch(NamedTuple):
+    """How the processes of one role are started, and the paths that each part of it follows from."""
+
+    launch: Launch
+    inputs: Mapping[str, tuple[str, ...]]
+
+
 class TargetEntry(NamedTuple):
     """A kind of machine; `vendor` is whose GPUs it has, or nothing; `versions` pins the engines that are not rlc's.
 
@@ -78,7 +86,7 @@ class TargetEntry(NamedTuple):
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
-    layers for further tokens are trained.
+    layers for further tokens are trained.  `launches` says how processes of engines are started, where any are.
     """
 
     name: str
@@ -97,6 +105,7 @@ class TargetEntry(NamedTuple):
     copies_heads: tuple[str, ...] = ()
     no_reward_models: tuple[str, ...] = ()
     mtp_families: tuple[str, ...] = ()
+    launches: Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]] | None = None
 
     def version_of(self, engine: str) -> str | None:
         """Return the version that an engine is pinned to; None for one that comes with rlc."""
@@ -107,11 +116,16 @@ def _no_engine(pinned: str) -> EngineSchema:
     raise KeyError(pinned)
 
 
+def _no_names(_: str) -> tuple[str, ...]:
+    return ()
+
+
 class Catalogue(NamedTuple):
     """Names that an experiment may use, and how to load what they stand for.
 
     `cache` is a folder for what the front end makes of texts; without one it keeps nothing between runs.  `policies`
-    are files that every plan must satisfy, beside those that its root names.
+    are files that every plan must satisfy, beside those that its root names.  `known_engines` are the versions of
+    which it is known what they take, and `lowered_to` the settings of an engine that plans are lowered to.
     """
 
     stdlib: Path
@@ -130,6 +144,8 @@ class Catalogue(NamedTuple):
     load_hardware: Callable[[], dict[str, Gpu]] = dict
     load_advisories: Callable[[], tuple[Advisory, ...]] = tuple
     load_engine: Callable[[str], EngineSchema] = _no_engine
+    known_engines: Callable[[], tuple[str, ...]] = tuple
+    lowered_to: Callable[[str], tuple[str, ...]] = _no_names
 
     def params_of(self, name: str) -> type[AlgorithmParams[Auto]]:
         """Return the Params record of an algorithm.  Raises: ValueError if there is no such algorithm."""

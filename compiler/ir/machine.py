@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.openness import OFF, A, Off
+from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
 GPU_TARGETS = ("cuda", "rocm")
@@ -62,6 +63,36 @@ class Role(Record):
     process: int = setting("Index of the operating-system process.", unit="process index", ge=0)
 
 
+class ConfigRecord(Record):
+    """One record, or the arguments of one function, that a library is configured with."""
+
+    name: str = setting("The record, or the function, as the library calls it.")
+    values: Options = setting("What it holds.")
+    nothing: tuple[str, ...] = setting("What it holds nothing in, where the library's own default is something.")
+
+
+class Launch(Record):
+    """How the processes of one role are started; `compiler/ir/launch.py` says what stands in braces for each of them.
+
+    An engine that is a program of its own has words; one that is a library, inside of an actor of rlc, has records.
+    """
+
+    role: Literal["rollout", "trainer", "critic", "teacher"] = setting(
+        "What they do; a reference model is built as the trainer's is."
+    )
+    stages: tuple[str, ...] = setting("The stages that they serve.")
+    engine: str = setting("The engine.")
+    version: str | Off = setting("Its version; off for one of rlc's own.")
+    words: tuple[str, ...] = setting("The command line.")
+    follower_words: tuple[str, ...] = setting("What it ends in on every machine of an engine but the first.")
+    environment: tuple[EnvironmentVariable, ...] = setting("What they find beside the variables of the cluster.")
+    records: tuple[ConfigRecord, ...] = setting("What a library is configured with.")
+    first_port: int = setting("The first port of the first one on a machine.")
+    ports: int = setting("Ports that are kept for each.", unit="ports")
+    shm_gib: float = setting("Shared memory of their container.", unit="GiB")
+    ipc: Literal["host", "private"] = setting("Whether their container shares the machine's inter-process memory.")
+
+
 class Placement(Record, Generic[A]):
     """[placement]: who sits where."""
 
@@ -78,6 +109,11 @@ class GpuPlacement(Placement[A]):
     rollout_gpus: int | A = setting("GPUs that generate; all of them where both sides share.", unit="GPUs", ge=1)
     gpus_per_engine: int = setting(
         "GPUs of one rollout engine, over which it splits every layer.", default=1, unit="GPUs", ge=1
+    )
+    launches: tuple[Launch, ...] | A = setting(
+        "How every process of an engine is started: what the rest of the plan says, in the words of engines.",
+        derived=True,
+        on_resume="may_change",
     )
 
 

@@ -86,9 +86,23 @@ class Subject(NamedTuple):
 
     def shown(self, path: str) -> str:
         """Return a path as a person writes it: stages by name, and not at all where the shared tables say it."""
-        if path in self.shared:
+        if path in self.shared or self._is_of_shared_table(path):
             return path.split(".", 2)[2]
         return shown_path(path, tuple(s.name for s in self.experiment.stages), has_stage_list=self.has_stage_list)
+
+    def _is_of_shared_table(self, path: str) -> bool:
+        """Whether a table within one of a stage, or a key that it lacks, is where only the shared tables say anything.
+
+        A key that is missing from [rollout.buffer] belongs there, and not into a table of the stage's own.
+        """
+        parts = path.split(".")
+        if parts[0] != "stages" or self.written(path):
+            return False
+        # A table of a stage is stages.0.TABLE; those within it are what is looked at.
+        table = ".".join((*parts[:4], ""))
+        inside = [known for known, _ in self.origins.items() if f"{known}." == table or known.startswith(table)]
+        written = [known for known in inside if self.written(known)]
+        return bool(written) and self.shared.issuperset(written)
 
     def labels(self, *said: tuple[str, str]) -> tuple[Label, ...]:
         """Return labels for those fields that are written somewhere; the last of them is the primary one."""

@@ -197,6 +197,10 @@ def _stage(reader: Reader, table: StageTable, path: str, entry: AlgorithmEntry) 
     choice = stage_choice(entry, table.whole)
     if "teacher" in entry.params.fields():
         expect_teacher(table.whole, reader, path)
+    sets = node_at(table.whole, "eval", "sets")
+    if sets is not None and entry.kind != "policy":
+        tables = ("reward",) if entry.kind == "distillation" else ("reward", "rollout")
+        reader.needed.update((f"{path}.{name}.", Label(sets.span, "measuring these needs it", True)) for name in tables)
     until = table.whole.entries.get("until")
     entries = {k: e for k, e in table.whole.entries.items() if k not in (*SHARED, "until") or k in ("name", "run")}
     stage = reader.record(Stage, Table(entries, table.whole.span, table.whole.priority), path, choice)

@@ -53,6 +53,8 @@ class Reader:
         self.stage_names: tuple[str, ...] | None = None
         self.own: set[KeyId] = set()
         self.references: list[Reference] = []
+        # By the beginning of a path: what needs those fields, where the algorithm does not.
+        self.needed: dict[str, Label] = {}
 
     def record(self, cls: type[Record], table: Table, path: str, choice: Choice) -> Record:
         """Return the record that a table describes.
@@ -189,7 +191,8 @@ class Reader:
         if has_misspelt(table, field.name, field.owner.fields()):
             self.broken.add(path)  # what is said of that key is enough
         elif path not in self.broken:
-            self.report(path, missing(field, table, self.shown(path, table.span)))
+            needs = next((label for start, label in self.needed.items() if path.startswith(start)), None)
+            self.report(path, missing(field, table, self.shown(path, table.span), needs))
         return stand_in(field)
 
     def value(self, field: Field, entry: Entry, path: str) -> object:
@@ -349,11 +352,16 @@ def has_misspelt(table: Table, name: str, names: Collection[str]) -> bool:
     )
 
 
-def missing(field: Field, table: Table, path: str) -> Diagnostic:
-    """Return the fault of a required field that nobody sets, by its path as a person writes it."""
+def missing(field: Field, table: Table, path: str, needs: Label | None = None) -> Diagnostic:
+    """Return the fault of a required field that nobody sets, by its path as a person writes it.
+
+    Args:
+        needs: what needs the field, where nothing that is written has its table.
+    """
     is_whole_spec = table.span.end == 0
     said = f"nothing here says {path}" if is_whole_spec else f"{field.name} is missing here"
     labels = (Label(table.span, said, True),) if table.span.file.text else ()
+    labels = (needs,) if needs is not None and is_whole_spec else labels
     unit = f", in {field.unit}" if field.unit else ""
     advice = Help(f"write {path}{unit}: {in_a_sentence(field.doc)}")
     return Diagnostic("RLC0205", f"{path} is required", labels, (advice,))

@@ -22,6 +22,7 @@ from compiler.passes.derive_timeouts import derive_timeouts
 from compiler.passes.derive_token_limits import derive_token_limits
 from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
 from compiler.passes.inherit_eval_settings import inherit_eval_settings
+from compiler.passes.launch_engines import launch_engines
 from compiler.passes.lay_out_gpus import lay_out_gpus
 from compiler.passes.name_data_formats import name_data_formats
 from compiler.passes.name_reference import name_reference
@@ -58,6 +59,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("derive_seeds", derive_seeds),
     NamedPass("place_actors", place_actors),
     NamedPass("set_environment", set_environment),
+    NamedPass("launch_engines", launch_engines),
     NamedPass("count_budget", count_budget),
     NamedPass("derive_timeouts", derive_timeouts),
 )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.ir.conditions import holds
 from compiler.ir.openness import Off
 from compiler.ir.paths import read
 from compiler.ir.subject import Subject
 
 Condition = tuple[tuple[str, object], ...]
 
-_OF_STAGES = ("train", "rollout", "schedule", "loss", "algo")
+_OF_STAGES = ("train", "rollout", "schedule", "loss", "algo", "optim")
 
 
 def places_where(subject: Subject, when: Condition) -> Iterator[tuple[str, ...]]:
     """Yield the paths of a condition for every stage in which it holds, once where stages read the same."""
     seen: set[tuple[str, ...]] = set()
     for index in range(len(subject.experiment.stages)):
-        if not all(_holds(value_at(subject, _path(name, index)), wanted) for name, wanted in when):
+        if not all(holds(value_at(subject, _path(name, index)), wanted) for name, wanted in when):
             continue
         paths = tuple(_path(name, index) for name, _ in when)
         shown = tuple(subject.shown(path) for path in paths)
@@ -43,15 +44,3 @@ def said(value: object) -> str:
 
 def _path(name: str, index: int) -> str:
     return f"stages.{index}.{name}" if name.partition(".")[0] in _OF_STAGES else name
-
-
-def _holds(value: object, wanted: object) -> bool:
-    """A list stands for any of its elements, `>1` for any larger number; `given` and `unset` say what they say."""
-    is_unset = value is None or isinstance(value, Off)
-    if isinstance(wanted, (list, tuple)):
-        return any(_holds(value, one) for one in wanted)
-    if wanted in ("given", "unset"):
-        return is_unset is (wanted == "unset")
-    if isinstance(wanted, str) and wanted.startswith(">"):
-        return isinstance(value, int) and value > int(wanted[1:])
-    return value == wanted

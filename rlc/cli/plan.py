@@ -25,6 +25,9 @@ def plan(
     as_json: bool = typer.Option(
         False, "--json", help="Print plan.json instead of the page; of several experiments an object of them by name."
     ),
+    engines: bool = typer.Option(
+        False, "--engines", help="Print how every engine is started: a line of a shell each, or its records."
+    ),
     saved_as: Path | None = typer.Option(None, "-o", "--output", metavar="FILE", help="Write plan.json to a file."),
     golden: Path | None = typer.Option(
         None, "--check", metavar="PLAN.json", help="Compare with a saved plan; exit with 3 if it is another one."
@@ -43,9 +46,18 @@ def plan(
     ),
 ) -> int:
     """Resolve a spec, check every rule, and print the plan."""
-    given = (("--json", as_json), ("-o", saved_as), ("--check", golden), ("--diff", other), ("--timeline", timeline))
+    given = (
+        ("--json", as_json),
+        ("--engines", engines),
+        ("-o", saved_as),
+        ("--check", golden),
+        ("--diff", other),
+        ("--timeline", timeline),
+    )
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
-    request = PlanRequest(spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), timeline)
+    request = PlanRequest(
+        spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), timeline=timeline, engines=engines
+    )
     return make_plan(request, context.obj)

@@ -19,8 +19,7 @@ DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden, other and timeline is
-    given."""
+    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden, other, timeline and engines."""
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -31,11 +30,13 @@ class PlanRequest(NamedTuple):
     shrink: bool = False
     policies: tuple[Path, ...] = ()
     timeline: Path | None = None
+    engines: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
-        return not self.as_json and all(one is None for one in (self.saved_as, self.golden, self.other, self.timeline))
+        others = (self.saved_as, self.golden, self.other, self.timeline)
+        return not self.as_json and not self.engines and all(one is None for one in others)
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -58,6 +59,11 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     )
     if request.as_json:
         output.result(found.plan.to_text())
+        return 0
+    if request.engines:
+        from compiler.emit.engine_lines import engine_lines
+
+        output.result(engine_lines(found.plan))
         return 0
     if request.saved_as is not None:
         return _save(found, request, request.saved_as, output)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.data.tokenizers import TextTokenizer
@@ -36,6 +36,7 @@ from stdlib.episodes import Episode, EpisodeFacts, Observation
 from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
 
 _CUT: tuple[Ending, ...] = ("max_turns", "max_tokens", "cut")
+_REWARD_BITS: Final = 1_000
 _FAILED: tuple[Ending, ...] = ("failure", "timeout", "tool")
 
 
@@ -223,8 +224,11 @@ class Episodes:
             rewards.append(self._finite(returned, dialogue))
 
     def _finite(self, reward: object, dialogue: Dialogue) -> float:
-        if not isinstance(reward, (int, float)) or not math.isfinite(reward):
-            dialogue.end("failure", f"{self._environment.settings.name} gave {reward!r:.80} as a reward")
+        # An integer of hundreds of digits is finite, and no float.
+        is_large = isinstance(reward, int) and reward.bit_length() > _REWARD_BITS
+        if is_large or not isinstance(reward, (int, float)) or not math.isfinite(reward):
+            shown = "an integer of hundreds of digits" if is_large else f"{reward!r:.80}"
+            dialogue.end("failure", f"{self._environment.settings.name} gave {shown} as a reward")
         return float(reward)
 
     def _told(self, dialogue: Dialogue, over: EpisodeOverError, rewards: Sequence[float]) -> EpisodeFacts:

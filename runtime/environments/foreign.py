@@ -40,4 +40,4 @@ async def called(call: Callable[..., Any], file: str, *arguments: object, **name
         with ForeignCode(file):
             return call(*arguments, **named)
 
-    return await in_thread(bordered)
+    return await in_thread(bordered, name=f"{Path(file).name}:{getattr(call, '__name__', 'step')}")

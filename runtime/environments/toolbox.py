@@ -158,6 +158,8 @@ def _answering(tool: OpenTool) -> Callable[..., Any]:
     def answer_at_once(**arguments: object) -> str:
         return _text(tool.call(**arguments))
 
+    # What it is called where it is given up.
+    answer_at_once.__name__ = tool.name
     return answer_at_once
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import TracebackType
 
@@ -22,7 +23,8 @@ class RewardResultError(Exception):
 class ForeignCode:
     """A block that calls a reward.  Cancellation and interrupts pass; any other exception leaves as RewardCallError.
 
-    An interrupt of the run comes to the main thread; one that is raised in another thread is the reward's own.
+    An interrupt of the run comes to the main thread; one that is raised in another thread is the reward's own, and so
+    is a cancellation that nobody asked this task for.
 
     Args:
         path: the file of the reward, whose line the fault names.
@@ -38,9 +40,7 @@ class ForeignCode:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Turn an exception into a fault."""
-        is_main = threading.current_thread() is threading.main_thread()
-        kinds = (Exception, SystemExit) if is_main else (Exception, SystemExit, KeyboardInterrupt)
-        if isinstance(error, kinds) and not isinstance(error, RewardCallError | RewardResultError):
+        if error is not None and _is_own(error) and not isinstance(error, RewardCallError | RewardResultError):
             words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise RewardCallError(words, self._line(error, trace)) from error
 
@@ -51,3 +51,13 @@ class ForeignCode:
                 found = trace.tb_lineno
             trace = trace.tb_next
         return found
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether an exception is the doing of the code that is called, and not of whoever ends the run."""
+    if isinstance(error, (Exception, SystemExit)):
+        return True
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    return task is not None and not task.cancelling()

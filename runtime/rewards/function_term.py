@@ -107,7 +107,8 @@ class FunctionTerm:
                 if self._is_async:
                     with ForeignCode(path):
                         return await call(argument)
-                return await in_thread(lambda: _bordered(call, argument, path))
+                name = self._loaded.source.name
+                return await in_thread(lambda: _bordered(call, argument, path), name=name)
         except TimeoutError as error:
             raise self._late(where) from error
 

@@ -1,15 +1,27 @@
-"""Calls in threads that nobody waits for at the end of the process."""
+"""Calls in threads that nobody waits for at the end of the process.
+
+A thread that is given up cannot be ended, so there may be some of them and no more: those that are left behind keep
+memory and processor time of the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 
 T = TypeVar("T")
+
+# Calls that were given up and have not returned.
+GIVEN_UP_MAX: Final = 64
+_NAME: Final = "reward"
+_GIVEN_UP: Final = "given up: "
 
 
 class _Kept:
@@ -28,11 +40,19 @@ class _Kept:
         return True
 
 
-async def in_thread(call: Callable[[], T]) -> T:
+async def in_thread(call: Callable[[], T], *, name: str = "a call") -> T:
     """Return what a call returns, or raise what it raises, from a thread of its own.
 
     Where the wait is cancelled the thread goes on, and what it comes to is dropped.
+
+    Args:
+        name: what the call is of, for the message.
+
+    Raises: SpecError RLC0751 if as many calls as may be were given up before and still run.
     """
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith(_GIVEN_UP)]
+    if len(left) >= GIVEN_UP_MAX:
+        raise _too_many(left)
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
@@ -49,5 +69,18 @@ async def in_thread(call: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(deliver, made)
 
-    threading.Thread(target=run, name="reward", daemon=True).start()
-    return await answer
+    thread = threading.Thread(target=run, name=_NAME, daemon=True)
+    thread.start()
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        thread.name = f"{_GIVEN_UP}{name}"
+        raise
+
+
+def _too_many(names: Sequence[str]) -> SpecError:
+    counts = Counter(name.removeprefix(_GIVEN_UP) for name in names)
+    (name, most), *_ = counts.most_common(1)
+    fact = f"{len(names)} calls that took too long were given up and still run, {most} of them of {name}"
+    way = Help("let it end by itself, with a time limit on what it waits for, or make it an async def")
+    return SpecError(Diagnostic("RLC0751", fact, help=(way,)))

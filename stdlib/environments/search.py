@@ -9,8 +9,6 @@ other words.
 
 from __future__ import annotations
 
-import re
-
 from compiler.diagnostics.annotations import override
 from stdlib.episodes import Context, Episode, Observation, ToolCall, Turn
 from stdlib.samples import Prompt
@@ -18,7 +16,6 @@ from stdlib.samples import Prompt
 STOP_STRINGS = ("</search>", "</answer>")
 REWARDS = False
 
-_ACTION = re.compile(r"<(search|answer)>(.*?)</\1>", re.DOTALL)
 _HINT = "A turn ends with <search>a query</search>, or with <answer>the answer</answer>. I try again."
 
 
@@ -38,14 +35,25 @@ class _Episode(Episode):
 
     @override
     async def step(self, turn: Turn) -> Observation:
-        found = _ACTION.search(turn.text)
+        found = _action(turn.text)
         if found is None:
             self._context.malformed("neither a query nor an answer")
             return Observation(text=f"\n{_HINT}\n")
-        kind, body = found.groups()
+        kind, body = found
         if kind == "answer":
             return Observation(is_done=True)
         if turn.is_last:
             return Observation()
         said = await self._context.call(ToolCall("search", {"query": body.strip()}))
         return Observation(text=said, frame=("\n\n<information>", "</information>\n\n"))
+
+
+def _action(text: str) -> tuple[str, str] | None:
+    """Return the first query or answer of a text, and what kind it is; what is not closed is none."""
+    found: list[tuple[int, str, str]] = []
+    for kind in ("search", "answer"):
+        _, mark, behind = text.partition(f"<{kind}>")
+        body, end, _ = behind.partition(f"</{kind}>")
+        if mark and end:
+            found.append((text.index(mark), kind, body))
+    return min(found)[1:] if found else None

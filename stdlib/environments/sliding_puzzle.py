@@ -22,8 +22,7 @@ REWARDS = True
 
 Board = list[list[int]]
 
-_ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
-_SLIDE = re.compile(r"slide\s+(\d+)\s+(\d+)")
+_SLIDE = re.compile(r"slide\s+(\d{1,6})\s+(\d{1,6})")
 _WAYS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 
@@ -96,8 +95,9 @@ class _Episode(Episode):
 
     @override
     async def step(self, turn: Turn) -> Observation:
-        found = _ACTION.search(turn.text)
-        action = " ".join(found[1].lower().split()) if found else ""
+        _, _, behind = turn.text.partition("<action>")
+        body, end, _ = behind.partition("</action>")
+        action = " ".join(body.lower().split()) if end else ""
         if action == "view":
             return Observation(text=f"\n{shown(self._board)}\n", reward=0.0)
         after = moved(self._board, action)

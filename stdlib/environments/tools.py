@@ -12,6 +12,8 @@ from stdlib.samples import Message, Prompt
 
 STOP_STRINGS: tuple[str, ...] = ()
 REWARDS = False
+# A turn that repeats itself may have thousands.
+MOST_CALLS = 64
 
 
 def begin(context: Context) -> Episode:
@@ -36,8 +38,11 @@ class _Episode(Episode):
         if turn.is_last:
             return Observation()
         messages: list[Message] = []
-        for call in parsed.calls:
+        malformed = parsed.malformed
+        if len(parsed.calls) + len(malformed) > MOST_CALLS:
+            malformed = (*malformed[:1], f"no more than {MOST_CALLS} calls of one turn are answered")
+        for call in parsed.calls[:MOST_CALLS]:
             messages.append({"role": "tool", "name": call.name, "content": await self._context.call(call)})
-        for why in parsed.malformed:
+        for why in malformed:
             messages.append({"role": "tool", "name": "error", "content": self._context.malformed(why)})
         return Observation(messages=tuple(messages))

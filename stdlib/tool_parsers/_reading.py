@@ -1,8 +1,14 @@
-"""What the formats have in common: calls as JSON, marked parts of a text, values typed by a tool's schema."""
+"""What the formats have in common: calls as JSON, marked parts of a text, values typed by a tool's schema.
+
+A model may write anything, a hundred thousand blanks in a row among it, so every text is read in one pass: no pattern
+here or in a format may try a run of characters again from each of its places.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +41,31 @@ def marked(text: str, begin: str, end: str) -> Marked:
         parts.append(text[start + len(begin) : stop])
         at = stop + len(end)
     return Marked(rest + text[at:], tuple(parts), False)
+
+
+class Tagged(NamedTuple):
+    """Named parts of a text in order, and what stands outside of them."""
+
+    parts: tuple[tuple[str, str], ...]
+    left: str
+
+
+def tagged(text: str, opening: re.Pattern[str], closing: str) -> Tagged:
+    """Return the parts of a text that a tag with a name opens and another closes.
+
+    Args:
+        opening: has one group, the name, which is no longer than some characters.
+    """
+    parts: list[tuple[str, str]] = []
+    left, at = "", 0
+    while (found := opening.search(text, at)) is not None:
+        left += text[at : found.start()]
+        stop = text.find(closing, found.end())
+        if stop < 0:
+            return Tagged(tuple(parts), (left + text[found.start() :]).strip())
+        parts.append((found[1], text[found.end() : stop]))
+        at = stop + len(closing)
+    return Tagged(tuple(parts), (left + text[at:]).strip())
 
 
 def parsed(content: str, found: Iterable[ToolCall | str]) -> Parsed:
@@ -102,9 +133,9 @@ class Broken(NamedTuple):
 
 
 def json_value(text: str) -> JsonValue | Broken:
-    """Return what a JSON text says; NaN and infinities are none."""
+    """Return what a JSON text says; NaN and infinities are none, nor numbers that are too large for a float."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=finite)
     except RecursionError:
         return Broken("this JSON is nested too deeply")
     except ValueError as fault:
@@ -130,6 +161,14 @@ def shown(text: str) -> str:
     """Return the beginning of a text, on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= _SHOWN else f"{flat[:_SHOWN]}..."
+
+
+def finite(number: str) -> float:
+    """Return a number.  Raises: ValueError if it is too large."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number:.20} is too large")
+    return value
 
 
 def _refuse(constant: str) -> float:

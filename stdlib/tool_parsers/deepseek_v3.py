@@ -5,15 +5,12 @@ Source: the chat template of deepseek-ai/DeepSeek-V3-0324.
 
 from __future__ import annotations
 
-import re
-
 from stdlib.episodes import Parsed, ToolCall
 from stdlib.tool_parsers._reading import Tools, section_of_calls, shown, text_call
 
 _BEGIN, _END = "<\uff5ctool\u2581call\u2581begin\uff5c>", "<\uff5ctool\u2581call\u2581end\uff5c>"
 _ALL_BEGIN = "<\uff5ctool\u2581calls\u2581begin\uff5c>"
 _SEPARATOR = "<\uff5ctool\u2581sep\uff5c>"
-_BODY = re.compile(r"\s*(\S+)\s*```json\s*(.*?)\s*```\s*", re.DOTALL)
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -23,7 +20,9 @@ def parse(text: str, tools: Tools) -> Parsed:
 
 def _call(part: str) -> ToolCall | str:
     kind, mark, rest = part.partition(_SEPARATOR)
-    found = _BODY.fullmatch(rest)
-    if not mark or kind.strip() != "function" or found is None:
+    head, fence, tail = rest.partition("```json")
+    name, body = head.strip(), tail.rstrip()
+    is_block = bool(fence) and body.endswith("```") and len(name.split()) == 1
+    if not mark or kind.strip() != "function" or not is_block:
         return f"a call is a function, its name and a block of JSON, and this is {shown(part)}"
-    return text_call(found[1], found[2])
+    return text_call(name, body.removesuffix("```"))

@@ -10,14 +10,14 @@ import re
 from stdlib.episodes import Parsed
 from stdlib.tool_parsers._reading import Tools, parsed, text_call
 
-_CALL = re.compile(r"(?:^|\n)([A-Za-z_][\w.\-]*)\n(\{.*\})\s*$", re.DOTALL)
+_HEAD = re.compile(r"(?:^|\n)([A-Za-z_][\w.\-]{0,199})\n(?=\{)")
 
 
 def parse(text: str, tools: Tools) -> Parsed:
     """Return the call of a turn, if it ends with one."""
     body = text.strip()
-    found = _CALL.search(body)
+    found = _HEAD.search(body) if body.endswith("}") else None
     if found is None:
         name = body.split("\n", 1)[0].strip()
         return parsed(body, [f"{name} is called without arguments in JSON"] if name in tools else ())
-    return parsed(body[: found.start()], [text_call(found[1], found[2])])
+    return parsed(body[: found.start()], [text_call(found[1], body[found.end() :])])

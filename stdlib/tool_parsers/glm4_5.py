@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, typed
+from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, tagged, typed
 
-_ARGUMENT = re.compile(r"\s*<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>\s*", re.DOTALL)
+# A key and what opens its value.
+_KEY = re.compile(r"<arg_key>([^<]{0,200})</arg_key>\s{0,200}<arg_value>")
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -27,8 +28,8 @@ def _call(part: str, tools: Tools) -> ToolCall | str:
     name, body = head.strip(), mark + tail
     if not name or len(name.split()) > 1:
         return f"a call begins with the name of a tool, and this is {shown(part)}"
-    left = _ARGUMENT.sub("", body).strip()
-    if left:
-        return f"between the arguments of {name} stands {shown(left)}"
-    pairs = [(key.strip(), value) for key, value in _ARGUMENT.findall(body)]
+    found = tagged(body, _KEY, "</arg_value>")
+    if found.left:
+        return f"between the arguments of {name} stands {shown(found.left)}"
+    pairs = [(key.strip(), value) for key, value in found.parts]
     return ToolCall(name, {key: typed(value, name, key, tools) for key, value in pairs})

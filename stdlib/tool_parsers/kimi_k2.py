@@ -10,7 +10,7 @@ import re
 from stdlib.episodes import Parsed, ToolCall
 from stdlib.tool_parsers._reading import Tools, section_of_calls, shown, text_call
 
-_CALL = re.compile(r"\s*(?:functions\.)?([\w.\-]+?):\d+\s*<\|tool_call_argument_begin\|>\s*(.*?)\s*", re.DOTALL)
+_ID = re.compile(r"(?:functions\.)?([\w.\-]+):\d+")
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -19,7 +19,8 @@ def parse(text: str, tools: Tools) -> Parsed:
 
 
 def _call(part: str) -> ToolCall | str:
-    found = _CALL.fullmatch(part)
-    if found is None:
+    head, mark, arguments = part.partition("<|tool_call_argument_begin|>")
+    found = _ID.fullmatch(head.strip())
+    if found is None or not mark:
         return f"a call is an id such as functions.NAME:0 and its arguments, and this is {shown(part)}"
-    return text_call(found[1], found[2])
+    return text_call(found[1], arguments)

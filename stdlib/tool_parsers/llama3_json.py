@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, json_call, object_call, parsed
+from stdlib.tool_parsers._reading import Tools, finite, json_call, object_call, parsed
 
 _TAG = "<|python_tag|>"
 
@@ -20,7 +20,7 @@ def parse(text: str, tools: Tools) -> Parsed:
     if not body.startswith("{"):
         return parsed(text, ["a call begins with a brace"] if _TAG in text else [])
     calls: list[ToolCall | str] = []
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_constant=finite, parse_float=finite)
     while body:
         try:
             value, end = decoder.raw_decode(body)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, typed
+from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, tagged, typed
 
-_INVOKE = re.compile(r"\s*<invoke name=\"?([^>\"]+)\"?>(.*?)</invoke>\s*", re.DOTALL)
-_PARAMETER = re.compile(r"\s*<parameter name=\"?([^>\"]+)\"?>(.*?)</parameter>\s*", re.DOTALL)
+_INVOKE = re.compile(r"<invoke name=\"?([^>\"]{1,200})\"?>")
+_PARAMETER = re.compile(r"<parameter name=\"?([^>\"]{1,200})\"?>")
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -24,15 +24,14 @@ def parse(text: str, tools: Tools) -> Parsed:
 
 
 def _calls(part: str, tools: Tools) -> list[ToolCall | str]:
-    invoked = _INVOKE.findall(part)
-    left = _INVOKE.sub("", part).strip()
-    if left or not invoked:
-        return [f'calls are <invoke name="...">...</invoke>, and this is {shown(left or part)}']
-    return [_call(name, body, tools) for name, body in invoked]
+    found = tagged(part, _INVOKE, "</invoke>")
+    if found.left or not found.parts:
+        return [f'calls are <invoke name="...">...</invoke>, and this is {shown(found.left or part)}']
+    return [_call(name, body, tools) for name, body in found.parts]
 
 
 def _call(name: str, body: str, tools: Tools) -> ToolCall | str:
-    left = _PARAMETER.sub("", body).strip()
-    if left:
-        return f"between the parameters of {name} stands {shown(left)}"
-    return ToolCall(name, {key: typed(value, name, key, tools) for key, value in _PARAMETER.findall(body)})
+    found = tagged(body, _PARAMETER, "</parameter>")
+    if found.left:
+        return f"between the parameters of {name} stands {shown(found.left)}"
+    return ToolCall(name, {key: typed(value, name, key, tools) for key, value in found.parts})

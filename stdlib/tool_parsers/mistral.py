@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 
-from stdlib.episodes import Parsed
+from stdlib.episodes import Parsed, ToolCall
 from stdlib.tool_parsers._reading import Broken, Tools, json_value, object_call, parsed, shown, text_call
 
 _MARK = "[TOOL_CALLS]"
-_NAMED = re.compile(r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*\w+\s*)?(?:\[ARGS\])?\s*(\{.*)", re.DOTALL)
+_NAME = re.compile(r"[\w.\-]+")
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -25,11 +25,13 @@ def parse(text: str, tools: Tools) -> Parsed:
             return parsed(content, [value.why])
         listed = value if isinstance(value, list) else [value]
         return parsed(content, [object_call(one, "arguments", "parameters") for one in listed])
-    named = [(part, _NAMED.fullmatch(part)) for part in parts]
-    return parsed(
-        content,
-        [
-            text_call(found[1], found[2]) if found else f"a call is a name and its arguments, and this is {shown(part)}"
-            for part, found in named
-        ],
-    )
+    return parsed(content, [_call(part) for part in parts])
+
+
+def _call(part: str) -> ToolCall | str:
+    head, brace, tail = part.partition("{")
+    name, mark, call_id = head.strip().removesuffix("[ARGS]").partition("[CALL_ID]")
+    is_named = _NAME.fullmatch(name.strip()) and (not mark or _NAME.fullmatch(call_id.strip()))
+    if not brace or not is_named:
+        return f"a call is a name and its arguments, and this is {shown(part)}"
+    return text_call(name.strip(), brace + tail)

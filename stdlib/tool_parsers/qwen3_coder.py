@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from stdlib.episodes import Parsed, ToolCall
-from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, typed
+from stdlib.tool_parsers._reading import Tools, marked, parsed, shown, tagged, typed
 
-_FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*?)</function>\s*", re.DOTALL)
-_PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
+_FUNCTION = re.compile(r"<function=([^>\s]{1,200})>")
+_PARAMETER = re.compile(r"<parameter=([^>\s]{1,200})>")
+_END = "</function>"
 
 
 def parse(text: str, tools: Tools) -> Parsed:
@@ -24,11 +25,13 @@ def parse(text: str, tools: Tools) -> Parsed:
 
 
 def _call(part: str, tools: Tools) -> ToolCall | str:
-    function = _FUNCTION.fullmatch(part)
-    if function is None:
+    written = part.strip()
+    function = _FUNCTION.match(written)
+    if function is None or not written.endswith(_END):
         return f"a call is one <function=name>...</function>, and this is {shown(part)}"
-    name, body = function.groups()
-    left = _PARAMETER.sub("", body).strip()
-    if left:
-        return f"between the parameters of {name} stands {shown(left)}"
-    return ToolCall(name, {key: typed(value, name, key, tools) for key, value in _PARAMETER.findall(body)})
+    name, body = function[1], written[function.end() : -len(_END)]
+    found = tagged(body, _PARAMETER, "</parameter>")
+    if found.left:
+        return f"between the parameters of {name} stands {shown(found.left)}"
+    pairs = [(key, value.removeprefix("\n").removesuffix("\n")) for key, value in found.parts]
+    return ToolCall(name, {key: typed(value, name, key, tools) for key, value in pairs})

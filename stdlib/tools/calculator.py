@@ -18,13 +18,23 @@ Number = int | float
 MAX_CHARACTERS = 1_000
 MAX_DEPTH = 60
 MAX_BITS = 4_096
+MAX_DIGITS = 1_000
+
+
+def rounded(value: Number, digits: Number = 0) -> Number:
+    """Return a number rounded to some digits behind the point.  Raises: ToolRefusalError for too many."""
+    if not isinstance(digits, int) or abs(digits) > MAX_DIGITS:
+        raise ToolRefusalError(f"a number is rounded to at most {MAX_DIGITS:,} digits")
+    # To a negative count an integer is rounded by that power of ten, so the count is what bounds the work.
+    return round(value, digits) if digits else round(value)
+
 
 _NAME = "calculator"
 _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "abs": abs,
     "min": min,
     "max": max,
-    "round": round,
+    "round": rounded,
     "sqrt": math.sqrt,
     "exp": math.exp,
     "log": math.log,

@@ -17,6 +17,5 @@ def environment(_: Cluster[Auto]) -> tuple[EnvironmentVariable, ...]:
         "HSA_NO_SCRATCH_RECLAIM": "1",
         "NCCL_MIN_NCHANNELS": "112",
         "RAY_EXPERIMENTAL_NOSET_HIP_VISIBLE_DEVICES": "1",
-        "SGLANG_USE_AITER": "1",
     }
     return tuple(EnvironmentVariable(name=name, value=value) for name, value in values.items())

@@ -38,7 +38,7 @@ def test_both_have_the_same_engines_and_know_every_architecture_of_the_schema(na
 
 @pytest.mark.parametrize("name", GPU_TARGETS)
 def test_a_limit_names_fields_of_the_schema(name: str) -> None:
-    shared = {"train", "rollout", "schedule", "loss", "algo"}
+    shared = {"train", "rollout", "schedule", "loss", "algo", "optim"}
     for limit in load_target(name).limits:
         for path, _ in limit.when:
             head = path.partition(".")[0]

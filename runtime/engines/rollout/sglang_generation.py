@@ -258,9 +258,19 @@ def _completion(place: _Place, event: dict[str, Any], routed: RoutedLayers | Non
         expert_ids=_experts(place.request, meta, routed, len(tokens)),
         num_cached_tokens=int(meta.get("cached_tokens") or 0),
         prompt_logprobs=_of_prompt(place.request, meta) if tokens else (),
-        token_logprobs=tuple(tuple(p for p, *_ in row) for row in meta.get("output_token_ids_logprobs") or ()),
-        top_logprobs=tuple(tuple((t, p) for p, t, *_ in row) for row in meta.get("output_top_logprobs") or ()),
+        token_logprobs=_named(meta.get("output_token_ids_logprobs") or ()),
+        top_logprobs=_likeliest(meta.get("output_top_logprobs") or ()),
+        prompt_token_logprobs=_named(_rows_of_prompt(place.request, meta, "input_token_ids_logprobs")),
+        prompt_top_logprobs=_likeliest(_rows_of_prompt(place.request, meta, "input_top_logprobs")),
     )
+
+
+def _named(rows: Sequence[Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(p for p, *_ in row) for row in rows)
+
+
+def _likeliest(rows: Sequence[Any]) -> tuple[tuple[tuple[int, float], ...], ...]:
+    return tuple(tuple((t, p) for p, t, *_ in row) for row in rows)
 
 
 def _of_prompt(request: GenerationRequest, meta: dict[str, Any]) -> tuple[float, ...]:
@@ -270,6 +280,11 @@ def _of_prompt(request: GenerationRequest, meta: dict[str, Any]) -> tuple[float,
     if len(found) != len(request.tokens) - request.prompt_logprobs_from:
         raise ValueError(f"{len(found)} log-probs of a prompt from {request.prompt_logprobs_from} on")
     return found
+
+
+def _rows_of_prompt(request: GenerationRequest, meta: dict[str, Any], name: str) -> list[Any]:
+    """Return what a server says beside the tokens of a prompt; beside the first of them it says nothing."""
+    return (meta.get(name) or [])[1:] if request.prompt_logprobs_from is not None else []
 
 
 def _experts(

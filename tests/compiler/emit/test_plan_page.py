@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compiler.diagnostics.printable import display_width
+from compiler.emit.engine_lines import engine_lines
 from compiler.emit.plan_page import plan_page
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Off
@@ -36,6 +37,8 @@ WAIVED = {
     "experiment.stages.eval.scored.timeout_s": "no function gives rows",
     "experiment.stages.rollout.filter.timeout_s": "a filter of the standard library waits for nothing",
     "experiment.stages.rollout.buffer.timeout_s": "a selector of the standard library waits for nothing",
+    "experiment.placement.launches.follower_words": "an engine on one machine has no follower",
+    "experiment.placement.launches.records": "an engine that is a program of its own has none",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",
 }
 
@@ -92,7 +95,8 @@ def test_every_field_of_a_plan_is_on_its_page_or_waived(name: str, tmp_path: Pat
 
 
 def _without_hash(found: SourcedPlan) -> str:
-    return page(found).replace(found.plan.hash[:12], "")
+    """The page, and what `rlc plan --engines` has of the launches that it only names."""
+    return (page(found) + engine_lines(found.plan)).replace(found.plan.hash[:12], "")
 
 
 def test_the_specs_of_these_tests_hold_every_field_of_the_schema(tmp_path: Path) -> None:
@@ -137,7 +141,8 @@ def _other(field: Field, value: object) -> object:
         choices = [choice for atom in field.kind.values for choice in atom.choices]
         return 3 if kinds & {"int", "Tokens"} else 0.5 if "float" in kinds else choices[0] if choices else "other"
     if isinstance(value, tuple):
-        return (*value, 7)
+        items = {atom.item.name for atom in field.kind.values if atom.item}
+        return (*value, "seven" if "str" in items else 7)
     choices = [choice for atom in field.kind.values for choice in atom.choices if choice != value]
     if not choices and field.kind.may_be_off:
         return OFF

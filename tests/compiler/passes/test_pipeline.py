@@ -34,6 +34,7 @@ CLOSES = {
     "derive_seeds": ("seeds",),
     "place_actors": ("placement.roles",),
     "set_environment": ("cluster.environment",),
+    "launch_engines": ("placement.launches",),
     "count_budget": ("budget",),
     "derive_timeouts": ("timeouts.",),
 }

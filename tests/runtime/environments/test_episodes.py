@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.model import Tokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
+from runtime.rewards.threads import GIVEN_UP_MAX
 from runtime.rollouts import RolloutWorker
 from runtime.train_batches import policy_batch
 from stdlib.samples import Group, Sample
@@ -308,6 +310,13 @@ def test_a_turn_that_is_cut_ends_its_episode(tmp_path: Path) -> None:
         ("raise ValueError('broken')", "episode_failures", "raised ValueError: broken at line"),
         ("return 'well done'", "episode_failures", "returned 'well done', no Observation"),
         ("return Observation(reward=float('nan'))", "episode_failures", "gave nan as a reward"),
+        (
+            "return Observation(reward=10 ** 400)",
+            "episode_failures",
+            "gave an integer of hundreds of digits as a reward",
+        ),
+        ("raise asyncio.CancelledError", "episode_failures", "raised CancelledError"),
+        ("raise GeneratorExit", "episode_failures", "raised GeneratorExit"),
         ("time.sleep(30)", "episode_timeouts", "took longer than 0.3 s over one episode"),
     ],
 )
@@ -374,3 +383,20 @@ def test_a_puzzle_is_played_to_its_end_and_earns_one(tmp_path: Path) -> None:
     assert (episode_of.reward, episode_of.ended_by, episode_of.num_turns) == (1.0, "", 4)
     assert told["rollout/malformed_calls"] == 1
     assert "_ 2\n1 3" in str(episode_of.said[1]["content"])
+
+
+def test_calls_that_were_given_up_and_still_run_are_bounded(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    found = opened(tmp_path, tool(tmp_path, f"while not __import__('os').path.exists({str(gate)!r}): time.sleep(0.01)"))
+    engine = ScriptedEngine(says(call("look", query="x"), "done"), BYTES)
+    half = [chat("?", found.tools, row=row) for row in range(GIVEN_UP_MAX // 2)]
+    try:
+        assert lived(found, engine, half).metrics["rollout/tool_timeouts"] == GIVEN_UP_MAX // 2
+        assert lived(found, engine, half).metrics["rollout/tool_timeouts"] == GIVEN_UP_MAX // 2
+        with pytest.raises(SpecError, match=r"RLC0751: \d+ calls.* of tools.py:look"):
+            lived(found, engine, half[:1])
+    finally:
+        gate.touch()
+        while any("tools.py:look" in thread.name for thread in threading.enumerate()):
+            time.sleep(0.01)
+    assert lived(found, engine, half[:1]).metrics["rollout/tool_timeouts"] == 0

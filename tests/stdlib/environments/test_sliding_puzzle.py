@@ -74,3 +74,7 @@ def test_a_row_without_a_board_that_can_be_ordered_is_told(metadata: JsonValue) 
 
 def test_a_row_with_one_is_fine() -> None:
     assert fault_of(prompt({"board": [[1, 2], [0, 3]]})) == ""
+
+
+def test_a_place_of_five_thousand_digits_is_no_action() -> None:
+    assert "an action is" in str(moved(ORDERED, f"slide {'9' * 5_000} 1"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlc.catalogue import scan
 from stdlib.episodes import Parsed, ToolCall
@@ -23,6 +26,9 @@ def marked(text: str) -> str:
     """DeepSeek's marks, written in ASCII."""
     return text.replace("|", BAR).replace("_", UNDER)
 
+
+_KIMI = "<|tool_calls_section_begin|><|tool_call_begin|>add:0<|tool_call_argument_begin|>"
+_DEEPSEEK = marked("<|tool_calls_begin|><|tool_call_begin|>function<|tool_sep|>") + "add\n```json\n"
 
 EXAMPLES: list[tuple[str, str, Parsed]] = [
     (
@@ -131,6 +137,22 @@ BROKEN = [
     ("pythonic", "[add(a=__import__('os').getcwd())]"),
     ("pythonic", "[add(a=1)"),
     ("pythonic", "[" * 200_000),
+    ("pythonic", f"[add(a=0x{'f' * 50_000})]"),
+    ("pythonic", f"[add(0x{'f' * 50_000})]"),
+    ("pythonic", f"[add(0x{'f' * 50_000})(a=1)]"),
+    ("pythonic", "[add(a=1e999)]"),
+    ("hermes", '<tool_call>{"name": "add", "arguments": {"a": 1e999}}</tool_call>'),
+    ("llama3_json", '{"name": "add", "parameters": {"a": 1e999}}'),
+    ("llama3_json", '{"name": "add", "parameters": {"a": NaN}}'),
+    ("kimi_k2", _KIMI + " " * 50_000 + "x" + " " * 50_000 + "y<|tool_call_end|>"),
+    ("deepseek_v3", _DEEPSEEK + " " * 50_000 + "x" + " " * 50_000 + marked("<|tool_call_end|>")),
+    ("glm4_5", "<tool_call>add" + "<arg_key>" * 10_000 + "</tool_call>"),
+    ("glm4_5", "<tool_call>add<arg_key>" + " " * 100_000 + "</tool_call>"),
+    ("qwen3_coder", "<tool_call><function=add>" + "<parameter=a>" * 10_000 + "</function></tool_call>"),
+    ("qwen3_coder", "<tool_call><function=add>" + " " * 100_000 + "<parameter</function></tool_call>"),
+    ("minimax_m2", "<minimax:tool_call>" + "<invoke name=add>" * 10_000 + "</minimax:tool_call>"),
+    ("mistral", "[TOOL_CALLS]add" + " " * 100_000),
+    ("mistral", "[TOOL_CALLS]add[CALL_ID]b" + " " * 100_000 + "x"),
     ("glm4", "add\nwith 1 and 2"),
     ("glm4", 'add\n{"a": }'),
     ("glm4_5", "<tool_call>add to this<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"),
@@ -145,6 +167,57 @@ BROKEN = [
     ("minimax_m2", "<minimax:tool_call>add</minimax:tool_call>"),
     ("minimax_m2", "<minimax:tool_call>"),
 ]
+
+
+# Marks and pieces of all formats, and what is hard to read: texts are made of these.
+PIECES = (
+    *(
+        "<tool_call>",
+        "</tool_call>",
+        "<function=add>",
+        "</function>",
+        "<parameter=a>",
+        "</parameter>",
+        "<|python_tag|>",
+    ),
+    *(
+        "<arg_key>",
+        "</arg_key>",
+        "<arg_value>",
+        "</arg_value>",
+        "[TOOL_CALLS]",
+        "[CALL_ID]",
+        "[ARGS]",
+        "add(a=1)",
+        "add",
+    ),
+    *("<minimax:tool_call>", "</minimax:tool_call>", '<invoke name="add">', "</invoke>", '<parameter name="a">'),
+    *("<|tool_calls_section_begin|>", "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>"),
+    *(marked(text) for text in ("<|tool_calls_begin|>", "<|tool_call_begin|>", "<|tool_sep|>", "<|tool_call_end|>")),
+    *("function", "functions.add:0", "```json", "```", '{"name": "add", "arguments": {"a": 1}}', '{"a": 1e999}', "{}"),
+    *(
+        "[",
+        "]",
+        "{",
+        "}",
+        "(",
+        ")",
+        "=",
+        ",",
+        '"',
+        "'",
+        " ",
+        "\n",
+        "1",
+        "-",
+        "0x",
+        "\\",
+        "\ud800",
+        "\0",
+        "\u0661",
+        "name",
+    ),
+)
 
 
 def parse(name: str, text: str) -> Parsed:
@@ -168,6 +241,15 @@ def test_what_is_malformed_is_told_in_words_and_never_raised(name: str, text: st
     assert found.calls == ()
     assert len(found.malformed) == 1
     assert len(found.malformed[0]) < 250
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@settings(max_examples=150)
+@given(texts=st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=14))
+def test_no_text_raises_anything_and_what_is_called_can_be_written_as_json(name: str, texts: list[str]) -> None:
+    found = parse(name, "".join(texts))
+    assert json.loads(json.dumps([call.arguments for call in found.calls], allow_nan=False)) is not None
+    assert all(isinstance(why, str) and why for why in found.malformed)
 
 
 def test_a_malformed_call_leaves_the_others() -> None:

@@ -58,6 +58,8 @@ def test_arithmetic_is_calculated(expression: str, value: str) -> None:
         ("x + 1", "no arithmetic"),
         ("1 << 100000", "no arithmetic"),
         ("factorial(100000)", "no arithmetic"),
+        ("round(1, -10 ** 9)", "rounded to at most 1,000 digits"),
+        ("round(1.5, 0.5)", "rounded to at most 1,000 digits"),
     ],
 )
 def test_what_is_no_short_calculation_is_refused(expression: str, why: str) -> None:

@@ -65,12 +65,10 @@ class Endings:
             if has_token is not None and not has_token[row]:
                 continue
             request = sequence.group.request
-            logprob_V = (logits_RV[row] / (request.sampling.temperature or 1.0)).log_softmax(-1)
-            if request.logprob_token_ids:
-                sequence.named.append(tuple(logprob_V[list(request.logprob_token_ids)].tolist()))
-            if request.top_logprobs:
-                value_K, token_K = logprob_V.topk(request.top_logprobs)
-                sequence.top.append(tuple(zip(token_K.tolist(), value_K.tolist(), strict=True)))
+            logits_1V = logits_RV[row : row + 1] / (request.sampling.temperature or 1.0)
+            named, top = named_and_likeliest(request, logits_1V.log_softmax(-1))
+            sequence.named += named
+            sequence.top += top
 
     def found(self, token_R: Tensor, *, step: int) -> dict[UnderWay, int | str]:
         """Return the sequences that these tokens end, each with the token or the string that does; ABSENT is none."""
@@ -90,6 +88,21 @@ class Endings:
                     if sequence is not None:
                         ended[sequence] = int(token_R[row])
         return ended
+
+
+def named_and_likeliest(
+    request: GenerationRequest, logprob_NV: Tensor
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[tuple[int, float], ...], ...]]:
+    """Return the log-probs that a request wants beside those of N tokens: of the tokens it names, of the likeliest."""
+    named: tuple[tuple[float, ...], ...] = ()
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+    if request.logprob_token_ids:
+        named = tuple(tuple(row) for row in logprob_NV[:, list(request.logprob_token_ids)].tolist())
+    if request.top_logprobs:
+        value_NK, token_NK = logprob_NV.topk(request.top_logprobs)
+        rows = zip(token_NK.tolist(), value_NK.tolist(), strict=True)
+        top = tuple(tuple(zip(tokens, values, strict=True)) for tokens, values in rows)
+    return named, top
 
 
 def _is_short(sequence: UnderWay, num_drawn: int) -> bool:

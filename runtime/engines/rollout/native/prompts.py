@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from runtime.engines.rollout.native.drafter import Drafter
+from runtime.engines.rollout.native.endings import named_and_likeliest
 from runtime.engines.rollout.native.lanes import Lanes
 from runtime.engines.rollout.native.models.decoder import Decoder
 from runtime.engines.rollout.native.prefixes import Held
-from runtime.engines.rollout.native.sequences import Group, Prompt
+from runtime.engines.rollout.native.sequences import Group, Prompt, PromptLogprobs
 from runtime.protocols import GenerationRequest
 
 _PADDED_TO_MAX: Final = 1.25
@@ -43,7 +44,7 @@ class Prompts:
         tokens, prompt = group.request.tokens, group.prompt
         if prompt is not None and prompt.version == version:
             return len(tokens) - prompt.num_done
-        group.prompt, group.prompt_logprobs = None, ()
+        group.prompt, group.prompt_logprobs = None, PromptLogprobs()
         found = self._lanes.prefixes.find(tokens)
         if found is None:
             return len(tokens)
@@ -156,12 +157,15 @@ class Prompts:
         return ids_GPLC
 
 
-def _wanted_logprobs(request: GenerationRequest, logits_PV: Tensor, *, start: int) -> tuple[float, ...]:
-    """Return the log-probs of those prompt tokens that follow the logits of positions start on and are wanted."""
+def _wanted_logprobs(request: GenerationRequest, logits_PV: Tensor, *, start: int) -> PromptLogprobs:
+    """Return what is wanted of those prompt tokens that follow the logits of positions start on."""
     first = max(request.prompt_logprobs_from or 1, start + 1)
     tokens = request.tokens[first : start + 1 + logits_PV.shape[0]]
-    logprob_NV = logits_PV[first - start - 1 :][: len(tokens)] / (request.sampling.temperature or 1.0)
-    return tuple(logprob_NV.log_softmax(-1).gather(1, torch.tensor(tokens, dtype=torch.int64)[:, None])[:, 0].tolist())
+    logits_NV = logits_PV[first - start - 1 :][: len(tokens)] / (request.sampling.temperature or 1.0)
+    logprob_NV = logits_NV.log_softmax(-1)
+    own_N = logprob_NV.gather(1, torch.tensor(tokens, dtype=torch.int64)[:, None])[:, 0]
+    named, top = named_and_likeliest(request, logprob_NV)
+    return PromptLogprobs(logprobs=tuple(own_N.tolist()), named=named, top=top)
 
 
 def _num_left(group: Group) -> int:

@@ -230,6 +230,8 @@ class Scheduler:
         sequences, wanted, num_run = self._take_waiting(most)
         groups = list(dict.fromkeys(s.group for s in sequences))
         self._prompts.run([g for g in groups if g.prompt is None or g.prompt.logits_GV is None], version=self._version)
+        for sequence in sequences:
+            sequence.prompt_logprobs = sequence.group.prompt_logprobs
         self.lanes.make_room(wanted, self._step)
         self._sampler = self._settled = None
         stopped: dict[UnderWay, int | str] = {}
@@ -435,7 +437,15 @@ class Scheduler:
         versions = sequence.versions(num_tokens)
         named, top = tuple(sequence.named), tuple(sequence.top)
         ids = None if lane.log is None else lane.log.of(row, num_tokens=start + num_tokens - 1)
-        return Drawn(tokens=tokens, logprobs=logprobs, versions=versions, named=named, top=top, expert_ids=ids)
+        return Drawn(
+            tokens=tokens,
+            logprobs=logprobs,
+            versions=versions,
+            named=named,
+            top=top,
+            expert_ids=ids,
+            prompt=sequence.prompt_logprobs,
+        )
 
     def _vacate(self, places: Sequence[Place]) -> None:
         """Let go of rows, and keep as prefixes what later requests may begin with."""

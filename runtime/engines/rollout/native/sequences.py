@@ -54,11 +54,26 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromptLogprobs:
+    """What is wanted and known of the tokens of a prompt: their log-probs, and those of named and of the likeliest."""
+
+    logprobs: tuple[float, ...] = ()
+    named: tuple[tuple[float, ...], ...] = ()
+    top: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+    def __add__(self, more: PromptLogprobs) -> PromptLogprobs:
+        return PromptLogprobs(
+            logprobs=self.logprobs + more.logprobs, named=self.named + more.named, top=self.top + more.top
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """What a sequence drew: tokens, their log-probs, the version of the weights that drew each, and, where they are
     wanted, the log-probs of tokens that were named and of the likeliest.
 
     expert_ids: of the whole sequence but its last token.  Of what is run again after a preemption they stay the first.
+    prompt: what was wanted of the prompt, under the weights that the first token was drawn with.
     """
 
     tokens: tuple[int, ...] = ()
@@ -67,6 +82,7 @@ class Drawn:
     named: tuple[tuple[float, ...], ...] = ()
     top: tuple[tuple[tuple[int, float], ...], ...] = ()
     expert_ids: ExpertIds | None = None
+    prompt: PromptLogprobs = PromptLogprobs()
 
     def __add__(self, more: Drawn) -> Drawn:
         return Drawn(
@@ -76,6 +92,7 @@ class Drawn:
             named=self.named + more.named,
             top=self.top + more.top,
             expert_ids=continued(self.expert_ids, more.expert_ids),
+            prompt=self.prompt if self.tokens else more.prompt,
         )
 
 
@@ -84,7 +101,8 @@ class Group:
     """Samples of one request that wait, or one sample that was preempted after it had drawn `before`.
 
     Of the latter, `request` is for what it still lacks, and `first` is its place in the request that was submitted.
-    `prompt_logprobs` are those that are wanted and known so far; `num_cached` tokens of the prompt were held already.
+    `prompt_logprobs` are those that are wanted and known so far of samples that are still to enter; `num_cached` tokens
+    of the prompt were held already.
     """
 
     call: Call
@@ -95,7 +113,7 @@ class Group:
     before: Drawn = Drawn()
     num_entered: int = 0
     prompt: Prompt | None = None
-    prompt_logprobs: tuple[float, ...] = ()
+    prompt_logprobs: PromptLogprobs = PromptLogprobs()
     num_cached: int = 0
 
 
@@ -104,7 +122,8 @@ class Sequence:
     """A sample under way.  It has `step - began_at` tokens; `marks` says from which token on which version drew.
 
     `named` and `top` are log-probs that are wanted, at each token; `text_tokens` the whole response, where strings end
-    it; `num_cached` how many tokens of the prompt did not have to be run for it.
+    it; `num_cached` how many tokens of the prompt did not have to be run for it; `prompt_logprobs` what was known of
+    the prompt when it entered: the weights may change before the next sample does.
     """
 
     group: Group
@@ -117,6 +136,7 @@ class Sequence:
     named: list[tuple[float, ...]] = field(default_factory=list)
     top: list[tuple[tuple[int, float], ...]] = field(default_factory=list)
     text_tokens: list[int] = field(default_factory=list)
+    prompt_logprobs: PromptLogprobs = PromptLogprobs()
 
     @property
     def ends_at(self) -> int:
@@ -159,7 +179,6 @@ class Sequence:
             first=group.first + self.sample,
             before=group.before + drawn,
             num_cached=self.num_cached,
-            prompt_logprobs=group.prompt_logprobs,
         )
 
 
@@ -179,7 +198,9 @@ def completion_of(
         versions=whole.versions,
         finish=finish,
         stop_reason=stop_reason,
-        prompt_logprobs=group.prompt_logprobs,
+        prompt_logprobs=whole.prompt.logprobs,
+        prompt_token_logprobs=whole.prompt.named,
+        prompt_top_logprobs=whole.prompt.top,
         token_logprobs=whole.named,
         top_logprobs=whole.top,
         expert_ids=whole.expert_ids,

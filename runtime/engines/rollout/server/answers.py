@@ -51,15 +51,12 @@ def answer(
         ]
         meta["output_token_logprobs_length"] = len(part.tokens)
         if asked.top_logprobs:
-            meta["output_top_logprobs"] = [
-                [[p, t, _text_of([t], asked.returns_token_texts, tokenizer)] for t, p in likeliest]
-                for likeliest in part.top_logprobs
-            ]
+            meta["input_top_logprobs"] = _behind_first(asked, _likeliest(part.prompt_top_logprobs, asked, tokenizer))
+            meta["output_top_logprobs"] = _likeliest(part.top_logprobs, asked, tokenizer)
         if asked.logprob_token_ids:
-            meta["output_token_ids_logprobs"] = [
-                [[p, t, None] for t, p in zip(asked.logprob_token_ids, logprobs, strict=True)]
-                for logprobs in part.token_logprobs
-            ]
+            of_prompt = _named(part.prompt_token_logprobs, asked, tokenizer)
+            meta["input_token_ids_logprobs"] = _behind_first(asked, of_prompt)
+            meta["output_token_ids_logprobs"] = _named(part.token_logprobs, asked, tokenizer)
     if asked.experts_from is not None and routed is not None and part.expert_ids is not None:
         meta["routed_experts"] = written(part.expert_ids, routed, start=asked.experts_from)
     text = "" if tokenizer is None else _shown(finished, tokenizer, trims_stop=asked.params.trims_stop)
@@ -87,6 +84,25 @@ def _of_prompt(finished: Finished, asked: Asked, tokenizer: TextTokenizer | None
         [logprob, token, _text_of([token], asked.returns_token_texts, tokenizer)]
         for token, logprob in zip(asked.tokens[start:], (None, *logprobs), strict=False)
     ]
+
+
+def _behind_first(asked: Asked, rows: list[object]) -> list[object]:
+    """Return what stands beside the listed tokens of a prompt: nothing beside the first of them, as in SGLang."""
+    start = asked.logprobs_from
+    if start is None or start >= len(asked.tokens) or len(rows) != len(asked.tokens) - start - 1:
+        return []
+    return [None, *rows]
+
+
+def _likeliest(
+    rows: Sequence[Sequence[tuple[int, float]]], asked: Asked, tokenizer: TextTokenizer | None
+) -> list[object]:
+    return [[[p, t, _text_of([t], asked.returns_token_texts, tokenizer)] for t, p in row] for row in rows]
+
+
+def _named(rows: Sequence[Sequence[float]], asked: Asked, tokenizer: TextTokenizer | None) -> list[object]:
+    texts = [_text_of([t], asked.returns_token_texts, tokenizer) for t in asked.logprob_token_ids]
+    return [[list(one) for one in zip(row, asked.logprob_token_ids, texts, strict=True)] for row in rows]
 
 
 def _finish_reason(finished: Finished) -> dict[str, object] | None:

@@ -24,14 +24,29 @@ _LOGPROBS: Final = (
 )
 _EXPERTS: Final = ("return_routed_experts", "routed_experts_start_len")
 # They change nothing about the responses.
-_OF_NO_EFFECT: Final = ("log_metrics", "no_logs", "priority", "routing_key", "session_id", "extra_key", "custom_labels")
+_OF_NO_EFFECT: Final = (
+    *("log_metrics", "no_logs", "priority", "routing_key", "session_id", "conversation_id", "extra_key"),
+    *("custom_labels", "external_trace_header", "received_time"),
+)
 _REFUSED: Final[tuple[tuple[tuple[str, ...], tuple[object, ...], str], ...]] = (
     (("return_hidden_states", "return_indexer_topk"), (False,), "leave it out"),
     (("return_sampling_mask", "return_entropy", "return_prompt_token_ids"), (False,), "leave it out"),
     (("input_embeds", "image_data", "video_data", "audio_data", "modalities"), ([],), "send input_ids or text"),
     (("lora_path", "lora_id", "custom_logit_processor", "watermark"), ("",), "leave it out"),
     (("session_params", "bootstrap_host", "bootstrap_port", "bootstrap_room"), (), "leave it out"),
-    (("background", "require_reasoning"), (False,), "leave it out"),
+    (("background", "require_reasoning", "return_bytes", "use_audio_in_video"), (False,), "leave it out"),
+    (
+        ("return_flat_raw_top_logprobs", "return_flat_raw_output_top_logprobs", "return_flat_raw_top_logprobs_b64"),
+        (False,),
+        "leave it out: log-probs are listed one by one",
+    ),
+    # A router sends it to servers of several ranks; this one is its own first.
+    (("routed_dp_rank", "data_parallel_rank"), (0,), "leave it out: this server has one rank"),
+    (("sampling_logprobs_mode", "max_thinking_tokens", "cache_salt", "kv_hints"), (), "leave it out"),
+    (("bootstrap_pair_key", "decode_tp_size", "disagg_prefill_dp_rank"), (), "leave it out"),
+    (("mm_hashes", "mm_content_hashes", "video_config", "images_config", "mm_processor_kwargs"), (), "send text only"),
+    (("max_dynamic_patch", "min_dynamic_patch", "image_max_dynamic_patch", "video_max_dynamic_patch"), (), "send text"),
+    (("positional_embed_overrides", "multi_item_delimiter_indices", "token_indices_to_pool"), (), "leave it out"),
 )
 NAMES: Final = frozenset(
     (*_SERVED, *_LOGPROBS, *_EXPERTS, *_OF_NO_EFFECT, *(name for names, _, _ in _REFUSED for name in names)),
@@ -88,10 +103,10 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
     streams = fields.flag("stream", default=False)
     token_texts = fields.flag("return_text_in_logprobs", default=False)
     is_batch, prompts = _prompts(fields, encode)
-    top_logprobs = fields.integer("top_logprobs_num", 0)
-    token_ids = tuple(fields.integers("token_ids_logprob"))
     fields.close()
     count = len(prompts)
+    top_logprobs = _counts(fields, count)
+    token_ids = _named_tokens(fields, count)
     params = [read_sampling_params(p, "sampling_params") for p in _each(fields, "sampling_params", dict, count)]
     logprobs = _each(fields, "return_logprob", bool, count)
     starts = _starts(fields, prompts)
@@ -111,10 +126,12 @@ def read_generate_body(given: object, encode: Callable[[str], tuple[int, ...]] |
             returns_token_texts=token_texts,
             logprobs_from=start if returns else None,
             experts_from=experts_from,
-            top_logprobs=top_logprobs if returns else 0,
-            logprob_token_ids=token_ids if returns else (),
+            top_logprobs=top if returns else 0,
+            logprob_token_ids=ids if returns else (),
         )
-        for rid, tokens, p, returns, start in zip(rids, prompts, params, logprobs, starts, strict=True)
+        for rid, tokens, p, returns, start, top, ids in zip(
+            rids, prompts, params, logprobs, starts, top_logprobs, token_ids, strict=True
+        )
     )
     is_single = not is_batch and asked[0].params.num_samples == 1
     return GenerateBody(asked=asked, is_single=is_single, streams=streams, lockstep=params[0].lockstep)
@@ -154,6 +171,25 @@ def _each(fields: Fields, name: str, kind: type, count: int) -> list[Any]:
         fields.wrong(name, f"one for all {count} prompts, or a list of {count}")
         return [None] * count
     return values
+
+
+def _counts(fields: Fields, count: int) -> list[int]:
+    """Return how many of the likeliest tokens are wanted beside those of each prompt's response."""
+    given = _each(fields, "top_logprobs_num", int, count)
+    if any(isinstance(most, bool) or (most or 0) < 0 for most in given):
+        fields.wrong("top_logprobs_num", "an integer of at least 0")
+    return [most or 0 for most in given]
+
+
+def _named_tokens(fields: Fields, count: int) -> list[tuple[int, ...]]:
+    """Return the tokens whose log-probs are wanted: one list for all prompts, or one for each."""
+    given = fields.raw("token_ids_logprob")
+    if given is None or is_integers(given):
+        return [tuple(given or ())] * count
+    if not isinstance(given, list) or len(given) != count or not all(ids is None or is_integers(ids) for ids in given):
+        fields.wrong("token_ids_logprob", f"a list of integers for all {count} prompts, or {count} such lists")
+        return [()] * count
+    return [tuple(ids or ()) for ids in given]
 
 
 def _starts(fields: Fields, prompts: Sequence[Sequence[int]]) -> list[int | None]:

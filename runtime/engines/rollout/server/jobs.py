@@ -35,6 +35,8 @@ class Part:
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     stop_reason: int | str | None = None
     prompt_logprobs: tuple[float, ...] = ()
+    prompt_token_logprobs: tuple[tuple[float, ...], ...] = ()
+    prompt_top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
     num_cached_tokens: int = 0
     expert_ids: ExpertIds | None = None
 
@@ -48,6 +50,8 @@ class Part:
             top_logprobs=self.top_logprobs + completion.top_logprobs,
             stop_reason=completion.stop_reason,
             prompt_logprobs=self.prompt_logprobs or completion.prompt_logprobs,
+            prompt_token_logprobs=self.prompt_token_logprobs or completion.prompt_token_logprobs,
+            prompt_top_logprobs=self.prompt_top_logprobs or completion.prompt_top_logprobs,
             num_cached_tokens=self.num_cached_tokens if self.tokens else completion.num_cached_tokens,
             expert_ids=continued(self.expert_ids, completion.expert_ids),
         )

@@ -6,6 +6,7 @@ The oracle of log-probs is Hugging Face's forward pass; that of endings the resp
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.openness import OFF
 from compiler.ir.rollout import Sampling
 from runtime.protocols import Completion, GenerationRequest
-from tests.contract.rollout_engines import GREEDY, MODELS, generate, hf_response_logits, request
+from tests.contract.rollout_engines import GREEDY, MODELS, generate, hf_response_logits, request, weights_of
 from tests.runtime.engines.rollout.test_memory import FAMILIES, ROUNDING, native, words
 from tests.runtime.engines.tiny_trainer import hf_model
 from tests.support.tiny_model import VOCAB
@@ -163,6 +164,50 @@ def test_what_is_held_of_a_prompt_is_run_again_where_its_log_probs_are_wanted() 
     expected_NV = expected_logprobs(FAMILIES[0], asked, found.tokens)
     expected = [expected_NV[i - 1][asked.tokens[i]] for i in range(50, 90)]
     assert found.prompt_logprobs == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_log_probs_beside_those_of_the_prompt_are_those_of_the_model() -> None:
+    named = (7, 0, VOCAB - 1)
+    asked = request(words(70), prompt_logprobs_from=50, sampling=WARM, logprob_token_ids=named, top_logprobs=3)
+    (found,) = generate(native(prefill_tokens=16), [asked])
+    expected_NV = expected_logprobs(FAMILIES[0], asked, found.tokens)[49:69]
+    assert len(found.prompt_token_logprobs) == len(found.prompt_top_logprobs) == 20
+    for expected_V, some, top in zip(expected_NV, found.prompt_token_logprobs, found.prompt_top_logprobs, strict=True):
+        assert some == pytest.approx([expected_V[t] for t in named], abs=ROUNDING)
+        assert [p for _, p in top] == pytest.approx(sorted(expected_V)[:-4:-1], abs=ROUNDING)
+
+
+def test_a_sequence_that_is_preempted_keeps_the_log_probs_of_its_prompt() -> None:
+    asked = [request(words(100), max_new_tokens=400, prompt_logprobs_from=90) for _ in range(2)]
+    engine = native(cache_tokens=608)
+    found = generate(engine, asked)
+    assert engine.counters()["preemptions"] > 0
+    expected_NV = expected_logprobs(FAMILIES[0], asked[0], [])
+    for completion in found:
+        expected = [expected_NV[i - 1][asked[0].tokens[i]] for i in range(90, 100)]
+        assert completion.prompt_logprobs == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_log_probs_of_a_prompt_are_of_the_weights_that_the_response_was_begun_with() -> None:
+    # One row: the second sample enters after the first has ended, and has other weights.
+    asked = request(words(40), num_samples=2, max_new_tokens=30, prompt_logprobs_from=20)
+    engine, zero = native(concurrency=1), {n: torch.zeros_like(t) for n, t in weights_of(MODELS[FAMILIES[0]]).items()}
+    generation = engine.begin()
+    generation.submit([asked])
+    engine.advance()
+    engine.load_weights(iter(zero.items()), version=2)
+    found: list[Completion] = []
+    while len(found) < 2:
+        engine.advance()
+        if (completion := generation.poll()) is not None:
+            found.append(completion)
+    old, new = sorted(found, key=lambda c: c.sample)
+    assert old.versions[0] == 1
+    expected_NV = expected_logprobs(FAMILIES[0], asked, old.tokens)
+    assert old.prompt_logprobs == pytest.approx(
+        [expected_NV[i - 1][asked.tokens[i]] for i in range(20, 40)], abs=ROUNDING
+    )
+    assert new.prompt_logprobs == pytest.approx([-math.log(VOCAB)] * 20, abs=ROUNDING)
 
 
 @pytest.mark.parametrize("settings", [{}, {"deterministic": True}, {"cache_tokens": 700}], ids=str)

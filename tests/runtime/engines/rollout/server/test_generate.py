@@ -186,6 +186,40 @@ def test_log_probs_of_the_likeliest_and_of_named_tokens_stand_beside_those_drawn
         assert all(logprob <= top[0][0] + 1e-6 for logprob, _, _ in named)
 
 
+def test_beside_each_token_of_a_prompt_stand_the_likeliest_and_those_that_each_prompt_names(
+    client: httpx2.Client,
+) -> None:
+    tokens, named = [3, 1, 4, 1, 5], [(7, 9), (0,)]
+    body = {
+        "input_ids": [tokens, tokens],
+        "sampling_params": {"max_new_tokens": 2, "temperature": 0, "ignore_eos": True},
+        "return_logprob": True,
+        "logprob_start_len": [1, -1],
+        "top_logprobs_num": [2, 1],
+        "token_ids_logprob": [list(ids) for ids in named],
+    }
+    listed, unlisted = (a["meta_info"] for a in client.post("/generate", json=body).json())
+    asked = request(
+        tokens, prompt_logprobs_from=2, top_logprobs=2, logprob_token_ids=named[0], sampling=GREEDY, max_new_tokens=2
+    )
+    (expected,) = generate(engine_of(NativeEngine), [asked])
+    assert [token for _, token, _ in listed["input_token_logprobs"]] == tokens[1:]
+    first, *top = listed["input_top_logprobs"]
+    assert first is None
+    assert [[(t, pytest.approx(p, abs=1e-5)) for p, t, _ in row] for row in top] == [
+        list(row) for row in expected.prompt_top_logprobs
+    ]
+    first, *rows = listed["input_token_ids_logprobs"]
+    assert first is None
+    assert [[t for _, t, _ in row] for row in rows] == [list(named[0])] * 3
+    assert [[p for p, _, _ in row] for row in rows] == [
+        pytest.approx(row, abs=1e-5) for row in expected.prompt_token_logprobs
+    ]
+    assert unlisted["input_top_logprobs"] == unlisted["input_token_ids_logprobs"] == []
+    assert [len(row) for row in unlisted["output_top_logprobs"]] == [1, 1]
+    assert [[t for _, t, _ in row] for row in unlisted["output_token_ids_logprobs"]] == [[0], [0]]
+
+
 @pytest.mark.parametrize("start", [0, 3, 5, 6])
 def test_a_prompt_is_listed_with_log_probs_and_its_first_token_without(client: httpx2.Client, start: int) -> None:
     tokens = [3, 1, 4, 1, 5, 9]

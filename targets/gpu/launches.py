@@ -1,0 +1,277 @@
+"""How a plan becomes launches of engines: an interpreter of the tables in `targets/launch/`.
+
+Which field of a plan becomes which setting of an engine is data, so no name of a setting stands here.  What a setting
+can be made of is a fixed set of a few steps, `_STEPS`; a table that needs another one is a table that says too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from compiler.diagnostics.annotations import Any, Literal
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.algorithm import ActorCriticParams, TaughtParams
+from compiler.ir.catalogue import LoweredLaunch
+from compiler.ir.conditions import holds
+from compiler.ir.evaluated import sampled_sets
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.hardware import gpus_per_node
+from compiler.ir.machine import ConfigRecord, EnvironmentVariable, Launch
+from compiler.ir.openness import OFF, Auto, Off
+from compiler.ir.options import Options, given
+from compiler.ir.paths import read
+from compiler.ir.record import Record
+
+LaunchRole = Literal["rollout", "trainer", "critic", "teacher"]
+
+_OF_STAGES = ("train", "rollout", "optim", "algo", "loss")
+_ENGINE_NODES = "launch.engine_nodes"
+
+
+class EngineTables(NamedTuple):
+    """What is known of an engine: how a plan is lowered to it, and how it takes its settings."""
+
+    launch: Mapping[str, Any]
+    argv: Mapping[str, Any]
+    records: Mapping[str, Sequence[str]]
+    extends: Mapping[str, str]
+
+
+class Container(NamedTuple):
+    """What the container of an engine is given, which differs by target."""
+
+    shm_gib: float
+    ipc: Literal["host", "private"]
+
+
+class _Nothing:
+    """What a record holds nothing in."""
+
+
+_NOTHING = _Nothing()
+
+
+def lower_launches(
+    experiment: Experiment[Auto], tables_of: Callable[[str], EngineTables | None], container: Container
+) -> tuple[LoweredLaunch, ...]:
+    """Return how the processes of each role are started; stages that start them alike share one launch.
+
+    Args:
+        tables_of: what is known of an engine, by its name; None for one of another role or of nobody.
+    """
+    found: list[LoweredLaunch] = []
+    for index, stage in enumerate(experiment.stages):
+        for role, facts in _roles(experiment, index, stage):
+            engine = facts.text("rollout.engine.name" if role == "rollout" else "train.engine.name")
+            tables = tables_of(engine)
+            if tables is not None:
+                _merge(found, _lowered(role, stage.name, engine, facts, tables, container))
+    return tuple(found)
+
+
+def _merge(found: list[LoweredLaunch], new: LoweredLaunch) -> None:
+    for at, old in enumerate(found):
+        if old.launch.replacing(stages=()) == new.launch.replacing(stages=()):
+            launch = old.launch.replacing(stages=(*old.launch.stages, *new.launch.stages))
+            inputs = {part: tuple(dict.fromkeys((*paths, *new.inputs[part]))) for part, paths in old.inputs.items()}
+            found[at] = LoweredLaunch(launch, inputs)
+            return
+    found.append(new)
+
+
+class _Facts:
+    """The fields of a plan by the names that tables have for them, and which of them were asked for."""
+
+    def __init__(self, experiment: Experiment[Auto], index: int, moved: Mapping[str, str]) -> None:
+        self._experiment = experiment
+        self._stage = f"stages.{index}."
+        self._moved = moved
+        self.asked: list[str] = []
+
+    def __call__(self, name: str) -> object:
+        """Return a field, or None where the plan has none of that name or it is off."""
+        if name == _ENGINE_NODES:
+            return self._engine_nodes()
+        path = self.path(name)
+        try:
+            value = read(self._experiment, path)
+        except KeyError:
+            return None
+        if isinstance(value, Auto):
+            return None
+        if not isinstance(value, Record):
+            self.asked.append(path)
+        return None if isinstance(value, Off) else value
+
+    def text(self, name: str) -> str:
+        """Return a field that is a text."""
+        return str(self(name) or "")
+
+    def path(self, name: str) -> str:
+        """Return where in the plan a field is."""
+        for start, elsewhere in self._moved.items():
+            if name.startswith(start):
+                return self._stage + elsewhere + name[len(start) :]
+        return self._stage + name if name.partition(".")[0] in _OF_STAGES else name
+
+    def given(self, role: str, engine: str) -> Mapping[str, object]:
+        """Return what the spec itself hands to an engine."""
+        value = read(self._experiment, f"{self._stage}{role}.engine").__dict__.get(engine)
+        return value.__dict__ if isinstance(value, Options) else {}
+
+    def _engine_nodes(self) -> int:
+        named = gpus_per_node(self("cluster.gpus_per_node"))
+        each = self("placement.gpus_per_engine")
+        return -(-each // named.count) if named is not None and isinstance(each, int) else 1
+
+
+def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iterator[tuple[LaunchRole, _Facts]]:
+    """The roles of a stage that have a launch, each with the fields as it has them."""
+    mode = "full" if isinstance(stage.debug, Off) else stage.debug.mode
+    if not isinstance(stage.rollout, Off) and (mode != "train_only" or sampled_sets(stage.eval)):
+        yield "rollout", _Facts(experiment, index, {})
+    yield "trainer", _Facts(experiment, index, {})
+    if mode != "rollout_only" and isinstance(stage.algorithm, ActorCriticParams):
+        yield "critic", _Facts(experiment, index, {"optim.lr": "critic.lr"})
+    if mode != "rollout_only" and isinstance(stage.algorithm, TaughtParams):
+        yield "teacher", _Facts(experiment, index, {"model.": "teacher."})
+
+
+def _lowered(
+    role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
+) -> LoweredLaunch:
+    table, kind = tables.launch, tables.launch["role"]
+    own = facts.given(kind, engine)
+    inputs: dict[str, tuple[str, ...]] = {}
+
+    def settings(rules: Mapping[str, Any], own: Mapping[str, object], part: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, alternatives in rules.items():
+            facts.asked = []
+            value = _decided(alternatives, facts, own.get(name), f"{kind}.engine.{engine}.{name}")
+            inputs[f"{part}{name}"] = tuple(dict.fromkeys(facts.asked))
+            if value is not None:
+                found[name] = value
+        for name in sorted(own.keys() - rules.keys()):
+            inputs[f"{part}{name}"] = (facts.path(f"{kind}.engine.{engine}.{name}"),)
+            found[name] = own[name]
+        return found
+
+    variables = settings(table["environment"], {}, "environment.")
+    words: tuple[str, ...] = ()
+    if "options" in table:
+        values = settings(table["options"], own, "words.")
+        words = (*table["program"], *_words(values, table.get("positional", ""), tables.argv))
+    records: list[ConfigRecord] = []
+    for name, rules in _records(role, facts, tables):
+        held = {key: value for key, value in own.items() if key in _held(name, tables)}
+        values = settings(rules, held, f"records.{len(records)}.values.")
+        nothing = tuple(key for key, value in values.items() if value is _NOTHING)
+        values = {key: value for key, value in values.items() if value is not _NOTHING}
+        records.append(ConfigRecord(name=name, values=given(values), nothing=nothing))
+    version = facts(f"{kind}.engine.version")
+    launch = Launch(
+        role=role,
+        stages=(stage,),
+        engine=engine,
+        version=version if isinstance(version, str) else OFF,
+        words=words,
+        follower_words=tuple(table.get("follower_words", ())) if words else (),
+        environment=tuple(EnvironmentVariable(name=name, value=str(value)) for name, value in variables.items()),
+        records=tuple(records),
+        first_port=table["ports"]["first"],
+        ports=table["ports"]["each"],
+        shm_gib=container.shm_gib,
+        ipc=container.ipc,
+    )
+    inputs["engine"] = tuple(facts.path(f"{kind}.engine.{name}") for name in ("name", "version"))
+    below = (path for part, paths in inputs.items() if part.startswith("words.") for path in paths)
+    inputs["words"] = tuple(dict.fromkeys(below)) or inputs["engine"]
+    return LoweredLaunch(launch, inputs)
+
+
+def _decided(alternatives: Any, facts: _Facts, own: object, own_name: str) -> object:
+    """What a setting is, or None where it is left to the engine."""
+    for rule in alternatives if isinstance(alternatives, list) else (alternatives,):
+        if _applies(rule.get("when", {}), facts):
+            if own is not None and rule.get("yields", False):
+                facts.asked = [facts.path(own_name)]
+                return own
+            names = rule.get("from", ())
+            values = [facts(name) for name in ([names] if isinstance(names, str) else names)]
+            value = rule["to"] if "to" in rule else _STEPS[rule.get("as", "value")](values, rule)
+            if value is not None:
+                return tuple(value) if isinstance(value, list) else value
+    if own is not None:
+        facts.asked = [facts.path(own_name)]
+    return own
+
+
+def _applies(when: Mapping[str, Any], facts: _Facts) -> bool:
+    return all(holds(facts(name), wanted) for name, wanted in when.items())
+
+
+def _names(values: list[Any], rule: Mapping[str, Any]) -> object:
+    return rule["names"].get(values[0])
+
+
+def _round_up(values: list[Any], _: Mapping[str, Any]) -> object:
+    number, unit = values
+    return None if number is None or unit is None else -(-number // unit) * unit
+
+
+def _layers(values: list[Any], _: Mapping[str, Any]) -> object:
+    """Which layers have experts: none of the leading ones, all of the others."""
+    dense, layers = values
+    return None if dense is None or layers is None else (*[0] * min(dense, layers), *[1] * (layers - dense))
+
+
+_STEPS: dict[str, Callable[[list[Any], Mapping[str, Any]], object]] = {
+    "value": lambda values, _: values[0],
+    "not": lambda values, _: None if values[0] is None else not values[0],
+    "names": _names,
+    "round_up": _round_up,
+    "layers": _layers,
+    "list": lambda values, _: None if None in values else tuple(values),
+    "nothing": lambda values, _: _NOTHING,
+}
+STEPS = tuple(_STEPS)
+
+
+def _words(values: Mapping[str, object], positional: str, argv: Mapping[str, Any]) -> Iterator[str]:
+    """The words of a command line; a switch that is off and cannot be turned off is off anyway."""
+    negatable, renamed = argv["negatable"], argv.get("renamed", {})
+    for name, value in values.items():
+        word = renamed.get(name, f"--{name.replace('_', '-')}")
+        if name == positional:
+            yield str(value)
+        elif value is True:
+            yield word
+        elif value is False:
+            if negatable == "all" or name in negatable:
+                yield f"--no-{word.removeprefix('--')}"
+        elif isinstance(value, tuple):
+            yield from (word, *map(str, value))
+        else:
+            yield f"{word}={value}"
+
+
+def _records(role: str, facts: _Facts, tables: EngineTables) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The records of a role with their rules: where what extends another applies, it takes the other's place."""
+    all_rules: Mapping[str, Any] = tables.launch.get("records", {})
+    replaced = {
+        base: name for name, base in tables.extends.items() if _applies(tables.launch["extended_when"][name], facts)
+    }
+    applies = tables.launch.get("applies", {})
+    left_out = tables.launch["of_trained"] if role == "teacher" else ()
+    for name, rules in all_rules.items():
+        if name in replaced:
+            yield replaced[name], {**rules, **all_rules[replaced[name]]}
+        elif name not in tables.extends and name not in left_out and _applies(applies.get(name, {}), facts):
+            yield name, rules
+
+
+def _held(name: str, tables: EngineTables) -> Sequence[str]:
+    """What a record holds that a spec may set."""
+    base = tables.extends.get(name)
+    return (*tables.records.get(name, ()), *(tables.records[base] if base else ()))
