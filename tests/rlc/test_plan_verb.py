@@ -292,3 +292,16 @@ def test_what_cannot_be_drawn_is_said(spec: Path, name: str, said: str, capsys: 
     assert "RLC0412" in (err := capsys.readouterr().err)
     assert said in err
     assert not Path(name).exists()
+
+
+def test_a_policy_may_bound_the_hours_of_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text(spec_text({}, base=GPU))
+    for most, code in (("1e9", 0), ("1e-9", 1)):
+        (tmp_path / "policy.star").write_text(
+            f'require("forecast.stages[0].time.gpu_hours <= {most}", "what the quarter has left")\n'
+        )
+        assert plan("spec.toml", "--policy", "policy.star") == code
+        assert ("RLC0325" in capsys.readouterr().err) is bool(code)

@@ -110,14 +110,19 @@ def layer_kinds(network: Network, first: int, behind: int) -> LayerKinds:
 
 def kinds_parameters(network: Network, kinds: LayerKinds) -> Parameters:
     """Return the parameters of a number of layers of each kind."""
+    split = copied = routed = 0.0
     parts = (
-        (_full_attention(network), kinds.full),
-        (_linear_attention(network), kinds.linear),
-        (_dense_ffn(network), kinds.dense),
-        (_experts(network), kinds.sparse),
-        (Parameters(copied=(4 if network.post_norms else 2) * network.norm_vectors * network.hidden), kinds.all),
+        (_full_attention, kinds.full),
+        (_linear_attention, kinds.linear),
+        (_dense_ffn, kinds.dense),
+        (_experts, kinds.sparse),
     )
-    return _sum(*(_times(part, count) for part, count in parts))
+    for part, count in parts:
+        if count:
+            one = part(network)
+            split, copied, routed = split + one[0] * count, copied + one[1] * count, routed + one[2] * count
+    norms = (4 if network.post_norms else 2) * network.norm_vectors * network.hidden
+    return Parameters(split, copied + norms * kinds.all, routed)
 
 
 def attention_parameters(network: Network, kinds: LayerKinds) -> Parameters:

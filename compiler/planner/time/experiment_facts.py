@@ -52,7 +52,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         scoring_passes=held.has_reference + held.scores + has_critic,
         trained_networks=1 + has_critic,
         frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
-        sampling=_sampling(experiment, stage, gpu, lengths, prompt),
+        sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
         swapped_bytes=total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0,
         overlaps=stage.schedule.lag > 0,
@@ -104,30 +104,37 @@ def _teacher(trainer: Trainer, params: TaughtParams[Any]) -> Trainer:
     return trainer._replace(job=trainer.job._replace(network=network), work=network_work(network))
 
 
-def _sampling(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, lengths: Lengths, prompt: float) -> Sampling:
+def _sampling(
+    experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer, lengths: Lengths, prompt: float
+) -> Sampling:
     rollout, placement = stage.rollout, experiment.placement
     assert isinstance(rollout, Rollout)
     assert isinstance(placement, GpuPlacement)
     asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
+    is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
+    ahead = stage.schedule.max_staleness if stage.schedule.mode == "async" else 1
+    spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
-        sampler=_sampler(experiment, stage, gpu),
+        sampler=_sampler(experiment, stage, trainer),
         engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
         samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
         prompt=prompt,
         lengths=lengths,
         group=rollout.samples_per_prompt,
-        steps_ahead=stage.schedule.max_staleness if stage.schedule.mode == "async" else 1,
+        steps_ahead=max(ahead, spare) if is_partial else ahead,
+        is_partial=is_partial,
     )
 
 
-def _sampler(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Sampler:
-    engine, rollout = engine_job(experiment, stage, gpu), stage.rollout
+def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -> Sampler:
+    """The engine of a stage; its layers are those that are trained."""
+    engine, rollout = engine_job(experiment, stage, trainer.gpu), stage.rollout
     assert isinstance(rollout, Rollout)
     network = network_of(experiment.model)._replace(mtp_layers=0)
     made = Sampler(
         network=network,
-        work=network_work(network),
-        gpu=gpu,
+        work=trainer.work,
+        gpu=trainer.gpu,
         gpus=engine.gpus,
         capacity_tokens=0,
         concurrency=rollout.concurrency,

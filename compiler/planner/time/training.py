@@ -90,9 +90,9 @@ def train_seconds(trainer: Trainer, rates: Rates) -> TrainSeconds:
     job = trainer.job
     forward, backward = _slowest(trainer, rates)
     both = Pass._make([a + b for a, b in zip(forward, backward, strict=True)])
-    pipeline = _waiting(trainer, both) + job.micro_batches * _sent(trainer, rates) * 2
+    pipeline = _waiting(trainer, both) + job.micro_batches * _sent(trainer) * 2
     dense, routed = _held(job)
-    exchanged = _exchanged(trainer, dense, routed, both.total, backward.total, rates)
+    exchanged = _exchanged(trainer, dense, routed, both.total, backward.total)
     updated = _update(trainer, dense, routed, rates)
     times = [seconds * job.micro_batches for seconds in both]
     return TrainSeconds._make((*times, pipeline, exchanged, updated))
@@ -102,11 +102,11 @@ def scoring_seconds(trainer: Trainer, rates: Rates) -> TrainSeconds:
     """Return the seconds of a pass for log-probs over all micro-batches of an optimizer step."""
     forward = _forward(trainer, *_stage_work(trainer), rates)
     job = trainer.job
-    pipeline = _waiting(trainer, forward) + job.micro_batches * _sent(trainer, rates)
+    pipeline = _waiting(trainer, forward) + job.micro_batches * _sent(trainer)
     gathered = 0.0
     if job.storage.shared == "all":
         dense, routed = _held(job)
-        gathered = max(0.0, _weights_gathered(trainer, dense, routed, rates) - forward.total) * job.micro_batches
+        gathered = max(0.0, _weights_gathered(trainer, dense, routed) - forward.total) * job.micro_batches
     times = [seconds * job.micro_batches for seconds in forward]
     return TrainSeconds._make((*times, pipeline, gathered, 0.0))
 
@@ -179,8 +179,8 @@ def _forward(trainer: Trainer, kinds: LayerKinds, work: Work, head: Work, rates:
         moving=_moving(trainer, narrow, here, rates),
         launches=(kinds.all * rates.layer_us + kinds.sparse * rates.expert_layer_us) * 1e-6,
         tensor_parallel=collectives * gathered,
-        expert_parallel=kinds.sparse * 2 * _exchange(trainer, here, rates),
-        context_parallel=max(0.0, _ring(trainer, kinds, here, rates) - attention),
+        expert_parallel=kinds.sparse * 2 * _exchange(trainer, here),
+        context_parallel=max(0.0, _ring(trainer, kinds, here) - attention),
     )
 
 
@@ -218,7 +218,7 @@ def _moving(trainer: Trainer, work: Work, here: float, rates: Rates) -> float:
     return size / memory_rate(gpu, rates)
 
 
-def _exchange(trainer: Trainer, here: float, rates: Rates) -> float:
+def _exchange(trainer: Trainer, here: float) -> float:
     """One of the two exchanges of a layer of experts."""
     job, layout = trainer.job, trainer.job.layout
     moe = job.network.moe
@@ -233,7 +233,7 @@ def _exchange(trainer: Trainer, here: float, rates: Rates) -> float:
     return split + exchanged * trainer.imbalance
 
 
-def _ring(trainer: Trainer, kinds: LayerKinds, here: float, rates: Rates) -> float:
+def _ring(trainer: Trainer, kinds: LayerKinds, here: float) -> float:
     """Keys and values of all other parts of a sequence on their way around, in a forward pass."""
     job, layout = trainer.job, trainer.job.layout
     if layout.cp == 1:
@@ -280,7 +280,7 @@ def _waiting(trainer: Trainer, one: Pass) -> float:
     return (layout.pp - 1) / layout.vpp * one.total
 
 
-def _sent(trainer: Trainer, rates: Rates) -> float:
+def _sent(trainer: Trainer) -> float:
     """Seconds of one micro-batch's activations on their way to the next stage, where no chunk of layers hides them."""
     job, layout = trainer.job, trainer.job.layout
     if layout.pp == 1 or layout.vpp > 1:
@@ -304,7 +304,7 @@ def _groups(trainer: Trainer) -> tuple[Group, Group]:
     return Group(layout.copies, layout.tp), Group(max(1, int(layout.expert_copies)), layout.ep * layout.etp)
 
 
-def _weights_gathered(trainer: Trainer, dense: float, routed: float, rates: Rates) -> float:
+def _weights_gathered(trainer: Trainer, dense: float, routed: float) -> float:
     """Gathering the weights of a stage, in bf16."""
     (copies, expert_copies), gpu = _groups(trainer), trainer.gpu
     return gather_seconds(copies, dense * _HALF, gpu, LINK_FRAC) + gather_seconds(
@@ -312,7 +312,7 @@ def _weights_gathered(trainer: Trainer, dense: float, routed: float, rates: Rate
     )
 
 
-def _exchanged(trainer: Trainer, dense: float, routed: float, both: float, backward: float, rates: Rates) -> float:
+def _exchanged(trainer: Trainer, dense: float, routed: float, both: float, backward: float) -> float:
     """What copies of the model wait for one another, once what computing hides is taken off.
 
     Weights that are shared are gathered twice for each micro-batch and their gradients reduced once; else gradients
@@ -322,7 +322,7 @@ def _exchanged(trainer: Trainer, dense: float, routed: float, both: float, backw
     copies, expert_copies = _groups(trainer)
     if copies.size == 1 and expert_copies.size == 1:
         return 0.0
-    gathered = _weights_gathered(trainer, dense, routed, rates)
+    gathered = _weights_gathered(trainer, dense, routed)
     reduced = gathered / _HALF * job.storage.gradient
     if job.storage.shared == "all":
         return max(0.0, 2 * gathered + reduced - both) * job.micro_batches

@@ -2,7 +2,7 @@
 
 Counted once for a network; every layout of it then is arithmetic over a few numbers.  A multiplication and an addition
 are two FLOPs; a causal mask leaves half of the pairs of a sequence.  Paper: arXiv:2104.04473, appendix, for the
-products; arXiv:2405.04434, eq. 1 to 9, for latent attention.
+products; arXiv:2405.04434, eq. 1 to 9, for latent attention.  The states of linear attention are not counted.
 """
 
 from __future__ import annotations
