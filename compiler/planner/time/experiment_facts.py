@@ -95,6 +95,7 @@ def _trainer(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job)
         gpu=gpu,
         number=number,
         imbalance=ROUTED_IMBALANCE if job.layout.ep > 1 else 1.0,
+        hides_exchanges=given.get("overlap_moe_expert_parallel_comm") is True,
         sends_once=given.get("moe_token_dispatcher_type") == "flex" or given.get("moe_enable_deepep") is True,
     )
 
