@@ -16,7 +16,17 @@ from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.roots import Place
 from compiler.frontend.session import Session
 from compiler.frontend.value import SPEC, plain
-from compiler.ir.catalogue import Advisory, AlgorithmEntry, Catalogue, Gpu, Limit, LoweredLaunch, TargetEntry
+from compiler.ir.catalogue import (
+    Advisory,
+    AlgorithmEntry,
+    Catalogue,
+    Container,
+    ContainerImage,
+    Gpu,
+    Limit,
+    LoweredLaunch,
+    TargetEntry,
+)
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import Cluster, EnvironmentVariable
 from compiler.ir.openness import Auto
@@ -94,6 +104,15 @@ def load_target(name: str) -> TargetEntry:
         launches=_launches(dict(engines.get("versions", {})), data["container"]) if "container" in data else None,
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
+
+
+@cache
+def load_container(name: str) -> Container:
+    """Return how what runs on a target is put into a container."""
+    data = _data(_PROJECT / "targets" / name / "container.toml")
+    images = tuple(ContainerImage(**row) for row in data.pop("images"))
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Container(images=images, **values)
 
 
 @cache

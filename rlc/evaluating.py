@@ -25,7 +25,7 @@ LATEST, INITIAL = "latest", "initial"
 
 # What an evaluation may have otherwise than the run whose weights it measures: how they are measured.
 _OF_MEASURING = frozenset(
-    {"eval", "until", "reward", "rollout", "log", "allow", "name", "placement", "cluster", "budget"}
+    {"eval", "until", "reward", "rollout", "log", "launch", "allow", "name", "placement", "cluster", "budget"}
 )
 
 

@@ -46,6 +46,7 @@ PREFIXES: dict[str, Group] = {
     "budget": "cost",
     "name": "cosmetic",
     "log": "cosmetic",
+    "launch": "cosmetic",
 }
 
 

@@ -145,7 +145,7 @@ def _diagnostics_page(pages: Sequence[Page]) -> str:
         "",
         "Every code that rlc prints. `rlc explain CODE` prints its page. The first two digits are the phase:",
         "00 command and files, 01 syntax, 02 names and types, 03 constraints, 04 quantities, 05 targets and capacity,",
-        "06 runtime.",
+        "06 and 07 runtime, 08 launching.",
         "",
         "| code | rule | about |",
         "|---|---|---|",

@@ -97,7 +97,18 @@ def _decode_value(field: Field, path: str, data: Json, params_of: ParamsOf) -> o
             continue
         if fits and _is_within_bounds(field, value):
             return value
-    raise fault or ValueError(f"{path} cannot be {data!r}")
+    raise fault or ValueError(_misfit(field, path, data))
+
+
+def _misfit(field: Field, path: str, data: Json) -> str:
+    """Return why a value is none that a field takes; of a record, by which names: other versions have others."""
+    records = [atom.record for atom in field.kind.values if atom.record is not None and atom.record is not Options]
+    if not isinstance(data, dict) or not records:
+        return f"{path} cannot be {data!r:.200}"
+    wanted = min((set(record.fields()) for record in records), key=lambda names: len(names ^ set(data)))
+    lacks, more = sorted(wanted - set(data)), sorted(set(data) - wanted)
+    found = [f"{path}.{name} is missing" for name in lacks] + [f"{path}.{name} is unknown" for name in more]
+    return ", ".join(found[:4]) or f"{path} cannot be {data!r:.200}"
 
 
 def _is_within_bounds(field: Field, value: object) -> bool:

@@ -71,6 +71,40 @@ class Advisory(NamedTuple):
     source: str
 
 
+class ContainerImage(NamedTuple):
+    """An image to build on, for an engine and GPUs whose names begin so; nothing stands for all of them."""
+
+    engine: str
+    gpu: str
+    image: str
+    source: str
+
+
+class Container(NamedTuple):
+    """How what runs on a target is put into a container: targets/NAME/container.toml.
+
+    `install` is what pip is given in a checkout; with `keeps_base` it changes nothing of what the image brings.
+    `gpu_resource` is Kubernetes' name of a GPU; the flags hand GPUs to a container; `groups` may open their devices.
+    """
+
+    images: tuple[ContainerImage, ...]
+    python: str
+    install: tuple[str, ...]
+    keeps_base: bool
+    ray_version: str
+    gpu_resource: str
+    docker_flags: tuple[str, ...]
+    apptainer_flags: tuple[str, ...]
+    groups: tuple[int, ...]
+    ipc: Literal["private", "host"]
+    shm_gib: int
+
+    def base_image(self, engine: str, gpu: str) -> str:
+        """Return the image that an engine is built on for a GPU; without an engine, the first one for that GPU."""
+        fitting = (one for one in self.images if one.engine in ("", engine) or not engine)
+        return next(one.image for one in fitting if gpu.startswith(one.gpu))
+
+
 class LoweredLaunch(NamedTuple):
     """How the processes of one role are started, and the paths that each part of it follows from."""
 

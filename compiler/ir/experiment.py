@@ -8,6 +8,7 @@ from __future__ import annotations
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.allowance import Allowance
+from compiler.ir.cluster_launch import ClusterLaunch
 from compiler.ir.data import (
     Checkpoint,
     Data,
@@ -120,6 +121,9 @@ class Experiment(Record, Generic[A]):
     timeouts: Timeouts[A] | Off = setting("How long each wait may take.", default=OFF, in_hash=False)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
+    launch: ClusterLaunch | Off = setting(
+        "How the plan is brought to a cluster; off: by the defaults of this table.", default=OFF, in_hash=False
+    )
     allow: tuple[Allowance, ...] = setting(
         "Rules that this experiment breaks on purpose, each with the reason.", default=(), in_hash=False
     )

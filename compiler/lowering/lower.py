@@ -55,7 +55,7 @@ from compiler.lowering.until import read_until
 if TYPE_CHECKING:
     from compiler.lowering.references import Reference
 
-SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "timeouts", "run", "log", "allow")
+SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "timeouts", "run", "log", "launch", "allow")
 
 
 Lost = list[tuple[Entry, Entry]]

@@ -4,6 +4,7 @@ What: the rotary share of a head is a whole, even number of channels; positions 
 model is said to go; a head of latent attention is as wide as its two parts, and has keys and values of its own; value
 heads of a delta net are a multiple
 of its key heads, and some layer has full attention; the leading layers of an indexer are there.
+The same is asked of `[teacher]`.
 Why it matters: shapes that do not fit fail in the first forward pass, with numbers that name no field; a share that is
 cut down to whole channels, or a position beyond the stretched ones, gives another model's output without a message.
 Example: `model.rope_fraction = 0.3` of a head of 64 channels.
@@ -19,6 +20,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.model import LatentAttention, LinearAttention, Model, RopeScaling, SparseIndexer
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
+from compiler.rules._every_model import of_every_model
 from compiler.rules._gpu_layout import fix
 
 CODE = "RLC0318"
@@ -36,6 +38,10 @@ _INTERVAL, _LEADING = "model.linear_attention.full_attention_interval", "model.i
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report widths and layers that do not fit each other."""
+    yield from of_every_model(subject, _check)
+
+
+def _check(subject: Subject) -> Iterator[Diagnostic]:
     model = subject.experiment.model
     if isinstance(model.mla, Off):
         yield from _rotary(subject, model)

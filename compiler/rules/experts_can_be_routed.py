@@ -3,6 +3,7 @@
 What: a token visits no more experts than there are; groups divide the experts, a token visits no more groups than there
 are, and those groups hold the experts that it visits; a group holds the two by which it is ranked; a shared expert is
 as wide as one routed expert or several; some layer has experts.
+The same is asked of `[teacher]`.
 Why it matters: a router that picks more than it has fails in the first forward pass; groups that do not come out even
 fail when the scores are reshaped, and neither message names a field.  A shared expert of a balanced router is written
 down as a number of experts, and what does not come out even would be cut down.
@@ -19,6 +20,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.model import Moe
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
+from compiler.rules._every_model import of_every_model
 from compiler.rules._gpu_layout import fix, near_divisors
 
 CODE = "RLC0317"
@@ -32,6 +34,10 @@ _DENSE, _LAYERS = "model.moe.num_dense_layers", "model.num_layers"
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report experts, groups and layers that cannot be as they are said to be."""
+    yield from of_every_model(subject, _check)
+
+
+def _check(subject: Subject) -> Iterator[Diagnostic]:
     moe = subject.experiment.model.moe
     if isinstance(moe, Off):
         return

@@ -1,6 +1,7 @@
 """Key and value heads are shared evenly.
 
 What: num_heads is a multiple of num_kv_heads, and the width of a head is even.
+The same is asked of `[teacher]`.
 Why it matters: each key and value head serves the same number of query heads, and a rotary embedding turns channels in
 pairs; other numbers fail in the first forward pass, with a shape that names neither field.
 Example: `num_heads = 6` with `num_kv_heads = 4`.
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, alternatives
 from compiler.ir.subject import Subject
+from compiler.rules._every_model import of_every_model
 from compiler.rules._gpu_layout import fix, near_divisors
 
 CODE = "RLC0316"
@@ -22,6 +24,10 @@ ID = "PAR-02"
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report heads that cannot be shared, and heads of an odd width."""
+    yield from of_every_model(subject, _check)
+
+
+def _check(subject: Subject) -> Iterator[Diagnostic]:
     model = subject.experiment.model
     query, shared, width = model.num_heads, model.num_kv_heads, model.head_dim
     if query % shared:

@@ -54,6 +54,13 @@ def complete_setting(ctx: typer.Context, incomplete: str) -> list[str]:
     return [path if path.endswith(".") else f"{path}=" for path in _by_parts(paths, incomplete)]
 
 
+def complete_artefact(incomplete: str) -> list[str]:
+    """Return names of artefacts."""
+    from compiler.emit.artefacts.catalogue import artefacts
+
+    return _starting([artefact.name for artefact in artefacts()], incomplete)
+
+
 def complete_recipe(incomplete: str) -> list[str]:
     """Return names of recipes."""
     return _library("recipes", incomplete)

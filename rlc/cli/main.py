@@ -15,6 +15,7 @@ import typer
 from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
+from rlc.cli.emit import emit
 from rlc.cli.eval import evaluate
 from rlc.cli.explain import explain
 from rlc.cli.fmt import fmt
@@ -89,6 +90,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
 
 for verb in (told(plan), told(simulate), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
+app.command()(told(emit))
 app.command("eval")(told(evaluate))
 app.command()(told(serve))
 for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):

@@ -38,6 +38,13 @@ def plan(
         metavar="OTHER",
         help="Say what changed since OTHER and why: a spec, a saved plan (.json), or a git revision of SPEC.",
     ),
+    what_if: list[str] = typer.Option(
+        [],
+        "--what-if",
+        metavar="PATH=VALUE",
+        autocompletion=complete_setting,
+        help="Show the plan beside the one with this field changed, and why they differ; may be repeated.",
+    ),
     timeline: Path | None = typer.Option(
         None,
         "--timeline",
@@ -57,7 +64,19 @@ def plan(
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other: each says what is to be made of the plan")
+    if what_if and chosen and not as_json:
+        raise typer.BadParameter(f"--what-if shows two plans, and {chosen[0]} is about one")
     request = PlanRequest(
-        spec, tuple(sets), as_json, saved_as, golden, other, shrink, tuple(policies), timeline=timeline, engines=engines
+        spec,
+        tuple(sets),
+        as_json,
+        saved_as,
+        golden,
+        other,
+        shrink,
+        tuple(policies),
+        timeline=timeline,
+        engines=engines,
+        what_if=tuple(what_if),
     )
     return make_plan(request, context.obj)

@@ -19,7 +19,10 @@ DIFFERS = 3
 
 
 class PlanRequest(NamedTuple):
-    """What a command line asks of `rlc plan`; at most one of as_json, saved_as, golden, other, timeline and engines."""
+    """What a command line asks of `rlc plan`.
+
+    At most one of as_json, saved_as, golden, other, timeline and engines is given, and beside what_if none but as_json.
+    """
 
     spec: Path
     sets: tuple[str, ...] = ()
@@ -31,6 +34,7 @@ class PlanRequest(NamedTuple):
     policies: tuple[Path, ...] = ()
     timeline: Path | None = None
     engines: bool = False
+    what_if: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -41,6 +45,8 @@ class PlanRequest(NamedTuple):
 
 def make_plan(request: PlanRequest, output: Output) -> int:
     """Do what is asked and return the exit code.  Raises: SpecError."""
+    if request.what_if:
+        return _compare(request, output)
     session = None
     if request.spec.suffix == ".star" and (request.as_json or request.is_plain):
         from compiler.compile import compile_all, experiments_of
@@ -75,6 +81,33 @@ def make_plan(request: PlanRequest, output: Output) -> int:
     if request.timeline is not None:
         return _draw(found, request.timeline, output)
     return _print_page(found, output)
+
+
+def _compare(request: PlanRequest, output: Output) -> int:
+    """Show the plan as it is beside the one with other values; where only that one is a plan, say so."""
+    from compiler.diagnostics.diagnostic import SpecError
+    from rlc.what_if import compare, to_json, without_replaced
+
+    def resolved(sets: Sequence[str], shown: Output | None) -> SourcedPlan:
+        return resolved(request.spec, sets, shown, shrink=request.shrink, policies=request.policies)
+
+    new = resolved((*without_replaced(request.sets, request.what_if), *request.what_if), None)
+    try:
+        old = resolved(request.sets, output)
+    except SpecError as fault:
+        output.diagnostics(fault.diagnostics)
+        output.error(f"\nas it is there is no plan; with {', '.join(request.what_if)} there is: {new.plan.hash[:12]}\n")
+        return 1
+    found = compare(old, new, request.what_if)
+    if request.as_json:
+        from compiler.ir.canonical import dump
+
+        output.result(dump(to_json(found)))
+        return 0
+    from rlc.cli.what_if_text import what_if_text
+
+    output.result(what_if_text(found, ascii_only=output.result_ascii_only))
+    return 0
 
 
 def _draw(found: SourcedPlan, path: Path, output: Output) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from compiler.compile import compile_all, compile_spec
 from compiler.diagnostics.span import SourceFile
@@ -11,6 +15,7 @@ from compiler.format.starlark import format_starlark
 from rlc.catalogue import scan
 from tests.support.good_spec import GRPO, spec_text
 from tests.support.good_spec import compiled as compiled_with
+from tests.support.launch_files import ARTEFACTS, files_of, shipped_plan
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -106,3 +111,18 @@ def test_every_setting_that_the_guide_to_moving_names_is_one() -> None:
     pages = {table: (GUIDES.parent / "reference" / f"{table}.md").read_text(encoding="utf-8") for table, _ in named}
     assert len(named) > 15
     assert {(table, leaf) for table, leaf in named if f"| `{leaf}` |" not in pages[table]} == set()
+
+
+def test_the_launch_table_of_its_guide_is_read_by_every_artefact() -> None:
+    (_, table) = blocks_of("artefacts.md")[0]
+    settings = [f"launch.{path}={json.dumps(value)}" for path, value in _leaves(tomllib.loads(table)["launch"])]
+    plan = shipped_plan("grpo_qwen3_4b.toml", ('run.executor="ray"', *settings))
+    for artefact in ARTEFACTS:
+        texts = "\n".join(files_of(artefact, plan).values())
+        assert "/fleet/experiments" in texts
+        assert "JUDGE_KEY" in texts
+
+
+def _leaves(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        yield from _leaves(value, f"{path}{name}.") if isinstance(value, dict) else [(f"{path}{name}", value)]

@@ -66,6 +66,18 @@ def test_the_check_hook_takes_what_specs_use_as_what_it_is(tmp_path: Path) -> No
     assert "RLC0155" in done.stderr
 
 
+def test_a_changed_recipe_has_the_specs_that_use_it_checked(tmp_path: Path) -> None:
+    spec = GOOD.replace('"//recipes:grpo"', '"house.toml"').replace("global_batch = 32  # 4 x 8\n", "")
+    recipe = 'use = ["//recipes:grpo"]\n[train]\nglobal_batch = {}\n'
+    laid_out(tmp_path, {"spec.toml": spec, "house.toml": recipe.format(32)})
+    assert hooks()["rlc-check-all"]["pass_filenames"] == "false"
+    assert run_hook("rlc-check-all", tmp_path, ".").returncode == 0
+    # 5 samples are a good batch by themselves, and no part of 4 x 8.
+    (tmp_path / "house.toml").write_text(recipe.format(5))
+    assert run_hook("rlc-check", tmp_path, "house.toml").returncode == 0
+    assert run_hook("rlc-check-all", tmp_path, ".").returncode == 1
+
+
 def test_the_fmt_hook_changes_the_file_which_pre_commit_counts_as_a_failure(tmp_path: Path) -> None:
     (tmp_path / "good.toml").write_text(GOOD.replace(" = ", "="))
     assert run_hook("rlc-fmt", tmp_path, "good.toml").returncode == 0

@@ -616,6 +616,38 @@ BY_ROW = (
     + 'use = ["//recipes:grpo"]\n'
 )
 
+LAUNCH = """
+[launch]
+image = "registry.example.com/rlc-cpu:1"
+shared_dir = "/fleet"
+root = "/fleet/data"
+mounts = ["/scratch"]
+secrets = ["JUDGE_KEY"]
+time_limit_s = "12h"
+cpus_per_node = 8
+memory_per_node = "64GiB"
+shm = "1GiB"
+
+[launch.slurm]
+partition = "batch,spare"
+account = "physics"
+qos = "long"
+container = "apptainer"
+grace_s = "10m"
+max_requeues = 3
+
+[launch.kubernetes]
+namespace = "training"
+claim = "fleet"
+secret = "keys"
+pull_secret = "registry"
+service_account = "trainer"
+node_selector = ["example.com/pool=training"]
+tolerations = ["example.com/batch"]
+ttl_s = 600
+retries = 1
+"""
+
 SPECS = {
     "streamed": STREAMED,
     "corrected": CORRECTED,
@@ -645,6 +677,7 @@ SPECS = {
     "with_reference": WITH_REFERENCE,
     "many_sets": MANY_SETS,
     "two_stages": TWO_STAGES,
+    "launched": ONE_STAGE + LAUNCH,
     **buffer_specs(ONE_STAGE),
     **environment_specs(ONE_STAGE),
     **function_specs(ONE_STAGE),

@@ -11,6 +11,7 @@ import pytest
 from compiler.diagnostics.printable import display_width
 from compiler.emit.engine_lines import engine_lines
 from compiler.emit.plan_page import plan_page
+from compiler.ir.cluster_launch import default_launch
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF, Off
 from compiler.ir.paths import leaves, read, replaced
@@ -37,6 +38,9 @@ WAIVED = {
     "experiment.stages.eval.scored.timeout_s": "no function gives rows",
     "experiment.stages.rollout.filter.timeout_s": "a filter of the standard library waits for nothing",
     "experiment.stages.rollout.buffer.timeout_s": "a selector of the standard library waits for nothing",
+    **dict.fromkeys(
+        (f"experiment.launch.{path}" for path, _ in leaves(default_launch())), "what rlc emit writes shows it"
+    ),
     "experiment.placement.launches.follower_words": "an engine on one machine has no follower",
     "experiment.placement.launches.records": "an engine that is a program of its own has none",
     "forecast.stages.max_sampled_tokens": "says again what budget.max_sampled_tokens of the stage says",

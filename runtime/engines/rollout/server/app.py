@@ -41,7 +41,7 @@ from runtime.engines.rollout.server.connections import (
 from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
 from runtime.engines.rollout.server.jobs import Finished, Job
-from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed, unrecorded
+from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed, no_address, unrecorded
 from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
 from runtime.engines.rollout.server.stepped import SteppedEngine
 from runtime.engines.rollout.server.under_way import PAUSE_MODES, UnderWay
@@ -131,9 +131,14 @@ class EngineServer:
             ("/get_weights_by_name", self._get_weights, both),
             ("/weights_checker", self._check_weights, both),
         ]
+
+        async def elsewhere(request: Request, _: Exception) -> Response:
+            return fault_answer(no_address(request.method, request.url.path, (path for path, _, _ in routes)))
+
         return Starlette(
             routes=[Route(path, _bordered(handler, self.under_way), methods=m) for path, handler, m in routes],
             middleware=[Middleware(OnlyWithToken, token=self._served.token)],
+            exception_handlers={404: elsewhere, 405: elsewhere},
             lifespan=lifespan,
         )
 

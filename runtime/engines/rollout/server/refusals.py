@@ -58,6 +58,20 @@ def not_allowed() -> RefusalError:
     return RefusalError(401, Diagnostic("RLC0724", "this server answers only to its token", help=(way,)))
 
 
+def no_address(method: str, path: str, known: Iterable[str]) -> RefusalError:
+    """Return the refusal of an address, or of a method, that there is not."""
+    addresses = sorted(known)
+    if path in addresses:
+        fact, status = f"{path} is not asked for by {method}", 405
+        ways = (Help("POST what has a body, GET what has none"),)
+    else:
+        fact, status = f"this server has no address {path[:100]!r}", 404
+        near = nearest_names(path, addresses, most=1)
+        meant = (Help(f"did you mean {near[0]}?"),) if near else ()
+        ways = (*meant, Help(f"it has {', '.join(addresses)}"))
+    return RefusalError(status, Diagnostic("RLC0752", fact, help=ways))
+
+
 def too_large(most: int) -> RefusalError:
     """Return the refusal of a body of more than `most` bytes."""
     fact = f"the body of the request has more than {most:,} bytes"

@@ -173,3 +173,22 @@ def test_every_name_of_sglang_is_known() -> None:
     # Those of SGLang 0.5.23 that callers of reinforcement learning set.
     assert {"stop", "stop_regex", "min_new_tokens", "logit_bias", "regex", "ebnf", "sampling_seed", "n"} <= PARAMS
     assert {"logprob_start_len", "token_ids_logprob", "return_routed_experts", "image_data", "lora_path"} <= FIELDS
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("POST", "/v1/chat/completions", 404, "this server has no address '/v1/chat/completions'"),
+        ("POST", "/genrate", 404, "did you mean /generate?"),
+        ("POST", "/update_weights_from_distributed", 404, "no address"),
+        ("GET", "/generate", 405, "/generate is not asked for by GET"),
+    ],
+)
+def test_an_address_that_there_is_not_is_told_with_those_that_there_are(
+    client: httpx2.Client, method: str, path: str, status: int, said: str
+) -> None:
+    reply = client.request(method, path)
+    assert reply.status_code == status
+    assert codes_of(reply) == ["RLC0752"]
+    assert said in reply.json()["error"]["message"]
+    assert client.request(method, path, headers={"Authorization": "Bearer other"}).status_code == 401
