@@ -88,12 +88,12 @@ def _compare(request: PlanRequest, output: Output) -> int:
     from compiler.diagnostics.diagnostic import SpecError
     from rlc.what_if import compare, to_json, without_replaced
 
-    def resolved(sets: Sequence[str], shown: Output | None) -> SourcedPlan:
+    def plan_with(sets: Sequence[str], shown: Output | None) -> SourcedPlan:
         return resolved(request.spec, sets, shown, shrink=request.shrink, policies=request.policies)
 
-    new = resolved((*without_replaced(request.sets, request.what_if), *request.what_if), None)
+    new = plan_with((*without_replaced(request.sets, request.what_if), *request.what_if), None)
     try:
-        old = resolved(request.sets, output)
+        old = plan_with(request.sets, output)
     except SpecError as fault:
         output.diagnostics(fault.diagnostics)
         output.error(f"\nas it is there is no plan; with {', '.join(request.what_if)} there is: {new.plan.hash[:12]}\n")
