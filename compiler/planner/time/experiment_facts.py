@@ -44,7 +44,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = _typical(held.job, train, lengths, prompt)
     trainer = _trainer(experiment, stage, gpu, job)
-    params, is_async = stage.algorithm, stage.schedule.mode == "async"
+    params = stage.algorithm
     has_critic = isinstance(params, ActorCriticParams)
     return StepJob(
         trainer=trainer,
@@ -55,7 +55,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
         swapped_bytes=total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0,
-        overlaps=is_async,
+        overlaps=stage.schedule.lag > 0,
     )
 
 

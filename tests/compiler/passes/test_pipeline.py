@@ -36,6 +36,7 @@ CLOSES = {
     "set_environment": ("cluster.environment",),
     "launch_engines": ("placement.launches",),
     "count_budget": ("budget",),
+    "derive_timeouts": ("timeouts.",),
 }
 
 
