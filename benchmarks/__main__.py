@@ -2,6 +2,7 @@
 
 compile   CPU time of a warm `rlc plan` against that of a bare interpreter
 sweep     time of a thousand plans from one file of Starlark, and of ten thousand
+choice    CPU time of a layout that is left to the planner, on 64 and on 10,000 GPUs
 packing   time to pack a million sequences, how full micro-batches are, and a plain search for comparison
 data      share of a step spent waiting for data, and rows per second against a plain loop
 rollout   tokens per second of the native engine against Hugging Face and against loops written by hand
@@ -35,6 +36,7 @@ from benchmarks.rounds import Effort
 _MODULES = {
     "compile": "benchmarks.compile.warm_plan",
     "sweep": "benchmarks.compile.sweep",
+    "choice": "benchmarks.compile.choice",
     "packing": "benchmarks.packing.million",
     "data": "benchmarks.data.waiting",
     "rollout": "benchmarks.rollout.decode",

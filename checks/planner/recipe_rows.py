@@ -22,13 +22,13 @@ from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage
 from compiler.planner.memory.training import Job, fullest_stage
 
-_GPUS = {
+GPUS = {
     "H100": "H100-80-SXM",
     "GB200": "GB200-192",
     "H20": "H20-96",
     "96GB": "H20-96",
 }
-_FSDP = ("fsdp", "dtensor", "automodel/dtensor")
+FSDP = ("fsdp", "dtensor", "automodel/dtensor")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Verdict:
 def judge(table: list[dict[str, str]], library: Library, hardware: dict[str, Gpu]) -> Iterator[Verdict]:
     """Yield a verdict on each recipe of a network that the library has, on a GPU that is named."""
     for row in table:
-        name = next((gpu for hint, gpu in _GPUS.items() if row["gpu_hint"].startswith(hint)), "")
+        name = next((gpu for hint, gpu in GPUS.items() if row["gpu_hint"].startswith(hint)), "")
         if row["usable"] != "1" or name not in hardware or row["framework"] == "primus":
             continue
         try:
@@ -61,7 +61,7 @@ def judge(table: list[dict[str, str]], library: Library, hardware: dict[str, Gpu
 
 
 def _job(row: Cells, network: Network) -> Job:
-    is_sharded = row["train_backend"] in _FSDP
+    is_sharded = row["train_backend"] in FSDP
     layout = _layout(row, has_shards=is_sharded)
     length = number(row, "max_seq", number(row, "max_response", 0))
     tokens = number(row, "max_tokens_per_gpu", 0) * (layout.cp if row["framework"] == "slime" else 1)

@@ -52,10 +52,15 @@ def time_readers(library: Library) -> tuple[tuple[str, Callable[[Cells], Iterato
     )
 
 
+def recipes(folder: Path = MEASURED) -> list[dict[str, str]]:
+    """Return the rows of configurations that people run; none where the folder lacks them."""
+    path = folder / "recipes.csv"
+    return _table(path) if path.exists() else []
+
+
 def read_recipes(folder: Path = MEASURED) -> list[Verdict]:
     """Return what the model says of configurations that people run; none where the folder lacks them."""
-    path = folder / "recipes.csv"
-    return list(judge(_table(path), Library(), scan().load_hardware())) if path.exists() else []
+    return list(judge(recipes(folder), Library(), scan().load_hardware()))
 
 
 def read_tables(folder: Path = MEASURED) -> dict[str, list[Found[Constants]]]:

@@ -14,6 +14,7 @@ from compiler.ir.openness import Auto
 from compiler.ir.provenance import Provenance
 from compiler.passes.budget_micro_batches import budget_micro_batches
 from compiler.passes.choose_engines import choose_engines
+from compiler.passes.choose_layout import choose_layout
 from compiler.passes.choose_tool_parser import choose_tool_parser
 from compiler.passes.copy_clip_range import copy_clip_range
 from compiler.passes.count_budget import count_budget
@@ -57,6 +58,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("name_reference", name_reference),
     NamedPass("name_data_formats", name_data_formats),
     NamedPass("derive_seeds", derive_seeds),
+    NamedPass("choose_layout", choose_layout),
     NamedPass("place_actors", place_actors),
     NamedPass("set_environment", set_environment),
     NamedPass("launch_engines", launch_engines),

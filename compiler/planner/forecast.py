@@ -113,6 +113,19 @@ def trained_bytes(
     return held._replace(optimizer=int(held.optimizer * kept))
 
 
+def stage_bytes(model: Model[Any], stage: Stage[Any], spread: Spread, *, precision: str = "") -> RankBytes:
+    """Return what one training GPU holds for the whole of a stage, its critic and teacher included."""
+    train, optim = stage.train, stage.optim
+    is_bf16 = (precision or train.precision) == "bf16"
+    if trains_scores(stage):
+        return trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
+    held = trained_bytes(model, spread, train, optim, is_bf16=is_bf16)
+    if has_critic(stage):
+        critic = trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
+        held = RankBytes(*(own + other for own, other in zip(held, critic, strict=True)))
+    return held._replace(weights=held.weights + teacher_bytes(stage, spread, is_bf16=is_bf16))
+
+
 def _measures(stage: Stage[Never]) -> bool:
     return not isinstance(stage.reference, Off)
 

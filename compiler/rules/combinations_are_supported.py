@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.catalogue import Limit
 from compiler.ir.subject import Subject, toml_literal
-from compiler.rules._conditions import places_where, said, value_at
+from compiler.planner.conditions import places_where, said, value_at
 
 CODE = "RLC0512"
 ID = "PAR-04"

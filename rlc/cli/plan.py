@@ -51,6 +51,11 @@ def plan(
         metavar="FILE",
         help="Draw the phases of a step and the memory of each, as .svg or .html.",
     ),
+    explain_choice: bool = typer.Option(
+        False,
+        "--explain-choice",
+        help="Say why this layout of GPUs and no other, and what each constraint costs.",
+    ),
 ) -> int:
     """Resolve a spec, check every rule, and print the plan."""
     given = (
@@ -60,6 +65,7 @@ def plan(
         ("--check", golden),
         ("--diff", other),
         ("--timeline", timeline),
+        ("--explain-choice", explain_choice),
     )
     chosen = [name for name, value in given if value not in (None, False)]
     if len(chosen) > 1:
@@ -77,6 +83,7 @@ def plan(
         tuple(policies),
         timeline=timeline,
         engines=engines,
+        explain_choice=explain_choice,
         what_if=tuple(what_if),
     )
     return make_plan(request, context.obj)

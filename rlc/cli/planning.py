@@ -21,7 +21,8 @@ DIFFERS = 3
 class PlanRequest(NamedTuple):
     """What a command line asks of `rlc plan`.
 
-    At most one of as_json, saved_as, golden, other, timeline and engines is given, and beside what_if none but as_json.
+    At most one of as_json, saved_as, golden, other, timeline, engines and explain_choice is given, and beside what_if
+    none but as_json.
     """
 
     spec: Path
@@ -35,12 +36,14 @@ class PlanRequest(NamedTuple):
     timeline: Path | None = None
     engines: bool = False
     what_if: tuple[str, ...] = ()
+    explain_choice: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan is only shown."""
         others = (self.saved_as, self.golden, self.other, self.timeline)
-        return not self.as_json and not self.engines and all(one is None for one in others)
+        is_whole = not self.as_json and not self.engines and not self.explain_choice
+        return is_whole and all(one is None for one in others)
 
 
 def make_plan(request: PlanRequest, output: Output) -> int:
@@ -80,7 +83,20 @@ def make_plan(request: PlanRequest, output: Output) -> int:
         return 0
     if request.timeline is not None:
         return _draw(found, request.timeline, output)
+    if request.explain_choice:
+        return _explain_choice(found, output)
     return _print_page(found, output)
+
+
+def _explain_choice(found: SourcedPlan, output: Output) -> int:
+    from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+    from compiler.emit.choice_table import choice_table
+
+    if found.subject is None:
+        way = Help("name the spec that it was made of")
+        raise SpecError(Diagnostic("RLC0414", "a saved plan does not say what was left to the planner", help=(way,)))
+    output.result(choice_table(found.subject, ascii_only=output.result_ascii_only))
+    return 0
 
 
 def _compare(request: PlanRequest, output: Output) -> int:

@@ -36,6 +36,7 @@ GPU = {
     "model.weights": '"checkpoint"',
     "cluster.target": '"cuda"',
     "cluster.gpus_per_node": '"8xH100-80-SXM"',
+    "parallel.etp": "1",  # written, so that the planner chooses nothing
     "run.max_steps": "10",
     "rollout.prompts_per_step": "32",
     "rollout.samples_per_prompt": "8",

@@ -53,7 +53,7 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
         others=_others(stage, job),
         has_reference=not isinstance(stage.reference, Off),
         scores=isinstance(stage.rollout, Rollout) and getattr(params.loss, "old_logprobs", "rollout") == "recompute",
-        communicators=1 + sum(size > 1 for size in (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.etp)),
+        communicators=_communicators(layout),
         gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
         buffer_bytes=_waiting(stage),
     )
@@ -63,7 +63,7 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
     """Return what decides the memory of a training GPU, or None where a micro-batch is open."""
     parallel, train, given = experiment.parallel, stage.train, engine_options(stage.train.engine, "megatron")
     assert isinstance(parallel, Parallel), "a training job is spread over GPUs"
-    longest = _longest(experiment, stage)
+    longest = longest_sample(experiment, stage)
     tokens = train.packing.tokens if isinstance(train.packing.tokens, int) else None
     if tokens is None:
         if not isinstance(train.micro_batch, int):
@@ -75,7 +75,6 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
     layout = layout._replace(
         first_layers=0 if isinstance(first, Off) else first, last_layers=0 if isinstance(last, Off) else last
     )
-    of_a_copy = max(1, train.global_batch // layout.dp)
     network = network_of(experiment.model)
     is_trained = isinstance(given.get("mtp_num_layers"), int)
     return Job(
@@ -88,11 +87,35 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
         recompute=_recompute(given),
         tokens=Tokens(count=tokens, pairs=tokens * min(tokens, longest)),
         loss=_loss(stage),
-        micro_batches=max(1, ceil(of_a_copy * longest / tokens)),
+        micro_batches=_micro_batches(stage, layout, longest, tokens),
         kernels=Kernels(fuses_layers=not is_sharded),
         has_new_kernels=gpu.fp8_tflops > 0,
         reserves=True,
     )
+
+
+def relaid(
+    base: StageJob, stage: Stage[Any], layout: Layout, *, longest: int, tokens: float, recompute: Recompute
+) -> StageJob:
+    """Return what decides the memory of the same stage with other axes, micro-batches and recomputation.
+
+    Args:
+        longest: tokens of the longest sample.
+        tokens: of a micro-batch.
+    """
+    job = base.job._replace(
+        layout=layout,
+        tokens=Tokens(count=tokens, pairs=tokens * min(tokens, longest)),
+        recompute=recompute,
+        micro_batches=_micro_batches(stage, layout, longest, tokens),
+    )
+    others = _others(stage, job) if base.others else ()
+    return base._replace(job=job, others=others, communicators=_communicators(layout))
+
+
+def resized(base: EngineJob, stage: Stage[Any], *, gpus: int, engines: int) -> EngineJob:
+    """Return what decides the memory of an engine of so many GPUs, of which there are so many."""
+    return base._replace(gpus=gpus, sequences=_sequences(stage, engines))
 
 
 def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob:
@@ -105,14 +128,11 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
     each = placement.gpus_per_engine
     engines = max(1, placement.rollout_gpus // each)
-    sequences = rollout.concurrency
-    if isinstance(rollout, Rollout):
-        sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
     chunk = given.get("max_num_batched_tokens" if is_vllm else "chunked_prefill_size")
     return EngineJob(
         model=experiment.model,
         gpus=each,
-        sequences=sequences,
+        sequences=_sequences(stage, engines),
         context=rollout.max_context_tokens,
         is_fp8="fp8" in str(given.get("quantization", "")),
         cache_bytes=1 if "fp8" in str(given.get("kv_cache_dtype", "")) else 2,
@@ -123,6 +143,24 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
         has_graphs=given.get("enforce_eager") is not True and given.get("disable_cuda_graph") is not True,
         copies_attention=given.get("enable_dp_attention") is True,
     )
+
+
+def _communicators(layout: Layout) -> int:
+    return 1 + sum(size > 1 for size in (layout.tp, layout.pp, layout.cp, layout.dp, layout.ep, layout.etp))
+
+
+def _micro_batches(stage: Stage[Any], layout: Layout, longest: int, tokens: float) -> int:
+    of_a_copy = max(1, stage.train.global_batch // layout.dp)
+    return max(1, ceil(of_a_copy * longest / tokens))
+
+
+def _sequences(stage: Stage[Any], engines: int) -> int:
+    """Sequences that one engine decodes at once, at most its share of a rollout."""
+    rollout = stage.rollout
+    assert not isinstance(rollout, Off), "who samples nothing has no engine"
+    if not isinstance(rollout, Rollout):
+        return rollout.concurrency
+    return min(rollout.concurrency, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
 
 
 def engine_options(engine: Any, name: str) -> dict[str, Any]:
@@ -140,7 +178,8 @@ def _sampled(stage: Stage[Any]) -> tuple[object, ...]:
     return (*numbers, rollout.prompts_per_step, rollout.samples_per_prompt) if isinstance(rollout, Rollout) else numbers
 
 
-def _longest(experiment: Experiment[Any], stage: Stage[Any]) -> int:
+def longest_sample(experiment: Experiment[Any], stage: Stage[Any]) -> int:
+    """Return the tokens that a sample of a stage may have; the model's positions where nothing else bounds them."""
     return experiment.model.max_position_tokens if isinstance(stage.rollout, Off) else stage.rollout.max_context_tokens
 
 

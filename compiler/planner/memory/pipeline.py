@@ -7,10 +7,13 @@ more than there are.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.memory.network import LayerKinds, Network, layer_kinds
 
 _MOST_CHUNKS = 4096
+_MOST_KEPT = 4096  # of what was counted for other layouts of the same stages: a search asks it thousands of times
 
 
 class Layout(NamedTuple):
@@ -49,6 +52,17 @@ class Layout(NamedTuple):
 
 def stage_layers(network: Network, layout: Layout, stage: int) -> LayerKinds:
     """Return the layers of a stage, of all of its chunks."""
+    return _stage_layers(network, depth_of(layout), stage)
+
+
+def depth_of(layout: Layout) -> Layout:
+    """Return what of a layout decides which layers a stage has: equal for many of them."""
+    first, last = layout.first_layers, layout.last_layers
+    return Layout(pp=layout.pp, vpp=layout.vpp, first_layers=first, last_layers=last)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _stage_layers(network: Network, layout: Layout, stage: int) -> LayerKinds:
     layers, pp = network.num_layers, layout.pp
     if layout.vpp == 1 or layout.vpp > _MOST_CHUNKS:
         first = _first_layer(network, layout, stage)

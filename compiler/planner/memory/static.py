@@ -8,6 +8,8 @@ the two are on different GPUs.  Layers that predict further tokens are on the la
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.memory.constants import Constants
 from compiler.planner.memory.lines import Line, Lines, non_empty
@@ -20,7 +22,9 @@ from compiler.planner.memory.network import (
     last_layer,
     prediction_parameters,
 )
-from compiler.planner.memory.pipeline import Layout, stage_layers
+from compiler.planner.memory.pipeline import Layout, depth_of, stage_layers
+
+_MOST_KEPT = 4096  # of what was counted for other layouts of the same stages: a search asks it thousands of times
 
 
 class Storage(NamedTuple):
@@ -58,6 +62,11 @@ class Held(NamedTuple):
 
 def stage_parameters(network: Network, layout: Layout, stage: int) -> Parameters:
     """Return the parameters of a stage, before any of its axes splits them."""
+    return _stage_parameters(network, depth_of(layout), stage)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _stage_parameters(network: Network, layout: Layout, stage: int) -> Parameters:
     parts = [kinds_parameters(network, stage_layers(network, layout, stage))]
     is_first, is_last = stage == 0, stage == layout.pp - 1
     if is_first or (is_last and network.mtp_layers):

@@ -7,6 +7,8 @@ longest on average.  What a judge, an environment or a draft model takes or save
 
 from __future__ import annotations
 
+from math import ceil
+
 from compiler.diagnostics.annotations import Any
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Gpu
@@ -16,9 +18,11 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.training import PolicyTrain
 from compiler.planner.memory.activations import Tokens
+from compiler.planner.memory.engine import EngineJob
 from compiler.planner.memory.experiment_facts import engine_job, engine_options, stage_job
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import network_of
+from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.static import static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.time.constants import ROUTED_IMBALANCE
@@ -42,8 +46,8 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         return None
     assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
-    job = _typical(held.job, train, lengths, prompt)
-    trainer = _trainer(experiment, stage, gpu, job)
+    job = typical_job(held.job, train, lengths, prompt)
+    trainer = trainer_of(experiment, stage, gpu, job)
     params = stage.algorithm
     has_critic = isinstance(params, ActorCriticParams)
     return StepJob(
@@ -54,9 +58,39 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
         sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
-        swapped_bytes=total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0,
+        swapped_bytes=_swapped_bytes(held, job),
         overlaps=stage.schedule.lag > 0,
     )
+
+
+def resized_sampler(sampler: Sampler, engine: EngineJob) -> Sampler:
+    """Return an engine of as many GPUs as another one, with what its cache then holds."""
+    made = sampler._replace(gpus=engine.gpus, copies_attention=engine.copies_attention)
+    room = engine.gpus * max(0.0, engine.pool_bytes - sampler_bytes(made))
+    return made._replace(capacity_tokens=room / max(1.0, cached_bytes(made)))
+
+
+def relaid_step(step: StepJob, held: StageJob, job: Job) -> StepJob:
+    """Return the step of a stage with other axes, or sides.
+
+    Args:
+        held: what decides the stage's memory with them.
+        job: the same as held's, with sequences of the expected lengths.
+    """
+    imbalance = ROUTED_IMBALANCE if job.layout.ep > 1 else 1.0
+    frozen = step.frozen
+    if frozen is not None:
+        frozen = frozen._replace(job=job._replace(network=frozen.job.network), imbalance=imbalance)
+    return step._replace(
+        trainer=step.trainer._replace(job=job, imbalance=imbalance),
+        frozen=frozen,
+        is_shared=held.is_shared,
+        swapped_bytes=_swapped_bytes(held, job),
+    )
+
+
+def _swapped_bytes(held: StageJob, job: Job) -> float:
+    return total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0
 
 
 def response_lengths(rollout: Rollout[Any]) -> Lengths:
@@ -69,24 +103,30 @@ def response_lengths(rollout: Rollout[Any]) -> Lengths:
     )
 
 
-def _typical(job: Job, train: PolicyTrain[Any], lengths: Lengths, prompt: float) -> Job:
-    """The job with sequences of the expected lengths: those of the memory model are the longest."""
+def typical_job(
+    job: Job, train: PolicyTrain[Any], lengths: Lengths, prompt: float, *, budget: float | None = None
+) -> Job:
+    """Return a job with sequences of the expected lengths: those of the memory model are the longest.
+
+    Args:
+        budget: tokens of a micro-batch, where it is not what the stage says itself.
+    """
     classes = classes_of(lengths, train.global_batch)
     mean = sum(one.share * (prompt + one.tokens) for one in classes)
     square = sum(one.share * (prompt + one.tokens) ** 2 for one in classes)
     samples = max(1.0, train.global_batch / job.layout.dp)
-    if isinstance(train.packing.tokens, int):
-        tokens = min(float(train.packing.tokens), samples * mean)
-    else:
+    if budget is None and isinstance(train.packing.tokens, int):
+        budget = float(train.packing.tokens)
+    if budget is None:
         assert isinstance(train.micro_batch, int), "micro-batches are cut by tokens or by samples"
-        tokens = min(float(train.micro_batch), samples) * mean
-    return job._replace(
-        tokens=Tokens(count=tokens, pairs=tokens * square / mean),
-        micro_batches=max(1, round(samples * mean / tokens)),
-    )
+        budget = train.micro_batch * mean
+    micro_batches = max(1, ceil(samples * mean / budget))
+    tokens = samples * mean / micro_batches  # packed evenly, so that none is almost empty
+    return job._replace(tokens=Tokens(count=tokens, pairs=tokens * square / mean), micro_batches=micro_batches)
 
 
-def _trainer(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job) -> Trainer:
+def trainer_of(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job) -> Trainer:
+    """Return what decides the time of training on a micro-batch."""
     given = engine_options(stage.train.engine, "megatron")
     number: Format = "fp8" if "fp8" in given else "bf16" if stage.train.precision == "bf16" else "fp32"
     return Trainer(
@@ -144,5 +184,4 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
         number="fp8" if engine.is_fp8 else "bf16",
         copies_attention=engine.copies_attention,
     )
-    room = engine.gpus * max(0.0, engine.pool_bytes - sampler_bytes(made))
-    return made._replace(capacity_tokens=room / max(1.0, cached_bytes(made)))
+    return resized_sampler(made, engine)

@@ -7,6 +7,8 @@ engine's GPU takes what it needs of it.  Colocated sides keep in host memory wha
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.planner.memory.network import Network, kinds_parameters, layer_kinds
@@ -36,6 +38,7 @@ def swap_seconds(size: float) -> float:
     return size / (HOST_GB_PER_S * _GIGA)
 
 
+@lru_cache(maxsize=16)  # a search asks it of the same network thousands of times
 def tensors_of(network: Network) -> float:
     """Return the tensors of a checkpoint: nine of a layer with its norms and projections, three of each expert."""
     moe = network.moe
@@ -46,6 +49,7 @@ def tensors_of(network: Network) -> float:
     return 3 + 6 * kinds.all + 3 * kinds.dense + each * kinds.sparse
 
 
+@lru_cache(maxsize=16)
 def total_parameters(network: Network) -> float:
     """Return the parameters of a network, without layers that predict further tokens."""
     tables = network.vocab * network.hidden * (1 if network.tied else 2)

@@ -8,6 +8,7 @@ what is published lies between 0.24 and 0.78 of it (checks/planner/measured/resp
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import erfc, exp, log, pi, sqrt
 
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -44,6 +45,7 @@ def expected_lengths(longest: float, mean: float | None = None, p90: float | Non
     return Lengths(mean, longest, max(_LEAST_SPREAD, _P90 - sqrt(max(0.0, room))))
 
 
+@lru_cache(maxsize=256)  # a search asks for the same ones of thousands of layouts
 def classes_of(lengths: Lengths, samples: float) -> tuple[Class, ...]:
     """Return the lengths of so many responses, shortest first, of exactly the mean.
 

@@ -97,12 +97,20 @@ class StepSeconds(NamedTuple):
 
 def step_seconds(job: StepJob, rates: Rates) -> StepSeconds:
     """Return the phases of a step and their seconds."""
-    trained = train_seconds(job.trainer, rates).total * job.optimizer_steps * job.trained_networks
-    scored = scoring_seconds(job.trainer, rates).total * job.optimizer_steps * job.scoring_passes
-    if job.frozen is not None:
-        scored += scoring_seconds(job.frozen, rates).total * job.optimizer_steps
+    trained, scored = training_seconds(job, rates)
     sampled = sampling_seconds(job.sampling, rates) if job.sampling is not None else 0.0
     return step_of(job, trained=trained, scored=scored, sampled=sampled)
+
+
+def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
+    """Return how long a step trains, and how long it takes log-probs before that."""
+    trained = train_seconds(job.trainer, rates).total * job.optimizer_steps * job.trained_networks
+    scored = 0.0
+    if job.scoring_passes:
+        scored = scoring_seconds(job.trainer, rates).total * job.optimizer_steps * job.scoring_passes
+    if job.frozen is not None:
+        scored += scoring_seconds(job.frozen, rates).total * job.optimizer_steps
+    return trained, scored
 
 
 def sampling_seconds(sampling: Sampling, rates: Rates) -> float:

@@ -6,11 +6,12 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.planner.forecast import has_critic, teacher_bytes, trained_bytes, trains_scores, without_head
+from compiler.planner.chosen import is_chosen
+from compiler.planner.engine_settings import number_of
+from compiler.planner.forecast import stage_bytes
 from compiler.planner.ranks import GIB, RankBytes, Spread, engine_weight_bytes
+from compiler.planner.splits import heads_split, trainers_copy_heads
 from compiler.rules._gpu_layout import Layout, layout_of
-from compiler.rules._splits import heads_split, trainers_copy_heads
-from compiler.rules.gpu._engine_settings import number_of
 
 
 class Machine(NamedTuple):
@@ -45,6 +46,11 @@ def machine_of(subject: Subject) -> Machine | None:
     return found if fills and divides(subject, found.spread, found.training_gpus) else None
 
 
+def written_machine_of(subject: Subject) -> Machine | None:
+    """Return the machine, or None where the planner chose the layout: another rule says then that none fits."""
+    return None if is_chosen(subject.origins) else machine_of(subject)
+
+
 def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
     """Whether axes come out even: over the GPUs, over the model, and over every batch."""
     model, tp = subject.experiment.model, spread.tp
@@ -63,15 +69,7 @@ def divides(subject: Subject, spread: Spread, gpus: int) -> bool:
 
 def held_bytes(stage: StageSubject, spread: Spread, *, precision: str = "") -> RankBytes:
     """Return what one training GPU holds for the whole of a stage, its critic and teacher included."""
-    train, optim = stage.stage.train, stage.stage.optim
-    model, is_bf16 = stage.subject.experiment.model, (precision or train.precision) == "bf16"
-    if trains_scores(stage.stage):
-        return trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
-    held = trained_bytes(model, spread, train, optim, is_bf16=is_bf16)
-    if has_critic(stage.stage):
-        critic = trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
-        held = RankBytes(*(own + other for own, other in zip(held, critic, strict=True)))
-    return held._replace(weights=held.weights + teacher_bytes(stage.stage, spread, is_bf16=is_bf16))
+    return stage_bytes(stage.subject.experiment.model, stage.stage, spread, precision=precision)
 
 
 def handover_fits(stage: StageSubject, machine: Machine, spread: Spread, each: int) -> bool:

@@ -19,11 +19,11 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.engine_settings import number_of, path_of
 from compiler.planner.ranks import GIB, engine_sequence_bytes, engine_weight_bytes
+from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import divisors, fix
-from compiler.rules._splits import heads_split
-from compiler.rules.gpu._engine_settings import number_of, path_of
-from compiler.rules.gpu._memory import Machine, engine_room, handover_fits, machine_of
+from compiler.rules.gpu._memory import Machine, engine_room, handover_fits, written_machine_of
 
 CODE = "RLC0532"
 ID = "MEM-03"
@@ -32,7 +32,7 @@ _FIELD, _CONTEXT = "placement.gpus_per_engine", "rollout.max_context_tokens"
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report engines that cannot hold weights and one sequence, the first of those that need the same."""
-    machine = machine_of(subject)
+    machine = written_machine_of(subject)
     if machine is None:
         return
     model, each = subject.experiment.model, machine.layout.placement.gpus_per_engine

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules.gpu._engine_settings import number_of, path_of, setting_of
+from compiler.planner.engine_settings import number_of, path_of, setting_of
 
 CODE = "RLC0524"
 ID = "TOK-05"

@@ -19,9 +19,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.ranks import GIB, engine_weight_bytes
+from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import divisors, fix
-from compiler.rules._splits import heads_split
-from compiler.rules.gpu._memory import Machine, divides, handover_fits, held_bytes, machine_of
+from compiler.rules.gpu._memory import Machine, divides, handover_fits, held_bytes, written_machine_of
 
 CODE = "RLC0537"
 ID = "MEM-04"
@@ -30,7 +30,7 @@ _TP, _ENGINE = "parallel.tp", "placement.gpus_per_engine"
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report stages whose two sets of weights do not fit, the first of those that need the same."""
-    machine = machine_of(subject)
+    machine = written_machine_of(subject)
     if machine is None or machine.layout.placement.mode != "colocate":
         return
     model, each, spread = subject.experiment.model, machine.layout.placement.gpus_per_engine, machine.spread

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
-from compiler.rules.gpu._engine_settings import samples
+from compiler.planner.engine_settings import samples
 
 CODE = "RLC0541"
 ID = "ENV-05"

@@ -21,14 +21,14 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.engine_settings import path_of
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.constants import CONSTANTS
 from compiler.planner.memory.experiment_facts import stage_job
 from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.rules._gpu_layout import divisors, fix
-from compiler.rules.gpu._engine_settings import path_of
-from compiler.rules.gpu._memory import Machine, divides, engine_room, handover_fits, held_bytes, machine_of
+from compiler.rules.gpu._memory import Machine, divides, engine_room, handover_fits, held_bytes, written_machine_of
 
 CODE = "RLC0402"
 ID = "MEM-06"
@@ -42,7 +42,7 @@ _BOUNDS = ("rollout.max_context_tokens", "rollout.max_prompt_tokens")
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report the fullest phase of each stage that does not fit, the first of those that need the same."""
-    machine = machine_of(subject)
+    machine = written_machine_of(subject)
     if machine is None:
         return
     seen: set[int] = set()

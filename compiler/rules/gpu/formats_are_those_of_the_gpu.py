@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.catalogue import Gpu
 from compiler.ir.subject import StageSubject, Subject
-from compiler.rules.gpu._number_formats import NumberFormat, formats_of
+from compiler.planner.number_formats import NumberFormat, formats_of
 
 CODE = "RLC0522"
 ID = "ENV-02"

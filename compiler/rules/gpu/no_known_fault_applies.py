@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.catalogue import Advisory
 from compiler.ir.subject import Subject
-from compiler.rules._conditions import Condition, places_where, said, value_at
+from compiler.planner.conditions import Condition, places_where, said, value_at
 from compiler.rules._versions import is_within, version_key
 
 CODE = "RLC0540"

@@ -18,8 +18,8 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.model import Model
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
+from compiler.planner.splits import heads_split, trainers_copy_heads
 from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, near_divisors, size
-from compiler.rules._splits import heads_split, trainers_copy_heads
 
 CODE = "RLC0507"
 ID = "PAR-02"

@@ -14,13 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, alternatives
-from compiler.ir.model import Model
-from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import StageSubject, Subject
+from compiler.planner.engine_settings import expert_ways
+from compiler.planner.number_formats import NumberFormat, block_widths, formats_of
+from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import Layout, divisors, fix, layout_of, size
-from compiler.rules._splits import heads_split, split_widths
-from compiler.rules.gpu._engine_settings import expert_ways
-from compiler.rules.gpu._number_formats import NumberFormat, formats_of
 
 CODE = "RLC0521"
 ID = "PAR-03"
@@ -45,19 +43,11 @@ def _check_format(stage: StageSubject, layout: Layout, asked: NumberFormat) -> I
     is_training, each = asked.role == "train", layout.placement.gpus_per_engine
     ways = size(layout.parallel.tp) if is_training else each
     experts = size(layout.parallel.etp) if is_training else expert_ways(stage, each)
-    for fact, what, width, over in _widths(model, ways, experts):
+    for fact, what, width, over in block_widths(model, ways, experts):
         if width % over == 0 and (width // over) % asked.block:
             axis = _ENGINE if not is_training else _ETP if fact == _EXPERT else _TP
             yield _diagnostic(stage, asked, axis, (fact, what, width, over))
             return
-
-
-def _widths(model: Model[Auto], ways: int, expert_ways: int) -> list[tuple[str, str, int, int]]:
-    found = [("model.hidden_size", "channels between layers", model.hidden_size, 1)]
-    if isinstance(model.mla, Off):
-        found.append(("model.num_heads", "channels of all heads", model.num_heads * model.head_dim, ways))
-    split = split_widths(model, ways, expert_ways)
-    return [*found, *(row for row in split if not row[0].startswith("model.linear_attention."))]
 
 
 def _diagnostic(stage: StageSubject, asked: NumberFormat, axis: str, split: tuple[str, str, int, int]) -> Diagnostic:

@@ -18,7 +18,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.ranks import GIB
 from compiler.rules._gpu_layout import divisors, fix
-from compiler.rules.gpu._memory import Machine, divides, held_bytes, machine_of
+from compiler.rules.gpu._memory import Machine, divides, held_bytes, written_machine_of
 
 CODE = "RLC0530"
 ID = "MEM-01"
@@ -27,7 +27,7 @@ _MOST_NODES = 512
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report stages whose training does not fit, the first of those that need the same."""
-    machine = machine_of(subject)
+    machine = written_machine_of(subject)
     if machine is None:
         return
     spread, gpu = machine.spread, machine.gpu

@@ -16,9 +16,9 @@ from compiler.diagnostics.diagnostic import Diagnostic, alternatives
 from compiler.ir.model import Model
 from compiler.ir.openness import Auto
 from compiler.ir.subject import Subject
+from compiler.planner.engine_settings import expert_ways, samples
+from compiler.planner.splits import heads_split, split_widths
 from compiler.rules._gpu_layout import fix, layout_of, near_divisors, size
-from compiler.rules._splits import heads_split, split_widths
-from compiler.rules.gpu._engine_settings import expert_ways, samples
 
 CODE = "RLC0520"
 ID = "PAR-02"

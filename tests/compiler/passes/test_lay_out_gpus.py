@@ -84,12 +84,12 @@ def test_one_other_axis_follows_from_the_copies(tmp_path: Path, axis: str) -> No
     assert {"placement.train_gpus", "parallel.dp"} < set(origin.inputs)
 
 
-def test_axes_that_nobody_sets_are_assumed_to_be_one_and_say_so(tmp_path: Path) -> None:
+def test_axes_that_a_written_table_leaves_out_are_assumed_to_be_one_and_say_so(tmp_path: Path) -> None:
     found = compiled(tmp_path, {}, base=GPU)
     assert axes(found) == {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "etp": 1, "dp": 8}
     assert found.subject is not None
     kinds = {name: found.subject.origins[f"parallel.{name}"].kind for name in AXES}
-    assert kinds == {**dict.fromkeys(AXES, "assumed"), "dp": "derived"}
+    assert kinds == {**dict.fromkeys(AXES, "assumed"), "etp": "spec", "dp": "derived"}
 
 
 @pytest.mark.parametrize(("tp", "splits"), [("1", False), ("2", True)])

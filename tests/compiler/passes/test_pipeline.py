@@ -32,6 +32,7 @@ CLOSES = {
     "name_reference": ("reference",),
     "name_data_formats": ("data.train.", "eval.sets."),
     "derive_seeds": ("seeds",),
+    "choose_layout": ("parallel", "placement", "train.packing.tokens", "train.engine"),
     "place_actors": ("placement.roles",),
     "set_environment": ("cluster.environment",),
     "launch_engines": ("placement.launches",),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from compiler.ir.catalogue import Catalogue
+from compiler.ir.experiment import Experiment
 from compiler.ir.model import Model
-from compiler.ir.openness import Off
+from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
 
 
 def trainers_copy_heads(subject: Subject) -> bool:
     """Whether all engines that train can copy a key and value head to several GPUs."""
-    target = subject.catalogue.load_target(subject.experiment.cluster.target)
-    return all(stage.train.engine.name in target.copies_heads for stage in subject.experiment.stages)
+    return engines_copy_heads(subject.experiment, subject.catalogue)
+
+
+def engines_copy_heads(experiment: Experiment[Auto], catalogue: Catalogue) -> bool:
+    """Whether all engines that train an experiment can."""
+    target = catalogue.load_target(experiment.cluster.target)
+    return all(stage.train.engine.name in target.copies_heads for stage in experiment.stages)
 
 
 def heads_split(model: Model[object], ways: int, *, copies: bool = True) -> bool:

@@ -11,8 +11,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.model import Model
+from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject
-from compiler.rules.gpu._engine_settings import path_of, setting_of
+from compiler.planner.engine_settings import path_of, setting_of
+from compiler.planner.splits import split_widths
 
 
 class NumberFormat(NamedTuple):
@@ -62,3 +65,12 @@ def formats_of(stage: StageSubject) -> Iterator[NumberFormat]:
             yield NumberFormat("train", path_of(stage, "train", key), value, 8, _RECIPES[value])
     if isinstance(setting_of(stage, "train", "fp4"), str):
         yield NumberFormat("train", path_of(stage, "train", "fp4"), "nvfp4", 4, 16)
+
+
+def block_widths(model: Model[object], ways: int, expert_ways: int) -> list[tuple[str, str, int, int]]:
+    """Return the widths whose blocks a format scales, as (fact, what it is, its size, over so many GPUs)."""
+    found = [("model.hidden_size", "channels between layers", model.hidden_size, 1)]
+    if isinstance(model.mla, Off):
+        found.append(("model.num_heads", "channels of all heads", model.num_heads * model.head_dim, ways))
+    split = split_widths(model, ways, expert_ways)
+    return [*found, *(row for row in split if not row[0].startswith("model.linear_attention."))]

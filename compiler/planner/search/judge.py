@@ -1,0 +1,151 @@
+"""Whether a candidate fits, by the memory model that plans are judged by, and how long its step takes.
+
+Memory says the same as the rules do: what a GPU holds for a whole stage (RLC0530), an engine's longest sequence
+(RLC0532), the hand-over (RLC0537), and every phase of a step (RLC0402).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.openness import Off
+from compiler.ir.subject import StageSubject
+from compiler.planner.engine_settings import number_of
+from compiler.planner.forecast import stage_bytes
+from compiler.planner.memory.activations import Recompute
+from compiler.planner.memory.constants import CONSTANTS
+from compiler.planner.memory.experiment_facts import relaid, resized
+from compiler.planner.memory.lines import GIB, Line
+from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
+from compiler.planner.memory.pipeline import Layout
+from compiler.planner.ranks import Spread, engine_sequence_bytes, engine_weight_bytes
+from compiler.planner.search.problem import Candidate, Problem, StageFacts
+from compiler.planner.search.space import tokens_at
+
+OF_TRAINING = ("train", "log-probs")
+
+
+class Fullness(NamedTuple):
+    """The phase in which a GPU is fullest, and what it holds then."""
+
+    stage: str
+    phase: Phase
+    room: int
+
+    @property
+    def over(self) -> float:
+        """Bytes that are missing; negative where some are left."""
+        return self.phase.bytes - self.room
+
+
+def fullness(problem: Problem, candidate: Candidate) -> Fullness:
+    """Return the fullest phase of a candidate, of all stages."""
+    found = (phase for index, facts in enumerate(problem.stages) for phase in _phases(problem, index, facts, candidate))
+    room = int(problem.gpu.memory_gib * GIB)
+    return max((Fullness(name, phase, room) for name, phase in found), key=lambda one: one.over)
+
+
+def fits(problem: Problem, candidate: Candidate) -> bool:
+    """Whether a candidate fits."""
+    return fullness(problem, candidate).over <= 0
+
+
+def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str) -> bool:
+    """Whether training alone fits, before anyone asks what engines take beside it."""
+    room = int(problem.gpu.memory_gib * GIB)
+    for facts in problem.stages:
+        if stage_bytes(problem.experiment.model, facts.stage, _spread(layout)).total > room:
+            return False
+        job = trained(problem, facts, layout, recompute, level)._replace(engine=None, is_shared=mode == "colocate")
+        if any(phase.bytes > room for phase in _judged(problem, facts, job)):
+            return False
+    return True
+
+
+def samples_within(problem: Problem, mode: str, each: int, gpus: int) -> bool:
+    """Whether engines of so many GPUs fit beside the least that any trainer keeps on them."""
+    room = int(problem.gpu.memory_gib * GIB)
+    for index, facts in enumerate(problem.stages):
+        job = sampled(facts.job, facts, each=each, gpus=gpus)._replace(is_shared=mode == "colocate", communicators=1)
+        if job.engine is None:
+            continue
+        sampling = [phase.bytes for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
+        if max(*sampling, _one_sequence(problem, index, each).bytes) > room:
+            return False
+    return True
+
+
+def holds_states(problem: Problem, layout: Layout) -> bool:
+    """Whether weights, gradients and optimizer state alone fit: the first question, and the quickest."""
+    return held(problem, layout) <= int(problem.gpu.memory_gib * GIB)
+
+
+def held(problem: Problem, layout: Layout) -> int:
+    """Return the bytes of weights, gradients and optimizer state on a GPU, counted from below, of the fullest stage."""
+    return max(stage_bytes(problem.experiment.model, f.stage, _spread(layout)).total for f in problem.stages)
+
+
+def trained(problem: Problem, facts: StageFacts, layout: Layout, recompute: Recompute | None, level: int) -> StageJob:
+    """Return what decides the memory of a stage with other axes, its engine as it was."""
+    return relaid(
+        facts.job,
+        facts.stage,
+        layout,
+        longest=facts.longest,
+        tokens=tokens_at(problem, facts, layout, level),
+        recompute=facts.job.job.recompute if recompute is None else recompute,
+    )
+
+
+def sampled(job: StageJob, facts: StageFacts, *, each: int, gpus: int) -> StageJob:
+    """Return a stage with engines of another size."""
+    if job.engine is None:
+        return job
+    return job._replace(engine=resized(job.engine, facts.stage, gpus=each, engines=max(1, gpus // each)))
+
+
+def stage_of(problem: Problem, facts: StageFacts, candidate: Candidate) -> StageJob:
+    """Return what decides the memory of a stage of a candidate."""
+    job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level)
+    job = sampled(job, facts, each=candidate.gpus_per_engine, gpus=candidate.rollout_gpus)
+    return job._replace(is_shared=candidate.mode == "colocate")
+
+
+def _phases(problem: Problem, index: int, facts: StageFacts, candidate: Candidate) -> Iterator[tuple[str, Phase]]:
+    """The phases of the memory model, and what is counted from below, which other rules ask for."""
+    name, device = facts.stage.name, "GPU"
+    for phase in _judged(problem, facts, stage_of(problem, facts, candidate)):
+        yield name, phase
+    model, each = problem.experiment.model, candidate.gpus_per_engine
+    state = stage_bytes(model, facts.stage, _spread(candidate.layout))
+    yield name, Phase("train", device, (Line("weights, gradients and optimizer state", state.total),))
+    rollout = facts.stage.rollout
+    if isinstance(rollout, Off):
+        return
+    weights = engine_weight_bytes(model, each)
+    if candidate.mode == "colocate":
+        yield name, Phase("handoff", device, (Line("both sets of weights", state.weights + weights),))
+    yield name, Phase("rollout", device, (_one_sequence(problem, index, each),))
+
+
+def _one_sequence(problem: Problem, index: int, each: int) -> Line:
+    """An engine's weights and one sequence, with what its share of a GPU leaves to others."""
+    rollout, model = problem.stages[index].stage.rollout, problem.experiment.model
+    assert not isinstance(rollout, Off), "an engine samples"
+    held = engine_weight_bytes(model, each) + engine_sequence_bytes(model, each, rollout.max_context_tokens)
+    view = StageSubject(problem.subject, index, problem.stages[index].stage)
+    share = number_of(view, "rollout", "mem_fraction_static") or number_of(view, "rollout", "gpu_memory_utilization")
+    taken = 0.0 if share is None else problem.gpu.memory_gib * GIB * (1 - min(share, 1.0))
+    return Line("an engine with one sequence", held + taken)
+
+
+def _judged(problem: Problem, facts: StageFacts, job: StageJob) -> list[Phase]:
+    """The phases on GPUs of which a spec says how full they are, and others where nothing else is strict enough."""
+    phases = [phase for phase in phases_of(job, CONSTANTS) if phase.device != HOST]
+    is_judged = facts.is_bounded or problem.is_strict
+    return [phase for phase in phases if is_judged or phase.name not in OF_TRAINING]
+
+
+def _spread(layout: Layout) -> Spread:
+    return Spread(layout.tp, layout.pp, layout.cp, layout.ep, layout.etp, layout.dp)

@@ -1,0 +1,110 @@
+"""The fastest that fits: held against a search of everything, and what must hold whatever the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.planner.memory.activations import Recompute
+from compiler.planner.search.choose import choose, timed
+from compiler.planner.search.judge import fits, fullness, stage_of
+from compiler.planner.search.problem import Candidate, Problem, is_banned
+from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, sides
+from tests.support.good_spec import Changes
+from tests.support.left_out import problem
+
+MOE: Changes = {"model.name": '"//models:qwen3_30b_a3b"', "cluster.nodes": "2"}
+LONG: Changes = {"model.name": '"//models:qwen3_8b"', "rollout.max_response_tokens": '"24Ki"'}
+
+
+def everything(found: Problem) -> list[Candidate]:
+    return [
+        Candidate(*side, each, one._replace(vpp=vpp), again, level)
+        for side in sides(found)
+        for one in layouts(found, side[1])
+        for vpp in groups_of_layers(found, one)
+        for each in engines(found, side[2])
+        for again in recomputations(found)
+        for level in range(levels(found, one._replace(vpp=vpp)))
+    ]
+
+
+@pytest.mark.parametrize("changes", [{}, LONG, {**LONG, "cluster.gpus_per_node": '"4xH100-80-SXM"'}])
+def test_nothing_that_fits_is_faster_than_what_is_chosen(tmp_path: Path, changes: Changes) -> None:
+    found = problem(tmp_path, {**changes, "placement.mode": '"colocate"'})
+    found = found._replace(open=found.open - {"mode"})
+    best = choose(found).best
+    fitting = [one for one in everything(found) if not is_banned(found, one) and fits(found, one)]
+    fastest = min(timed(found, one).step_s for one in fitting)
+    assert best is not None
+    assert best.candidate in fitting
+    assert best.step_s == pytest.approx(fastest, rel=1e-9)
+
+
+@pytest.mark.parametrize("changes", [{}, LONG, MOE])
+def test_runners_up_fit_and_come_in_order_and_what_was_turned_down_is_faster_and_does_not(
+    tmp_path: Path, changes: Changes
+) -> None:
+    found = problem(tmp_path, changes)
+    result = choose(found)
+    assert result.best is not None
+    order = [result.best, *result.runners_up]
+    assert order == sorted(order, key=lambda one: one.step_s)
+    assert all(fits(found, one.candidate) for one in order)
+    shapes = {
+        (one.candidate._replace(recompute=None, level=0, layout=one.candidate.layout._replace(vpp=1))) for one in order
+    }
+    assert len(shapes) == len(order)
+    for down in result.turned_down:
+        assert down.timed.step_s < result.best.step_s
+        assert not fits(found, down.timed.candidate)
+        assert down.fullest == fullness(found, down.timed.candidate)
+
+
+@pytest.mark.parametrize("changes", [LONG, MOE])
+def test_more_memory_is_never_slower(tmp_path: Path, changes: Changes) -> None:
+    found = problem(tmp_path, changes)
+    seconds = []
+    for memory_gib in (40.0, 60.0, 79.6, 120.0, 200.0, 400.0):
+        best = choose(found._replace(gpu=found.gpu._replace(memory_gib=memory_gib))).best
+        seconds.append(float("inf") if best is None else best.step_s)
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[-1] < seconds[0]
+
+
+@pytest.mark.parametrize("name", ["tp", "pp", "cp", "ep", "gpus_per_engine", "recompute", "tokens"])
+def test_a_further_choice_is_never_slower(tmp_path: Path, name: str) -> None:
+    found = problem(tmp_path, {**MOE, "cluster.gpus_per_node": '"8xH200-141-SXM"'})
+    best, free = choose(found._replace(open=found.open - {name})).best, choose(found).best
+    assert free is not None
+    assert best is None or free.step_s <= best.step_s
+
+
+def test_where_nothing_fits_what_is_least_over_is_named(tmp_path: Path) -> None:
+    found = problem(tmp_path, {"model.name": '"//models:llama3_1_70b"'})
+    result = choose(found)
+    assert (result.best, result.runners_up) == (None, ())
+    assert result.nearest is not None
+    found = found._replace(is_strict=result.is_strict)
+    least = min(fullness(found, one).over for one in everything(found) if not is_banned(found, one))
+    assert result.nearest.fullest.over == pytest.approx(least)
+
+
+def test_the_memory_of_a_candidate_is_that_of_the_experiment_with_its_values(tmp_path: Path) -> None:
+    found = problem(tmp_path, MOE)
+    for side, each in ((("colocate", 16, 16), 4), (("split", 8, 8), 8)):
+        one = next(one for one in layouts(found, side[1]) if one.ep == 4 and one.pp == 2)._replace(vpp=1)
+        candidate = Candidate(*side, each, one, Recompute(), 0)
+        changes: Changes = {
+            **MOE,
+            "placement.mode": f'"{side[0]}"',
+            "placement.train_gpus": str(side[1]),
+            "placement.rollout_gpus": str(side[2]),
+            "placement.gpus_per_engine": str(each),
+            **{f"parallel.{axis}": str(getattr(one, axis)).lower() for axis in ("tp", "sp", "pp", "cp", "ep", "etp")},
+        }
+        tokens = found.stages[0].stage.train.packing.tokens
+        job = stage_of(found._replace(open=found.open - {"tokens"}), found.stages[0], candidate)
+        written = problem(tmp_path, {**changes, "train.packing.tokens": str(tokens)}).stages[0].job
+        assert job == written
