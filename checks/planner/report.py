@@ -87,17 +87,17 @@ def summary_lines(comparisons: list[Comparison[C]], constants: C) -> Iterator[st
 
 
 def rank_lines(comparisons: list[Comparison[C]], constants: C) -> Iterator[str]:
-    """Yield the rank correlation for each model that was measured in four ways and more, of one table of a source."""
+    """Yield the rank correlation for each model that one version of the software ran in four ways and more."""
     for name, value, count in rank_correlations(comparisons, constants):
         yield f"  {value:5.2f} of {count:>2} configurations of {name}"
 
 
 def rank_correlations(comparisons: list[Comparison[C]], constants: C) -> Iterator[tuple[str, float, int]]:
-    """Yield Spearman's coefficient of measured and predicted rates of training, model by model and source by source."""
+    """Yield Spearman's coefficient of measured and predicted rates of training, model by model and series by series."""
     groups: dict[str, list[Comparison[C]]] = {}
     for one in comparisons:
-        if one.quantity in ("train dense", "train MoE"):
-            groups.setdefault(f"{one.name.split(' ')[0]}, {one.source}", []).append(one)
+        if one.series:
+            groups.setdefault(f"{one.name.split(' ')[0]}, {one.series}", []).append(one)
     for name, rows in groups.items():
         if len(rows) >= _FEWEST_RANKED:
             measured = _ranks([one.measured for one in rows])

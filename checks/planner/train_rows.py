@@ -84,7 +84,7 @@ def compare(library: Library, hardware: dict[str, Gpu], row: Cells) -> Iterator[
     tokens = trainer.job.tokens.count * trainer.job.micro_batches * trainer.job.layout.dp
     yield Comparison(
         row["id"], name, row["source"].split(" @")[0].split("@")[0], kind, "tok/s", measured,
-        lambda rates: tokens / train_seconds(trainer, rates).total / gpus,
+        lambda rates: tokens / train_seconds(trainer, rates).total / gpus, series=row["group"],
     )  # fmt: skip
     # NeMo's tables of 24.12 count pairs that the causal mask leaves out.
     counts = row["unit2"] == "model TFLOP/s/GPU" and row["group"] != "nemo-24.12"
@@ -162,6 +162,7 @@ def _trainer(network: Network, gpu: Gpu, row: Cells) -> Trainer:
         number=_format(row["precision"]),
         imbalance=_imbalance(row),
         sends_once=not _PLAIN.search(row["notes"]),
+        hides_exchanges=bool(re.search("EP overlap|DualPipe", row["notes"])),
     )
 
 

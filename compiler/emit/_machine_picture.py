@@ -1,6 +1,6 @@
 """Who sits on which device, drawn: a box for each machine, in it one for each device, in it a line for each actor.
 
-Devices that follow each other and hold the same actors share a box, and so do machines.
+Devices that follow each other and hold the same actors share a box, and so do machines, and engines of several.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def machine_picture(plan: Plan) -> list[str]:
     cells = [_cells(seat, at) for there in seats.values() for seat in there for at in range(len(seat.rows))]
     widths = [max((text_width(cell[at]) for cell in cells), default=0) for at in range(4)]
     lines: list[str] = []
-    for _, alike in groupby(nodes, key=lambda node: (_shape(seats[node]), rests.get(node))):
-        group = list(alike)
-        first, last = group[0], group[-1]
+    for _, alike in groupby(_engines(nodes, seats, rests), key=lambda unit: (_shape(seats[unit[0]]), len(unit))):
+        units = list(alike)
+        first, last, end = units[0][0], units[-1][0], units[-1][-1]
         inside: list[str] = []
         for one, other in zip(seats[first], seats[last], strict=True):
             ends = [(a[0], b[1]) for a, b in zip(one.processes, other.processes, strict=True)]
@@ -59,9 +59,27 @@ def machine_picture(plan: Plan) -> list[str]:
             title = one.first if one.first == one.last else f"{one.first} to {one.last}"
             rows = ["  ".join(map(padded, _cells(seat, at), widths)).rstrip() for at in range(len(seat.rows))]
             inside += boxed(cut(said(title), 2 * _WIDEST_CELL), rows)
+        each = len(units[0])
+        if each > 1 and len(units) > 1:
+            lines += boxed(f"nodes {first} to {end}, {each} for each process", inside)
+            continue
         title = f"node {first}" if first == last else f"nodes {first} to {last}"
-        lines += boxed(title, inside or [rests.get(first, "nothing runs here")])
+        lines += boxed(title, inside or ["nothing runs here"])
+        if each > 1:
+            title = f"node {first + 1}" if each == 2 else f"nodes {first + 1} to {end}"
+            lines += boxed(title, [rests[first + 1]])
     return lines
+
+
+def _engines(nodes: Sequence[int], seats: dict[int, list[_Seat]], rests: dict[int, str]) -> list[list[int]]:
+    """Nodes, each with those behind it that hold nothing but the rest of its engine."""
+    units: list[list[int]] = []
+    for node in nodes:
+        if node in rests and not seats[node] and units:
+            units[-1].append(node)
+        else:
+            units.append([node])
+    return units
 
 
 def _rests(plan: Plan) -> dict[int, str]:

@@ -56,6 +56,8 @@ def _length(sheet: Sheet, stage: Values) -> None:
         bound = " ".join(said(str(stage.raw(f"until.{name}"))) for name in ("metric", "op"))
         until = f"until {bound} {stage('until.threshold')}, at most "
     mode = stage("schedule.mode")
+    if stage.raw("schedule.mode") == "one_step_off":
+        mode += ", each rollout 1 weight update behind"
     if stage.raw("schedule.mode") == "async":
         mode += f", at most {stage.count('schedule.max_staleness', 'weight updates')} behind"
     sheet.row("length", f"{until}{stage.count('run.max_steps', unit)}, schedule {mode}")

@@ -27,6 +27,7 @@ from compiler.ir.catalogue import Gpu
 from compiler.ir.machine import GpuPlacement, Launch, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
+from compiler.ir.timeouts import Timeouts
 from compiler.planner.parameters import Parameters, parameters_of
 
 HASH_DIGITS = 12
@@ -83,6 +84,8 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
     if isinstance(plan.experiment.parallel, Parallel):
         sheet.row("parallel", _axes(values.below("parallel"), plan.experiment.parallel))
     sheet.drawing(["", *machine_picture(plan), ""])
+    if isinstance(plan.experiment.timeouts, Timeouts):
+        sheet.row("timeouts", _limits(values.below("timeouts")))
     environment = plan.experiment.cluster.environment
     variables = (said(f"{variable.name}={variable.value}") for variable in environment)
     sheet.row("environment", "  ".join(variables) + cluster.mark("environment"))
@@ -96,6 +99,12 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
         sheet.row(
             "allowed", said(f"{allowed.rule}: {allowed.why}") if isinstance(allowed, Allowance) else said(repr(allowed))
         )
+
+
+def _limits(timeouts: Values) -> str:
+    waits = ("placement", "weight_load", "generation", "train_step", "weight_sync", "checkpoint")
+    parts = [f"{wait.replace('_', ' ')} {timeouts(f'{wait}_s')} s" for wait in waits]
+    return f"{', '.join(parts)}: {timeouts('factor')} times what is predicted, {timeouts('least_s')} s at least"
 
 
 def _launch(launch: Launch) -> str:

@@ -29,6 +29,7 @@ from compiler.ir.model import Model
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.record import Record, setting
 from compiler.ir.rollout import Generation, Reward, Rollout
+from compiler.ir.timeouts import Timeouts
 from compiler.ir.training import Optim, PolicyTrain, Train
 
 IMPLICIT_STAGE = "main"
@@ -37,7 +38,11 @@ IMPLICIT_STAGE = "main"
 class Schedule(Record):
     """[schedule]: the loop of a stage."""
 
-    mode: Literal["sync", "async"] = setting("Whether sampling waits for training.", default="sync")
+    mode: Literal["sync", "one_step_off", "async"] = setting(
+        "Whether sampling waits for training: always; by whole rollouts, of which one is sampled while the one before "
+        "is trained on; or only where max_staleness would be exceeded.",
+        default="sync",
+    )
     max_staleness: int = setting(
         "Weight updates by which the weights that sampled may be behind those that are trained.",
         default=1,
@@ -45,6 +50,13 @@ class Schedule(Record):
         ge=1,
         read_if=("mode", ("async",)),
     )
+
+    @property
+    def lag(self) -> int:
+        """Weight updates by which the weights that sampled may be behind, of every mode."""
+        if self.mode == "async":
+            return self.max_staleness
+        return 1 if self.mode == "one_step_off" else 0
 
 
 class Seeds(Record):
@@ -106,6 +118,7 @@ class Experiment(Record, Generic[A]):
     cluster: Cluster[A] = setting("The machine.")
     placement: Placement[A] | GpuPlacement[A] = setting("Who sits where.")
     parallel: Parallel[A] | Off = setting("How training is spread over GPUs.", default=OFF)
+    timeouts: Timeouts[A] | Off = setting("How long each wait may take.", default=OFF, in_hash=False)
     run: Run = setting("What holds for the whole run.")
     log: Log = setting("What is kept for people to read.")
     launch: ClusterLaunch | Off = setting(

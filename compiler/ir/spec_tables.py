@@ -31,6 +31,7 @@ from compiler.ir.machine import GpuPlacement, Parallel, Placement
 from compiler.ir.options import Options
 from compiler.ir.record import Field, Record
 from compiler.ir.rollout import Generation, Reward, Rollout
+from compiler.ir.timeouts import Timeouts
 from compiler.ir.training import PolicyTrain, Train
 
 ROOT = ""
@@ -53,6 +54,7 @@ _BOUND_AT_ROOT: tuple[tuple[str, type[Record], str], ...] = (
     ("placement", Placement, ""),
     ("placement", GpuPlacement, _HAS_GPUS),
     ("parallel", Parallel, _HAS_GPUS),
+    ("timeouts", Timeouts, _HAS_GPUS),
 )
 _BOUND: tuple[tuple[str, type[Record], str], ...] = (
     ("rollout", Generation, _GENERATES),

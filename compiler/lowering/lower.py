@@ -33,6 +33,7 @@ from compiler.ir.provenance import Origin, Provenance
 from compiler.ir.record import Record
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.subject import Subject, toml_literal
+from compiler.ir.timeouts import Timeouts
 from compiler.ir.training import PolicyTrain, Train
 from compiler.lowering.bind_algorithm import bind_algorithm
 from compiler.lowering.bind_data import bind_data
@@ -54,7 +55,7 @@ from compiler.lowering.until import read_until
 if TYPE_CHECKING:
     from compiler.lowering.references import Reference
 
-SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "run", "log", "launch", "allow")
+SHARED = ("rlc", "name", "model", "cluster", "placement", "parallel", "timeouts", "run", "log", "launch", "allow")
 
 
 Lost = list[tuple[Entry, Entry]]
@@ -92,7 +93,7 @@ def lower(loaded: Loaded, catalogue: Catalogue, reporter: Reporter) -> Lowered:
         root = with_checkpoint_facts(root, reader, loaded.root, folder=folder, of="teacher")
     _check_target(root, catalogue, reader)
     if "cluster.target" in reader.broken:  # which of these keys are read follows from it
-        for name in root.entries.keys() & {"placement", "parallel"}:
+        for name in root.entries.keys() & {"placement", "parallel", "timeouts"}:
             reader.pass_over(root.entries[name].node)
     _check_model(root, reader)
     lost: Lost = []
@@ -162,7 +163,9 @@ def _machine_choice(root: Table, catalogue: Catalogue) -> dict[str, type[Record]
     node = node_at(root, "cluster", "target")
     named = node.value if isinstance(node, Leaf) else None
     has_gpus = isinstance(named, str) and named in catalogue.targets and bool(catalogue.load_target(named).vendor)
-    return {"placement": GpuPlacement, "parallel": Parallel} if has_gpus else {"placement": Placement, "parallel": None}
+    if has_gpus:
+        return {"placement": GpuPlacement, "parallel": Parallel, "timeouts": Timeouts}
+    return {"placement": Placement, "parallel": None, "timeouts": None}
 
 
 def stage_choice(entry: AlgorithmEntry, table: Table) -> dict[str, type[Record] | None]:

@@ -19,6 +19,7 @@ from compiler.passes.choose_tool_parser import choose_tool_parser
 from compiler.passes.copy_clip_range import copy_clip_range
 from compiler.passes.count_budget import count_budget
 from compiler.passes.derive_seeds import derive_seeds
+from compiler.passes.derive_timeouts import derive_timeouts
 from compiler.passes.derive_token_limits import derive_token_limits
 from compiler.passes.inherit_eval_sampling import inherit_eval_sampling
 from compiler.passes.inherit_eval_settings import inherit_eval_settings
@@ -62,6 +63,7 @@ PIPELINE: tuple[NamedPass, ...] = (
     NamedPass("set_environment", set_environment),
     NamedPass("launch_engines", launch_engines),
     NamedPass("count_budget", count_budget),
+    NamedPass("derive_timeouts", derive_timeouts),
 )
 
 

@@ -25,10 +25,10 @@ _MODE = "schedule.mode"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
-    """Report asynchronous stages that share their GPUs, sample nothing, or do not know who sampled."""
+    """Report stages that do not wait for training and share their GPUs, sample nothing, or do not know who sampled."""
     shares = subject.experiment.placement.mode == "colocate"
     for stage in subject.stages():
-        if stage.stage.schedule.mode != "async":
+        if not stage.stage.schedule.lag:
             continue
         loss = stage.stage.algorithm.loss
         if not isinstance(loss, PolicyLoss) or isinstance(stage.stage.rollout, Off):

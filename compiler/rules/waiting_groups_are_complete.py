@@ -4,7 +4,7 @@ What: a stage with [rollout.buffer] judges each group by itself, compares it wit
 and waits for its sampling.
 Why it matters: a reward of a whole batch scores a group by the company it was finished in, which is another one than it
 is trained in.  A greedy response, as ReMax compares with, is of the weights of one moment, and the group may be of
-several.  An asynchronous loop keeps groups in a queue of its own, with `schedule.max_staleness` as its bound.
+several.  A loop that does not wait keeps groups in a queue of its own, with the staleness as its bound.
 Example: `algo.name = "remax"` with `[rollout.buffer]`.
 Fix: no buffer; or a reward of a sample or a group, an algorithm without greedy responses, `schedule.mode = "sync"`.
 Source: BUF-03; slime refuses --partial-rollout in a fully asynchronous loop.
@@ -40,9 +40,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 f"{reward.name} judges a whole batch, and groups that wait are trained in another than they ended in"
             )
             yield _diagnostic(stage, message, "reward.name", "judges a batch")
-        if stage.stage.schedule.mode == "async":
-            message = "an asynchronous loop keeps groups in a queue of its own"
-            found = _diagnostic(stage, message, "schedule.mode", "has a queue, bounded by schedule.max_staleness")
+        if stage.stage.schedule.lag:
+            message = "a loop that does not wait keeps groups in a queue of its own"
+            found = _diagnostic(stage, message, "schedule.mode", "has a queue, bounded by its staleness")
             yield found._replace(help=alternatives(*found.help, stage.fix("schedule.mode", "sync")))
 
 

@@ -30,6 +30,7 @@ from rlc.cli.rules import rules
 from rlc.cli.run import run
 from rlc.cli.schema import schema
 from rlc.cli.serve import serve
+from rlc.cli.simulate import simulate
 from rlc.environ import completing_shell, join_words_at_colons
 
 P = ParamSpec("P")
@@ -87,7 +88,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
     return call
 
 
-for verb in (told(plan), told(run), told(check), told(fmt), told(explain), told(recipes)):
+for verb in (told(plan), told(simulate), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
 app.command()(told(emit))
 app.command("eval")(told(evaluate))

@@ -63,7 +63,7 @@ def make_plan(request: PlanRequest, output: Output) -> int:
 
             found = compile_all(request.spec, catalogue, overrides=request.sets, shrink=request.shrink, session=session)
             return print_plans(found, output) if request.as_json else list_experiments(request.spec, found, output)
-    found = _resolved(
+    found = resolved(
         request.spec, request.sets, output, shrink=request.shrink, session=session, policies=request.policies
     )
     if request.as_json:
@@ -104,12 +104,12 @@ def _compare(request: PlanRequest, output: Output) -> int:
     from compiler.diagnostics.diagnostic import SpecError
     from rlc.what_if import compare, to_json, without_replaced
 
-    def resolved(sets: Sequence[str], shown: Output | None) -> SourcedPlan:
-        return _resolved(request.spec, sets, shown, shrink=request.shrink, policies=request.policies)
+    def plan_with(sets: Sequence[str], shown: Output | None) -> SourcedPlan:
+        return resolved(request.spec, sets, shown, shrink=request.shrink, policies=request.policies)
 
-    new = resolved((*without_replaced(request.sets, request.what_if), *request.what_if), None)
+    new = plan_with((*without_replaced(request.sets, request.what_if), *request.what_if), None)
     try:
-        old = resolved(request.sets, output)
+        old = plan_with(request.sets, output)
     except SpecError as fault:
         output.diagnostics(fault.diagnostics)
         output.error(f"\nas it is there is no plan; with {', '.join(request.what_if)} there is: {new.plan.hash[:12]}\n")
@@ -189,7 +189,7 @@ def _check(found: SourcedPlan, golden: Path, output: Output) -> int:
     return 0 if saved.plan.hash == found.plan.hash else DIFFERS
 
 
-def _resolved(
+def resolved(
     path: Path,
     sets: Sequence[str],
     output: Output | None,
@@ -262,12 +262,12 @@ def _other_plan(other: str, request: PlanRequest) -> SourcedPlan:
     from rlc.revision import unpacked
 
     if other.endswith((".toml", ".star", ".json")) or choose(Path(other)).name is not None:
-        return _resolved(Path(other), (), None)
+        return resolved(Path(other), (), None)
     spec, name = choose(request.spec)
     with unpacked(spec, other) as revision:
         one = revision.spec if name is None else revision.spec.with_name(f"{revision.spec.name}:{name}")
         try:
-            found = _resolved(one, (), None, shrink=request.shrink)
+            found = resolved(one, (), None, shrink=request.shrink)
         except SpecError as fault:
             shown = [_renamed(d, f"{revision.folder}/", f"{other}:") for d in fault.diagnostics]
             raise SpecError(*shown) from fault

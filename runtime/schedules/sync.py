@@ -1,6 +1,7 @@
-"""The synchronous schedule: sample, judge, train, send weights, and again.
+"""Steps of a stage in one process, where one action ends before the next begins.
 
-`policy_step` samples with the weights of the step before and trains on all of it; `supervised_step` only trains.
+What a step that samples does, and in which order, is what compiler.ir.schedules says is due: a synchronous loop sends
+weights, samples, and trains.  Stages that learn from rows as they are only train.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ActorCriticParams
 from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
+from compiler.ir.schedules import loop as schedule
+from compiler.ir.schedules.loop import Begin, Cohort, Loop, Send, Train
+from compiler.ir.schedules.order_of_stage import order_of
 from compiler.ir.training import PolicyTrain
 from runtime.buffer.buffered_step import BufferedStep
 from runtime.buffer.rollout_buffer import Selector
@@ -45,31 +50,43 @@ class PolicySchedule:
         self._feed = feed
         self._keeps = keeps
         self._select = select
+        self._loop: Loop | None = None
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
-        """Take one rollout and all optimizer steps on it; return their metrics."""
-        sync_s, started = job.sync(), time.perf_counter()
+        """Do what is due until a batch has been trained on; return the metrics of its rollout and of its training."""
+        loop = self._begun(job)
+        sampling: _Sampling | None = None
+        sync_s = 0.0
+        while True:
+            action = schedule.due(loop)[0]
+            loop = schedule.started(loop, action)
+            if isinstance(action, Send):
+                sync_s += job.sync()
+            elif isinstance(action, Begin):
+                sampling = await self._sampling(job)
+                # Groups that are missing for good, as a filter may say, make a smaller batch and not another one.
+                loop = schedule.sampled(loop, Cohort(action.version, action.groups))
+            elif isinstance(action, Train) and sampling is not None:
+                metrics = _trained(job, sampling)
+                self._loop = schedule.ended(loop, action)
+                return {**metrics, "time/sync_s": sync_s}
+            else:
+                raise InternalError(f"the schedule of stage {job.stage.name} has no batch to train on: {action}")
+            loop = schedule.ended(loop, action)
+
+    def _begun(self, job: StageJob) -> Loop:
+        """The loop where the step before left it, or as it is where a stage begins or goes on."""
+        if self._loop is None:
+            order = order_of(job.stage)
+            if order is None:
+                raise InternalError("a policy stage without a rollout")
+            self._loop = schedule.resumed(order, job.progress.step)
+        return self._loop
+
+    async def _sampling(self, job: StageJob) -> _Sampling:
+        started = time.perf_counter()
         rollout = await self._sample(job)
-        sampled, metrics = time.perf_counter(), rollout.metrics
-        if job.recorder is not None:
-            _record(job, job.recorder, rollout)
-        recorded = time.perf_counter()
-        debug = job.stage.debug
-        if isinstance(debug, Off) or debug.mode != "rollout_only":
-            metrics = metrics | train(job, rollout.groups, rollout.baselines)
-        trained = time.perf_counter()
-        samples = [sample for group in rollout.groups for sample in group.samples]
-        job.sinks.transcripts(job.progress.step + 1, samples)
-        job.view.sampled(samples)
-        return {
-            **metrics,
-            **({} if job.recorder is None else {"time/record_s": recorded - sampled}),
-            "time/sync_s": sync_s,
-            "time/rollout_s": sampled - started,
-            "time/train_s": trained - recorded,
-            "time/tokens_per_s": metrics.get("buffer/sampled_tokens", metrics["rollout/tokens"])
-            / max(sampled - started, 1e-9),
-        }
+        return _Sampling(rollout=rollout, seconds=time.perf_counter() - started)
 
     async def _sample(self, job: StageJob) -> SampledRollout:
         """Return the rollout of the step, with all that is known of it before anything is trained."""
@@ -87,6 +104,36 @@ class PolicySchedule:
         if drafted := counted.get("engine/drafted_tokens"):
             counted["engine/accepted_frac"] = counted["engine/accepted_tokens"] / drafted
         return replace(rollout, metrics=metrics | counted | rollout.metrics | self._feed.take_metrics())
+
+
+class _Sampling(NamedTuple):
+    """A rollout, and how long it took."""
+
+    rollout: SampledRollout
+    seconds: float
+
+
+def _trained(job: StageJob, sampling: _Sampling) -> dict[str, float]:
+    """Train on a rollout, keep what is kept of it, and return all that is known of it."""
+    rollout, sampled, metrics = sampling.rollout, time.perf_counter(), sampling.rollout.metrics
+    if job.recorder is not None:
+        _record(job, job.recorder, rollout)
+    recorded = time.perf_counter()
+    debug = job.stage.debug
+    if isinstance(debug, Off) or debug.mode != "rollout_only":
+        metrics = metrics | train(job, rollout.groups, rollout.baselines)
+    trained = time.perf_counter()
+    samples = [sample for group in rollout.groups for sample in group.samples]
+    job.sinks.transcripts(job.progress.step + 1, samples)
+    job.view.sampled(samples)
+    tokens = metrics.get("buffer/sampled_tokens", metrics["rollout/tokens"])
+    return {
+        **metrics,
+        **({} if job.recorder is None else {"time/record_s": recorded - sampled}),
+        "time/rollout_s": sampling.seconds,
+        "time/train_s": trained - recorded,
+        "time/tokens_per_s": tokens / max(sampling.seconds, 1e-9),
+    }
 
 
 class SupervisedSchedule(Generic[R]):

@@ -86,22 +86,28 @@ class _Facts:
         self._experiment = experiment
         self._stage = f"stages.{index}."
         self._moved = moved
+        self._known: dict[str, tuple[object, tuple[str, ...]]] = {}
         self.asked: list[str] = []
 
     def __call__(self, name: str) -> object:
         """Return a field, or None where the plan has none of that name or it is off."""
-        if name == _ENGINE_NODES:
-            return self._engine_nodes()
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._engine_nodes() if name == _ENGINE_NODES else self._read(name)
+        value, paths = known
+        self.asked += paths
+        return value
+
+    def _read(self, name: str) -> tuple[object, tuple[str, ...]]:
+        """A field, and the paths that say it; a table says nothing by itself."""
         path = self.path(name)
         try:
             value = read(self._experiment, path)
         except KeyError:
-            return None
+            return None, ()
         if isinstance(value, Auto):
-            return None
-        if not isinstance(value, Record):
-            self.asked.append(path)
-        return None if isinstance(value, Off) else value
+            return None, ()
+        return None if isinstance(value, Off) else value, () if isinstance(value, Record) else (path,)
 
     def text(self, name: str) -> str:
         """Return a field that is a text."""
@@ -119,10 +125,11 @@ class _Facts:
         value = read(self._experiment, f"{self._stage}{role}.engine").__dict__.get(engine)
         return value.__dict__ if isinstance(value, Options) else {}
 
-    def _engine_nodes(self) -> int:
-        named = gpus_per_node(self("cluster.gpus_per_node"))
-        each = self("placement.gpus_per_engine")
-        return -(-each // named.count) if named is not None and isinstance(each, int) else 1
+    def _engine_nodes(self) -> tuple[int, tuple[str, ...]]:
+        on_a_node, each = "cluster.gpus_per_node", "placement.gpus_per_engine"
+        named, gpus = gpus_per_node(self._read(on_a_node)[0]), self._read(each)[0]
+        number = -(-gpus // named.count) if named is not None and isinstance(gpus, int) else 1
+        return number, (on_a_node, each)
 
 
 def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iterator[tuple[LaunchRole, _Facts]]:
@@ -208,7 +215,7 @@ def _decided(alternatives: Any, facts: _Facts, own: object, own_name: str) -> ob
 
 
 def _applies(when: Mapping[str, Any], facts: _Facts) -> bool:
-    return all(holds(facts(name), wanted) for name, wanted in when.items())
+    return not when or all(holds(facts(name), wanted) for name, wanted in when.items())
 
 
 def _names(values: list[Any], rule: Mapping[str, Any]) -> object:

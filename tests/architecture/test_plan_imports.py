@@ -110,3 +110,12 @@ def test_a_warm_plan_loads_little_of_the_standard_library(spec: str, option: str
     assert code == "0", done.stderr
     assert [name for name in SLOW if name in modules] == []
     assert "compiler.compile" in modules
+
+
+def test_a_plan_without_gpus_loads_nothing_of_how_engines_are_started() -> None:
+    for spec, is_there in ((QUICKSTART, False), ("experiments/grpo_qwen3_4b.toml", True)):
+        command = [sys.executable, "-S", "-c", WARM_PLAN, spec]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        loaded = done.stderr.split()
+        assert ("targets.gpu.launches" in loaded) is is_there, spec
+        assert "compiler.ir.launch" not in loaded, spec

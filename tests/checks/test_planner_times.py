@@ -5,13 +5,18 @@ Tables: checks/planner/measured/.  The rows that are further off are named here 
 
 from __future__ import annotations
 
+import csv
+import statistics
+from math import log
+
 import pytest
 
 from checks.planner.comparison import Comparison, Skipped
 from checks.planner.fit import TIME, fit
 from checks.planner.report import COUNTED_PCT, TIME_PCT, misses, rank_correlations, spread_of
-from checks.planner.tables import read_times
+from checks.planner.tables import MEASURED, read_times
 from compiler.planner.time.constants import RATES, Rates
+from compiler.planner.time.lengths import MEAN_FRAC, SPREAD
 
 FOUND = [one for rows in read_times().values() for one in rows]
 EVERY = [one for one in FOUND if isinstance(one, Comparison)]
@@ -24,7 +29,7 @@ TRAIN_MISSES = {
     "P290": "software of 2025 on HGX B200, 1.25 times slower than the version before it on the same configuration",
     "P314": "a dispatcher of 32 pipeline stages without fused permutation",
     "P315": "a micro-batch of 1,024 tokens a GPU: the host launches kernels more slowly than the GPU runs them",
-    "P419": "DualPipe hides all of the experts' communication, and tokens go to four nodes at most",
+    "P419": "DualPipe has half of the bubble, and tokens go to four nodes at most",
     "P298": "software of 2025 that drops tokens; versions of 2026 run the same configuration 1.7 times as fast",
     "P310": "software of 2025 that drops tokens; versions of 2026 run the same configuration 1.4 times as fast",
 }
@@ -43,6 +48,11 @@ STEP_MISSES = {
     "R019": "its publisher calls it an anomaly: slower than without overlap",
     "R027": "version 0.4; version 0.6 takes 152 s for the same, of which 140 are predicted",
     "R072": "one tensor after the other, without buckets",
+}
+# Less than 0.9 of rank correlation.
+RANK_MISSES = {
+    "DeepSeekV3, bridge-25.11": "GB300 in bf16 and GB200 in fp8 are within 9 % of one another, and change places",
+    "Qwen3-235B-A22B, modelzoo": "two of nine are P314 and P315",
 }
 COUNTS = {"train dense": 35, "train MoE": 45, "rollout": 33, "RL step": 10, "weight sync": 1}
 
@@ -74,7 +84,7 @@ def test_training_of_dense_networks_that_were_not_fitted_on_is_within_twenty_per
 
 
 def test_training_with_experts_that_was_not_fitted_on_is_within_thirty_percent() -> None:
-    """All rows, of software newer than any that is fitted on, and so too slow by a quarter at the median."""
+    """All rows, of software newer than any that is fitted on, and so too slow by a fifth at the median."""
     spread = spread_of(held_out("train MoE"), RATES)
     assert max(-spread.lowest, spread.highest) <= TIME_PCT["train MoE"]
 
@@ -96,12 +106,10 @@ def test_steps_are_within_a_third_at_the_median_and_all_else_is_named() -> None:
 
 
 def test_configurations_of_one_model_come_in_their_order() -> None:
-    """By Spearman's coefficient; in Bridge's archive one configuration stands with several versions of the software."""
-    found = {name.split(",")[0]: value for name, value, _ in rank_correlations(EVERY, RATES)}
-    assert found["Llama3.1-405B"] == pytest.approx(1.0)
-    assert found["Qwen3-235B-A22B"] >= 0.88
-    assert found["Qwen3_235B_a22B"] >= 0.85
-    assert found["DeepSeekV3"] >= 0.75
+    """By Spearman's coefficient, of four and more that one version of the software was measured on; two are named."""
+    found = {name: value for name, value, _ in rank_correlations(EVERY, RATES)}
+    assert len(found) >= 8
+    assert {name for name, value in found.items() if value < 0.9} == set(RANK_MISSES)
 
 
 def test_no_row_is_dropped_unseen() -> None:
@@ -122,6 +130,17 @@ def test_the_constants_are_those_that_the_fit_finds() -> None:
     found = fit(EVERY, RATES, TIME)
     for name, (low, high) in TIME.ranges.items():
         assert getattr(found, name) == pytest.approx(getattr(RATES, name), abs=0.03 * (high - low)), name
+
+
+def test_lengths_that_nobody_states_are_those_that_are_published() -> None:
+    """The mean over the limit, of five workloads; and of one the ninety-ninth percentile over the median."""
+    with (MEASURED / "response_lengths.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    fractions = [float(row["mean"]) / float(row["max_len"]) for row in rows if row["mean"] and row["max_len"]]
+    assert len(fractions) == 5
+    assert statistics.mean(fractions) == pytest.approx(MEAN_FRAC, abs=0.03)
+    (tail,) = (float(row["p99"]) / float(row["median"]) for row in rows if row["p99"] and row["median"])
+    assert log(tail) / 2.3263 == pytest.approx(SPREAD, abs=0.02)
 
 
 def test_every_constant_is_fitted_and_there_are_at_most_a_dozen() -> None:

@@ -60,6 +60,7 @@ ELSEWHERE = {
     "RLC0314": "a fault of a pass",
     "RLC0315": "a fault of a pass",
     "RLC0414": "a command line: --explain-choice where there is nothing to choose",
+    "RLC0417": "a command line: a plan that cannot be simulated",
     "RLC0542": "a version of an engine, beside the pinned one, of which it is known what it takes",
     "RLC0503": "running: a plan may ask for more than a target executes today",
 }

@@ -254,5 +254,5 @@ def _waiting(stage: Stage[Any]) -> float:
     rollout = stage.rollout
     if not isinstance(rollout, Rollout):
         return 0.0
-    steps = 1 + (stage.schedule.max_staleness if stage.schedule.mode == "async" else 0)
+    steps = 1 + stage.schedule.lag
     return steps * rollout.prompts_per_step * rollout.samples_per_prompt * rollout.max_context_tokens * _WAITING_BYTES

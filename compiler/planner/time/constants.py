@@ -25,11 +25,11 @@ class Rates(NamedTuple):
     """
 
     product_frac: float = 0.78
-    eight_bits_frac: float = 0.847
+    eight_bits_frac: float = 0.848
     attention_frac: float = 0.46
     memory_frac: float = 0.839
     layer_us: float = 300.0
-    expert_layer_us: float = 718.0
+    expert_layer_us: float = 636.0
     decode_layer_us: float = 49.0
     hop_us: float = 10.2
     sequence_us: float = 40.4

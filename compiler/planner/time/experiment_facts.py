@@ -48,7 +48,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = typical_job(held.job, train, lengths, prompt)
     trainer = trainer_of(experiment, stage, gpu, job)
-    params, is_async = stage.algorithm, stage.schedule.mode == "async"
+    params = stage.algorithm
     has_critic = isinstance(params, ActorCriticParams)
     return StepJob(
         trainer=trainer,
@@ -59,7 +59,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
-        overlaps=is_async,
+        overlaps=stage.schedule.lag > 0,
     )
 
 
@@ -135,6 +135,7 @@ def trainer_of(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Jo
         gpu=gpu,
         number=number,
         imbalance=ROUTED_IMBALANCE if job.layout.ep > 1 else 1.0,
+        hides_exchanges=given.get("overlap_moe_expert_parallel_comm") is True,
         sends_once=given.get("moe_token_dispatcher_type") == "flex" or given.get("moe_enable_deepep") is True,
     )
 
@@ -151,6 +152,9 @@ def _sampling(
     assert isinstance(rollout, Rollout)
     assert isinstance(placement, GpuPlacement)
     asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
+    is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
+    ahead = stage.schedule.max_staleness if stage.schedule.mode == "async" else 1
+    spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
         sampler=_sampler(experiment, stage, trainer),
         engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
@@ -158,7 +162,8 @@ def _sampling(
         prompt=prompt,
         lengths=lengths,
         group=rollout.samples_per_prompt,
-        steps_ahead=stage.schedule.max_staleness if stage.schedule.mode == "async" else 1,
+        steps_ahead=max(ahead, spare) if is_partial else ahead,
+        is_partial=is_partial,
     )
 
 

@@ -36,6 +36,7 @@ class Sampling(NamedTuple):
         group: samples of one prompt, which is read once for all of them.
         steps_ahead: of sampling over training.  With one, each step's samples are waited for; with more, engines go
             on to the next step's, and are as full as their slots or the samples of these steps.
+        is_partial: whether what is unfinished when a step has its samples goes on in the next one.
     """
 
     sampler: Sampler
@@ -44,7 +45,8 @@ class Sampling(NamedTuple):
     prompt: float
     lengths: Lengths
     group: float = 1
-    steps_ahead: int = 1
+    steps_ahead: float = 1
+    is_partial: bool = False
 
 
 class StepJob(NamedTuple):
@@ -116,7 +118,7 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> float:
     share = sampling.samples / max(1, sampling.engines)
     read = share * sampling.prompt / max(1.0, sampling.group)
     prompts = prefill_seconds(sampling.sampler, read, sampling.prompt, rates)
-    if sampling.steps_ahead > 1:
+    if sampling.steps_ahead > 1 or sampling.is_partial:
         under_way = share * sampling.steps_ahead
         return prompts + steady_seconds(sampling.sampler, sampling.lengths, share, under_way, sampling.prompt, rates)
     return prompts + rollout_seconds(sampling.sampler, sampling.lengths, share, sampling.prompt, rates)

@@ -36,6 +36,7 @@ class Trainer(NamedTuple):
         number: format of the products.
         imbalance: routed tokens of the fullest GPU of an expert group over the average.
         sends_once: whether tokens are sent to experts by a dispatcher that sends none twice to one place.
+        hides_exchanges: whether one micro-batch is computed while the tokens of another are on their way to experts.
     """
 
     job: Job
@@ -44,6 +45,7 @@ class Trainer(NamedTuple):
     number: Format = "bf16"
     imbalance: float = 1.0
     sends_once: bool = False
+    hides_exchanges: bool = False
 
 
 class Pass(NamedTuple):
@@ -172,14 +174,18 @@ def _forward(trainer: Trainer, kinds: LayerKinds, work: Work, head: Work, rates:
         attention /= PLAIN_ATTENTION_FRAC
     if not job.kernels.fuses_attention:
         attention += _SCORE_BYTES * job.network.heads * pairs * kinds.full / memory_rate(gpu, rates)
+    products, experts = _products(trainer, narrow, here, rates), _experts(trainer, kinds, work, here, rates)
+    exchanged = kinds.sparse * 2 * _exchange(trainer, here)
+    if trainer.hides_exchanges:
+        exchanged = max(0.0, exchanged - products - experts - attention)
     return Pass(
-        products=_products(trainer, narrow, here, rates),
-        experts=_experts(trainer, kinds, work, here, rates),
+        products=products,
+        experts=experts,
         attention=attention,
         moving=_moving(trainer, narrow, here, rates),
         launches=(kinds.all * rates.layer_us + kinds.sparse * rates.expert_layer_us) * 1e-6,
         tensor_parallel=collectives * gathered,
-        expert_parallel=kinds.sparse * 2 * _exchange(trainer, here),
+        expert_parallel=exchanged,
         context_parallel=max(0.0, _ring(trainer, kinds, here) - attention),
     )
 

@@ -1,9 +1,9 @@
 """Sequences under way fit the staleness.
 
 What: a warning where an asynchronous loop asks for more sequences at once, over all engines, than max_staleness + 1
-rollouts have, or for fewer than one group.
-Why it matters: samples beyond the bound may not be started, so their places stay empty; and a group that is decoded in
-turns is as old as its first sample.
+rollouts have, or for fewer than one rollout or one group.
+Why it matters: samples beyond the bound may not be started, so their places stay empty; a rollout that is decoded in
+turns takes several times the longest response, and a group is as old as its first sample.
 Example: `concurrency = 512` on 8 engines, for rollouts of 256 samples with `max_staleness = 1`: 4,096 places for 512.
 Fix: leave rollout.concurrency out, or set it to what the message says.
 Source: LIVE-04; AReaL#137, TRL PR#5656.
@@ -43,7 +43,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             yield _diagnostic(stage, text, -(-most // engines))
         elif places < group:
             text = f"{places:,} sequences may be decoded at once, and a group has {group:,} samples"
-            yield _diagnostic(stage, text, -(-group // engines))
+            yield _diagnostic(stage, text, -(-prompts * group // engines))
+        elif places < prompts * group:
+            text = f"{places:,} sequences may be decoded at once, and a rollout has {prompts * group:,} samples"
+            yield _diagnostic(stage, text, -(-prompts * group // engines))
 
 
 def _diagnostic(stage: StageSubject, message: str, fitting: int) -> Diagnostic:

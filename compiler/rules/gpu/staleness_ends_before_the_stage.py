@@ -1,6 +1,7 @@
 """The bound of staleness ends before the stage.
 
-What: a warning where an asynchronous stage has no more steps than schedule.max_staleness weight updates.
+What: a warning where a stage has no more steps than the weight updates by which its samples may be behind:
+schedule.max_staleness, or 1 where the schedule is one step off.
 Why it matters: sampling may then run through all of the stage with the weights that it began with; loops that wait for
 a sampler as old as the bound have nothing left to wait for at the end, and some never return.
 Example: `run.max_steps = 2` with `max_staleness = 2`.
@@ -25,12 +26,12 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report asynchronous stages that are over before the bound says anything."""
     for stage in subject.stages():
         schedule, steps = stage.stage.schedule, stage.stage.run.max_steps
-        if schedule.mode != "async" or isinstance(stage.stage.rollout, Off) or not isinstance(steps, int):
+        if not schedule.lag or isinstance(stage.stage.rollout, Off) or not isinstance(steps, int):
             continue
-        lag = schedule.max_staleness
+        lag = schedule.lag
         if steps > lag:
             continue
-        ways: list[Help] = [stage.fix(_LAG, steps - 1)] if steps > 1 else []
+        ways: list[Help] = [stage.fix(_LAG, steps - 1)] if steps > 1 and schedule.mode == "async" else []
         ways.append(stage.fix(_STEPS, lag + 1))
         yield Diagnostic(
             CODE,

@@ -1,7 +1,7 @@
 """Staleness is counted in optimizer steps.
 
-What: a warning where samples of an asynchronous loop may be behind by more optimizer steps than schedule.max_staleness
-says, since one weight update is several optimizer steps; it prints how many.
+What: a warning where samples of a loop that does not wait may be behind by more optimizer steps than its bound says,
+since one weight update is several optimizer steps; it prints how many.
 Why it matters: each step on a rollout moves the policy further from the one that sampled, so the ratio is clipped more
 often, and a bound of 1 is none.
 Example: `max_staleness = 1` with `steps_per_rollout = 4`: samples are up to 4 steps behind when training on them
@@ -27,9 +27,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report asynchronous stages with several steps on each rollout."""
     for stage in subject.stages():
         schedule, train = stage.stage.schedule, stage.stage.train
-        if schedule.mode != "async" or not isinstance(train, PolicyTrain):
+        if not schedule.lag or not isinstance(train, PolicyTrain):
             continue
-        lag, passes = schedule.max_staleness, train.epochs_per_rollout
+        lag, passes = schedule.lag, train.epochs_per_rollout
         steps = train.steps_per_rollout * passes if isinstance(train.steps_per_rollout, int) else 1
         if steps > 1:
             yield Diagnostic(

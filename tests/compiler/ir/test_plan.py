@@ -25,6 +25,7 @@ NOT_IN_THE_HASH = (
     "log.",
     "allow",
     "launch",
+    "timeouts",
     "cluster.usd_per_gpu_hour",
     "stages.1.rollout.expected_",
     "model.hf_id",
@@ -71,7 +72,7 @@ def test_the_hash_is_the_digest_of_the_document_without_what_decides_nothing() -
     experiment = said["experiment"]
     experiment["log"] = {}
     del experiment["allow"]
-    del experiment["launch"]
+    del experiment["launch"], experiment["timeouts"]
     del experiment["cluster"]["usd_per_gpu_hour"]
     outside = ("hf_id", "chat_template", "published_parameters", "published_active_parameters", "overrides")
     for name in outside:

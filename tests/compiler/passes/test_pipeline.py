@@ -37,6 +37,7 @@ CLOSES = {
     "set_environment": ("cluster.environment",),
     "launch_engines": ("placement.launches",),
     "count_budget": ("budget",),
+    "derive_timeouts": ("timeouts.",),
 }
 
 

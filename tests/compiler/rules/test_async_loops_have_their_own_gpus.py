@@ -15,6 +15,13 @@ def test_an_asynchronous_loop_runs_on_gpus_of_its_own(tmp_path: Path) -> None:
     assert codes(tmp_path, ASYNC, base=GPU).count("RLC0510") == 1
 
 
+def test_a_loop_that_is_one_step_off_runs_on_gpus_of_its_own(tmp_path: Path) -> None:
+    one_off: Changes = {"schedule.mode": '"one_step_off"'}
+    assert "RLC0510" not in codes(tmp_path, {**one_off, **SPLIT}, base=GPU)
+    assert codes(tmp_path, one_off, base=GPU).count("RLC0510") == 1
+    assert "RLC0510" in codes(tmp_path, one_off, base=GRPO)
+
+
 def test_a_synchronous_loop_runs_on_either(tmp_path: Path) -> None:
     assert "RLC0510" not in codes(tmp_path, SPLIT, base=GPU)
     assert "RLC0510" not in codes(tmp_path, {}, base=GPU)

@@ -83,3 +83,15 @@ def test_nothing_is_forecast_of_a_cpu(tmp_path: Path) -> None:
     plan = compiled(tmp_path, {}).plan
     assert plan is not None
     assert plan.forecast.stages[0].time == OFF
+
+
+def test_a_partial_rollout_waits_for_no_tail(tmp_path: Path) -> None:
+    """What is unfinished goes on in the next step, so that engines are as full as they are on average."""
+    tail: Changes = {"rollout.max_response_tokens": "8192", "rollout.expected_response_tokens": "500"}
+    partial: Changes = {
+        "rollout.buffer.partial": "true",
+        "rollout.buffer.max_staleness_steps": '"off"',
+        "rollout.buffer.oversample": "1.5",
+    }
+    whole = known(tmp_path, tail).phases[0].seconds
+    assert known(tmp_path, {**tail, **partial}).phases[0].seconds < 0.7 * whole

@@ -1,0 +1,78 @@
+"""`rlc simulate`: run a plan in simulated time, with failures, slow machines and long responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from rlc.cli.completion import complete_plan, complete_setting
+from rlc.cli.output import Output
+
+
+def simulate(
+    context: typer.Context,
+    spec: Path = typer.Argument(
+        autocompletion=complete_plan, help="A spec (.toml, .star, .star:NAME), or a plan (.json) that was saved."
+    ),
+    sets: list[str] = typer.Option(
+        [], "--set", metavar="PATH=VALUE", autocompletion=complete_setting, help="Set one field; may be repeated."
+    ),
+    name: str | None = typer.Option(None, "--stage", help="Which stage [default: the first that samples]."),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="How many of its steps [default: all]."),
+    seed: int = typer.Option(0, "--seed", help="Of every draw: the same seed is the same run."),
+    failures: float = typer.Option(
+        50_700.0,
+        "--failures",
+        metavar="GPU_HOURS",
+        min=0,
+        help="GPU hours from one failure to the next, 0 for none; the default is that of the training of Llama 3.",
+    ),
+    hangs: float = typer.Option(
+        0.1, "--hangs", metavar="FRACTION", min=0, max=1, help="Failures that only a time limit notices."
+    ),
+    spread: float = typer.Option(
+        0.02, "--spread", metavar="FRACTION", min=0, max=1, help="By how much machines differ in speed."
+    ),
+    restart: float = typer.Option(
+        600.0, "--restart", metavar="SECONDS", min=0, help="Until a trainer that failed trains again."
+    ),
+    engine_restart: float = typer.Option(
+        300.0, "--engine-restart", metavar="SECONDS", min=0, help="Until an engine that failed generates again."
+    ),
+    judge: float = typer.Option(
+        0.0, "--judge", metavar="SECONDS", min=0, help="Mean time of one call of the reward, which no plan says."
+    ),
+    left_out: float = typer.Option(
+        0.0, "--left-out", metavar="FRACTION", min=0, max=0.99, help="Groups that the filter leaves out."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print it as JSON."),
+) -> int:
+    """Run a plan in simulated time, without a GPU.
+
+    Says what a step takes, who waits, and what failures cost.  Times are those that the planner predicts; the order of
+    actions is that of the runtime.
+    """
+    from compiler.emit.simulation_page import simulation_json, simulation_rows
+    from compiler.ir.canonical import dump
+    from compiler.planner.simulate.pace import Troubles
+    from compiler.planner.simulate.plan_pace import Beside
+    from rlc.cli.planning import resolved
+    from rlc.cli.table import aligned
+    from rlc.simulating import Line, simulate_stage
+
+    output: Output = context.obj
+    experiment = resolved(spec, sets, output).plan.experiment
+    troubles = Troubles(
+        gpu_hours_per_failure=failures,
+        hang_frac=hangs,
+        spread=spread,
+        engine_restart_s=engine_restart,
+        trainer_restart_s=restart,
+    )
+    found = simulate_stage(experiment, Line(name, steps, seed), troubles, Beside(judge, left_out))
+    if as_json:
+        output.result(dump(simulation_json(found.outcome, found.assumed)))
+    else:
+        output.result(aligned(simulation_rows(found.outcome, found.assumed)))
+    return 0

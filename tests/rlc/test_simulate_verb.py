@@ -1,0 +1,80 @@
+"""`rlc simulate`: a plan in simulated time, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compiler.compile import compile_spec
+from compiler.planner.simulate.pace import NONE
+from compiler.planner.simulate.plan_pace import Beside
+from rlc.catalogue import scan
+from rlc.cli.main import main
+from rlc.simulating import Line, simulate_stage
+
+ASYNC = "experiments/grpo_qwen3_8b_async.toml"
+
+
+def test_it_says_what_a_step_takes_and_what_was_assumed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", ASYNC, "--steps", "20", "--failures", "0"]) == 0
+    out = capsys.readouterr().out
+    said = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert said.keys() >= {"steps", "step", "tokens", "staleness", "idle", "failures", "assumed"}
+    assert said["steps"].startswith("20 in ")
+    assert "gpu_hours_per_failure 0" in said["assumed"]
+
+
+def test_the_same_line_prints_the_same_json(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["simulate", ASYNC, "--steps", "20", "--seed", "3", "--failures", "40", "--json"]
+    printed = []
+    for words in (line, line, [*line, "--seed", "4"]):
+        assert main(words) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
+    found = json.loads(printed[0])
+    assert found["steps"] == 20
+    assert max(map(int, found["staleness"])) <= 1
+    assert found["assumed"]["gpu_hours_per_failure"] == 40
+
+
+@pytest.mark.parametrize("name", ["dapo_qwen2_5_7b", "grpo_glm4_5_air", "vapo_qwen2_5_7b"])
+def test_where_nothing_goes_wrong_a_step_takes_what_the_plan_says(name: str) -> None:
+    """The planner follows the shares of a distribution through one engine, the simulator draws every group."""
+    plan = compile_spec(Path(f"experiments/{name}.toml"), scan()).plan
+    assert plan is not None
+    time = plan.forecast.stages[0].time
+    found = simulate_stage(plan.experiment, Line(None, 30, 0), NONE, Beside()).outcome
+    assert found.step_s.mean == pytest.approx(time.__dict__["step_seconds"], rel=0.1)
+
+
+def test_what_does_not_wait_is_faster(tmp_path: Path) -> None:
+    text = Path(ASYNC).read_text().partition("[schedule]")
+    rest = text[2].partition("[parallel]")
+    means = []
+    for mode in ("sync", "one_step_off", "async"):
+        spec = tmp_path / "spec.toml"
+        spec.write_text(f'{text[0]}[schedule]\nmode = "{mode}"\n\n[parallel]{rest[2]}')
+        plan = compile_spec(spec, scan()).plan
+        assert plan is not None
+        means.append(simulate_stage(plan.experiment, Line(None, 40, 0), NONE, Beside()).outcome.step_s.mean)
+    assert means == sorted(means, reverse=True)
+    assert means[0] > means[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["experiments/quickstart.toml"], "target cpu has no GPUs"),
+        (["experiments/sft_qwen2_5_7b.toml"], "no stage samples"),
+        ([ASYNC, "--stage", "mian"], "stage mian is not in the plan"),
+    ],
+)
+def test_a_plan_without_such_a_stage_is_refused(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", *words]) == 1
+    err = capsys.readouterr().err
+    assert "error[RLC0417]" in err
+    assert says in err
