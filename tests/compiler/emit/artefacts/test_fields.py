@@ -18,6 +18,7 @@ WAIVED = {
     "placement": BY_THE_RUNTIME,
     "parallel": BY_THE_RUNTIME,
     "log": BY_THE_RUNTIME,
+    "timeouts": BY_THE_RUNTIME,
     "allow": "says what a rule was told; nothing runs by it",
     "stages": BY_THE_RUNTIME,
     "run.seed": BY_THE_RUNTIME,
