@@ -109,7 +109,7 @@ class Problem(NamedTuple):
     @property
     def is_async(self) -> bool:
         """Whether sampling goes on beside training in some stage, which takes GPUs of its own."""
-        return any(facts.stage.schedule.mode == "async" for facts in self.stages)
+        return any(facts.stage.schedule.lag > 0 for facts in self.stages)
 
     @property
     def samples(self) -> bool:
