@@ -14,6 +14,7 @@ AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
 OF_STAGES = ("recompute", "tokens")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
+HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
