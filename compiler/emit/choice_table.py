@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.printable import printable
 from compiler.ir.subject import Subject
-from compiler.planner.chosen import HEADROOM_FRAC, is_chosen, undecided
+from compiler.planner.chosen import HEADROOM_FRAC, is_chosen, left_out
 from compiler.planner.memory.lines import GIB
 from compiler.planner.search.choose import Choice, Timed, choose, timed
 from compiler.planner.search.constraint_costs import ConstraintCost, constraint_costs
@@ -39,7 +39,7 @@ _SAME_S = 5e-4  # a difference of a step that is not worth a word
 
 def choice_table(subject: Subject, *, ascii_only: bool = False) -> str:
     """Return the table.  Raises: SpecError RLC0414 where there is no layout to choose."""
-    names = undecided(subject.origins) if is_chosen(subject.origins) else frozenset[str]()
+    names = left_out(subject.experiment, subject.origins) if is_chosen(subject.origins) else frozenset[str]()
     problem = problem_of(subject.experiment, subject.origins, subject.catalogue, names)
     if problem is None:
         target = subject.experiment.cluster.target

@@ -96,7 +96,7 @@ class Launch(Record):
 class Placement(Record, Generic[A]):
     """[placement]: who sits where."""
 
-    mode: Literal["colocate", "split"] = setting(
+    mode: Literal["colocate", "split"] | A = setting(
         "Whether rollout and training share their devices or have devices of their own.", default="colocate"
     )
     roles: tuple[Role, ...] | A = setting("Every actor, with its device.", derived=True)
@@ -107,7 +107,7 @@ class GpuPlacement(Placement[A]):
 
     train_gpus: int | A = setting("GPUs that train; all of them where both sides share.", unit="GPUs", ge=1)
     rollout_gpus: int | A = setting("GPUs that generate; all of them where both sides share.", unit="GPUs", ge=1)
-    gpus_per_engine: int = setting(
+    gpus_per_engine: int | A = setting(
         "GPUs of one rollout engine, over which it splits every layer.", default=1, unit="GPUs", ge=1
     )
     launches: tuple[Launch, ...] | A = setting(
@@ -126,7 +126,7 @@ class Parallel(Record, Generic[A]):
     tp: int | A = setting("Tensor parallelism: GPUs that split every layer.", unit="GPUs", ge=1, assumed=1)
     sp: bool | A = setting("Whether the tensor-parallel GPUs split the sequence too, outside of attention.")
     pp: int | A = setting("Pipeline parallelism: groups of layers, one after another.", unit="stages", ge=1, assumed=1)
-    vpp: int = setting("Groups of layers that one pipeline stage interleaves.", default=1, unit="groups", ge=1)
+    vpp: int | A = setting("Groups of layers that one pipeline stage interleaves.", default=1, unit="groups", ge=1)
     pp_first_layers: int | Off = setting("Layers of the first pipeline stage.", default=OFF, unit="layers", ge=1)
     pp_last_layers: int | Off = setting("Layers of the last pipeline stage.", default=OFF, unit="layers", ge=1)
     cp: int | A = setting("Context parallelism: GPUs that split every sequence.", unit="GPUs", ge=1, assumed=1)

@@ -46,10 +46,15 @@ class Origin(NamedTuple):
 
 
 class Provenance:
-    """Origins by path, such as `stages.0.train.global_batch`."""
+    """Origins by path, such as `stages.0.train.global_batch`.
+
+    Args:
+        asked: paths of the layout's settings that say "auto": what decides them later keeps no trace of the word.
+    """
 
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
+        self.asked: frozenset[str] = frozenset()
 
     def record(self, path: str, origin: Origin) -> None:
         """Keep the origin of a field; what the compiler derives later replaces "nobody said anything"."""

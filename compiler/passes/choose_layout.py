@@ -1,9 +1,10 @@
 """Chooses the layout that nobody wrote: the fastest that fits, by the planner's own memory and clock.
 
 It looks for one where all of [parallel] is left out, on GPUs that are known; it may then set whatever else of the
-layout is left out: who has which GPUs, the GPUs of an engine, micro-batches, and what is computed again.  What is
-written, in a spec or a recipe, or is required, stays as it is.  Where nothing fits, what is least over is set, and a
-rule says so; where nothing is legal, everything stays as it was, and the rules about it speak.
+layout is left out: who has which GPUs, the GPUs of an engine, micro-batches, and what is computed again.  Where some of
+[parallel] is written, it sets what says "auto".  What is written, in a spec or a recipe, or is required, stays.  Where
+nothing fits, what is least over is set, and a rule says so; where nothing is legal, everything stays as it was, and the
+rules about it speak.
 """
 
 from __future__ import annotations

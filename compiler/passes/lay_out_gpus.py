@@ -2,7 +2,8 @@
 
 The GPU identity, tp x pp x cp x dp = training GPUs, is solved for its one unknown; where it has more, cp, pp and then
 tp are assumed to be 1, so that data parallelism takes what is left over.  The axes of experts are assumed to be 1 too.
-What does not come out even stays open or 1, and the rules say so.
+What says "auto" beside them is as if it were left out.  What does not come out even stays open or 1, and the rules say
+so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import AUTO, OFF, Auto
-from compiler.ir.paths import replaced
+from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Origin, Provenance
 
 _BY = "lay_out_gpus"
@@ -27,7 +28,7 @@ def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
     origins.derived("cluster.gpu", by=_BY, inputs=("cluster.target", "cluster.gpus_per_node"))
     origins.derived("cluster.num_gpus", by=_BY, inputs=("cluster.nodes", "cluster.gpus_per_node"))
     cluster = cluster.replacing(gpu=OFF if named is None else named.name, num_gpus=total)
-    experiment = experiment.replacing(cluster=cluster)
+    experiment = _assumed(experiment.replacing(cluster=cluster), origins)
     placement, parallel = experiment.placement, experiment.parallel
     if isinstance(placement, GpuPlacement) and total:
         placement = _divided(placement, total, origins)
@@ -38,6 +39,21 @@ def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
             parallel = experiment.parallel
             assert isinstance(parallel, Parallel), "the identity changes sizes only"
             experiment = experiment.replacing(parallel=_with_experts(parallel, origins))
+    return experiment
+
+
+def _assumed(experiment: Experiment[Auto], origins: Provenance) -> Experiment[Auto]:
+    """What says "auto" and no identity is about, until it is chosen: what it would be if it were left out."""
+    behind = any(stage.schedule.lag for stage in experiment.stages)
+    values: dict[str, object] = {"placement.mode": "split" if behind else "colocate"}
+    if isinstance(experiment.placement, GpuPlacement):
+        values = {**values, "placement.gpus_per_engine": 1}
+    if isinstance(experiment.parallel, Parallel):
+        values = {**values, "parallel.vpp": 1}
+    for path, value in values.items():
+        if read(experiment, path) is AUTO:
+            origins.record(path, Origin("assumed", by=_BY))
+            experiment = replaced(experiment, path, value)
     return experiment
 
 

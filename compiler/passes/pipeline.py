@@ -32,6 +32,7 @@ from compiler.passes.set_environment import set_environment
 from compiler.passes.set_loss_constant import set_loss_constant
 from compiler.passes.solve_equations import Further, solve_equations, solve_known
 from compiler.passes.weigh_sequences import weigh_sequences
+from compiler.planner.chosen import asked_for
 
 Pass = Callable[[Experiment[Auto], Provenance, Catalogue], Experiment[Auto]]
 
@@ -75,6 +76,7 @@ def run_pipeline(
     Args:
         further: solves what the spec itself states, as soon as a pass has made it solvable.
     """
+    origins.asked = asked_for(experiment, origins)
     if further is None:
         for step in PIPELINE:
             experiment = step.run(experiment, origins, catalogue)

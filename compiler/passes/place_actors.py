@@ -90,7 +90,9 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
     # for rewards.
     train = gpus(0, placement.train_gpus, 1, 0)
     behind = len(train) if placement.mode == "split" else 0
-    rollout = gpus(behind, placement.rollout_gpus, placement.gpus_per_engine, len(train))
+    each = placement.gpus_per_engine
+    assert isinstance(each, int), "the layout stands"
+    rollout = gpus(behind, placement.rollout_gpus, each, len(train))
     reward = (_Seat(0, "cpu", len(train) + len(rollout)),)
     found: dict[ActorRole, tuple[_Seat, ...]] = dict.fromkeys(("trainer", "reference", "critic", "teacher"), train)
     return {**found, "rollout": rollout, "reward": reward}

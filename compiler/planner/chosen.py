@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.diagnostics.annotations import Any
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import Auto
+from compiler.ir.openness import AUTO, Auto
+from compiler.ir.paths import read
 from compiler.ir.provenance import Origin, Provenance
 
 BY = "choose_layout"
@@ -18,14 +20,25 @@ HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out 
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
+_FOLLOWS = ("dp", "sp")
 _DEFAULTS = ("lay_out_gpus", "GPU identity", "budget_micro_batches", BY)
 AFTERWARDS = ("place_actors", "set_environment", "launch_engines", "count_budget", "derive_timeouts")
 
 
 def is_chosen(origins: Provenance) -> bool:
-    """Whether the planner chose how training is spread."""
+    """Whether the planner chose anything of the layout."""
     origin = origins.get("parallel.tp")
-    return origin is not None and origin.by == BY
+    return origin is not None and (
+        origin.by == BY or (bool(origins.asked) and any(other.by == BY for _, other in origins.items()))
+    )
+
+
+def asked_for(experiment: Experiment[Auto], origins: Provenance) -> frozenset[str]:
+    """Return the settings that say "auto", before anything is decided."""
+    paths = [path for name in (*AXES, *SIDES) for path in paths_of(name, 0)]
+    paths += paths_of("tokens", len(experiment.stages))
+    open_paths = (path for path in paths if path in origins and origins[path].kind != "default")
+    return frozenset(path for path in open_paths if read(experiment, path) is AUTO)
 
 
 def is_left_out(origins: Provenance, path: str) -> bool:
@@ -34,13 +47,32 @@ def is_left_out(origins: Provenance, path: str) -> bool:
     return origin is None or _is_filled(origin)
 
 
-def left_out(experiment: Experiment[Auto], origins: Provenance) -> frozenset[str]:
-    """Return what the planner chooses: nothing, unless all of [parallel] is left out; else what else is, too."""
+def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]:
+    """Return what the planner chooses: all that is left out where all of [parallel] is, otherwise what says "auto".
+
+    What follows a choice is then open too: dp and sp, the GPUs of sides, and with micro-batches what is computed again.
+    """
     if not isinstance(experiment.parallel, Parallel) or not isinstance(experiment.placement, GpuPlacement):
         return frozenset()
-    if not all(is_left_out(origins, f"parallel.{axis}") for axis in _OF_PARALLEL):
+    free = undecided(origins)
+    if is_table_left_out(origins):
+        return free
+    count = len(experiment.stages)
+    names = {name for name in CHOOSABLE if not origins.asked.isdisjoint(paths_of(name, count))} & free
+    if names <= set(_FOLLOWS):
         return frozenset()
-    return undecided(origins)
+    more = {*_FOLLOWS}
+    more |= {"train_gpus", "rollout_gpus"} if names & set(SIDES[:3]) else set()
+    more |= {"recompute"} if "tokens" in names else set()
+    return frozenset(names | (more & free))
+
+
+def is_table_left_out(origins: Provenance) -> bool:
+    """Whether nobody wrote anything of [parallel], but that dp or sp follow."""
+    asked = {path for path in origins.asked if path.startswith("parallel.")}
+    return asked <= {f"parallel.{name}" for name in _FOLLOWS} and all(
+        is_left_out(origins, f"parallel.{axis}") for axis in _OF_PARALLEL
+    )
 
 
 def undecided(origins: Provenance) -> frozenset[str]:

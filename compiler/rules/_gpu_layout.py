@@ -20,6 +20,11 @@ class Layout(NamedTuple):
     placement: GpuPlacement[Auto]
     total: int
 
+    @property
+    def each(self) -> int:
+        """GPUs of one rollout engine."""
+        return size(self.placement.gpus_per_engine)
+
 
 def layout_of(subject: Subject) -> Layout | None:
     """Return the layout of an experiment, or None where there are no GPUs, or nobody knows which."""

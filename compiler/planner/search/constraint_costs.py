@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.planner.chosen import AXES, OF_STAGES, SIDES, is_chosen, is_left_out, paths_of
+from compiler.planner.chosen import AXES, OF_STAGES, SIDES, is_left_out, is_table_left_out, paths_of
 from compiler.planner.search.choose import choose
 from compiler.planner.search.problem import Problem, gives_recompute, gives_tokens
 
@@ -36,7 +36,7 @@ def _constraints(problem: Problem) -> Iterator[tuple[str, frozenset[str]]]:
     for axis in AXES:
         if axis not in problem.open and axis not in free_axes:
             yield f"parallel.{axis} = {_said(getattr(problem.base.layout, axis))}", (free_axes & {"dp", "sp"}) | {axis}
-    if not is_chosen(origins) and free_axes:
+    if not is_table_left_out(origins) and free_axes - problem.open - {"dp", "sp"}:
         yield "[parallel] is written, so what it leaves out is 1, or follows", free_axes
     for side in SIDES if problem.samples else ():
         if side not in problem.open:

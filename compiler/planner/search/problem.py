@@ -13,7 +13,7 @@ from compiler.ir.conditions import holds
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import AUTO, Off
+from compiler.ir.openness import Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
@@ -165,9 +165,16 @@ def _filled(
     if isinstance(train, int) or isinstance(rollout, int) or total < 2:
         return parallel, placement
     train = max(1, total // per_node // 2 * per_node or total // 2)
-    sizes = (parallel.tp, parallel.pp, parallel.cp)
-    if parallel.dp is AUTO and all(size == 1 for size in sizes):
-        parallel = parallel.replacing(dp=train)
+    of_a_copy = 1
+    for size in (parallel.tp, parallel.pp, parallel.cp):
+        if not isinstance(size, int):
+            return parallel, placement
+        of_a_copy *= size
+    copies = parallel.dp if isinstance(parallel.dp, int) else max(1, train // of_a_copy)
+    train = of_a_copy * copies
+    if train >= total:
+        return parallel, placement
+    parallel = parallel.replacing(dp=copies)
     return parallel, placement.replacing(train_gpus=train, rollout_gpus=total - train)
 
 

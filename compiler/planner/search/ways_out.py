@@ -45,7 +45,11 @@ def _released(problem: Problem) -> Iterator[WayOut]:
             continue
         note = _note(problem._replace(open=problem.open | {name}, released=problem.released | {name}))
         if note:
-            yield WayOut(f"leave {problem.subject.shown(path)} out", note)
+            shown = problem.subject.shown(path)
+            if name == "recompute":
+                yield WayOut(f"leave {shown} out", note)
+            else:
+                yield WayOut(f'set {shown} = "auto"', note, ((shown, '"auto"'),))
 
 
 def _offloaded(problem: Problem) -> Iterator[WayOut]:

@@ -35,7 +35,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     machine = written_machine_of(subject)
     if machine is None:
         return
-    model, each = subject.experiment.model, machine.layout.placement.gpus_per_engine
+    model, each = subject.experiment.model, machine.layout.each
     seen: set[int] = set()
     for stage in subject.stages():
         rollout, room = stage.stage.rollout, engine_room(stage, machine)

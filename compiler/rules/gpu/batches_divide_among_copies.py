@@ -45,7 +45,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
                 copies * micro,
                 batch,
             )
-        elif not isinstance(micro, Off) and layout.parallel.vpp > 1 and (share // micro) % size(layout.parallel.pp):
+        elif (
+            not isinstance(micro, Off) and size(layout.parallel.vpp) > 1 and (share // micro) % size(layout.parallel.pp)
+        ):
             pp = size(layout.parallel.pp)
             text = f"{share // micro:,} micro-batches of a copy do not go through {pp:,} interleaved stages in rounds"
             yield _diagnostic(stage, text, copies * micro * pp, batch)

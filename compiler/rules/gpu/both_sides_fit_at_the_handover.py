@@ -33,7 +33,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     machine = written_machine_of(subject)
     if machine is None or machine.layout.placement.mode != "colocate":
         return
-    model, each, spread = subject.experiment.model, machine.layout.placement.gpus_per_engine, machine.spread
+    model, each, spread = subject.experiment.model, machine.layout.each, machine.spread
     asleep = engine_weight_bytes(model, each)
     seen: set[int] = set()
     for stage in subject.stages():
@@ -65,7 +65,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 def _ways(stage: StageSubject, machine: Machine) -> Iterator[Help]:
     """The smallest larger engine that fits beside the trainer; the smallest larger tp that fits beside the engine."""
     subject, spread, gpus = stage.subject, machine.spread, machine.training_gpus
-    model, each = subject.experiment.model, machine.layout.placement.gpus_per_engine
+    model, each = subject.experiment.model, machine.layout.each
     for size in divisors(gpus):
         if size > each and heads_split(model, size) and handover_fits(stage, machine, spread, size):
             yield fix(_ENGINE, size)

@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         return
     if all(isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
         return
-    each, gpus = layout.placement.gpus_per_engine, layout.placement.rollout_gpus
+    each, gpus = layout.each, layout.placement.rollout_gpus
     on_a_node = named.count
     straddles = on_a_node % each != 0 if each <= on_a_node else each % on_a_node != 0
     if gpus % each == 0 and not straddles:

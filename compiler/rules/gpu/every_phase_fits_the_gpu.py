@@ -63,7 +63,7 @@ def _job(stage: StageSubject, machine: Machine) -> StageJob | None:
     spread = machine.spread
     if held_bytes(stage, spread).total > machine.room:
         return None
-    if not handover_fits(stage, machine, spread, machine.layout.placement.gpus_per_engine):
+    if not handover_fits(stage, machine, spread, machine.layout.each):
         return None
     return stage_job(stage.subject.experiment, stage.stage, machine.gpu)
 

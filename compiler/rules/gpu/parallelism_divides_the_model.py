@@ -34,7 +34,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     model = subject.experiment.model
     yield from _heads(subject, _TP, size(layout.parallel.tp), copies=trainers_copy_heads(subject))
     if any(not isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
-        yield from _heads(subject, _ENGINE, layout.placement.gpus_per_engine, copies=True)
+        yield from _heads(subject, _ENGINE, layout.each, copies=True)
     if layout.parallel.sp is True and size(layout.parallel.tp) == 1:
         yield _diagnostic(
             subject,
@@ -74,7 +74,7 @@ def _heads(subject: Subject, path: str, ways: int, *, copies: bool) -> Iterator[
 
 def _layers(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[Diagnostic]:
     parallel = layout.parallel
-    pp, vpp = size(parallel.pp), parallel.vpp
+    pp, vpp = size(parallel.pp), size(parallel.vpp)
     if vpp > 1 and pp == 1:
         yield _diagnostic(
             subject,

@@ -40,7 +40,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 def _check_format(stage: StageSubject, layout: Layout, asked: NumberFormat) -> Iterator[Diagnostic]:
     model = stage.subject.experiment.model
-    is_training, each = asked.role == "train", layout.placement.gpus_per_engine
+    is_training, each = asked.role == "train", layout.each
     ways = size(layout.parallel.tp) if is_training else each
     experts = size(layout.parallel.etp) if is_training else expert_ways(stage, each)
     for fact, what, width, over in block_widths(model, ways, experts):

@@ -1,7 +1,8 @@
 """Some layout fits.
 
-What: where the planner chooses the layout, because all of [parallel] is left out, at least one legal layout fits the
-GPUs in every phase of a step.  The message names the one that is least over, and the phase in which it is fullest.
+What: where the planner chooses the layout, because all of [parallel] is left out or something of it says "auto", at
+least one legal layout fits the GPUs in every phase of a step.  The message names the one that is least over, and the
+phase in which it is fullest.
 Why it matters: without it there is nothing to propose; every one of them would run out of memory.
 Example: a model of 70 billion parameters on one machine of eight GPUs of 80 GB.
 Fix: the message has what the planner found to fit when it changed one thing: more machines, the optimizer's state on
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.subject import Subject
-from compiler.planner.chosen import is_chosen, undecided
+from compiler.planner.chosen import is_chosen, left_out
 from compiler.planner.memory.lines import GIB
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     from compiler.planner.search.problem import problem_of
     from compiler.planner.search.ways_out import ways_out
 
-    names = undecided(subject.origins)
+    names = left_out(subject.experiment, subject.origins)
     problem = problem_of(subject.experiment, subject.origins, subject.catalogue, names)
     if problem is None:
         return

@@ -36,7 +36,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             if width % ways:
                 axis = _ETP if fact == "model.moe.expert_size" else _TP
                 yield _diagnostic(subject, model, axis, fact, (what, width, ways))
-    each = layout.placement.gpus_per_engine
+    each = layout.each
     if not heads_split(model, each) or not _fills(layout.placement.rollout_gpus, each):
         return
     seen: set[str] = set()

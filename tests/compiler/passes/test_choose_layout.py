@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from compiler.ir.options import Options
 from compiler.ir.paths import read
 from compiler.passes.pipeline import PIPELINE
-from compiler.planner.chosen import AFTERWARDS, BY, CHOOSABLE, undecided
+from compiler.planner.chosen import AFTERWARDS, BY, CHOOSABLE, left_out, undecided
+from compiler.planner.search.choose import timed
+from compiler.planner.search.judge import fits
+from compiler.planner.search.problem import problem_of
+from rlc.catalogue import scan
 from tests.support.good_spec import GPU, Changes, compiled
 from tests.support.left_out import EXPERTS_LEFT_OUT, LEFT_OUT, axes_of
 
@@ -121,3 +125,60 @@ def test_sampling_beside_training_gets_gpus_of_its_own(tmp_path: Path, mode: str
     found = compiled(tmp_path, {"schedule.mode": f'"{mode}"', "run.max_steps": "100"}, base=LEFT_OUT)
     assert found.plan is not None
     assert axes_of(found)["mode"] == "split"
+
+
+SMALL: Changes = {"model.name": '"//models:qwen3_8b"', "cluster.nodes": "2", "rollout.max_prompt_tokens": '"1Ki"'}
+ASKED = {
+    "parallel.pp": {"dp", "pp", "sp"},
+    "parallel.cp": {"dp", "cp", "sp"},
+    "parallel.vpp": {"dp", "vpp", "sp"},
+    "placement.gpus_per_engine": {"dp", "sp", "gpus_per_engine"},
+    "placement.mode": {"dp", "sp", "mode", "train_gpus", "rollout_gpus"},
+    "train.packing.tokens": {"dp", "sp", "tokens", "recompute"},
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_in_a_written_table_what_says_auto_is_chosen_and_nothing_else(tmp_path: Path, path: str) -> None:
+    found = compiled(tmp_path, {**SMALL, "parallel.tp": "2", path: '"auto"'}, base=LEFT_OUT)
+    assert found.plan is not None
+    assert found.subject is not None
+    assert left_out(found.subject.experiment, found.subject.origins) == ASKED[path]
+    assert axes_of(found)["tp"] == 2
+    chosen = {field for field, origin in found.subject.origins.items() if origin.by == BY}
+    asked = f"stages.0.{path}" if path.startswith("train.") else path
+    assert asked in chosen
+    names = {field.rpartition(".")[2] for field in chosen if "recompute" not in field}
+    assert names <= {*ASKED[path], "pp_last_layers"}
+
+
+@pytest.mark.parametrize(("path", "written"), [("parallel.pp", ["1", "2", "4", "8"]), ("parallel.cp", ["1", "2", "4"])])
+def test_no_size_that_could_be_written_is_faster_than_what_auto_chooses(
+    tmp_path: Path, path: str, written: list[str]
+) -> None:
+    def step_s(value: str) -> float:
+        found = compiled(tmp_path, {**SMALL, "parallel.tp": "2", path: value}, base=LEFT_OUT)
+        assert found.subject is not None
+        own = problem_of(found.subject.experiment, found.subject.origins, scan(), frozenset())
+        assert own is not None
+        return timed(own, own.base).step_s if fits(own, own.base) else float("inf")
+
+    assert step_s('"auto"') <= min(map(step_s, written)) * (1 + 1e-9)
+
+
+def test_dp_that_says_auto_follows_as_it_does_where_it_is_left_out(tmp_path: Path) -> None:
+    left = axes_of(compiled(tmp_path, SMALL, base=LEFT_OUT))
+    assert axes_of(compiled(tmp_path, {**SMALL, "parallel.dp": '"auto"'}, base=LEFT_OUT)) == left
+
+
+def test_sides_are_divided_where_sampling_goes_on_and_the_mode_says_auto(tmp_path: Path) -> None:
+    changes: Changes = {**SMALL, "parallel.tp": "2", "placement.mode": '"auto"', "schedule.mode": '"one_step_off"'}
+    found = compiled(tmp_path, {**changes, "run.max_steps": "100"}, base=LEFT_OUT)
+    assert found.plan is not None
+    assert axes_of(found)["mode"] == "split"
+
+
+def test_a_machine_without_gpus_has_nothing_to_choose_of(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"placement.mode": '"auto"'})
+    assert found.plan is not None
+    assert found.plan.experiment.placement.mode == "colocate"

@@ -30,4 +30,4 @@ def test_a_constraint_that_keeps_everything_from_fitting_may_be_left_out(tmp_pat
     changes: Changes = {**LARGE, "cluster.nodes": "2", "placement.gpus_per_engine": "1"}
     (found,) = compiled(tmp_path, changes, base=LEFT_OUT).diagnostics
     assert found.code == "RLC0413"
-    assert "leave placement.gpus_per_engine out" in found.help[0].text
+    assert 'set placement.gpus_per_engine = "auto"' in found.help[0].text
