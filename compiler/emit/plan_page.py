@@ -6,6 +6,8 @@ waived with a reason by the test; values carry a mark unless the spec itself say
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from compiler.diagnostics.annotations import Never
 from compiler.emit._machine_picture import machine_picture
 from compiler.emit._plan_memory import write_phases
@@ -35,11 +37,14 @@ HASH_DIGITS = 12
 _WIDEST_CELL = 28
 
 
-def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: bool, color: bool) -> str:
+def plan_page(
+    plan: Plan, subject: Subject | None, hardware: Mapping[str, Gpu], *, source: str, ascii_only: bool, color: bool
+) -> str:
     """Return the page.
 
     Args:
         subject: the origins of the values; None for a saved plan, which has none.
+        hardware: the GPUs that are known; without that of the plan, no phase of its memory is drawn.
         source: the file that the plan comes from, as the user named it.
         ascii_only: draw with ASCII characters only.
         color: whether to write ANSI colours.
@@ -62,7 +67,7 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
             teacher = values.below(f"stages.{index}.teacher")
             write_model(sheet, teacher, parameters_of(stage.algorithm.teacher))
     sheet.section("Memory, forecast")
-    gpu = None if subject is None else subject.catalogue.load_hardware().get(str(plan.experiment.cluster.gpu))
+    gpu = hardware.get(str(plan.experiment.cluster.gpu))
     _memory(sheet, plan, gpu, is_chosen=subject is not None and is_chosen(subject.origins))
     write_times(sheet, plan)
     sheet.legend()
