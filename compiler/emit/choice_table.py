@@ -16,7 +16,7 @@ from compiler.planner.memory.lines import GIB
 from compiler.planner.search.choose import Choice, Timed, choose, timed
 from compiler.planner.search.constraint_costs import ConstraintCost, constraint_costs
 from compiler.planner.search.judge import fullness
-from compiler.planner.search.problem import Problem, problem_of
+from compiler.planner.search.problem import Candidate, Problem, problem_of
 from compiler.planner.search.space import tokens_at
 
 _COLUMNS = (
@@ -94,13 +94,17 @@ def _row(problem: Problem, one: Timed, mark: str, why: str) -> tuple[str, ...]:
         f"{one.both_s:,.2f}",
         f"{fullness(problem, candidate).phase.bytes / GIB:,.1f}",
         side,
-        f"{candidate.gpus_per_engine:,}" if problem.samples else "-",
+        _engine(candidate) if problem.samples else "-",
         *(f"{size:,}" for size in axes),
         "yes" if layout.sp else "no",
         f"{tokens:,.0f}",
         again.granularity if again.granularity != "selective" else ", ".join(again.modules),
         why,
     )
+
+
+def _engine(candidate: Candidate) -> str:
+    return f"{candidate.gpus_per_engine:,}" + ("" if candidate.way == "tp" else f" {candidate.way}")
 
 
 def _costs(own: Timed, costs: Sequence[ConstraintCost]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Auto, Off
 from compiler.ir.options import Options, given
-from compiler.ir.paths import replaced
+from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Provenance
 from compiler.planner.chosen import AXES, BY, SIDES, left_out
 
@@ -45,7 +45,7 @@ def choose_layout(experiment: Experiment[Auto], origins: Provenance, catalogue: 
 def _applied(
     experiment: Experiment[Auto], origins: Provenance, problem: Problem, candidate: Candidate
 ) -> Experiment[Auto]:
-    from compiler.planner.search.problem import gives_tokens
+    from compiler.planner.search.problem import gives_tokens, gives_way
     from compiler.planner.search.space import tokens_at
 
     placement, parallel, layout = experiment.placement, experiment.parallel, candidate.layout
@@ -71,6 +71,8 @@ def _applied(
             tokens = tokens_at(problem, facts, layout, candidate.level)
             experiment = replaced(experiment, path, int(tokens))
             origins.derived(path, by=BY, inputs=(*inputs, "parallel.cp"))
+        if "engine_way" in problem.open and not gives_way(problem) and not isinstance(facts.stage.rollout, Off):
+            experiment = _spreading(experiment, origins, index, candidate, inputs)
         if candidate.recompute is not None:
             experiment = _recomputing(experiment, origins, index, candidate.recompute, inputs)
     return experiment
@@ -89,8 +91,33 @@ def _recomputing(
         values["recompute_modules"] = recompute.modules
     if not values:
         return experiment
-    path = f"stages.{index}.train.engine.megatron"
-    own = experiment.stages[index].train.engine.megatron
+    return _handed(experiment, origins, f"stages.{index}.train.engine.megatron", values, inputs)
+
+
+def _spreading(
+    experiment: Experiment[Auto], origins: Provenance, index: int, candidate: Candidate, inputs: tuple[str, ...]
+) -> Experiment[Auto]:
+    """Tell SGLang by its own names; what splits all layers alike is told nothing."""
+    each = candidate.gpus_per_engine
+    values: dict[str, object] = {}
+    if candidate.way != "tp":
+        values["ep_size"] = each
+    if candidate.way == "dp":
+        values.update(enable_dp_attention=True, dp_size=each)
+    if not values:
+        return experiment
+    return _handed(experiment, origins, f"stages.{index}.rollout.engine.sglang", values, inputs)
+
+
+def _handed(
+    experiment: Experiment[Auto],
+    origins: Provenance,
+    path: str,
+    values: dict[str, object],
+    inputs: tuple[str, ...],
+) -> Experiment[Auto]:
+    """Add settings to what is handed to an engine."""
+    own = read(experiment, path)
     kept = {k: v for k, v in own.__dict__.items() if not isinstance(v, Off)} if isinstance(own, Options) else {}
     for key in values:
         origins.derived(f"{path}.{key}", by=BY, inputs=inputs)

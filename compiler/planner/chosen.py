@@ -14,12 +14,17 @@ from compiler.ir.provenance import Origin, Provenance
 BY = "choose_layout"
 AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
-OF_STAGES = ("recompute", "tokens")
+OF_STAGES = ("recompute", "tokens", "engine_way")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
 HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
+_FIELDS = {
+    "tokens": "train.packing.tokens",
+    "recompute": f"{_RECOMPUTE}granularity",
+    "engine_way": "rollout.engine.sglang.ep_size",
+}
 _FOLLOWS = ("dp", "sp")
 _DEFAULTS = ("lay_out_gpus", "GPU identity", "budget_micro_batches", BY)
 AFTERWARDS = ("place_actors", "set_environment", "launch_engines", "count_budget", "derive_timeouts")
@@ -64,6 +69,7 @@ def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]
     more = {*_FOLLOWS}
     more |= {"train_gpus", "rollout_gpus"} if names & set(SIDES[:3]) else set()
     more |= {"recompute"} if "tokens" in names else set()
+    more |= {"engine_way"} if "gpus_per_engine" in names else set()
     return frozenset(names | (more & free))
 
 
@@ -92,7 +98,7 @@ def paths_of(name: str, num_stages: int) -> Iterator[str]:
     elif name in SIDES:
         yield f"placement.{name}"
     else:
-        field = "train.packing.tokens" if name == "tokens" else f"{_RECOMPUTE}granularity"
+        field = _FIELDS[name]
         for index in range(num_stages):
             yield f"stages.{index}.{field}"
 

@@ -27,7 +27,7 @@ from compiler.planner.search.judge import (
     trained,
     trains_within,
 )
-from compiler.planner.search.problem import Candidate, Problem, is_banned, is_cut_by_samples
+from compiler.planner.search.problem import Candidate, Problem, Way, is_banned, is_cut_by_samples
 from compiler.planner.search.space import Side, engines, groups_of_layers, layouts, levels, recomputations, sides
 from compiler.planner.time.step import StepJob
 
@@ -93,6 +93,7 @@ class _Trainer(NamedTuple):
 class _Sampler(NamedTuple):
     seconds: float
     each: int
+    way: Way
 
 
 def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
@@ -142,7 +143,7 @@ def _found(problem: Problem) -> Choice:
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
     trains = _train_s(problem, candidate.mode, candidate.layout, candidate.recompute, candidate.level)
-    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine)
+    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way)
     return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
 
@@ -181,7 +182,7 @@ class _Table:
 def _shape(candidate: Candidate) -> tuple[object, ...]:
     layout = candidate.layout
     axes = (layout.tp, layout.pp, layout.cp, layout.ep, layout.etp)
-    return (candidate.mode, candidate.train_gpus, candidate.gpus_per_engine, *axes)
+    return (candidate.mode, candidate.train_gpus, candidate.gpus_per_engine, candidate.way, *axes)
 
 
 def _step_s(problem: Problem, trains: SideSeconds, rollout_s: float) -> float:
@@ -197,9 +198,9 @@ def _is_hopeless(problem: Problem, side: Side, fastest: _Sampler, table: _Table)
 
 
 def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
-    for each in engines(problem, side[2]):
-        if samples_within(problem, side[0], each, side[2]):
-            yield _Sampler(_rollout_s(problem, side[2], each), each)
+    for each, way in engines(problem, side[2]):
+        if samples_within(problem, side[0], each, side[2], way):
+            yield _Sampler(_rollout_s(problem, side[2], each, way), each, way)
 
 
 def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table) -> None:
@@ -273,7 +274,7 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
     first, leanest = variants[0], variants[-1]
     for vpp in groups_of_layers(problem, axes):
         layout = axes._replace(vpp=vpp)
-        candidate = Candidate(*side, fastest.each, layout, leanest, 0)
+        candidate = Candidate(*side, fastest.each, layout, leanest, 0, fastest.way)
         if is_banned(problem, candidate):
             continue
         if not trains_within(problem, layout, leanest, 0, side[0]):
@@ -284,7 +285,7 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
 
 
 def _timed(problem: Problem, side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Timed:
-    candidate = Candidate(*side, sampler.each, one.layout, again, one.level)
+    candidate = Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way)
     step_s = _step_s(problem, one.trains, sampler.seconds)
     return Timed(candidate, one.trains.train_s, sampler.seconds, one.trains.both_s, step_s)
 
@@ -309,10 +310,10 @@ def _train_s(
     return SideSeconds(own, both)
 
 
-def _rollout_s(problem: Problem, gpus: int, each: int) -> float:
+def _rollout_s(problem: Problem, gpus: int, each: int, way: Way) -> float:
     seconds = 0.0
     for facts in problem.stages:
-        held = sampled(facts.job, facts, each=each, gpus=gpus)
+        held = sampled(facts.job, facts, each=each, gpus=gpus, way=way)
         seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each))
     return seconds
 
@@ -323,10 +324,11 @@ def _nearest(problem: Problem) -> TurnedDown | None:
     found: list[tuple[float, int, Candidate]] = []
     for side in sides(problem):
         sizes = list(engines(problem, side[2]))
+        largest = sorted({each for each, _ in sizes})[-2:]
         for one in layouts(problem, side[1]):
             for vpp in list(groups_of_layers(problem, one))[:1]:
                 layout = one._replace(vpp=vpp)
-                candidates = [Candidate(*side, each, layout, again, 0) for each in sizes[-2:]]
+                candidates = [Candidate(*side, each, layout, again, 0, way) for each, way in sizes if each in largest]
                 found.extend((held(problem, layout), len(found), candidate) for candidate in candidates)
     lean = [candidate for _, _, candidate in sorted(found)[:_NEAREST] if not is_banned(problem, candidate)]
     full = [(fullness(problem, candidate), candidate) for candidate in lean]

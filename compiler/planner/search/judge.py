@@ -23,7 +23,7 @@ from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.ranks import Spread, engine_sequence_bytes, engine_weight_bytes
-from compiler.planner.search.problem import Candidate, Problem, StageFacts
+from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way
 from compiler.planner.search.space import tokens_at
 
 OF_TRAINING = ("train", "log-probs")
@@ -77,10 +77,12 @@ def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None,
     return True
 
 
-def samples_within(problem: Problem, mode: str, each: int, gpus: int) -> bool:
+def samples_within(problem: Problem, mode: str, each: int, gpus: int, way: Way) -> bool:
     """Whether engines of so many GPUs fit beside the least that any trainer keeps on them."""
     for index, facts in enumerate(problem.stages):
-        job = sampled(facts.job, facts, each=each, gpus=gpus)._replace(is_shared=mode == "colocate", communicators=1)
+        job = sampled(facts.job, facts, each=each, gpus=gpus, way=way)._replace(
+            is_shared=mode == "colocate", communicators=1
+        )
         if job.engine is None:
             continue
         sampling = [phase for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
@@ -111,17 +113,18 @@ def trained(problem: Problem, facts: StageFacts, layout: Layout, recompute: Reco
     )
 
 
-def sampled(job: StageJob, facts: StageFacts, *, each: int, gpus: int) -> StageJob:
+def sampled(job: StageJob, facts: StageFacts, *, each: int, gpus: int, way: Way) -> StageJob:
     """Return a stage with engines of another size."""
     if job.engine is None:
         return job
-    return job._replace(engine=resized(job.engine, facts.stage, gpus=each, engines=max(1, gpus // each)))
+    engine = resized(job.engine, facts.stage, gpus=each, engines=max(1, gpus // each))
+    return job._replace(engine=engine._replace(copies_attention=way == "dp"))
 
 
 def stage_of(problem: Problem, facts: StageFacts, candidate: Candidate) -> StageJob:
     """Return what decides the memory of a stage of a candidate."""
     job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level)
-    job = sampled(job, facts, each=candidate.gpus_per_engine, gpus=candidate.rollout_gpus)
+    job = sampled(job, facts, each=candidate.gpus_per_engine, gpus=candidate.rollout_gpus, way=candidate.way)
     return job._replace(is_shared=candidate.mode == "colocate")
 
 

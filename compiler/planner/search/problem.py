@@ -6,14 +6,14 @@ counted once here, so that a candidate changes numbers and no records.
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import Any
+from compiler.diagnostics.annotations import Any, Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Catalogue, Gpu
 from compiler.ir.conditions import holds
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
@@ -30,8 +30,10 @@ from compiler.planner.time.step import StepJob
 
 _BOUNDS = ("train.packing.tokens", "rollout.max_context_tokens", "rollout.max_prompt_tokens")
 _RECOMPUTE = ("recompute_granularity", "recompute_method", "recompute_num_layers", "recompute_modules")
+_WAYS = ("ep_size", "dp_size", "enable_dp_attention")
 _OF_LAYOUTS = ("placement", "parallel")
 
+Way = Literal["tp", "ep", "dp"]
 Ban = tuple[tuple[str, object], ...]
 
 
@@ -42,6 +44,8 @@ class Candidate(NamedTuple):
         layout: the axes of training.
         recompute: as the stages say it themselves, or the same for all of them.
         level: which of the sizes of a micro-batch each stage takes, from its smallest one up.
+        way: how an engine spreads its layers: "tp" splits all of them, "ep" has whole experts, "dp" has whole attention
+            too, each GPU with sequences of its own.
     """
 
     mode: str
@@ -51,6 +55,7 @@ class Candidate(NamedTuple):
     layout: Layout
     recompute: Recompute | None
     level: int
+    way: Way = "tp"
 
 
 class StageFacts(NamedTuple):
@@ -143,6 +148,9 @@ def problem_of(
         layout=stages[0].job.job.layout,
         recompute=None,
         level=0,
+        way="dp"
+        if any(facts.job.engine is not None and facts.job.engine.copies_attention for facts in stages)
+        else "tp",
     )
     return Problem(
         subject=subject,
@@ -255,3 +263,21 @@ def gives_tokens(problem: Problem, index: int) -> bool:
 def is_cut_by_samples(problem: Problem, index: int) -> bool:
     """Whether a micro-batch of a stage has so many samples, whatever their tokens."""
     return not isinstance(problem.stages[index].stage.train.micro_batch, Off) and "tokens" not in problem.released
+
+
+def gives_way(problem: Problem) -> bool:
+    """Whether a stage says itself how its engine spreads its layers, or has one that does so in one way only."""
+    if isinstance(problem.experiment.model.moe, Off):
+        return True
+    origins = problem.subject.origins
+    for index, facts in enumerate(problem.stages):
+        rollout = facts.stage.rollout
+        if isinstance(rollout, Off):
+            continue
+        view = StageSubject(problem.subject, index, facts.stage)
+        keys = [key for key in _WAYS if setting_of(view, "rollout", key) not in (None, OFF)]
+        if rollout.engine.name != "sglang" or not all(
+            is_left_out(origins, view.path(f"rollout.engine.sglang.{key}")) for key in keys
+        ):
+            return True
+    return False

@@ -9,7 +9,9 @@ divide them (RLC0504), and the target's limits hold (RLC0512).  Beyond the rules
 - tensor parallelism of an expert no more than of a layer;
 - where layers do not divide among pipeline stages, as many on each as possible and fewer on the last, beside the head;
 - of the groups of layers that a pipeline stage may interleave, up to eight: none, the fewest and the most;
-- of divided machines, sides in eighths of them.
+- of divided machines, sides in eighths of them;
+- of the ways in which SGLang spreads experts, whole ones on each GPU only where none can be split, or with attention
+  that is whole too (DP attention), over as many GPUs as the engine has.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.number_formats import block_widths, formats_of
 from compiler.planner.padding import padded
-from compiler.planner.search.problem import Problem, StageFacts, gives_recompute, gives_tokens
+from compiler.planner.search.problem import Problem, StageFacts, Way, gives_recompute, gives_tokens, gives_way
 from compiler.planner.splits import heads_split, split_widths
 
 _MOST_CP = 64
 _MOST_VPP = 8
+_MOST_COPIES = 32  # of attention in one engine, which has a port for each of them, of 64
 _PARTS = 8
 _LADDER = (8192, 16384, 32768, 65536)
 Side = tuple[str, int, int]
@@ -140,16 +143,27 @@ def budgets(problem: Problem, facts: StageFacts, layout: Layout) -> tuple[float,
     return (least, *sorted(size for size in larger if least < size < 2 * most))
 
 
-def engines(problem: Problem, gpus: int) -> Iterator[int]:
-    """Yield how many GPUs an engine may have, of so many that generate."""
+def engines(problem: Problem, gpus: int) -> Iterator[tuple[int, Way]]:
+    """Yield how many GPUs an engine may have, of so many that generate, and how it spreads its layers over them."""
+    base = problem.base
     if not problem.samples:
-        yield problem.base.gpus_per_engine
+        yield base.gpus_per_engine, base.way
         return
+    is_open, moe = "engine_way" in problem.open and not gives_way(problem), problem.experiment.model.moe
     for each in _sizes("gpus_per_engine", problem.base.gpus_per_engine, problem.open, divisors(gpus)):
         on_a_node = problem.per_node
         straddles = on_a_node % each != 0 if each <= on_a_node else each % on_a_node != 0
-        if gpus % each == 0 and not straddles and _splits(problem, "rollout", each, None):
-            yield each
+        if gpus % each or straddles:
+            continue
+        is_even = _splits(problem, "rollout", each, each if is_open else None)
+        if is_even:
+            yield each, "tp" if is_open else base.way
+        has_whole = is_open and each > 1 and not isinstance(moe, Off) and moe.num_experts % each == 0
+        if has_whole and _splits(problem, "rollout", each, 1):
+            if not is_even:
+                yield each, "ep"
+            if each <= _MOST_COPIES:
+                yield each, "dp"
 
 
 def unit_of(layout: Layout) -> int:

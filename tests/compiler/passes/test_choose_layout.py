@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.options import Options
 from compiler.ir.paths import read
 from compiler.passes.pipeline import PIPELINE
@@ -132,7 +133,7 @@ ASKED = {
     "parallel.pp": {"dp", "pp", "sp"},
     "parallel.cp": {"dp", "cp", "sp"},
     "parallel.vpp": {"dp", "vpp", "sp"},
-    "placement.gpus_per_engine": {"dp", "sp", "gpus_per_engine"},
+    "placement.gpus_per_engine": {"dp", "sp", "gpus_per_engine", "engine_way"},
     "placement.mode": {"dp", "sp", "mode", "train_gpus", "rollout_gpus"},
     "train.packing.tokens": {"dp", "sp", "tokens", "recompute"},
 }
@@ -182,3 +183,20 @@ def test_a_machine_without_gpus_has_nothing_to_choose_of(tmp_path: Path) -> None
     found = compiled(tmp_path, {"placement.mode": '"auto"'})
     assert found.plan is not None
     assert found.plan.experiment.placement.mode == "colocate"
+
+
+def test_how_experts_are_spread_reaches_the_command_line_of_the_engine(tmp_path: Path) -> None:
+    changes: Changes = {"cluster.nodes": "2", "rollout.prompts_per_step": "256", "train.global_batch": "2048"}
+    found = compiled(tmp_path, {**changes, "rollout.max_prompt_tokens": '"1Ki"'}, base=EXPERTS_LEFT_OUT)
+    assert found.plan is not None
+    assert found.subject is not None
+    engine = "stages.0.rollout.engine.sglang"
+    each = axes_of(found)["gpus_per_engine"]
+    assert found.subject.origins[f"{engine}.dp_size"].by == BY
+    placement = found.plan.experiment.placement
+    assert isinstance(placement, GpuPlacement)
+    (words,) = (launch.words for launch in placement.launches if launch.role == "rollout")
+    assert {f"--dp-size={each}", f"--ep-size={each}", "--enable-dp-attention"} <= set(words)
+    told = compiled(tmp_path, {**changes, "rollout.engine.sglang.ep_size": "1"}, base=EXPERTS_LEFT_OUT)
+    assert told.subject is not None
+    assert f"{engine}.dp_size" not in told.subject.origins

@@ -24,11 +24,11 @@ LONG: Changes = {"model.name": '"//models:qwen3_8b"', "rollout.max_response_toke
 
 def everything(found: Problem) -> list[Candidate]:
     return [
-        Candidate(*side, each, one._replace(vpp=vpp), again, level)
+        Candidate(*side, each, one._replace(vpp=vpp), again, level, way)
         for side in sides(found)
         for one in layouts(found, side[1])
         for vpp in groups_of_layers(found, one)
-        for each in engines(found, side[2])
+        for each, way in engines(found, side[2])
         for again in recomputations(found)
         for level in range(levels(found, one._replace(vpp=vpp)))
     ]

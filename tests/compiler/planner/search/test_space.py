@@ -65,7 +65,7 @@ def test_layouts_are_those_that_trial_finds(tmp_path: Path, model: Changes, gpus
 def test_engines_lie_within_a_machine_or_use_whole_ones(tmp_path: Path) -> None:
     found = problem(tmp_path, {"cluster.nodes": "4"})
     straddling = {n for n in range(1, 33) if 32 % n or (8 % n if n <= 8 else n % 8)}
-    assert set(engines(found, 32)) == {n for n in (1, 2, 4, 8, 16, 32) if n not in straddling}
+    assert set(engines(found, 32)) == {(n, "tp") for n in (1, 2, 4, 8, 16, 32) if n not in straddling}
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,21 @@ def test_what_an_engine_cannot_do_is_left_out(tmp_path: Path) -> None:
     candidate = found.base
     assert is_banned(found, candidate._replace(layout=one._replace(pp=2)))
     assert not is_banned(found, candidate._replace(layout=one._replace(pp=1, cp=1, sp=False)))
+
+
+def test_whole_experts_are_offered_where_they_cannot_be_split_and_whole_attention_beside_them(tmp_path: Path) -> None:
+    found = problem(tmp_path, {**MOE, "cluster.nodes": "2"})
+    moe = found.experiment.model.moe
+    assert not isinstance(moe, Off)
+    ways = set(engines(found, 16))
+    for each in (1, 2, 4, 8, 16):
+        splits = moe.expert_size % each == 0
+        assert ((each, "tp") in ways) == splits
+        assert ((each, "ep") in ways) == (not splits and moe.num_experts % each == 0)
+        assert ((each, "dp") in ways) == (each > 1 and moe.num_experts % each == 0)
+
+
+@pytest.mark.parametrize("written", [{"rollout.engine.sglang.ep_size": "2"}, {"rollout.engine.name": '"vllm"'}])
+def test_an_engine_that_is_told_how_to_spread_or_is_another_has_one_way(tmp_path: Path, written: Changes) -> None:
+    found = problem(tmp_path, {**MOE, **written})
+    assert {way for _, way in engines(found, 8)} == {"tp"}
