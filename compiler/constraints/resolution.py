@@ -119,6 +119,7 @@ class _Run:
         self.origins = Provenance()
         for path, origin in self.written.items():
             self.origins.record(path, origin)
+        self.origins.read = frozenset(path for referred in self.resolver.referred for path in referred.reads)
         catalogue = self.resolver.subject.catalogue
         self.experiment = run_pipeline(self.start, self.origins, catalogue, self.resolver.equations.solve_one)
         tainted = self.following((*self.pending, *self.lost))

@@ -50,11 +50,13 @@ class Provenance:
 
     Args:
         asked: paths of the layout's settings that say "auto": what decides them later keeps no trace of the word.
+        read: paths that expressions read, whether or not these are computed yet.
     """
 
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
         self.asked: frozenset[str] = frozenset()
+        self.read: frozenset[str] = frozenset()
 
     def record(self, path: str, origin: Origin) -> None:
         """Keep the origin of a field; what the compiler derives later replaces "nobody said anything"."""

@@ -85,10 +85,19 @@ def undecided(origins: Provenance) -> frozenset[str]:
     """Return the names of CHOOSABLE that nobody decided, and from which nothing else was derived."""
     names = {axis for axis in AXES if is_left_out(origins, f"parallel.{axis}")}
     names |= {side for side in SIDES if is_left_out(origins, f"placement.{side}")}
-    used = {field for path, origin in origins.items() if not _follows(path, origin) for field in origin.inputs}
+    used = {
+        field for path, origin in origins.items() if not _follows(path, origin) for field in origin.inputs
+    } | origins.read
     names -= {axis for axis in AXES if f"parallel.{axis}" in used}
     names -= {side for side in SIDES if f"placement.{side}" in used}
     return frozenset((*names, *OF_STAGES))
+
+
+def readers_of(origins: Provenance, path: str) -> Iterator[str]:
+    """Yield what was computed from a setting before it could be chosen."""
+    for other, origin in origins.items():
+        if path in origin.inputs and not _follows(other, origin):
+            yield other
 
 
 def paths_of(name: str, num_stages: int) -> Iterator[str]:
