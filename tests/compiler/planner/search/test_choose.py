@@ -46,6 +46,19 @@ def test_nothing_that_fits_is_faster_than_what_is_chosen(tmp_path: Path, changes
     assert best.step_s == pytest.approx(fastest, rel=1e-9)
 
 
+def test_no_way_to_spread_experts_over_an_engine_is_faster(tmp_path: Path) -> None:
+    changes: Changes = {"model.name": MOE["model.name"], "cluster.gpus_per_node": '"8xB200-180"'}
+    found = problem(tmp_path, {**changes, "rollout.max_prompt_tokens": '"1Ki"', "placement.mode": '"colocate"'})
+    found = found._replace(open=frozenset({"tp", "ep", "dp", "sp", "gpus_per_engine", "engine_way"}))
+    best = choose(found).best
+    assert best is not None
+    candidates = everything(found)
+    assert {one.way for one in candidates} >= {"tp", "dp"}
+    fitting = [one for one in candidates if not is_banned(found, one) and fits(found, one)]
+    assert best.candidate in fitting
+    assert best.step_s == pytest.approx(min(timed(found, one).step_s for one in fitting), rel=1e-9)
+
+
 @pytest.mark.parametrize("changes", [{}, LONG, MOE])
 def test_runners_up_fit_and_come_in_order_and_what_was_turned_down_is_faster_and_does_not(
     tmp_path: Path, changes: Changes
