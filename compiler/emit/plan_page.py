@@ -30,6 +30,7 @@ from compiler.ir.machine import GpuPlacement, Launch, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 from compiler.ir.timeouts import Timeouts
+from compiler.planner.chosen import is_chosen
 from compiler.planner.parameters import Parameters, parameters_of
 
 HASH_DIGITS = 12
@@ -66,7 +67,8 @@ def plan_page(
             teacher = values.below(f"stages.{index}.teacher")
             write_model(sheet, teacher, parameters_of(stage.algorithm.teacher))
     sheet.section("Memory, forecast")
-    _memory(sheet, plan, hardware.get(str(plan.experiment.cluster.gpu)))
+    gpu = hardware.get(str(plan.experiment.cluster.gpu))
+    _memory(sheet, plan, gpu, is_chosen=subject is not None and is_chosen(subject.origins))
     write_times(sheet, plan)
     sheet.legend()
     return sheet.text()
@@ -137,7 +139,7 @@ def _axes(parallel: Values, axes: Parallel[Never]) -> str:
     return sentence(*parts)
 
 
-def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None) -> None:
+def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None, *, is_chosen: bool) -> None:
     forecast = plan.forecast
     caches = [stage.kv_cache_bytes for stage in forecast.stages]
     parts = (
@@ -156,7 +158,7 @@ def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None) -> None:
     keys = [f"{said(stage.stage)} {byte_size(stage.kv_cache_bytes)}" for stage in forecast.stages]
     sheet.row("KV cache", sentence(*keys, "with every sequence at its longest" if has_gpus and any(caches) else ""))
     if gpu is not None:
-        write_phases(sheet, plan, gpu)
+        write_phases(sheet, plan, gpu, is_chosen=is_chosen)
         return
     uncounted = "activations and the memory of kernels are not counted"
     if has_gpus:
