@@ -16,6 +16,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
+from compiler.ir.sides import rolls_out, trains
 from compiler.ir.training import PolicyTrain
 from compiler.planner.memory.activations import Tokens
 from compiler.planner.memory.engine import EngineJob
@@ -47,7 +48,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
     if not isinstance(rollout, Rollout) or not isinstance(placement, GpuPlacement):
         return None
     assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
-    if not isinstance(train.steps_per_rollout, int):
+    if not isinstance(train.steps_per_rollout, int):  # open where batches do not divide a rollout
         return None
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = typical_job(held.job, train, lengths, prompt)
@@ -64,6 +65,8 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
         overlaps=stage.schedule.lag > 0,
+        rolls_out=rolls_out(stage),
+        trains=trains(stage),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.ir.openness import OFF, Off
 from compiler.ir.plan import StageTime
-from tests.support.good_spec import GPU, Changes, compiled
+from tests.support.good_spec import GPU, MOE, Changes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4", "placement.rollout_gpus": "4"}
 
@@ -30,6 +30,27 @@ def test_shared_gpus_go_through_one_phase_after_the_other(tmp_path: Path) -> Non
     assert [phase.name for phase in time.phases] == ["rollout", "swap to host", "make batch", "train", "weight sync"]
     assert {phase.side for phase in time.phases} == {"both"}
     assert time.step_seconds == pytest.approx(sum(phase.seconds for phase in time.phases), rel=1e-3)
+
+
+def test_a_step_that_is_taken_apart_takes_the_time_of_what_is_left(tmp_path: Path) -> None:
+    whole = {phase.name: phase.seconds for phase in known(tmp_path).phases}
+    sampled = known(tmp_path, {"debug.mode": '"rollout_only"'})
+    assert {phase.name: phase.seconds for phase in sampled.phases} == {"rollout": whole["rollout"]}
+    assert sampled.mfu == 0
+    trained = known(tmp_path, {"debug.mode": '"train_only"', "debug.replay": '"runs/a"'})
+    assert {phase.name: phase.seconds for phase in trained.phases} == {"train": whole["train"]}
+    assert trained.mfu == known(tmp_path).mfu
+
+
+def test_a_batch_that_does_not_come_out_even_is_said_and_nothing_is_forecast(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"train.global_batch": "100"}, base=GPU)
+    assert "RLC0301" in [diagnostic.code for diagnostic in found.diagnostics]
+
+
+def test_experts_fewer_than_a_token_visits_are_said(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"model.moe.num_experts": "4", "parallel.ep": "4"}, base=MOE)
+    assert found.plan is None
+    assert found.diagnostics
 
 
 def test_split_gpus_that_wait_for_one_another_take_the_sum(tmp_path: Path) -> None:
