@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import ceil
 
 from checks.planner.comparison import Cells, Comparison, UnreadableError, number
 from checks.planner.library import Library
@@ -23,7 +24,8 @@ from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.time.constants import ROUTED_IMBALANCE, Rates
 from compiler.planner.time.handover import sync_seconds
-from compiler.planner.time.lengths import expected_lengths
+from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
+from compiler.planner.time.packing import packed_micro_batches
 from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
 from compiler.planner.time.step import Sampling, StepJob, step_seconds
 from compiler.planner.time.training import Trainer
@@ -68,7 +70,7 @@ def _step(library: Library, hardware: dict[str, Gpu], row: Cells) -> StepJob:
         raise UnreadableError("it does not say how GPUs or samples are divided")
     longest, samples = number(row, "max_seq"), number(row, "samples_per_step")
     lengths = expected_lengths(longest - _PROMPT, number(row, "avg_seq") - _PROMPT)
-    trainer, steps = _trainer(network, gpu, row, lengths.mean + _PROMPT)
+    trainer, steps = _trainer(network, gpu, row, lengths)
     each, gpus = int(number(row, "rollout_tp", 1)), int(number(row, "gpus_rollout"))
     sampler = _sampler(network, gpu, each)
     is_shared = row["mode"].startswith("sync")
@@ -80,27 +82,33 @@ def _step(library: Library, hardware: dict[str, Gpu], row: Cells) -> StepJob:
         trainer=trainer,
         optimizer_steps=steps,
         scoring_passes=2,
-        sampling=Sampling(sampler, max(1, gpus // each), samples, _PROMPT, lengths, group=16, steps_ahead=ahead),
+        sampling=Sampling(
+            sampler, max(1, gpus // each), samples, _PROMPT, lengths, group=16, lag=ahead if ahead > 1 else 0
+        ),
         is_shared=is_shared,
         swapped_bytes=held if is_shared else 0.0,
         overlaps=not is_shared,
     )
 
 
-def _trainer(network: Network, gpu: Gpu, row: Cells, mean: float) -> tuple[Trainer, float]:
+def _trainer(network: Network, gpu: Gpu, row: Cells, lengths: Lengths) -> tuple[Trainer, float]:
     """A trainer, and the optimizer steps of one step."""
     gpus, longest = int(number(row, "gpus_train")), number(row, "max_seq")
     tp, pp, cp, ep = (int(number(row, axis, 1)) for axis in ("tp", "pp", "cp", "ep"))
     dp = max(1, gpus // (tp * pp * cp))
     batch = number(row, "train_gbs", 0) or number(row, "samples_per_step")
+    micro_batches = max(1, ceil(packed_micro_batches(lengths, batch, _PROMPT, longest) / dp - 1e-6))
+    tokens = batch / dp * (lengths.mean + _PROMPT) / micro_batches
+    classes = classes_of(lengths, batch)
+    square = sum(one.share * (_PROMPT + one.tokens) ** 2 for one in classes)
     job = Job(
         network=network,
         layout=Layout(tp=tp, sp=tp > 1, pp=pp, cp=cp, ep=ep, dp=dp),
         storage=Storage(gradient=4),
         recompute=Recompute("full"),
-        tokens=Tokens(longest, longest * mean),
+        tokens=Tokens(tokens, tokens * square / (lengths.mean + _PROMPT)),
         loss=Loss(),
-        micro_batches=max(1, round(batch / dp * mean / longest)),
+        micro_batches=micro_batches,
     )
     trainer = Trainer(job, network_work(network), gpu, "bf16", ROUTED_IMBALANCE)
     return trainer, number(row, "samples_per_step") / batch

@@ -16,7 +16,7 @@ from compiler.planner.forecast import moments_of
 from compiler.planner.parameters import count_parameters
 from compiler.planner.time.constants import RATES
 from compiler.planner.time.experiment_facts import step_job
-from compiler.planner.time.step import LOGPROBS, ROLLOUT, TRAIN, step_seconds
+from compiler.planner.time.step import BATCH, LOGPROBS, SWAP, SYNC, TRAIN, sampling_seconds, step_seconds
 
 STORAGE_GB_PER_S = 2.0  # that one machine reads from, or writes to, a file system that all share
 _START_S, _MACHINE_S = 60.0, 1.0  # until a process has loaded its libraries, and for each machine that takes part
@@ -49,8 +49,9 @@ def predicted_waits(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu | N
     if job is None:
         return waits
     seconds = step_seconds(job, RATES)
-    trained, sampled = seconds.of(TRAIN) + seconds.of(LOGPROBS), seconds.of(ROLLOUT)
-    handed = sum(phase.seconds for phase in seconds.phases) - trained - sampled
+    trained = seconds.of(BATCH) + seconds.of(TRAIN) + seconds.of(LOGPROBS)
+    sampled = None if job.sampling is None else sampling_seconds(job.sampling, RATES).batch
+    handed = seconds.of(SWAP) + seconds.of(SYNC)
     return waits._replace(generation=sampled, train_step=trained, weight_sync=handed)
 
 

@@ -35,7 +35,8 @@ TRAIN_MISSES = {
 }
 # More than 25 % off what an engine generates.
 ROLLOUT_MISSES = {
-    **dict.fromkeys(("D091", "D094", "D095", "D097", "D098", "D099", "D100"), "attention of its own on every GPU"),
+    "D091": "hundreds of sequences on a GPU with attention of its own; the engine's largest batch is not published",
+    "D094": "the same, by 1 %",
     "D121": "two micro-batches overlap to hide the experts' communication",
     "D129": "two micro-batches overlap, and experts are copied to balance them",
     "D137": "vLLM on MI300X with 405 billion parameters: products of eight bits below their share",
@@ -44,7 +45,6 @@ ROLLOUT_MISSES = {
 # More than 35 % off the time of a step, or of handing over the weights.
 STEP_MISSES = {
     "R001": "an engine of 32 GPUs on four nodes; the table says no more than the step's time",
-    "R018": "GB200 with the same software, slower than twice as many H100 by 15 %",
     "R019": "its publisher calls it an anomaly: slower than without overlap",
     "R027": "version 0.4; version 0.6 takes 152 s for the same, of which 140 are predicted",
     "R072": "one tensor after the other, without buckets",
@@ -93,14 +93,14 @@ def test_no_rate_of_training_is_far_off_but_those_that_are_named() -> None:
     assert missed("train dense", "train MoE", "train dense, older", "train MoE, older") == set(TRAIN_MISSES)
 
 
-def test_generation_is_within_a_quarter_at_the_median_and_all_else_is_named() -> None:
-    assert spread_of(held_out("rollout"), RATES).median <= TIME_PCT["rollout"]
+def test_generation_is_within_a_fifth_at_the_median_and_all_else_is_named() -> None:
+    assert spread_of(held_out("rollout"), RATES).median <= 0.8 * TIME_PCT["rollout"]
     assert missed("rollout") == set(ROLLOUT_MISSES)
 
 
-def test_steps_are_within_a_third_at_the_median_and_all_else_is_named() -> None:
+def test_steps_are_within_a_quarter_at_the_median_and_all_else_is_named() -> None:
     """None of them is fitted on."""
-    assert spread_of(held_out("RL step"), RATES).median <= TIME_PCT["RL step"]
+    assert spread_of(held_out("RL step"), RATES).median <= 25
     assert len(held_out("RL step")) == len(part("RL step"))
     assert missed("RL step", "weight sync") == set(STEP_MISSES)
 

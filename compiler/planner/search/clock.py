@@ -23,8 +23,9 @@ from compiler.planner.time.experiment_facts import (
     trainer_of,
     typical_job,
 )
+from compiler.planner.time.overlap import Sampled
 from compiler.planner.time.speed import product_rate
-from compiler.planner.time.step import LOGPROBS, TRAIN, StepJob, sampling_seconds, step_of, training_seconds
+from compiler.planner.time.step import BATCH, LOGPROBS, TRAIN, StepJob, sampling_seconds, step_of, training_seconds
 from compiler.planner.time.training import train_flops, train_seconds
 
 
@@ -80,8 +81,8 @@ def _moved(step: StepJob, stage: Stage[Any], held: StageJob, budget: float | Non
 
 
 def _sides(moved: StepJob, trained: float, scored: float) -> SideSeconds:
-    phases = step_of(moved, trained=trained, scored=scored, sampled=0.0).phases
-    own = sum(phase.seconds for phase in phases if phase.name in (TRAIN, LOGPROBS))
+    phases = step_of(moved, trained=trained, scored=scored, sampled=Sampled(0.0, 0.0)).phases
+    own = sum(phase.seconds for phase in phases if phase.name in (TRAIN, LOGPROBS, BATCH))
     return SideSeconds(own, sum(phase.seconds for phase in phases) - own)
 
 
@@ -90,7 +91,7 @@ def rollout_seconds(step: StepJob, held: StageJob, engines: int) -> float:
     if step.sampling is None or held.engine is None:
         return 0.0
     sampler = resized_sampler(step.sampling.sampler, held.engine)
-    return sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES)
+    return sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES).seconds()
 
 
 def least_seconds(step: StepJob, gpus: int) -> float:

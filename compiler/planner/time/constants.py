@@ -42,7 +42,14 @@ LINK_FRAC = 0.8  # of a link, that a collective of many megabytes reaches: NCCL'
 NETWORK_HOPS = (
     4.4  # latency of a collective beyond a domain, over that within: 2 to 0.45 us (Primus, collective_args.py)
 )
-HOST_GB_PER_S = 50.0  # between a GPU and the host's memory, in each direction: PCIe 5 x16 reaches 50 to 55
+HOST_GB_PER_S = 50.0  # of pinned memory that is kept, in each direction: PCIe 5 x16 reaches 50 to 55
+# What a side that makes room for the other reaches of it, to the host and back: torch_memory_saver, which SGLang and
+# slime pause with (its issue 111: 2.41 and 5.32 GiB/s, where plain copies of pinned memory reach 24).  Tensors that are
+# moved one by one to memory that is not pinned reach 2.8 GB/s on an H200 (SGLang, pull request 32032).
+PAUSE_GB_PER_S, RESUME_GB_PER_S = 2.6, 5.7
+# Of each sample, from the engines to the trainer's ranks: collected, scored by rules, packed and sent.  NeMo-RL's steps
+# of 2,048 samples are 3 s longer than their phases, with 8 and with 70 billion parameters (its issue 959).
+SAMPLE_MS = 1.5
 TENSOR_MS = 0.35  # of handing over one tensor, in buckets: slime 0.1 takes 7 s for the 18,600 tensors of Qwen3-30B-A3B
 ROUTED_IMBALANCE = 1.5  # tokens of the busiest GPU of an expert group over the average, where nothing balances them
 # Of what products of NVIDIA's GPUs reach of their peak: 8192^3 in bf16 runs at 724 to 765 of 1307 TFLOP/s on an MI300X

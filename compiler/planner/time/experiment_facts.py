@@ -27,12 +27,14 @@ from compiler.planner.memory.static import static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.time.constants import ROUTED_IMBALANCE
 from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
+from compiler.planner.time.packing import packed_micro_batches
 from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
 from compiler.planner.time.speed import Format
 from compiler.planner.time.step import Sampling, StepJob
 from compiler.planner.time.training import Trainer
 from compiler.planner.time.work import network_work
 
+_ROUNDING = 1e-6
 PROMPT_FRAC = 0.5  # of the longest prompt, where nothing says how long prompts are
 
 
@@ -45,6 +47,8 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
     if not isinstance(rollout, Rollout) or not isinstance(placement, GpuPlacement):
         return None
     assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
+    if not isinstance(train.steps_per_rollout, int):
+        return None
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = typical_job(held.job, train, lengths, prompt)
     trainer = trainer_of(experiment, stage, gpu, job)
@@ -111,16 +115,18 @@ def typical_job(
     Args:
         budget: tokens of a micro-batch, where it is not what the stage says itself.
     """
-    classes = classes_of(lengths, train.global_batch)
+    batch, dp = train.global_batch, job.layout.dp
+    classes = classes_of(lengths, batch)
     mean = sum(one.share * (prompt + one.tokens) for one in classes)
     square = sum(one.share * (prompt + one.tokens) ** 2 for one in classes)
-    samples = max(1.0, train.global_batch / job.layout.dp)
+    samples = max(1.0, batch / dp)
     if budget is None and isinstance(train.packing.tokens, int):
         budget = float(train.packing.tokens)
     if budget is None:
         assert isinstance(train.micro_batch, int), "micro-batches are cut by tokens or by samples"
-        budget = train.micro_batch * mean
-    micro_batches = max(1, ceil(samples * mean / budget))
+        micro_batches = max(1, ceil(samples / train.micro_batch))
+    else:
+        micro_batches = max(1, ceil(packed_micro_batches(lengths, batch, prompt, budget) / dp - _ROUNDING))
     tokens = samples * mean / micro_batches  # packed evenly, so that none is almost empty
     return job._replace(tokens=Tokens(count=tokens, pairs=tokens * square / mean), micro_batches=micro_batches)
 
@@ -153,7 +159,6 @@ def _sampling(
     assert isinstance(placement, GpuPlacement)
     asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
     is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
-    ahead = stage.schedule.max_staleness if stage.schedule.mode == "async" else 1
     spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
         sampler=_sampler(experiment, stage, trainer),
@@ -162,7 +167,8 @@ def _sampling(
         prompt=prompt,
         lengths=lengths,
         group=rollout.samples_per_prompt,
-        steps_ahead=max(ahead, spare) if is_partial else ahead,
+        lag=stage.schedule.lag if stage.schedule.mode == "async" else 0,
+        steps_ahead=spare if is_partial else 1,
         is_partial=is_partial,
     )
 

@@ -13,7 +13,7 @@ from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
 from compiler.planner.memory.network import Network, kinds_parameters, layer_kinds
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, TENSOR_MS
+from compiler.planner.time.constants import LINK_FRAC, PAUSE_GB_PER_S, RESUME_GB_PER_S, TENSOR_MS
 from compiler.planner.time.links import Group, bandwidth
 
 _GIGA, _HALF = 1e9, 2
@@ -34,8 +34,8 @@ def sync_seconds(network: Network, layout: Layout, gpu: Gpu, *, is_shared: bool,
 
 
 def swap_seconds(size: float) -> float:
-    """Return how long a GPU takes to move so many bytes to or from the host."""
-    return size / (HOST_GB_PER_S * _GIGA)
+    """Return how long a GPU takes to move so many bytes to the host, and later back."""
+    return size / (PAUSE_GB_PER_S * _GIGA) + size / (RESUME_GB_PER_S * _GIGA)
 
 
 @lru_cache(maxsize=16)  # a search asks it of the same network thousands of times

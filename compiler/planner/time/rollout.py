@@ -29,6 +29,7 @@ from compiler.planner.time.speed import Format, attention_rate, memory_rate, pro
 from compiler.planner.time.work import NetworkWork, add
 
 _HALF = 2  # bytes of a number in bf16
+_EXPERT_KERNELS = 0.6  # kernels of a layer of experts beyond those of a dense one, of its eleven: to route and to sort
 _WAVES = 4  # of an engine's slots that are followed response by response; before, the mixture is that of any time
 
 
@@ -109,11 +110,12 @@ def decode_costs(sampler: Sampler, rates: Rates) -> DecodeCosts:
     flops = add((layers, 1), (work.head, 1))
     moe = network.moe
     collectives, sequence = _collectives(sampler, kinds, rates)
+    launched = (kinds.all + kinds.sparse * _EXPERT_KERNELS) * rates.decode_layer_us
     return DecodeCosts(
-        fixed=(kinds.all * rates.decode_layer_us + collectives * _hop_us(sampler, rates)) * 1e-6,
+        fixed=(launched + collectives * _hop_us(sampler, rates)) * 1e-6,
         read=weights / moved,
         read_experts=parts.routed * sampler.weight_bytes / gpus / moved,
-        visited=0.0 if isinstance(moe, Off) else moe.experts_per_token / moe.num_experts,
+        visited=0.0 if isinstance(moe, Off) else min(1.0, moe.experts_per_token / moe.num_experts),
         product=(flops.split + flops.copied) / gpus / computed,
         expert=flops.routed * _imbalance(sampler) / gpus / computed,
         cached=cached_bytes(sampler) / gpus / moved,
@@ -147,7 +149,7 @@ def slots_of(sampler: Sampler, length: float) -> float:
 def rollout_seconds(sampler: Sampler, lengths: Lengths, samples: float, prompt: float, rates: Rates) -> float:
     """Return how long an engine decodes so many responses until the last one is done, prompts apart."""
     classes = classes_of(lengths, samples)
-    slots = slots_of(sampler, prompt + _age(classes))
+    slots = slots_of(sampler, prompt + age_of(classes))
     return drained_seconds(decode_costs(sampler, rates), classes, samples, prompt, slots) / sampler.drawn
 
 
@@ -156,13 +158,13 @@ def steady_seconds(
 ) -> float:
     """Return how long an engine decodes so many responses while others follow, so many being there at any time."""
     classes = classes_of(lengths, samples)
-    age = _age(classes)
+    age = age_of(classes)
     slots = min(under_way, slots_of(sampler, prompt + age))
     step = decode_costs(sampler, rates).seconds(slots, slots * (prompt + age))
     return samples * lengths.mean / slots * step / sampler.drawn
 
 
-def _age(classes: tuple[Class, ...]) -> float:
+def age_of(classes: tuple[Class, ...]) -> float:
     """Tokens that a response has on average, at any time: one is met in proportion to its length, at its half."""
     mean = sum(one.share * one.tokens for one in classes)
     return sum(one.share * one.tokens**2 for one in classes) / (2 * mean) if mean else 0.0
@@ -179,7 +181,7 @@ def drained_seconds(
     seconds, count = 0.0, samples
     if samples > _WAVES * slots:
         mean = sum(one.share * one.tokens for one in classes)
-        age = _age(classes)
+        age = age_of(classes)
         count = _WAVES * slots
         seconds = (samples - count) * mean / slots * costs.seconds(slots, slots * (prompt + age))
     return seconds + _followed(costs, classes, count, prompt, slots)
@@ -259,7 +261,9 @@ def _read_bytes(sampler: Sampler, kinds: LayerKinds) -> float:
 def _collectives(sampler: Sampler, kinds: LayerKinds, rates: Rates) -> tuple[float, float]:
     """How many collectives a step has one after the other, and what data of one sequence takes in them.
 
-    Two sums over the GPUs of an engine for each layer; with DP attention, two exchanges for each layer of experts.
+    Two sums over the GPUs of an engine for each layer, in one hop, as every GPU reads from all.  With DP attention, two
+    exchanges for each layer of experts: within a domain, tokens are gathered and sums scattered on a ring, n - 1 hops;
+    beyond it, a dispatcher sends them to where they go, in one.
     """
     group, gpu, hidden = Group(sampler.gpus), sampler.gpu, sampler.network.hidden
     if group.size == 1:
@@ -270,7 +274,8 @@ def _collectives(sampler: Sampler, kinds: LayerKinds, rates: Rates) -> tuple[flo
     moe = sampler.network.moe
     visits = 1 if isinstance(moe, Off) else moe.experts_per_token
     exchanged = exchange_seconds(group, hidden * _HALF / group.size, visits, gpu, LINK_FRAC)
-    return 2 * kinds.sparse, 2 * kinds.sparse * exchanged
+    hops = group.size - 1 if group.within(gpu) == group.size else 1
+    return 2 * kinds.sparse * hops, 2 * kinds.sparse * exchanged
 
 
 def _cached_numbers(network: Network) -> float:

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.planner.time.constants import Rates
+from compiler.planner.time.constants import SAMPLE_MS, Rates
 from compiler.planner.time.handover import swap_seconds, sync_seconds
-from compiler.planner.time.lengths import Lengths
-from compiler.planner.time.rollout import Sampler, prefill_seconds, rollout_seconds, steady_seconds
+from compiler.planner.time.lengths import Lengths, classes_of
+from compiler.planner.time.overlap import Decoding, Sampled, overlapped
+from compiler.planner.time.rollout import (
+    Sampler,
+    age_of,
+    decode_costs,
+    prefill_seconds,
+    rollout_seconds,
+    slots_of,
+    steady_seconds,
+)
 from compiler.planner.time.training import Trainer, scoring_seconds, train_seconds
 
 Side = Literal["both", "train", "rollout"]
-ROLLOUT, SWAP, LOGPROBS, TRAIN, SYNC = "rollout", "swap to host", "log-probs", "train", "weight sync"
+ROLLOUT, SWAP, BATCH, LOGPROBS = "rollout", "swap to host", "make batch", "log-probs"
+TRAIN, SYNC = "train", "weight sync"
 
 
 class PhaseSeconds(NamedTuple):
@@ -34,8 +44,8 @@ class Sampling(NamedTuple):
         samples: of one step, of all engines.
         prompt: mean length of a prompt, in tokens.
         group: samples of one prompt, which is read once for all of them.
-        steps_ahead: of sampling over training.  With one, each step's samples are waited for; with more, engines go
-            on to the next step's, and are as full as their slots or the samples of these steps.
+        lag: versions by which samples may be behind where groups begin one by one; 0 where whole batches do.
+        steps_ahead: where a rollout is partial, the samples that are under way over those of a step.
         is_partial: whether what is unfinished when a step has its samples goes on in the next one.
     """
 
@@ -45,6 +55,7 @@ class Sampling(NamedTuple):
     prompt: float
     lengths: Lengths
     group: float = 1
+    lag: int = 0
     steps_ahead: float = 1
     is_partial: bool = False
 
@@ -98,7 +109,7 @@ class StepSeconds(NamedTuple):
 def step_seconds(job: StepJob, rates: Rates) -> StepSeconds:
     """Return the phases of a step and their seconds."""
     trained, scored = training_seconds(job, rates)
-    sampled = sampling_seconds(job.sampling, rates) if job.sampling is not None else 0.0
+    sampled = Sampled(0.0, 0.0) if job.sampling is None else sampling_seconds(job.sampling, rates)
     return step_of(job, trained=trained, scored=scored, sampled=sampled)
 
 
@@ -113,30 +124,48 @@ def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
     return trained, scored
 
 
-def sampling_seconds(sampling: Sampling, rates: Rates) -> float:
-    """Return how long the fullest engine takes to read prompts and to sample."""
+def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
+    """Return how long an engine takes to read prompts and to sample, and until the longest response of all is done."""
+    sampler, lengths, prompt = sampling.sampler, sampling.lengths, sampling.prompt
     share = sampling.samples / max(1, sampling.engines)
-    read = share * sampling.prompt / max(1.0, sampling.group)
-    prompts = prefill_seconds(sampling.sampler, read, sampling.prompt, rates)
-    if sampling.steps_ahead > 1 or sampling.is_partial:
+    prompts = prefill_seconds(sampler, share * prompt / max(1.0, sampling.group), prompt, rates)
+    every = classes_of(lengths, sampling.samples)
+    if sampling.lag:
+        costs, context = decode_costs(sampler, rates), prompt + age_of(every)
+        alone, both = (costs.seconds(count, count * context) / sampler.drawn for count in (share, 2 * share))
+        each = (both - alone) / share
+        decoding = Decoding(alone - each * share, each)
+        slots = slots_of(sampler, context)
+        found = overlapped(decoding, every, share=share, group=sampling.group, slots=slots, lag=sampling.lag)
+        return found._replace(busy=found.busy + prompts, batch=found.batch + prompts)
+    if sampling.is_partial:
         under_way = share * sampling.steps_ahead
-        return prompts + steady_seconds(sampling.sampler, sampling.lengths, share, under_way, sampling.prompt, rates)
-    return prompts + rollout_seconds(sampling.sampler, sampling.lengths, share, sampling.prompt, rates)
+        seconds = prompts + steady_seconds(sampler, lengths, share, under_way, prompt, rates)
+        return Sampled(seconds, seconds)
+    seconds = prompts + rollout_seconds(sampler, lengths, share, prompt, rates)
+    # The longest response of all is on one engine, which all others wait for.
+    longest, own = every[-1].tokens, classes_of(lengths, share)[-1].tokens
+    tail = max(0.0, longest - own) * decode_costs(sampler, rates).seconds(1, prompt + longest) / sampler.drawn
+    return Sampled(seconds, seconds + tail)
 
 
-def step_of(job: StepJob, *, trained: float, scored: float, sampled: float) -> StepSeconds:
+def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) -> StepSeconds:
     """Return the phases of a step of which the seconds are known: of training, of all log-probs, of sampling."""
     trains: Side = "both" if job.is_shared else "train"
     samples: Side = "both" if job.is_shared else "rollout"
     found: list[PhaseSeconds] = []
     sampling, one = job.sampling, job.trainer
+    made = handed = 0.0
     if sampling is not None:
-        found.append(PhaseSeconds(ROLLOUT, samples, sampled))
+        made = sampling.samples * SAMPLE_MS * 1e-3
+        handed = sync_seconds(one.job.network, one.job.layout, one.gpu, is_shared=job.is_shared)
+        handed /= max(1, job.sync_interval)
+        found.append(PhaseSeconds(ROLLOUT, samples, sampled.seconds(made + scored + trained, handed)))
         if job.is_shared:
-            found.append(PhaseSeconds(SWAP, "both", 2 * swap_seconds(job.swapped_bytes)))
+            found.append(PhaseSeconds(SWAP, "both", swap_seconds(job.swapped_bytes)))
+        found.append(PhaseSeconds(BATCH, trains, made))
     found.append(PhaseSeconds(LOGPROBS, trains, scored))
     found.append(PhaseSeconds(TRAIN, trains, trained))
     if sampling is not None:
-        handed = sync_seconds(one.job.network, one.job.layout, one.gpu, is_shared=job.is_shared)
-        found.append(PhaseSeconds(SYNC, "both", handed / max(1, job.sync_interval)))
+        found.append(PhaseSeconds(SYNC, "both", handed))
     return StepSeconds(tuple(phase for phase in found if phase.seconds > 0), job.overlaps and not job.is_shared)

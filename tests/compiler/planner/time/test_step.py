@@ -27,7 +27,7 @@ def known(folder: Path, changes: Changes | None = None) -> StageTime:
 
 def test_shared_gpus_go_through_one_phase_after_the_other(tmp_path: Path) -> None:
     time = known(tmp_path)
-    assert [phase.name for phase in time.phases] == ["rollout", "swap to host", "train", "weight sync"]
+    assert [phase.name for phase in time.phases] == ["rollout", "swap to host", "make batch", "train", "weight sync"]
     assert {phase.side for phase in time.phases} == {"both"}
     assert time.step_seconds == pytest.approx(sum(phase.seconds for phase in time.phases), rel=1e-3)
 
@@ -43,7 +43,7 @@ def test_an_async_step_takes_as_long_as_its_longer_side(tmp_path: Path) -> None:
     seconds = {phase.name: phase.seconds for phase in time.phases}
     assert time.overlaps
     assert time.step_seconds == pytest.approx(
-        max(seconds["rollout"], seconds["train"]) + seconds["weight sync"], rel=1e-3
+        max(seconds["rollout"], seconds["make batch"] + seconds["train"]) + seconds["weight sync"], rel=1e-3
     )
 
 
