@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 _SGLANG_FIELDS = "sglang/srt/arg_groups/fields/"
 _SGLANG_PARSER = "sglang/srt/server_args.py"
+_SGLANG_CHOICES = "sglang/srt/arg_groups/choices.py"
 _RECORDS = {
     "megatron/core/transformer/transformer_config.py": ("TransformerConfig", "MLATransformerConfig"),
     "megatron/core/optimizer/optimizer_config.py": ("OptimizerConfig",),
@@ -36,6 +37,39 @@ def wordless(files: Mapping[str, str]) -> frozenset[str]:
         if any(keyword.arg == "no_cli" for keyword in arg.keywords) and word not in files[_SGLANG_PARSER]:
             found.add(field)
     return frozenset(found)
+
+
+def choices(files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the words that the command line of SGLang takes for a field whose type is any text.
+
+    Where it reads words by a function of its own, or takes several, what it compares with the choices is no text of a
+    spec; and what cannot be read off the package stays open.
+    """
+    named: dict[str, ast.expr] = {}
+    for item in ast.parse(files.get(_SGLANG_CHOICES, "")).body:
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            named[item.targets[0].id] = item.value
+    found: dict[str, tuple[str, ...]] = {}
+    for field, arg in _sglang_fields(files):
+        keywords = {keyword.arg: keyword.value for keyword in arg.keywords}
+        words = _words(keywords.get("choices", ast.Constant(None)), named)
+        if words and not keywords.keys() & {"type_parser", "nargs", "action"}:
+            found[field] = words
+    return found
+
+
+def _words(node: ast.expr, named: Mapping[str, ast.expr]) -> tuple[str, ...] | None:
+    """The texts of a list, of one that has a name, or of two together; None where one of them is no text."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        entries = tuple(entry.value for entry in node.elts if isinstance(entry, ast.Constant))
+        texts = tuple(entry for entry in entries if isinstance(entry, str))
+        return texts if len(texts) == len(node.elts) else None
+    if isinstance(node, ast.Name) and node.id in named:
+        return _words(named[node.id], named)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _words(node.left, named), _words(node.right, named)
+        return None if left is None or right is None else left + right
+    return None
 
 
 def interface(engine: str, files: Mapping[str, str], options: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from checks.engine_interface import interface, wordless
+from checks.engine_interface import choices, interface, wordless
 
 HEADER = "[options]"
 _PLAIN = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
@@ -61,8 +61,17 @@ def options(engine: str, wheel: Path) -> dict[str, str]:
         for name in sorted(files):
             if name.startswith(place):
                 found |= _declared(ast.parse(files[name]), classes, literals)
-    left_out = wordless(files)
-    return {name: kind for name, kind in sorted(found.items()) if name not in left_out}
+    left_out, taken = wordless(files), choices(files)
+    return {name: _chosen(kind, taken.get(name, ())) for name, kind in sorted(found.items()) if name not in left_out}
+
+
+def _chosen(kind: str, words: tuple[str, ...]) -> str:
+    """A text of which only some are taken as a choice of those."""
+    kinds = kind.split(" | ")
+    if not words or "str" not in kinds:
+        return kind
+    literal = f"Literal[{', '.join(_quoted(word) for word in dict.fromkeys(words))}]"
+    return " | ".join(literal if one == "str" else one for one in kinds)
 
 
 def texts(wheel: Path) -> dict[str, str]:

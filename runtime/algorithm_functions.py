@@ -21,6 +21,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.loss import PolicyLoss
 from compiler.ir.openness import Off
 from runtime.custom_function import CustomFunction, Duty
+from runtime.slow_call import Warn
 from runtime.train_batches import sequence_of_token
 from stdlib.algorithms._advantages import over_tokens
 from stdlib.algorithms._correction import Gap, Weigh, Weighed
@@ -68,19 +69,22 @@ class AlgorithmFunctions:
         return batch if self.reducer is None else replace(batch, reduction_T=_reduced(self.reducer, batch, when))
 
 
-def load_algorithm_functions(stage: Stage[Never], *, root: Path) -> AlgorithmFunctions:
+def load_algorithm_functions(stage: Stage[Never], *, root: Path, warn: Warn) -> AlgorithmFunctions:
     """Return the functions that [algo] and [loss] name.
+
+    Args:
+        warn: is told of a call that takes long.
 
     Raises: SpecError RLC0610 or RLC0611 if one cannot be loaded.
     """
     algo, loss = stage.algorithm.algo, stage.algorithm.loss
     weights = advantages = reducer = None
     if isinstance(loss, PolicyLoss) and not isinstance(loss.code, Off):
-        reducer = CustomFunction(loss.code, root=root, field="loss.reducer", duty=REDUCTION)
+        reducer = CustomFunction(loss.code, root=root, field="loss.reducer", duty=REDUCTION, warn=warn)
     if isinstance(loss, PolicyLoss) and not isinstance(loss.mismatch.code, Off):
-        weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=WEIGHTS)
+        weights = CustomFunction(loss.mismatch.code, root=root, field="loss.mismatch.function", duty=WEIGHTS, warn=warn)
     if isinstance(algo, PolicyAlgo) and not isinstance(algo.code, Off):
-        advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=ADVANTAGES)
+        advantages = CustomFunction(algo.code, root=root, field="algo.advantages", duty=ADVANTAGES, warn=warn)
     return AlgorithmFunctions(weights=weights, advantages=advantages, reducer=reducer)
 
 

@@ -7,6 +7,7 @@ its place.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from compiler.ir.rollout import CustomCode
 from runtime.custom_code import load_file
 from runtime.rewards.border import ForeignCode, RewardCallError
 from runtime.rewards.functions import RewardSource, line_label
+from runtime.slow_call import ToldWhileSlow, Warn
 from runtime.time_limit import LateError, within
 
 
@@ -34,14 +36,16 @@ class CustomFunction:
     Args:
         field: the field that names it.
         duty: what is asked of it.
+        warn: is told of a call that takes long, where it has no time limit.
 
     Raises: SpecError RLC0610 if it cannot be loaded, RLC0611 if the file is not the one that was compiled.
     """
 
-    def __init__(self, code: CustomCode, *, root: Path, field: str, duty: Duty) -> None:
+    def __init__(self, code: CustomCode, *, root: Path, field: str, duty: Duty, warn: Warn | None = None) -> None:
         path = str(root / code.path)
         self._field = field
         self._duty = duty
+        self._warn = warn
         self._source = RewardSource(
             name=f"{code.path}:{code.function}", file=path, shown=code.path, function=code.function, sha256=code.sha256
         )
@@ -63,8 +67,9 @@ class CustomFunction:
 
     def __call__(self, *arguments: object, at: str = "") -> Any:
         """Call it; `at` says when, if it raises.  Raises: SpecError with the code of its duty if it raises."""
+        name, file, warn = self._source.name, self._source.file, self._warn
         try:
-            with ForeignCode(self._source.file):
+            with ToldWhileSlow(name, file, warn) if warn else nullcontext(), ForeignCode(file):
                 return self._call(*arguments)
         except RewardCallError as fault:
             label, when = line_label(self._source, fault.line, "raised here"), f", {at}" if at else ""

@@ -34,7 +34,7 @@ from runtime.executors.inline import Actors, build_actors, weights_at_the_start
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
 from runtime.protocols import Measure
-from runtime.recording.origin import origin_of
+from runtime.recording.origin import origin_of, settings_of
 from runtime.recording.steps import RecordedRollouts, RolloutRecorder
 from runtime.rollouts import RolloutWorker
 from runtime.schedules.replayed import ReplaySchedule
@@ -156,7 +156,7 @@ class _Run:
         for index, stage in enumerate(self.experiment.stages[first:], first):
             found[index] = load_stage_data(stage, self.experiment.model, self.tokenizer, root=self.place.root)
             check_rewards(stage, found[index], root=self.place.root)
-            self.functions[index] = load_algorithm_functions(stage, root=self.place.root)
+            self.functions[index] = load_algorithm_functions(stage, root=self.place.root, warn=self.view.warning)
             self._check_recording(index, stage)
             if isinstance(stage.algorithm, TaughtParams):
                 check_teacher(stage.algorithm.teacher, self.tokenizer, root=self.place.root)
@@ -254,15 +254,20 @@ class _Run:
         if isinstance(stage.debug, Off) or isinstance(stage.debug.replay, Off):
             return
         folder = self.place.root / stage.debug.replay
-        origin = origin_of(self.experiment, stage, self.tokenizer)
+        origin, settings = origin_of(self.experiment, stage, self.tokenizer), settings_of(stage, self.tokenizer)
         recorded = RecordedRollouts(folder, origin, num_steps=stage.run.max_steps)
+        if changed := recorded.changed(settings):
+            more = f", and {len(changed) - 1:,} more" if len(changed) > 1 else ""
+            told = f"{folder} was recorded under other settings: {changed[0]}{more}"
+            self.view.warning(f"RLC0755: stage {stage.name}: {told}")
         self.replays[index] = ReplaySchedule(recorded)
 
     def _recorder(self, stage: Stage[Never]) -> RolloutRecorder | None:
         if isinstance(stage.debug, Off) or not stage.debug.record:
             return None
         folder = self.place.run_dir / "rollouts" / quote(stage.name, safe="")
-        return RolloutRecorder(folder, origin_of(self.experiment, stage, self.tokenizer))
+        origin = origin_of(self.experiment, stage, self.tokenizer)
+        return RolloutRecorder(folder, origin, settings_of(stage, self.tokenizer))
 
     def _worker(self, stage: Stage[Never], actors: Actors, data: StageData) -> RolloutWorker | None:
         is_judged = actors.reward is not None or isinstance(stage.algorithm, TaughtParams)

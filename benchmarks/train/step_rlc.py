@@ -75,7 +75,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         experiment=experiment,
         stage=stage,
         actors=actors,
-        functions=load_algorithm_functions(stage, root=root),
+        functions=load_algorithm_functions(stage, root=root, warn=view.warning),
         tokenizer=tokenizer,
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
         measures=(),

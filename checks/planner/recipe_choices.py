@@ -58,7 +58,13 @@ def recipe_choices(table: list[dict[str, str]], library: Library, folder: Path) 
         best = choose(free).best
         name = f"{row['framework']} {row['model']}"
         own_s = timed(own, own.base).step_s
-        yield RecipeChoice(row["id"], name, fits(own, own.base), own_s, None if best is None else best.step_s)
+        yield RecipeChoice(
+            row["id"],
+            name,
+            fits(own._replace(headroom_frac=0.0), own.base),
+            own_s,
+            None if best is None else best.step_s,
+        )
 
 
 def _spec(row: Cells, gpu: str, model: str) -> str:

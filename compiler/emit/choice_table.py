@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.printable import printable
 from compiler.ir.subject import Subject
-from compiler.planner.chosen import is_chosen, undecided
+from compiler.planner.chosen import HEADROOM_FRAC, is_chosen, undecided
 from compiler.planner.memory.lines import GIB
 from compiler.planner.search.choose import Choice, Timed, choose, timed
 from compiler.planner.search.constraint_costs import ConstraintCost, constraint_costs
@@ -46,9 +46,10 @@ def choice_table(subject: Subject, *, ascii_only: bool = False) -> str:
         way = Help("name a target with GPUs, and how many: cluster.gpus_per_node")
         raise SpecError(Diagnostic("RLC0414", f"on target {target} there is no layout to choose", help=(way,)))
     found = choose(problem)
-    problem = problem._replace(is_strict=found.is_strict)
+    problem = problem._replace(is_strict=found.is_strict, headroom_frac=found.headroom_frac)
     own = timed(problem, problem.base) if found.best is None else found.best
-    lines = [_title(problem, found), "", *_aligned([*_HEAD, *_rows(problem, own, found)]), ""]
+    said = [_headroom(found)] if problem.open and found.best is not None else []
+    lines = [_title(problem, found), *said, "", *_aligned([*_HEAD, *_rows(problem, own, found)]), ""]
     lines += _costs(own, tuple(constraint_costs(problem)))
     return "\n".join(printable(line, ascii_only=ascii_only).rstrip() for line in lines)
 
@@ -60,13 +61,20 @@ def _title(problem: Problem, found: Choice) -> str:
     return f"chosen of {found.num_legal:,} legal ways to spread training over {gpus}"
 
 
+def _headroom(found: Choice) -> str:
+    if found.headroom_frac:
+        return f"each of them leaves {found.headroom_frac:.0%} of a GPU free, an engine's cache aside"
+    return f"none leaves {HEADROOM_FRAC:.0%} of a GPU free, so these are what fits at all"
+
+
 def _rows(problem: Problem, own: Timed, found: Choice) -> Iterator[tuple[str, ...]]:
     yield _row(problem, own, ">", "chosen" if problem.open else "as written")
     for one in found.runners_up:
         yield _row(problem, one, "", f"{(one.step_s / own.step_s - 1):.1%} slower")
     for down in found.turned_down:
         full = down.fullest
-        why = f"does not fit: {full.phase.name} takes {full.phase.bytes / GIB:,.1f} GiB"
+        what = "leaves too little" if full.phase.bytes <= problem.gpu.memory_gib * GIB else "does not fit"
+        why = f"{what}: {full.phase.name} takes {full.phase.bytes / GIB:,.1f} GiB"
         yield _row(problem, down.timed, "", why)
 
 

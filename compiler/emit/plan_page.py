@@ -6,6 +6,8 @@ waived with a reason by the test; values carry a mark unless the spec itself say
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from compiler.diagnostics.annotations import Never
 from compiler.emit._machine_picture import machine_picture
 from compiler.emit._plan_memory import write_phases
@@ -28,17 +30,21 @@ from compiler.ir.machine import GpuPlacement, Launch, Parallel
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 from compiler.ir.timeouts import Timeouts
+from compiler.planner.chosen import is_chosen
 from compiler.planner.parameters import Parameters, parameters_of
 
 HASH_DIGITS = 12
 _WIDEST_CELL = 28
 
 
-def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: bool, color: bool) -> str:
+def plan_page(
+    plan: Plan, subject: Subject | None, hardware: Mapping[str, Gpu], *, source: str, ascii_only: bool, color: bool
+) -> str:
     """Return the page.
 
     Args:
         subject: the origins of the values; None for a saved plan, which has none.
+        hardware: the GPUs that are known; without that of the plan, no phase of its memory is drawn.
         source: the file that the plan comes from, as the user named it.
         ascii_only: draw with ASCII characters only.
         color: whether to write ANSI colours.
@@ -61,8 +67,8 @@ def plan_page(plan: Plan, subject: Subject | None, *, source: str, ascii_only: b
             teacher = values.below(f"stages.{index}.teacher")
             write_model(sheet, teacher, parameters_of(stage.algorithm.teacher))
     sheet.section("Memory, forecast")
-    gpu = None if subject is None else subject.catalogue.load_hardware().get(str(plan.experiment.cluster.gpu))
-    _memory(sheet, plan, gpu)
+    gpu = hardware.get(str(plan.experiment.cluster.gpu))
+    _memory(sheet, plan, gpu, is_chosen=subject is not None and is_chosen(subject.origins))
     write_times(sheet, plan)
     sheet.legend()
     return sheet.text()
@@ -133,7 +139,7 @@ def _axes(parallel: Values, axes: Parallel[Never]) -> str:
     return sentence(*parts)
 
 
-def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None) -> None:
+def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None, *, is_chosen: bool) -> None:
     forecast = plan.forecast
     caches = [stage.kv_cache_bytes for stage in forecast.stages]
     parts = (
@@ -152,7 +158,7 @@ def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None) -> None:
     keys = [f"{said(stage.stage)} {byte_size(stage.kv_cache_bytes)}" for stage in forecast.stages]
     sheet.row("KV cache", sentence(*keys))
     if gpu is not None:
-        write_phases(sheet, plan, gpu)
+        write_phases(sheet, plan, gpu, is_chosen=is_chosen)
         return
     uncounted = "activations and the memory of kernels are not counted"
     if has_gpus:

@@ -20,7 +20,11 @@ class Timeouts(Record, Generic[A]):
     """
 
     factor: float = setting(
-        "What predicted seconds are multiplied by, where a limit is derived.", default=5.0, gt=1, on_resume="may_change"
+        "What predicted seconds are multiplied by, where a limit is derived.",
+        default=5.0,
+        gt=1,
+        le=1000,
+        on_resume="may_change",
     )
     least_s: Seconds = setting(
         "The shortest limit that is derived.", default=300.0, unit="seconds", gt=0, on_resume="may_change"

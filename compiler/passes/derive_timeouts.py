@@ -13,6 +13,7 @@ from compiler.ir.provenance import Provenance
 from compiler.ir.timeouts import Timeouts
 
 _BY = "derive_timeouts"
+_LONGEST_S = 1e9  # numbers that no machine has are predicted to take longer than a float can say
 _UNKNOWN_S = 3600.0
 _STEP = ("placement.train_gpus", "placement.rollout_gpus")
 _INPUTS = {
@@ -45,7 +46,7 @@ def derive_timeouts(experiment: Experiment[Auto], origins: Provenance, catalogue
         seconds = [one for waits in found if (one := getattr(waits, wait)) is not None]
         is_known = bool(found) and len(seconds) == len(found)
         derived = timeouts.factor * max(seconds) if is_known else _UNKNOWN_S
-        filled[f"{wait}_s"] = float(round(max(timeouts.least_s, derived)))
+        filled[f"{wait}_s"] = float(round(max(timeouts.least_s, min(derived, _LONGEST_S))))
         origins.derived(f"timeouts.{wait}_s", by=_BY, inputs=("timeouts.factor", "timeouts.least_s", *inputs))
     return experiment.replacing(timeouts=timeouts.replacing(**filled))
 

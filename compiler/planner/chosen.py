@@ -14,10 +14,12 @@ AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
 OF_STAGES = ("recompute", "tokens")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
+HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
 _DEFAULTS = ("lay_out_gpus", "GPU identity", "budget_micro_batches", BY)
+AFTERWARDS = ("place_actors", "set_environment", "launch_engines", "count_budget", "derive_timeouts")
 
 
 def is_chosen(origins: Provenance) -> bool:
@@ -45,7 +47,7 @@ def undecided(origins: Provenance) -> frozenset[str]:
     """Return the names of CHOOSABLE that nobody decided, and from which nothing else was derived."""
     names = {axis for axis in AXES if is_left_out(origins, f"parallel.{axis}")}
     names |= {side for side in SIDES if is_left_out(origins, f"placement.{side}")}
-    used = {field for path, origin in origins.items() if not _is_ours(path) for field in origin.inputs}
+    used = {field for path, origin in origins.items() if not _follows(path, origin) for field in origin.inputs}
     names -= {axis for axis in AXES if f"parallel.{axis}" in used}
     names -= {side for side in SIDES if f"placement.{side}" in used}
     return frozenset((*names, *OF_STAGES))
@@ -69,6 +71,7 @@ def _is_filled(origin: Origin) -> bool:
     )
 
 
-def _is_ours(path: str) -> bool:
-    """Whether a value follows a choice by itself: the layout's own, and who sits where."""
-    return path.startswith(("parallel.", "placement.")) or path.endswith(".train.packing.tokens")
+def _follows(path: str, origin: Origin) -> bool:
+    """Whether a value follows a choice by itself: the layout's own, who sits where, and what later passes derive."""
+    of_layout = path.startswith(("parallel.", "placement.")) or path.endswith(".train.packing.tokens")
+    return of_layout or origin.by in AFTERWARDS

@@ -149,11 +149,13 @@ def _draw(found: SourcedPlan, path: Path, output: Output) -> int:
 
 def _print_page(found: SourcedPlan, output: Output) -> int:
     from compiler.emit.plan_page import plan_page
+    from rlc.catalogue import load_hardware
 
     output.result(
         plan_page(
             found.plan,
             found.subject,
+            load_hardware(),
             source=found.name,
             ascii_only=output.result_ascii_only,
             color=output.result_color,

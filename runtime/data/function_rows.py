@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -71,10 +71,21 @@ class FunctionRows:
     def _made(self) -> Iterator[Any]:
         with ForeignCode(self._code.file):
             found = getattr(self._module, self._code.function)()
-            if inspect.isawaitable(found) or isinstance(found, AsyncIterator):
-                yield from _awaited(found)
-            else:
-                yield from found
+            is_awaited = inspect.isawaitable(found) or isinstance(found, AsyncIterator)
+            rows = _awaited(found) if is_awaited else iter(found)
+        try:
+            while True:
+                with ForeignCode(self._code.file):
+                    try:
+                        row = next(rows)
+                    except StopIteration:
+                        return
+                # Whoever needs no more rows closes this here, which is nothing that the function does.
+                yield row
+        finally:
+            if isinstance(rows, Generator):
+                with ForeignCode(self._code.file):
+                    rows.close()
 
     def _late(self) -> Diagnostic:
         message = f"{self._name} gave no row for timeout_s = {self._timeout_s:g} s"

@@ -143,6 +143,11 @@ class HuggingFaceTokenizer:
         except (TemplateError, TypeError, ValueError, LookupError) as error:
             raise refused(f"the chat template refuses the messages: {error}") from error
 
+    def template_text(self) -> str:
+        """Return its chat templates as they are written, or nothing where it has none."""
+        template = self._backend.chat_template
+        return template if isinstance(template, str) else json.dumps(template or "", sort_keys=True)
+
     def _template(self, tools: Tools) -> str:
         if not self._backend.chat_template:
             raise no_template(f"the tokenizer of {self._directory} has no chat template")

@@ -30,6 +30,7 @@ from runtime.environments.faults import (
 from runtime.environments.foreign import called
 from runtime.environments.opened import OpenEnvironment
 from runtime.environments.turns import Turns
+from runtime.own_coroutine import HeldLoopError
 from runtime.protocols import GenerationRequest, RolloutEngine
 from runtime.rewards.border import RewardCallError
 from stdlib.episodes import Episode, EpisodeFacts, Observation
@@ -164,6 +165,8 @@ class Episodes:
                 await (self._driven(dialogue, rewards) if settings.drives else self._stepped(dialogue, rewards))
         except EpisodeOverError as over:
             return self._judged(over, dialogue)
+        except HeldLoopError as held:
+            return self._judged(EpisodeOverError("timeout", f"{held}, on {dialogue.prompt.source}"), dialogue)
         except TimeoutError:
             return self._judged(
                 EpisodeOverError(
@@ -199,13 +202,15 @@ class Episodes:
     async def _stepped(self, dialogue: Dialogue, rewards: list[float]) -> None:
         """The loop of an environment that answers turn by turn."""
         function, is_own = self._environment.function, self._environment.is_own
-        context = EpisodeContext(self._environment, dialogue)
-        episode: Episode = await called(function.call, function.file, context) if is_own else function.call(context)
+        context, limit_s = EpisodeContext(self._environment, dialogue), self._environment.settings.episode_timeout_s
+        begin = function.call
+        episode: Episode = await called(begin, function.file, limit_s, context) if is_own else begin(context)
         while True:
             turn = await dialogue.turn()
             if turn.finish != "stop":
                 dialogue.go_on()
-            answer: Any = await called(episode.step, function.file, turn) if is_own else await _answer(episode, turn)
+            step = episode.step
+            answer: Any = await called(step, function.file, limit_s, turn) if is_own else await _answer(episode, turn)
             if not isinstance(answer, Observation):
                 dialogue.end("failure", f"{self._environment.settings.name} returned {answer!r:.80}, no Observation")
             if answer.reward is not None:
@@ -219,7 +224,8 @@ class Episodes:
     async def _driven(self, dialogue: Dialogue, rewards: list[float]) -> None:
         """A generate function of the experiment's own; what it returns is what the episode earned."""
         function = self._environment.function
-        returned = await called(function.call, function.file, dialogue)
+        limit_s = self._environment.settings.episode_timeout_s
+        returned = await called(function.call, function.file, limit_s, dialogue)
         if returned is not None:
             rewards.append(self._finite(returned, dialogue))
 

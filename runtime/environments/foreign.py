@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from compiler.ir.rollout import CustomCode
 from runtime.custom_function import CustomFunction, Duty
+from runtime.own_coroutine import OwnCoroutine
 from runtime.rewards.border import ForeignCode
 from runtime.rewards.threads import in_thread
 
@@ -30,14 +31,26 @@ def load_foreign(code: CustomCode, *, root: Path, field: str) -> Foreign:
     return Foreign(CustomFunction(code, root=root, field=field, duty=_DUTY).function, str(root / code.path))
 
 
-async def called(call: Callable[..., Any], file: str, *arguments: object, **named: object) -> Any:
-    """Return what a function returns.  Raises: RewardCallError for what it raises."""
+async def called(call: Callable[..., Any], file: str, timeout_s: float, /, *arguments: object, **named: object) -> Any:
+    """Return what a function returns.
+
+    Args:
+        timeout_s: longest time that it may take, which the caller sees to.
+
+    Raises: RewardCallError for what it raises; HeldLoopError, a TimeoutError, where it is asynchronous and holds the
+    loop.
+    """
+    name = f"{Path(file).name}:{getattr(call, '__name__', 'step')}"
     if inspect.iscoroutinefunction(call):
-        with ForeignCode(file):
-            return await call(*arguments, **named)
+
+        async def awaited() -> Any:
+            with ForeignCode(file):
+                return await call(*arguments, **named)
+
+        return await OwnCoroutine(awaited(), name=name, file=file, timeout_s=timeout_s)
 
     def bordered() -> Any:
         with ForeignCode(file):
             return call(*arguments, **named)
 
-    return await in_thread(bordered, name=f"{Path(file).name}:{getattr(call, '__name__', 'step')}")
+    return await in_thread(bordered, name=name)

@@ -20,6 +20,7 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.environment import SEARCH, Environment, Tool
 from compiler.ir.openness import Off
 from runtime.environments.foreign import called, load_foreign
+from runtime.own_coroutine import HeldLoopError
 from runtime.rewards.border import RewardCallError
 from runtime.rewards.loops import LoopSlots
 from stdlib.episodes import ToolCall, ToolRefusalError, ToolSpec
@@ -89,7 +90,7 @@ class Toolbox:
             if tool.is_quick:
                 return Outcome("result", _text(tool.call(**call.arguments)))
             async with self._slots(), asyncio.timeout(tool.timeout_s):
-                return Outcome("result", await called(_answering(tool), tool.file, **call.arguments))
+                return Outcome("result", await called(_answering(tool), tool.file, tool.timeout_s, **call.arguments))
         except ToolRefusalError as refusal:
             return Outcome("refusal", str(refusal))
         except RewardCallError as fault_of_tool:
@@ -97,6 +98,8 @@ class Toolbox:
                 return Outcome("refusal", str(fault_of_tool.__cause__))
             at = f" at line {fault_of_tool.line}" if fault_of_tool.line else ""
             return Outcome("error", f"{tool.name} raised {fault_of_tool.message}{at}")
+        except HeldLoopError as held:
+            return Outcome("timeout", str(held))
         except TimeoutError:
             return Outcome("timeout", f"{tool.name} took longer than {tool.timeout_s:g} s")
 
@@ -153,6 +156,7 @@ def _answering(tool: OpenTool) -> Callable[..., Any]:
         async def answer(**arguments: object) -> str:
             return _text(await tool.call(**arguments))
 
+        answer.__name__ = tool.name
         return answer
 
     def answer_at_once(**arguments: object) -> str:

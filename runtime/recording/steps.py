@@ -51,12 +51,17 @@ class RecordedStep:
 class RolloutRecorder:
     """Writes a recording.
 
+    Args:
+        origin: what has to be the same where it is trained on.
+        settings: what else it was made with.
+
     Raises: SpecError RLC0789 if the disk refuses, RLC0787 if there is a recording of another origin already.
     """
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
+    def __init__(self, folder: Path, origin: Origin, settings: Origin) -> None:
         self._folder = folder
-        text = json.dumps({"version": VERSION, "origin": dict(origin)}, indent=1, sort_keys=True) + "\n"
+        told = {"version": VERSION, "origin": dict(origin), "settings": dict(settings)}
+        text = json.dumps(told, indent=1, sort_keys=True) + "\n"
         if (folder / HEADER).exists():
             _check_origin(folder, origin)
             return
@@ -118,10 +123,14 @@ class RecordedRollouts:
 
     def __init__(self, folder: Path, origin: Origin, *, num_steps: int) -> None:
         self._folder = folder
-        _check_origin(folder, origin)
+        self._settings = _check_origin(folder, origin)
         missing = [step for step in range(1, num_steps + 1) if not (folder / _name(step)).is_dir()]
         if missing:
             raise SpecError(_too_short(folder, missing[0], num_steps))
+
+    def changed(self, settings: Origin) -> list[str]:
+        """Return a line for each setting that it was not made with; none of a recording that says no settings."""
+        return differences(self._settings, settings) if self._settings else []
 
     def read(self, step: int) -> RecordedStep:
         """Return a step, counted from 1.  Raises: SpecError RLC0786 if it is damaged."""
@@ -147,10 +156,11 @@ class RecordedRollouts:
             raise _unreadable(folder, error.diagnostics[0].message) from error
 
 
-def _check_origin(folder: Path, wanted: Origin) -> None:
+def _check_origin(folder: Path, wanted: Origin) -> Origin:
+    """Return what else a recording was made with."""
     try:
         told: Any = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-        version, recorded = told["version"], dict(told["origin"])
+        version, recorded, settings = told["version"], dict(told["origin"]), dict(told.get("settings", {}))
     except OSError as error:
         raise _unreadable(folder, f"{HEADER}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -170,6 +180,7 @@ def _check_origin(folder: Path, wanted: Origin) -> None:
                 paths=("debug.replay",),
             )
         )
+    return settings
 
 
 def _name(step: int) -> str:

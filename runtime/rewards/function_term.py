@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from runtime.own_coroutine import HeldLoopError, OwnCoroutine
 from runtime.rewards.border import ForeignCode, RewardCallError, RewardResultError
 from runtime.rewards.failures import JudgementError
 from runtime.rewards.functions import LoadedReward, line_label
@@ -102,13 +103,15 @@ class FunctionTerm:
         if not self._loaded.is_custom and not self._is_async:
             with ForeignCode(path):
                 return call(argument)
+        name = self._loaded.source.name
         try:
             async with asyncio.timeout(self._timeout_s):
                 if self._is_async:
-                    with ForeignCode(path):
-                        return await call(argument)
-                name = self._loaded.source.name
+                    own = _awaited(call, argument, path)
+                    return await OwnCoroutine(own, name=name, file=path, timeout_s=self._timeout_s)
                 return await in_thread(lambda: _bordered(call, argument, path), name=name)
+        except HeldLoopError as held:
+            raise JudgementError("late", name, f"{str(held).removeprefix(f'{name} ')}, on {where}") from held
         except TimeoutError as error:
             raise self._late(where) from error
 
@@ -144,6 +147,11 @@ class FunctionTerm:
     def _late(self, where: str, *, or_else: str = "") -> JudgementError:
         words = f"took longer than {self._timeout_s:g} s{or_else}, on {where}"
         return JudgementError("late", self._loaded.source.name, words)
+
+
+async def _awaited(call: Callable[[Any], Any], argument: object, path: str) -> object:
+    with ForeignCode(path):
+        return await call(argument)
 
 
 def _bordered(call: Callable[[Any], Any], argument: object, path: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -53,6 +54,15 @@ class OptimizerParamScheduler:
 }
 
 
+def packed(folder: Path, files: Mapping[str, str]) -> Path:
+    """Return a wheel with these files."""
+    wheel = folder / "package.whl"
+    with ZipFile(wheel, "w") as package:
+        for name, text in files.items():
+            package.writestr(name, text)
+    return wheel
+
+
 def test_switches_and_words_of_a_command_line_are_read() -> None:
     found = tomllib.loads(interface("sglang", SGLANG, {"other_word": "str", "same_word": "str"}))
     assert found == {"argv": {"negatable": ["turned"], "renamed": {"other_word": "--word"}}}
@@ -61,6 +71,30 @@ def test_switches_and_words_of_a_command_line_are_read() -> None:
 def test_a_field_without_a_word_is_no_option_unless_the_parser_adds_it_by_hand() -> None:
     assert wordless(SGLANG) == {"inner"}
     assert wordless({}) == set()
+
+
+def test_a_text_of_which_only_some_are_taken_is_a_choice(tmp_path: Path) -> None:
+    fields = """
+class Exec:
+    listed: A[Optional[str], Arg(help="x", choices=["b", "a"])] = None
+    named: A[str, Arg(choices=BACKENDS + ["c"])] = ""
+    or_a_number: A[Union[int, str], Arg(choices=("a",))] = ""
+    parsed: A[str, Arg(choices=["a"], type_parser=json.loads)] = ""
+    several: A[list[str], Arg(choices=["a"], nargs="*")] = ""
+    of_numbers: A[int, Arg(choices=[0, 2])] = 0
+    elsewhere: A[str, Arg(choices=Backend.ALL)] = ""
+"""
+    named = "BACKENDS = ['a', 'b']\n"
+    package = packed(tmp_path, SGLANG | {FIELDS: fields, "sglang/srt/arg_groups/choices.py": named})
+    assert options("sglang", package) == {
+        "listed": 'Literal["b", "a"]',
+        "named": 'Literal["a", "b", "c"]',
+        "or_a_number": 'int | Literal["a"]',
+        "parsed": "str",
+        "several": "tuple[str, ...]",
+        "of_numbers": "int",
+        "elsewhere": "str",
+    }
 
 
 def test_records_hold_what_their_bases_hold_and_what_extends_one_is_listed_by_what_it_adds() -> None:
@@ -85,10 +119,7 @@ def test_arguments_that_only_code_can_give_are_left_out() -> None:
 def test_a_kept_file_is_compared_with_a_package_and_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wheel, kept = tmp_path / "package.whl", tmp_path / "sglang-1.toml"
-    with ZipFile(wheel, "w") as package:
-        for name, text in SGLANG.items():
-            package.writestr(name, text)
+    wheel, kept = packed(tmp_path, SGLANG), tmp_path / "sglang-1.toml"
     kept.write_text('engine = "sglang"\n')
     assert main([str(kept), str(wheel)]) == 0
     assert list(tomllib.loads(kept.read_text())["options"]) == sorted(options("sglang", wheel))

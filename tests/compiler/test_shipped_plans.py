@@ -28,8 +28,23 @@ def test_the_plan_of_a_shipped_experiment(name: str, golden: Golden) -> None:
         found = compile_spec(spec, CATALOGUE)
     assert [d.message for d in found.diagnostics] == []
     assert found.plan is not None
-    page = plan_page(found.plan, found.subject, source=spec.as_posix(), ascii_only=False, color=False)
+    known = CATALOGUE.load_hardware()
+    page = plan_page(found.plan, found.subject, known, source=spec.as_posix(), ascii_only=False, color=False)
     golden(f"plan_pages/experiments/{name}.txt", page)
+
+
+def test_a_saved_plan_says_of_memory_and_time_what_its_spec_says() -> None:
+    with working_in(ROOT):
+        found = compile_spec(Path("experiments/ppo_qwen3_4b.toml"), CATALOGUE)
+    assert found.plan is not None
+    known = CATALOGUE.load_hardware()
+    pages = [
+        plan_page(found.plan, origins, known, source="ppo", ascii_only=False, color=False)
+        for origins in (found.subject, None)
+    ]
+    ours, saved = (page.partition("Memory, forecast")[2].partition("\n\nno mark:")[0].rstrip() for page in pages)
+    assert "KV cache 62.6, engine weights 7.5" in saved
+    assert saved == ours
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)

@@ -25,6 +25,7 @@ from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.torch_ import TorchTrainer
 from tests.support.run_directory import newest_checkpoint, results_of, rows_of
 from tests.support.tiny_experiment import MODEL, SPEC, write_experiment
+from tests.support.tiny_experts import BALANCED, EXPERTS
 
 pytestmark = pytest.mark.torch
 
@@ -106,6 +107,17 @@ BUFFERED = (
 )
 
 
+DRAFTED = (
+    'model.family="glm4_moe"',
+    *BALANCED,
+    "model.num_mtp_layers=1",
+    "train.mtp.loss_coef=0.3",
+    'train.routing_replay="rollout"',
+    'rollout.speculation.method="mtp"',
+    "rollout.speculation.num_draft_tokens=2",
+)
+
+
 @pytest.mark.parametrize(
     "further",
     [
@@ -115,8 +127,9 @@ BUFFERED = (
         ('use=["//recipes:ppo"]', "critic.lr=1e-2", "critic.warmup_rollouts=1"),
         ('use=["//recipes:remax"]', "rollout.samples_per_prompt=2", "train.global_batch=8"),
         ('rollout.filter.name="nonzero_std"', "rollout.filter.oversample=1.5"),
+        (*DRAFTED, *BUFFERED),
     ],
-    ids=["several steps", "corrected", "buffered", "critic", "greedy baselines", "filtered"],
+    ids=["several steps", "corrected", "buffered", "critic", "greedy baselines", "filtered", "experts and drafts"],
 )
 def test_training_on_what_was_recorded_is_the_run_that_recorded_it_bit_by_bit(
     tmp_path: Path, further: tuple[str, ...]
@@ -218,6 +231,29 @@ def test_another_learning_rate_is_no_other_experiment(tmp_path: Path) -> None:
     run(tmp_path, *TRAIN_ONLY, "optim.lr=1e-3", into="again")
     assert steps_of(tmp_path, "again")[0]["reward/mean"] == steps_of(tmp_path)[0]["reward/mean"]
     assert steps_of(tmp_path, "again")[0]["train/lr"] == 1e-3
+
+
+def test_other_settings_of_the_rollout_are_told_and_the_same_are_not(tmp_path: Path) -> None:
+    run(tmp_path, RECORD)
+    assert "RLC0755" not in run(tmp_path, *TRAIN_ONLY, into="same")
+    shown = run(tmp_path, *TRAIN_ONLY, "rollout.max_response_tokens=7", "rollout.concurrency=3", into="other")
+    assert "RLC0755: stage main: " in shown
+    assert "was recorded under other settings: rollout.concurrency is 16 in the recording and 3 here, and " in shown
+    assert steps_of(tmp_path, "other")[0]["reward/mean"] == steps_of(tmp_path)[0]["reward/mean"]
+
+
+ROUTED = ('model.family="qwen3_moe"', *EXPERTS)
+REPLAYED = 'train.routing_replay="rollout"'
+
+
+def test_experts_are_replayed_only_where_they_were_recorded(tmp_path: Path) -> None:
+    run(tmp_path / "without", *ROUTED, RECORD)
+    fault = refusal(tmp_path / "without", *ROUTED, REPLAYED)
+    assert fault.code == "RLC0787"
+    assert "experts that the engine chose is false in the recording and true here" in fault.message
+    run(tmp_path / "with", *ROUTED, REPLAYED, RECORD)
+    run(tmp_path / "with", *ROUTED, *TRAIN_ONLY, into="again")
+    assert len(steps_of(tmp_path / "with", "again")) == 4
 
 
 def test_a_recording_that_is_too_short_is_refused(tmp_path: Path) -> None:

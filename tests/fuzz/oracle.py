@@ -90,7 +90,9 @@ def plan_can_be_read(compiled: Compiled, catalogue: Catalogue) -> None:
     assert again == plan, "another plan after it was saved"
     assert again.to_text() == text, "a plan that is written otherwise the second time"
     for ascii_only in (False, True):
-        page = plan_page(plan, compiled.subject, source="spec", ascii_only=ascii_only, color=False)
+        page = plan_page(
+            plan, compiled.subject, catalogue.load_hardware(), source="spec", ascii_only=ascii_only, color=False
+        )
         assert not ascii_only or page.isascii(), "not ASCII"
         _holds_no_commands(page, color=False)
 

@@ -8,7 +8,7 @@ import pytest
 
 from rlc.cli.main import main
 from tests.support.good_spec import GPU, GRPO, spec_text
-from tests.support.left_out import EXPERTS_LEFT_OUT
+from tests.support.left_out import EXPERTS_LEFT_OUT, LEFT_OUT
 
 
 def table(folder: Path, text: str, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str, str]:
@@ -55,3 +55,18 @@ def test_where_nothing_is_left_to_choose_it_says_so(
     assert main(["plan", str(spec), "-o", str(saved)]) == 0
     assert main(["plan", str(saved if as_plan else spec), "--explain-choice"]) == 1
     assert "RLC0414" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("nodes", "is_tight"), [("2", True), ("4", False)])
+def test_a_choice_that_leaves_little_free_is_said_on_the_page_and_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], nodes: str, is_tight: bool
+) -> None:
+    large = {"model.name": '"//models:llama3_1_70b"', "rollout.max_prompt_tokens": '"1Ki"', "cluster.nodes": nodes}
+    text = spec_text({**large, "train.engine.megatron.grad_reduce_in_fp32": "true"}, base=LEFT_OUT)
+    code, out, _ = table(tmp_path, text, capsys)
+    assert code == 0
+    assert ("none leaves 7% of a GPU free" in out) == is_tight
+    assert ("each of them leaves 7% of a GPU free" in out) != is_tight
+    assert main(["plan", str(tmp_path / "spec.toml")]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert ("no layout that leaves 7% of a GPU free was found" in page) == is_tight

@@ -25,6 +25,7 @@ from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import stage_parameters
 from compiler.planner.ranks import BF16_BYTES, engine_sequence_bytes
 
+CACHE = "KV cache"  # what an engine makes as large as what is left
 _BLOCK = 128  # sides of a block of weights that share a scale in fp8
 _SCALE_BYTES = 4
 _LOGIT_BYTES = 6  # in bf16, and in fp32 as they are sampled from
@@ -68,7 +69,7 @@ def engine_lines(job: EngineJob, constants: Constants) -> Lines:
     cache = max(0.0, job.pool_bytes - taken)
     if not job.is_pool_given:
         cache = min(cache, _wanted_cache(job))
-    return (*weights, *non_empty(Line("KV cache", cache), Line("recurrent states", _states(job, network))), *working)
+    return (*weights, *non_empty(Line(CACHE, cache), Line("recurrent states", _states(job, network))), *working)
 
 
 def weight_lines(job: EngineJob) -> Lines:

@@ -63,6 +63,7 @@ class Choice(NamedTuple):
         nearest: what is least over, where nothing fits.
         num_legal: legal ways to lay training out that were looked at.
         is_strict: whether training was judged by the longest samples that there may be.
+        headroom_frac: of a GPU that what was found leaves free.
     """
 
     best: Timed | None
@@ -71,6 +72,7 @@ class Choice(NamedTuple):
     nearest: TurnedDown | None
     num_legal: int
     is_strict: bool
+    headroom_frac: float
 
 
 class _Trainer(NamedTuple):
@@ -94,7 +96,7 @@ class _Sampler(NamedTuple):
 
 
 def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
-    """Return the fastest layout that fits.
+    """Return the fastest layout that fits and leaves some of each GPU free, or, where none does, that fits at all.
 
     Where nothing bounds how long samples are, that is one for the longest that the model can read, or, where none is,
     one that fits but for training on those: only the data says how long its rows are.
@@ -103,10 +105,19 @@ def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
         names_nearest: whether to look for what is least over where nothing fits.
     """
     found = _found(problem)
-    if found.best is None and any(not facts.is_bounded for facts in problem.stages):
-        problem = problem._replace(is_strict=False)
-        found = _found(problem)
+    for is_strict, headroom_frac in _less_strict(problem):
+        if found.best is None:
+            problem = problem._replace(is_strict=is_strict, headroom_frac=headroom_frac)
+            found = _found(problem)
     return found._replace(nearest=_nearest(problem)) if found.best is None and names_nearest else found
+
+
+def _less_strict(problem: Problem) -> Iterator[tuple[bool, float]]:
+    has_unbounded = problem.is_strict and any(not facts.is_bounded for facts in problem.stages)
+    for is_strict in (problem.is_strict, False) if has_unbounded else (problem.is_strict,):
+        for headroom_frac in (problem.headroom_frac, 0.0) if problem.headroom_frac else (0.0,):
+            if (is_strict, headroom_frac) != (problem.is_strict, problem.headroom_frac):
+                yield is_strict, headroom_frac
 
 
 def _found(problem: Problem) -> Choice:
@@ -124,6 +135,7 @@ def _found(problem: Problem) -> Choice:
         None,
         table.num_legal,
         problem.is_strict,
+        problem.headroom_frac,
     )
 
 

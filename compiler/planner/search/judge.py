@@ -1,7 +1,9 @@
 """Whether a candidate fits, by the memory model that plans are judged by, and how long its step takes.
 
 Memory says the same as the rules do: what a GPU holds for a whole stage (RLC0530), an engine's longest sequence
-(RLC0532), the hand-over (RLC0537), and every phase of a step (RLC0402).
+(RLC0532), the hand-over (RLC0537), and every phase of a step (RLC0402).  Beyond the rules, a candidate leaves some of a
+GPU free, as the model is not exact; an engine's cache may take that as well, for engines measure what is left and make
+their cache as large as that.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from compiler.planner.engine_settings import number_of
 from compiler.planner.forecast import stage_bytes
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.constants import CONSTANTS
+from compiler.planner.memory.engine import CACHE
 from compiler.planner.memory.experiment_facts import relaid, resized
 from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
@@ -27,23 +30,34 @@ OF_TRAINING = ("train", "log-probs")
 
 
 class Fullness(NamedTuple):
-    """The phase in which a GPU is fullest, and what it holds then."""
+    """The phase in which a GPU is fullest, what it holds then, and the bytes it is over; negative if some are left.
+
+    What is over is counted against a GPU less what is to stay free of it.
+    """
 
     stage: str
     phase: Phase
-    room: int
-
-    @property
-    def over(self) -> float:
-        """Bytes that are missing; negative where some are left."""
-        return self.phase.bytes - self.room
+    over: float
 
 
 def fullness(problem: Problem, candidate: Candidate) -> Fullness:
     """Return the fullest phase of a candidate, of all stages."""
     found = (phase for index, facts in enumerate(problem.stages) for phase in _phases(problem, index, facts, candidate))
-    room = int(problem.gpu.memory_gib * GIB)
-    return max((Fullness(name, phase, room) for name, phase in found), key=lambda one: one.over)
+    return max((Fullness(name, phase, _over(problem, phase)) for name, phase in found), key=lambda one: one.over)
+
+
+def _room(problem: Problem) -> int:
+    """Bytes of a GPU that may be taken, without what is to stay free."""
+    return int(problem.gpu.memory_gib * GIB * (1 - problem.headroom_frac))
+
+
+def _over(problem: Problem, phase: Phase) -> float:
+    """Bytes that a phase is over: of all of a GPU, or without an engine's cache of what may be taken."""
+    held = phase.bytes
+    if not problem.headroom_frac:
+        return held - _room(problem)
+    cache = sum(line.bytes for line in phase.lines if line.name == CACHE)
+    return max(held - cache - _room(problem), held - int(problem.gpu.memory_gib * GIB))
 
 
 def fits(problem: Problem, candidate: Candidate) -> bool:
@@ -53,32 +67,31 @@ def fits(problem: Problem, candidate: Candidate) -> bool:
 
 def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str) -> bool:
     """Whether training alone fits, before anyone asks what engines take beside it."""
-    room = int(problem.gpu.memory_gib * GIB)
+    room = _room(problem)
     for facts in problem.stages:
         if stage_bytes(problem.experiment.model, facts.stage, _spread(layout)).total > room:
             return False
         job = trained(problem, facts, layout, recompute, level)._replace(engine=None, is_shared=mode == "colocate")
-        if any(phase.bytes > room for phase in _judged(problem, facts, job)):
+        if any(_over(problem, phase) > 0 for phase in _judged(problem, facts, job)):
             return False
     return True
 
 
 def samples_within(problem: Problem, mode: str, each: int, gpus: int) -> bool:
     """Whether engines of so many GPUs fit beside the least that any trainer keeps on them."""
-    room = int(problem.gpu.memory_gib * GIB)
     for index, facts in enumerate(problem.stages):
         job = sampled(facts.job, facts, each=each, gpus=gpus)._replace(is_shared=mode == "colocate", communicators=1)
         if job.engine is None:
             continue
-        sampling = [phase.bytes for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
-        if max(*sampling, _one_sequence(problem, index, each).bytes) > room:
+        sampling = [phase for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
+        if any(_over(problem, phase) > 0 for phase in (*sampling, _one_sequence(problem, index, each))):
             return False
     return True
 
 
 def holds_states(problem: Problem, layout: Layout) -> bool:
     """Whether weights, gradients and optimizer state alone fit: the first question, and the quickest."""
-    return held(problem, layout) <= int(problem.gpu.memory_gib * GIB)
+    return held(problem, layout) <= _room(problem)
 
 
 def held(problem: Problem, layout: Layout) -> int:
@@ -126,10 +139,10 @@ def _phases(problem: Problem, index: int, facts: StageFacts, candidate: Candidat
     weights = engine_weight_bytes(model, each)
     if candidate.mode == "colocate":
         yield name, Phase("handoff", device, (Line("both sets of weights", state.weights + weights),))
-    yield name, Phase("rollout", device, (_one_sequence(problem, index, each),))
+    yield name, _one_sequence(problem, index, each)
 
 
-def _one_sequence(problem: Problem, index: int, each: int) -> Line:
+def _one_sequence(problem: Problem, index: int, each: int) -> Phase:
     """An engine's weights and one sequence, with what its share of a GPU leaves to others."""
     rollout, model = problem.stages[index].stage.rollout, problem.experiment.model
     assert not isinstance(rollout, Off), "an engine samples"
@@ -137,7 +150,8 @@ def _one_sequence(problem: Problem, index: int, each: int) -> Line:
     view = StageSubject(problem.subject, index, problem.stages[index].stage)
     share = number_of(view, "rollout", "mem_fraction_static") or number_of(view, "rollout", "gpu_memory_utilization")
     taken = 0.0 if share is None else problem.gpu.memory_gib * GIB * (1 - min(share, 1.0))
-    return Line("an engine with one sequence", held + taken)
+    lines = (Line("an engine with one sequence", held), Line(CACHE, taken)) if taken else ()
+    return Phase("rollout", "GPU", lines or (Line("an engine with one sequence", held),))
 
 
 def _judged(problem: Problem, facts: StageFacts, job: StageJob) -> list[Phase]:

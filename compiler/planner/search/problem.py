@@ -17,7 +17,7 @@ from compiler.ir.openness import AUTO, Off
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
-from compiler.planner.chosen import is_left_out
+from compiler.planner.chosen import HEADROOM_FRAC, is_left_out
 from compiler.planner.conditions import value_at
 from compiler.planner.engine_settings import setting_of
 from compiler.planner.memory.activations import Recompute
@@ -87,6 +87,7 @@ class Problem(NamedTuple):
         bans: settings that do not go together on this target, of which only those that are open are left.
         released: names of stages' settings that are open although a stage says them.
         is_strict: whether training is judged by the longest samples that there may be, where nothing bounds them, too.
+        headroom_frac: of a GPU that candidates leave free, an engine's cache aside.
     """
 
     subject: Subject
@@ -100,6 +101,7 @@ class Problem(NamedTuple):
     bans: tuple[Ban, ...]
     released: frozenset[str] = frozenset()
     is_strict: bool = True
+    headroom_frac: float = HEADROOM_FRAC
 
     @property
     def experiment(self) -> Experiment[Any]:
@@ -109,7 +111,7 @@ class Problem(NamedTuple):
     @property
     def is_async(self) -> bool:
         """Whether sampling goes on beside training in some stage, which takes GPUs of its own."""
-        return any(facts.stage.schedule.mode == "async" for facts in self.stages)
+        return any(facts.stage.schedule.lag > 0 for facts in self.stages)
 
     @property
     def samples(self) -> bool:

@@ -105,5 +105,5 @@ def _note(problem: Problem) -> str:
     best = choose(problem, names_nearest=False).best
     if best is None:
         return ""
-    full = fullness(problem, best.candidate)
+    full = fullness(problem._replace(headroom_frac=0.0), best.candidate)
     return f"then at most {full.phase.bytes / GIB:,.1f} GiB, in {full.phase.name}"

@@ -49,6 +49,8 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
     if not isinstance(rollout, Rollout):
         return _step_on_rows(experiment, stage, gpu, held)
     assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
+    if not isinstance(train.steps_per_rollout, int):
+        return None
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = typical_job(held.job, train, lengths, prompt)
     trainer = trainer_of(experiment, stage, gpu, job)

@@ -115,7 +115,7 @@ def decode_costs(sampler: Sampler, rates: Rates) -> DecodeCosts:
         fixed=(launched + collectives * _hop_us(sampler, rates)) * 1e-6,
         read=weights / moved,
         read_experts=parts.routed * sampler.weight_bytes / gpus / moved,
-        visited=0.0 if isinstance(moe, Off) else moe.experts_per_token / moe.num_experts,
+        visited=0.0 if isinstance(moe, Off) else min(1.0, moe.experts_per_token / moe.num_experts),
         product=(flops.split + flops.copied) / gpus / computed,
         expert=flops.routed * _imbalance(sampler) / gpus / computed,
         cached=cached_bytes(sampler) / gpus / moved,

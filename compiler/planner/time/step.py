@@ -135,8 +135,10 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
         alone, both = (costs.seconds(count, count * context) / sampler.drawn for count in (share, 2 * share))
         each = (both - alone) / share
         decoding = Decoding(alone - each * share, each)
-        slots = slots_of(sampler, context)
-        found = overlapped(decoding, every, share=share, group=sampling.group, slots=slots, lag=sampling.lag)
+        found = overlapped(
+            decoding, every, share=share, group=sampling.group, places=sampler.concurrency,
+            room=slots_of(sampler, context), lag=sampling.lag,
+        )  # fmt: skip
         return found._replace(busy=found.busy + prompts, batch=found.batch + prompts)
     if sampling.is_partial:
         under_way = share * sampling.steps_ahead

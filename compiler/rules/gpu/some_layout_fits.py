@@ -40,7 +40,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     problem = problem_of(subject.experiment, subject.origins, subject.catalogue, names)
     if problem is None:
         return
-    full = fullness(problem._replace(is_strict=False), problem.base)
+    full = fullness(problem._replace(is_strict=False, headroom_frac=0.0), problem.base)
     if full.over <= 0:
         return
     lines = sorted(full.phase.lines, key=lambda line: -line.bytes)[:_SAID_LINES]

@@ -18,7 +18,7 @@ from compiler.ir.paths import leaves, read, replaced
 from compiler.ir.plan import Forecast, Plan
 from compiler.ir.record import Field, Record
 from compiler.ir.sourced_plan import SourcedPlan
-from rlc.catalogue import scan
+from rlc.catalogue import load_hardware, scan
 from tests.compiler.emit.plan_specs import ONE_STAGE, SPECS, plan_of, plan_of_text, quickstart
 
 Golden = Callable[[str, str], None]
@@ -48,7 +48,7 @@ WAIVED = {
 
 
 def page(found: SourcedPlan, *, ascii_only: bool = False, color: bool = False) -> str:
-    return plan_page(found.plan, found.subject, source=found.name, ascii_only=ascii_only, color=color)
+    return plan_page(found.plan, found.subject, load_hardware(), source=found.name, ascii_only=ascii_only, color=color)
 
 
 def test_the_page_of_the_quickstart(golden: Golden) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from compiler.ir.options import Options
 from compiler.ir.paths import read
-from compiler.planner.chosen import BY
+from compiler.passes.pipeline import PIPELINE
+from compiler.planner.chosen import AFTERWARDS, BY, CHOOSABLE, undecided
 from tests.support.good_spec import GPU, Changes, compiled
 from tests.support.left_out import EXPERTS_LEFT_OUT, LEFT_OUT, axes_of
 
@@ -107,7 +108,16 @@ def test_what_something_else_was_derived_from_is_not_chosen(tmp_path: Path) -> N
     assert found.subject.origins["parallel.tp"].by == BY
 
 
-def test_sampling_beside_training_gets_gpus_of_its_own(tmp_path: Path) -> None:
-    found = compiled(tmp_path, {"schedule.mode": '"async"', "run.max_steps": "100"}, base=LEFT_OUT)
+def test_what_later_passes_derive_from_a_choice_does_not_close_it(tmp_path: Path) -> None:
+    names = [step.name for step in PIPELINE]
+    assert tuple(names[names.index(BY) + 1 :]) == AFTERWARDS
+    found = compiled(tmp_path, {}, base=LEFT_OUT)
+    assert found.subject is not None
+    assert undecided(found.subject.origins) == set(CHOOSABLE)
+
+
+@pytest.mark.parametrize("mode", ["async", "one_step_off"])
+def test_sampling_beside_training_gets_gpus_of_its_own(tmp_path: Path, mode: str) -> None:
+    found = compiled(tmp_path, {"schedule.mode": f'"{mode}"', "run.max_steps": "100"}, base=LEFT_OUT)
     assert found.plan is not None
     assert axes_of(found)["mode"] == "split"

@@ -39,7 +39,7 @@ def _read(data: bytes) -> None:
         can_be_shown(fault.diagnostics)
     else:
         assert read_saved_plan(written("again.json", plan.to_text().encode()), catalogue()) == plan
-        assert plan_page(plan, None, source="plan.json", ascii_only=True, color=False).isascii()
+        assert plan_page(plan, None, catalogue().load_hardware(), source="p", ascii_only=True, color=False).isascii()
         mine = SourcedPlan(_plan_of_the_spec(), None, "spec")
         plan_diff(mine, SourcedPlan(plan, None, "plan.json"), ascii_only=True, color=False)
         plan_diff(SourcedPlan(plan, None, "plan.json"), mine, ascii_only=True, color=False)

@@ -400,3 +400,49 @@ def test_calls_that_were_given_up_and_still_run_are_bounded(tmp_path: Path) -> N
         while any("tools.py:look" in thread.name for thread in threading.enumerate()):
             time.sleep(0.01)
     assert lived(found, engine, half[:1]).metrics["rollout/tool_timeouts"] == 0
+
+
+def test_an_async_function_that_holds_the_loop_is_a_timeout_and_costs_nobody_else(tmp_path: Path) -> None:
+    code = """
+import asyncio, time
+async def begin(policy):
+    if policy.prompt.row == 1:
+        time.sleep(60)
+    await policy.turn()
+    return 1.0
+"""
+    found = opened(tmp_path, play(tmp_path, code) + "\nepisode_timeout_s = 0.5", reward="environment")
+    engine = ScriptedEngine(says("done"), BYTES)
+    groups, told = lived(found, engine, [chat("?", row=row) for row in range(3)])
+    facts = [group.samples[0].episode for group in sorted(groups, key=lambda one: one.prompt.row)]
+    assert [one.ended_by for one in facts if one is not None] == ["", "timeout", ""]
+    assert facts[1] is not None
+    assert "play.py:begin held up the event loop for more than 0.5 s at line 7" in facts[1].failure
+    assert told["rollout/episode_timeouts"] == 1
+
+
+def test_an_async_tool_that_holds_the_loop_is_a_timeout(tmp_path: Path) -> None:
+    text = tool(tmp_path, "time.sleep(60)")
+    (tmp_path / "tools.py").write_text((tmp_path / "tools.py").read_text().replace("def look", "async def look"))
+    _, told = episode(tmp_path, text, call("look", query="x"), "done")
+    assert (told["rollout/tool_timeouts"], told["rollout/tool_calls"]) == (1, 1)
+
+
+def test_parameters_of_a_tool_may_have_any_name(tmp_path: Path) -> None:
+    code = """
+def read(file: str, call: str, timeout_s: int) -> str:
+    \"\"\"Read a file.
+
+    Args:
+        file: Which one.
+        call: How it is called.
+        timeout_s: How long that may take.
+    \"\"\"
+    return f"{call} {file} {timeout_s}"
+"""
+    (tmp_path / "tools.py").write_text(code)
+    text = 'name = "tools"\ntools = [{ name = "tools.py:read" }]'
+    sample, told = episode(tmp_path, text, call("read", file="a.txt", call="b", timeout_s=3), "done")
+    assert told["rollout/tool_errors"] == 0
+    assert sample.episode is not None
+    assert "b a.txt 3" in str(sample.episode.said[1]["content"])

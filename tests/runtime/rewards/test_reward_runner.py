@@ -298,3 +298,10 @@ def test_an_isolated_exception_and_a_bad_number_are_reported_with_their_line(tmp
 def test_what_an_isolated_reward_imports_is_missed_at_the_start(tmp_path: Path) -> None:
     runner = custom(tmp_path, ISOLATED.replace("imports=()", "imports=('no_such_module',)") + "    return 1.0\n")
     assert "no_such_module" in failure(runner, group(0, "a")).message
+
+
+def test_an_asynchronous_reward_that_holds_the_loop_is_late(tmp_path: Path) -> None:
+    text = "import time\nasync def judge(sample):\n    time.sleep(60)\n"
+    fault = failure(custom(tmp_path, text, timeout_s=0.2), group(0, "a"))
+    assert fault.code == "RLC0613"
+    assert fault.message.startswith("reward r.py:judge held up the event loop for more than 0.2 s at line 3")

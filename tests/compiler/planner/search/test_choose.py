@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from compiler.planner.chosen import HEADROOM_FRAC
 from compiler.planner.memory.activations import Recompute
+from compiler.planner.memory.constants import CONSTANTS
+from compiler.planner.memory.lines import GIB
+from compiler.planner.memory.phases import HOST, phases_of
 from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
@@ -67,7 +71,9 @@ def test_more_memory_is_never_slower(tmp_path: Path, changes: Changes) -> None:
     found = problem(tmp_path, changes)
     seconds = []
     for memory_gib in (40.0, 60.0, 79.6, 120.0, 200.0, 400.0):
-        best = choose(found._replace(gpu=found.gpu._replace(memory_gib=memory_gib))).best
+        # Held at one strictness: a faster one that fits barely gives way to one that leaves some of a GPU free.
+        machine = found.gpu._replace(memory_gib=memory_gib)
+        best = choose(found._replace(gpu=machine, headroom_frac=0.0)).best
         seconds.append(float("inf") if best is None else best.step_s)
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[-1] < seconds[0]
@@ -86,9 +92,35 @@ def test_where_nothing_fits_what_is_least_over_is_named(tmp_path: Path) -> None:
     result = choose(found)
     assert (result.best, result.runners_up) == (None, ())
     assert result.nearest is not None
-    found = found._replace(is_strict=result.is_strict)
+    found = found._replace(is_strict=result.is_strict, headroom_frac=result.headroom_frac)
     least = min(fullness(found, one).over for one in everything(found) if not is_banned(found, one))
     assert result.nearest.fullest.over == pytest.approx(least)
+
+
+def _peak_frac(found: Problem, candidate: Candidate) -> float:
+    """The fullest phase over a GPU, what an engine caches aside, by the model itself."""
+    jobs = (stage_of(found, facts, candidate) for facts in found.stages)
+    phases = [phase for job in jobs for phase in phases_of(job, CONSTANTS) if phase.device != HOST]
+    peak = max(sum(line.bytes for line in phase.lines if line.name != "KV cache") for phase in phases)
+    return peak / (found.gpu.memory_gib * GIB)
+
+
+def test_some_of_a_gpu_stays_free_where_it_can_and_less_only_where_nothing_else_fits(tmp_path: Path) -> None:
+    short: Changes = {"rollout.max_prompt_tokens": '"1Ki"', "rollout.max_response_tokens": '"1Ki"'}
+    found = problem(tmp_path, {**short, "model.name": LONG["model.name"], "placement.mode": '"colocate"'})
+    found = found._replace(open=found.open - {"mode"})
+    result = choose(found)
+    assert result.headroom_frac == HEADROOM_FRAC
+    kept = [one.candidate for one in (result.best, *result.runners_up) if one is not None]
+    assert max(_peak_frac(found, one) for one in kept) <= 1 - HEADROOM_FRAC
+    # Less and less memory, until what is left is not enough for some to stay free.
+    tight = found
+    while choose(tight).headroom_frac:
+        tight = tight._replace(gpu=tight.gpu._replace(memory_gib=tight.gpu.memory_gib * 0.97))
+    best = choose(tight).best
+    assert best is not None
+    assert fits(tight._replace(headroom_frac=0.0), best.candidate)
+    assert not any(fits(tight, one) for one in everything(tight) if not is_banned(tight, one))
 
 
 def test_the_memory_of_a_candidate_is_that_of_the_experiment_with_its_values(tmp_path: Path) -> None:

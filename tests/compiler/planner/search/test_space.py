@@ -74,6 +74,7 @@ def test_engines_lie_within_a_machine_or_use_whole_ones(tmp_path: Path) -> None:
         ({}, {("colocate", 8, 8), *(("split", n, 8 - n) for n in range(1, 8))}),
         ({"cluster.nodes": "3"}, {("colocate", 24, 24), ("split", 8, 16), ("split", 16, 8)}),
         ({"schedule.mode": '"async"', "placement.mode": '"split"'}, {("split", n, 8 - n) for n in range(1, 8)}),
+        ({"schedule.mode": '"one_step_off"', "placement.mode": '"split"'}, {("split", n, 8 - n) for n in range(1, 8)}),
     ],
 )
 def test_sides_share_all_gpus_or_divide_them(

@@ -20,7 +20,13 @@ SYNC_S = 1.0
 def predicted(lengths: Lengths, places: int, lag: int) -> Sampled:
     samples = BATCH * GROUP
     return overlapped(
-        DECODING, classes_of(lengths, samples), share=samples / ENGINES, group=GROUP, slots=places, lag=lag
+        DECODING,
+        classes_of(lengths, samples),
+        share=samples / ENGINES,
+        group=GROUP,
+        places=places,
+        room=places,
+        lag=lag,
     )
 
 
