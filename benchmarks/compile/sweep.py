@@ -1,5 +1,7 @@
 """Time to compile every plan of one sweep: a thousand, and ten thousand, which must not take more than ten times it.
 
+A thousand plans of eight GPUs are another case: these forecast memory and time, and say how engines are started.
+
 Each is measured in a process of its own that does what `rlc plan FILE.star` does without printing: the file is run
 once, and each experiment is loaded, lowered, resolved, checked and frozen.
 """
@@ -11,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.options import Options
@@ -28,6 +31,29 @@ def arm(clip_high):
         rollout = dict(prompts_per_step = 4, samples_per_prompt = 8, max_response_tokens = 16),
         reward = dict(name = "exact"),
         train = dict(global_batch = 32),
+        data = dict(train = [dict(path = "train.jsonl")]),
+    )
+
+sweep([arm(0.2 + i / 100000) for i in range(%d)])
+"""
+ON_GPUS = """load("//recipes:grpo.star", "grpo")
+
+def arm(clip_high):
+    return experiment(
+        name = "clip-%s" % clip_high,
+        use = [grpo(clip_high = clip_high)],
+        model = dict(name = "//models:qwen3_4b", weights = "checkpoint"),
+        cluster = dict(target = "cuda", gpus_per_node = "8xH100-80-SXM"),
+        parallel = dict(tp = 2),
+        run = dict(max_steps = 10),
+        rollout = dict(
+            prompts_per_step = 32,
+            samples_per_prompt = 8,
+            max_prompt_tokens = "1Ki",
+            max_response_tokens = "8Ki",
+        ),
+        reward = dict(name = "math"),
+        train = dict(global_batch = 256, precision = "bf16"),
         data = dict(train = [dict(path = "train.jsonl")]),
     )
 
@@ -51,32 +77,44 @@ MOST_GROWTH = 1.2
 
 
 def measure(options: Options) -> Report:
-    """Measure both sizes, the small one often and the large one once."""
+    """Measure the small size often, without GPUs and with them, and the large one once."""
     num_rounds = max(1, min(5, options.effort.rounds))
-    small = [_measured(SMALL) for _ in range(num_rounds)]
-    large = _measured(LARGE)
-    medians = {key: statistics.median(run[key] for run in small) for key in ("wall_s", "cpu_s", "peak_mib")}
+    medians = _medians(SPEC, num_rounds)
+    large = _measured(SPEC, LARGE)
     growth = large["cpu_s"] / medians["cpu_s"] / (LARGE / SMALL)
     figures = (
-        Figure(name=f"time of {SMALL:,} plans", value=medians["wall_s"], unit="s", bound=MOST_WALL_S, sense="at most"),
+        _time_of(SMALL, medians),
         Figure(name=f"CPU time of {LARGE:,} plans", value=large["cpu_s"], unit="s"),
         Figure(name="CPU time of a plan, 10,000 / 1,000", value=growth, unit="x", bound=MOST_GROWTH, sense="at most"),
         Figure(name=f"peak memory of {LARGE:,} plans", value=large["peak_mib"], unit="MiB"),
     )
-    case = Case(
-        name="sweep",
-        figures=figures,
-        medians={f"{SMALL} plans": medians, f"{LARGE} plans": large},
+    taken = {f"{SMALL} plans": medians, f"{LARGE} plans": large}
+    case = Case(name="sweep", figures=figures, medians=taken, num_rounds=num_rounds, num_quiet=num_rounds)
+    of_gpus = _medians(ON_GPUS, num_rounds)
+    on_gpus = Case(
+        name="sweep on GPUs",
+        figures=(_time_of(SMALL, of_gpus),),
+        medians={f"{SMALL} plans": of_gpus},
         num_rounds=num_rounds,
         num_quiet=num_rounds,
     )
-    return Report(benchmark="sweep", cases=[case], settings={"small": SMALL, "large": LARGE})
+    return Report(benchmark="sweep", cases=[case, on_gpus], settings={"small": SMALL, "large": LARGE})
 
 
-def _measured(num_plans: int) -> dict[str, float]:
+def _time_of(num_plans: int, medians: Mapping[str, float]) -> Figure:
+    name = f"time of {num_plans:,} plans"
+    return Figure(name=name, value=medians["wall_s"], unit="s", bound=MOST_WALL_S, sense="at most")
+
+
+def _medians(spec: str, num_rounds: int) -> dict[str, float]:
+    runs = [_measured(spec, SMALL) for _ in range(num_rounds)]
+    return {key: statistics.median(run[key] for run in runs) for key in ("wall_s", "cpu_s", "peak_mib")}
+
+
+def _measured(text: str, num_plans: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="rlc-sweep-") as folder:
         spec = Path(folder) / "sweep.star"
-        spec.write_text(SPEC.replace("%d", str(num_plans)), encoding="utf-8")
+        spec.write_text(text.replace("%d", str(num_plans)), encoding="utf-8")
         command = (sys.executable, "-c", PROGRAM, str(spec))
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -36,9 +36,10 @@ def passes(program: str, checks: str) -> bool:
         "def f(x): print('passed'); raise SystemExit(0)",
         "def f(x):\n    import os\n    os._exit(0)",
         "import sys\nsys.exit(0)\ndef f(x): return 0",
-        "import os\nfor fd in range(64):\n    try: os.write(fd, b'passed')\n    except OSError: pass\nos._exit(0)",
-        "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[\"ok\", true, {}]\\n')\n    except OSError: pass",
-        "import os\nfor fd in range(64):\n    try: os.close(fd)\n    except OSError: pass\ndef f(x): return 4",
+        "import os\nfor fd in range(4096):\n    try: os.write(fd, b'passed')\n    except OSError: pass\nos._exit(0)",
+        "import os\nfor fd in range(3, 4096):\n"
+        "    try: os.write(fd, b'[\"ok\", true, {}]\\n')\n    except OSError: pass",
+        "import os\nfor fd in range(4096):\n    try: os.close(fd)\n    except OSError: pass\ndef f(x): return 4",
         "import builtins\nbuiltins.AssertionError = lambda *_: None\nbuiltins.exec = builtins.compile = print\n"
         "def f(x): return 0",
         "import builtins\nbuiltins.abs = builtins.len = builtins.all = lambda *_: 0\ndef f(x): return 0",
