@@ -45,28 +45,32 @@ class Sampled(NamedTuple):
 
 
 class Decoding(NamedTuple):
-    """Seconds of a decode step: of an engine without sequences, and more for each that it has."""
+    """How an engine decodes.
+
+    Args:
+        fixed: seconds of a step without sequences.
+        each: seconds more for each of them, at the context that they have on average.
+        places: sequences that may be under way at once, in whole groups.
+        room: sequences that its cache holds.
+    """
 
     fixed: float
     each: float
+    places: float
+    room: float
 
 
-def overlapped(
-    decoding: Decoding, classes: tuple[Class, ...], *, share: float, group: float, places: float, room: float, lag: int
-) -> Sampled:
+def overlapped(decoding: Decoding, classes: tuple[Class, ...], *, share: float, group: float, lag: int) -> Sampled:
     """Return what it takes to sample batch after batch.
 
     Args:
-        decoding: at the context that sequences have on average.
         classes: lengths of a batch's responses, the longest one of all engines last.
         share: samples of a batch that an engine has.
-        places: sequences of an engine that may be under way at once, in whole groups.
-        room: sequences that its cache holds.
     """
     mean = sum(one.share * one.tokens for one in classes)
     last = _longest_of(classes, group)
-    groups = max(1.0, min(places // group, share / group * (lag + 1)))
-    most = min(groups * group * mean / last, room)  # of a group, so many responses are not done on average
+    groups = max(1.0, min(decoding.places // group, share / group * (lag + 1)))
+    most = min(groups * group * mean / last, decoding.room)  # of a group, so many responses are not done on average
     longest = classes[-1].tokens
     busy = share * mean / most * (decoding.fixed + decoding.each * most)
     under_way = share * mean / longest
