@@ -72,7 +72,10 @@ def forecast(experiment: Experiment[Never], hardware: Callable[[], dict[str, Gpu
 def _time(
     experiment: Experiment[Never], stage: Stage[Never], hardware: Callable[[], dict[str, Gpu]]
 ) -> StageTime | Off:
-    if not isinstance(experiment.placement, GpuPlacement) or not isinstance(stage.rollout, Rollout):
+    is_known = isinstance(stage.rollout, Rollout) or not isinstance(
+        getattr(stage.data, "expected_sample_tokens", OFF), Off
+    )
+    if not isinstance(experiment.placement, GpuPlacement) or not is_known:
         return OFF
     from compiler.planner.time.stage_forecast import stage_time
 

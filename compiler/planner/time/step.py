@@ -138,9 +138,8 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
         costs, context = decode_costs(sampler, rates), prompt + age_of(every)
         alone, both = (costs.seconds(count, count * context) / sampler.drawn for count in (share, 2 * share))
         each = (both - alone) / share
-        decoding = Decoding(alone - each * share, each)
-        slots = slots_of(sampler, context)
-        found = overlapped(decoding, every, share=share, group=sampling.group, slots=slots, lag=sampling.lag)
+        decoding = Decoding(alone - each * share, each, sampler.concurrency, slots_of(sampler, context))
+        found = overlapped(decoding, every, share=share, group=sampling.group, lag=sampling.lag)
         return found._replace(busy=found.busy + prompts, batch=found.batch + prompts)
     if sampling.is_partial:
         under_way = share * sampling.steps_ahead

@@ -8,7 +8,8 @@ import pytest
 
 from compiler.ir.openness import OFF, Off
 from compiler.ir.plan import StageTime
-from tests.support.good_spec import GPU, MOE, Changes, compiled
+from compiler.ir.timeouts import Timeouts
+from tests.support.good_spec import GPU, MOE, ROWS, Changes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4", "placement.rollout_gpus": "4"}
 
@@ -116,3 +117,34 @@ def test_a_partial_rollout_waits_for_no_tail(tmp_path: Path) -> None:
     }
     whole = known(tmp_path, tail).phases[0].seconds
     assert known(tmp_path, {**tail, **partial}).phases[0].seconds < 0.7 * whole
+
+
+def test_of_rows_nothing_is_forecast_unless_their_length_is_expected(tmp_path: Path) -> None:
+    assert time_of(tmp_path, base=ROWS) == OFF
+    assert isinstance(time_of(tmp_path, {"data.expected_sample_tokens": "900"}, base=ROWS), StageTime)
+
+
+def test_a_step_on_rows_trains_on_as_many_tokens_as_are_expected(tmp_path: Path) -> None:
+    """Without sampling there is one phase; its tokens are the batch times the mean."""
+    time = time_of(tmp_path, {"data.expected_sample_tokens": "900"}, base=ROWS)
+    assert isinstance(time, StageTime)
+    assert [phase.name for phase in time.phases] == ["train"]
+    assert time.tokens_per_s * time.step_seconds == pytest.approx(256 * 900, rel=2e-3)
+
+
+def test_a_wait_for_generation_outlasts_a_batch_and_not_only_its_share_of_a_step(tmp_path: Path) -> None:
+    """With a bound of several versions a batch takes several steps, and its limit is that of the batch."""
+    long: Changes = {
+        **SPLIT,
+        "schedule.mode": '"async"',
+        "schedule.max_staleness": "3",
+        "rollout.prompts_per_step": "4",
+        "train.global_batch": "32",
+        "rollout.expected_response_tokens": "2000",
+    }
+    plan = compiled(tmp_path, {**long, "rollout.max_response_tokens": '"32Ki"'}, base=GPU).plan
+    assert plan is not None
+    time, timeouts = plan.forecast.stages[0].time, plan.experiment.timeouts
+    assert isinstance(time, StageTime)
+    assert isinstance(timeouts, Timeouts)
+    assert timeouts.generation_s > 1.5 * timeouts.factor * time.phases[0].seconds
