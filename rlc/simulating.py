@@ -9,6 +9,7 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.json_text import Json
 from compiler.ir.machine import GpuPlacement
+from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.schedules.order_of_stage import order_of
 from compiler.ir.timeouts import Timeouts
@@ -40,6 +41,11 @@ def simulate_stage(experiment: Experiment[Never], line: Line, troubles: Troubles
     gpu = load_hardware().get(str(experiment.cluster.gpu))
     if gpu is None:
         raise SpecError(Diagnostic("RLC0417", f"nobody knows how fast a GPU {experiment.cluster.gpu} is"))
+    debug = stage.debug
+    if not isinstance(debug, Off) and debug.mode != "full":
+        way = Help('set debug.mode = "full"', (("debug.mode", '"full"'),))
+        message = f'a step of stage {stage.name} is taken apart by debug.mode = "{debug.mode}": neither side waits'
+        raise SpecError(Diagnostic("RLC0417", message, help=(way,)))
     pace = pace_of(experiment, stage, gpu, beside)
     if pace is None:
         raise InternalError(f"a stage that samples on GPUs has no predicted time: {stage.name}")

@@ -24,6 +24,7 @@ PREFIXES: dict[str, Group] = {
     "cluster.usd_per_gpu_hour": "cosmetic",
     "rollout.expected_response_tokens": "cosmetic",
     "rollout.expected_p90_response_tokens": "cosmetic",
+    "data.expected_sample_tokens": "cosmetic",
     "placement": "placement",
     "run.executor": "placement",
     "rollout.engine": "placement",

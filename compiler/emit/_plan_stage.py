@@ -78,9 +78,10 @@ def _data(sheet: Sheet, stage: Values) -> None:
     malformed = stage("data.malformed_rows", fates[str(stage.raw("data.malformed_rows"))])
     is_ahead = streams or stage.raw("data.check") == "as_read"
     ahead = f"{stage.count('data.prefetch', 'steps')} ahead" if is_ahead else ""
-    sheet.row(
-        "data", *map(_source, tables), drawn, sentence(judged, malformed, stage.count("data.workers", "threads"), ahead)
-    )
+    known = "data.expected_sample_tokens"
+    length = f"samples expected to have {stage(known)} tokens on average" if stage.is_on(known) else ""
+    threads = stage.count("data.workers", "threads")
+    sheet.row("data", *map(_source, tables), sentence(drawn, length), sentence(judged, malformed, threads, ahead))
 
 
 def _source(source: Values) -> str:

@@ -33,13 +33,14 @@ def _write_step(sheet: Sheet, time: StageTime) -> None:
         bar = _EMPTY * begin + _FULL * full + _EMPTY * (_BAR_CELLS - begin - full)
         sheet.row(phase.name, f"{bar} {duration(phase.seconds)}, {_SIDES.get(phase.side, phase.side)}")
     how = "the longer side and what both do" if time.overlaps else "one phase after the other"
+    what = "trained tokens/s" if time.mfu else "tokens/s of prompts and responses"
     sheet.row(
         "step",
         sentence(
             f"{duration(time.step_seconds)}: {how}",
-            f"{time.tokens_per_s:,.0f} trained tokens/s",
+            f"{time.tokens_per_s:,.0f} {what}",
             f"{time.tokens_per_s_per_gpu:,.0f} of a GPU",
-            f"MFU {100 * time.mfu:.1f} % while training",
+            f"MFU {100 * time.mfu:.1f} % while training" if time.mfu else "",
         ),
     )
     cost = "" if isinstance(time.usd, Off) else f"{time.usd:,.2f} USD"

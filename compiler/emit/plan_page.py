@@ -156,7 +156,7 @@ def _memory(sheet: Sheet, plan: Plan, gpu: Gpu | None, *, is_chosen: bool) -> No
         "a GPU" if has_gpus else "model", sentence(*(f"{name} {byte_size(size)}" for name, size in parts if size))
     )
     keys = [f"{said(stage.stage)} {byte_size(stage.kv_cache_bytes)}" for stage in forecast.stages]
-    sheet.row("KV cache", sentence(*keys))
+    sheet.row("KV cache", sentence(*keys, "with every sequence at its longest" if has_gpus and any(caches) else ""))
     if gpu is not None:
         write_phases(sheet, plan, gpu, is_chosen=is_chosen)
         return

@@ -62,7 +62,8 @@ def timeline_html(plan: Plan, gpu: Gpu | None) -> str:
 def _summary(time: StageTime) -> str:
     cost = "" if isinstance(time.usd, Off) else f", {time.usd:,.2f} USD"
     return (
-        f"a step of {duration(time.step_seconds)}, {time.tokens_per_s:,.0f} tokens/s, MFU {100 * time.mfu:.1f} %, "
+        f"a step of {duration(time.step_seconds)}, {time.tokens_per_s:,.0f} tokens/s, "
+        f"{f'MFU {100 * time.mfu:.1f} %, ' if time.mfu else ''}"
         f"{time.gpu_hours:,.1f} GPU-hours{cost}"
     )
 

@@ -192,13 +192,26 @@ class Data(ReadingOrder, Generic[A]):
     train: tuple[TrainSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class DemonstrationData(ReadingOrder, Generic[A]):
+class Samples(ReadingOrder):
+    """[data] of a stage whose rows are its samples."""
+
+    expected_sample_tokens: Tokens | Off = setting(
+        "Length of a sample on average, as far as it is known: prompt and answer, or both answers of a pair with their "
+        "prompts; a step's time is forecast with it on GPUs, and not without.",
+        default=OFF,
+        unit="tokens",
+        ge=1,
+        in_hash=False,
+    )
+
+
+class DemonstrationData(Samples, Generic[A]):
     """[data] of a stage that imitates."""
 
     train: tuple[DemonstrationSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class PreferenceData(ReadingOrder, Generic[A]):
+class PreferenceData(Samples, Generic[A]):
     """[data] of a stage that learns preferences."""
 
     train: tuple[PreferenceSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
@@ -210,7 +223,7 @@ class RankedData(PreferenceData[A], Generic[A]):
     train: tuple[RankedSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")
 
 
-class ScoredData(ReadingOrder, Generic[A]):
+class ScoredData(Samples, Generic[A]):
     """[data] of a reward model that learns scores."""
 
     train: tuple[ScoredSource[A], ...] = setting("The sources, one after another, or mixed by their weights.")

@@ -199,8 +199,39 @@ class Model(Record, Generic[A]):
         ge=0,
     )
     hf_id: str | Off = setting("The model on the Hugging Face hub.", default=OFF, in_hash=False)
-    chat_template: str | Off = setting(
-        "Which chat template the model was tuned with, as its family calls it.", default=OFF, in_hash=False
+    chat_template: (
+        Literal[
+            "deepseek_r1",
+            "deepseek_v3",
+            "deepseek_v3.1",
+            "glm4",
+            "glm4.5",
+            "glm4.6",
+            "glm4.7",
+            "glm5",
+            "glm5.2",
+            "glm_z1",
+            "kimi_k2",
+            "kimi_k2_thinking",
+            "llama3",
+            "llama3.1",
+            "llama3.2",
+            "mimo",
+            "minimax_m2",
+            "moonlight",
+            "qwen2.5",
+            "qwen2.5_math",
+            "qwen3",
+            "qwen3.5",
+            "qwen3.6",
+            "qwen3_instruct_2507",
+            "qwen3_next_instruct",
+        ]
+        | Off
+    ) = setting(
+        "Which chat template the model was tuned with, as its family calls it; prompts are written by the tokenizer's.",
+        default=OFF,
+        in_hash=False,
     )
     published_parameters: float | Off = setting(
         "What its publisher says of the parameters, in billions.", default=OFF, gt=0, in_hash=False

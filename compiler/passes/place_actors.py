@@ -11,12 +11,12 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Catalogue
-from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import ActorRole, GpuPlacement, Role
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
+from compiler.ir.sides import has_engine, trains
 
 
 class _Seat(NamedTuple):
@@ -42,18 +42,16 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
 
     for index, stage in enumerate(experiment.stages):
         path = f"stages.{index}"
-        mode = "full" if isinstance(stage.debug, Off) else stage.debug.mode
-        trains, samples = mode != "rollout_only", mode != "train_only" or bool(sampled_sets(stage.eval))
         add("trainer", stage.train.engine.name, f"{path}.train.engine.name")
-        if trains and not isinstance(stage.reference, Off):
+        if trains(stage) and not isinstance(stage.reference, Off):
             add("reference", stage.train.engine.name, f"{path}.reference", f"{path}.train.engine.name")
-        if trains and isinstance(stage.algorithm, ActorCriticParams):
+        if trains(stage) and isinstance(stage.algorithm, ActorCriticParams):
             add("critic", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
-        if trains and isinstance(stage.algorithm, TaughtParams):
+        if trains(stage) and isinstance(stage.algorithm, TaughtParams):
             add("teacher", stage.train.engine.name, f"{path}.algo.name", f"{path}.train.engine.name")
-        if samples and not isinstance(stage.rollout, Off):
+        if has_engine(stage) and not isinstance(stage.rollout, Off):
             add("rollout", stage.rollout.engine.name, f"{path}.rollout.engine.name")
-        if samples and not isinstance(stage.reward, Off):
+        if has_engine(stage) and not isinstance(stage.reward, Off):
             add("reward", stage.reward.name, f"{path}.reward.name")
     shared = ("cluster.target", "cluster.nodes", "placement.mode")
     if isinstance(experiment.placement, GpuPlacement):

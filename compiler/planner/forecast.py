@@ -20,10 +20,18 @@ from compiler.ir.openness import OFF, Off
 from compiler.ir.options import Options
 from compiler.ir.plan import Forecast, StageForecast, StageTime
 from compiler.ir.rollout import Rollout
+from compiler.ir.sides import has_engine, trains
 from compiler.ir.training import Optim, Train
 from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import parameters_of, prediction_parameters
-from compiler.planner.ranks import RankBytes, Spread, engine_sequence_bytes, engine_weight_bytes, rank_bytes
+from compiler.planner.ranks import (
+    RankBytes,
+    Spread,
+    engine_formats,
+    engine_sequence_bytes,
+    engine_weight_bytes,
+    rank_bytes,
+)
 
 _ALONE = Spread(1, 1, 1, 1, 1, 1)
 
@@ -38,7 +46,7 @@ def forecast(experiment: Experiment[Never], hardware: Callable[[], dict[str, Gpu
     parameters = parameters_of(model)
     held = [_held(experiment, stage) for stage in stages]
     trained = [_with_prediction(one, experiment, stage) for one, stage in zip(held, stages, strict=True)]
-    samples = any(not isinstance(stage.rollout, Off) for stage in stages)
+    samples = any(has_engine(stage) for stage in stages)
     return Forecast(
         parameters=parameters.total,
         active_parameters=parameters.active,
@@ -64,7 +72,10 @@ def forecast(experiment: Experiment[Never], hardware: Callable[[], dict[str, Gpu
 def _time(
     experiment: Experiment[Never], stage: Stage[Never], hardware: Callable[[], dict[str, Gpu]]
 ) -> StageTime | Off:
-    if not isinstance(experiment.placement, GpuPlacement) or not isinstance(stage.rollout, Rollout):
+    is_known = isinstance(stage.rollout, Rollout) or not isinstance(
+        getattr(stage.data, "expected_sample_tokens", OFF), Off
+    )
+    if not isinstance(experiment.placement, GpuPlacement) or not is_known:
         return OFF
     from compiler.planner.time.stage_forecast import stage_time
 
@@ -79,13 +90,13 @@ def moments_of(optim: Optim[object]) -> int:
 
 def has_critic(stage: Stage[Any]) -> bool:
     """Whether a stage trains a second network of the model's shape."""
-    return isinstance(stage.algorithm, ActorCriticParams)
+    return isinstance(stage.algorithm, ActorCriticParams) and trains(stage)
 
 
 def teacher_bytes(stage: Stage[Any], spread: Spread, *, is_bf16: bool) -> int:
     """Return the bytes of the teacher's weights on one training GPU, which no optimizer keeps; 0 without a teacher."""
     params = stage.algorithm
-    if not isinstance(params, TaughtParams):
+    if not isinstance(params, TaughtParams) or not trains(stage):
         return 0
     is_sharded = stage.train.engine.name == "fsdp2"
     return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=is_sharded).weights
@@ -120,6 +131,8 @@ def stage_bytes(model: Model[Any], stage: Stage[Any], spread: Spread, *, precisi
     if trains_scores(stage):
         return trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
     held = trained_bytes(model, spread, train, optim, is_bf16=is_bf16)
+    if not trains(stage):
+        return RankBytes(held.weights, 0, 0)
     if has_critic(stage):
         critic = trained_bytes(without_head(model), spread, train, optim, is_bf16=is_bf16)
         held = RankBytes(*(own + other for own, other in zip(held, critic, strict=True)))
@@ -127,7 +140,7 @@ def stage_bytes(model: Model[Any], stage: Stage[Any], spread: Spread, *, precisi
 
 
 def _measures(stage: Stage[Never]) -> bool:
-    return not isinstance(stage.reference, Off)
+    return not isinstance(stage.reference, Off) and trains(stage)
 
 
 def without_head(model: Model[Any]) -> Model[Any]:
@@ -142,7 +155,8 @@ def _critic_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
 def _held(experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
     spread, is_bf16 = _spread_of(experiment, stage)
     model = without_head(experiment.model) if trains_scores(stage) else experiment.model
-    return trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    held = trained_bytes(model, spread, stage.train, stage.optim, is_bf16=is_bf16)
+    return held if trains(stage) else held._replace(gradients=0, optimizer=0)
 
 
 def _with_prediction(held: RankBytes, experiment: Experiment[Never], stage: Stage[Never]) -> RankBytes:
@@ -178,7 +192,9 @@ def _spread_of(experiment: Experiment[Never], stage: Stage[Never]) -> tuple[Spre
 def _engine_bytes(experiment: Experiment[Never]) -> int:
     placement = experiment.placement
     if isinstance(placement, GpuPlacement):
-        return engine_weight_bytes(experiment.model, placement.gpus_per_engine)
+        each, rollouts = placement.gpus_per_engine, (s.rollout for s in experiment.stages if has_engine(s))
+        formats = (engine_formats(one.engine) for one in rollouts if not isinstance(one, Off))
+        return max(engine_weight_bytes(experiment.model, each, one) for one in formats)
     return parameters_of(experiment.model).total * FP32_BYTES + _prediction_bytes(experiment)
 
 
@@ -189,7 +205,7 @@ def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
     more than an engine's share of a rollout.
     """
     rollout, placement = stage.rollout, experiment.placement
-    if isinstance(rollout, Off):
+    if isinstance(rollout, Off) or not has_engine(stage):
         return 0
     sequences, context = rollout.concurrency, rollout.max_context_tokens
     if not isinstance(placement, GpuPlacement):
@@ -204,4 +220,4 @@ def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
     engines = max(1, placement.rollout_gpus // each)
     if isinstance(rollout, Rollout):
         sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
-    return sequences * engine_sequence_bytes(experiment.model, each, context)
+    return sequences * engine_sequence_bytes(experiment.model, each, context, engine_formats(rollout.engine))

@@ -7,9 +7,11 @@ and what an allocator loses come on top.
 
 from __future__ import annotations
 
+from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
+from compiler.ir.options import Options
 from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import count_parameters
 
@@ -70,18 +72,46 @@ def routed_parameters(model: Model[object]) -> int:
     return layers * moe.num_experts * 3 * model.hidden_size * moe.expert_size
 
 
-def engine_weight_bytes(model: Model[object], gpus: int) -> int:
+class EngineFormats(NamedTuple):
+    """Bytes of a number of an engine's matrices, and of one that it caches."""
+
+    weight: float = BF16_BYTES
+    cache: float = BF16_BYTES
+
+
+def engine_formats(engine: Any) -> EngineFormats:
+    """Return the formats that a spec gives a rollout engine by its own names; tables of tokens are never quantised."""
+    own = engine.__dict__.get(engine.name)
+    given = own.__dict__ if isinstance(own, Options) else {}
+    quantised, cached = (_text(given.get(key)) for key in ("quantization", "kv_cache_dtype"))
+    return EngineFormats(_quantised_bytes(quantised), 1 if "8" in cached else 0.5 if "fp4" in cached else BF16_BYTES)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _quantised_bytes(name: str) -> float:
+    """Bytes of a number, by the name of a format; no more than it takes where that is not known."""
+    if name in ("", "unquant"):
+        return BF16_BYTES
+    is_of_eight = "8" in name and "4" not in name
+    return 1 if is_of_eight else 0.5
+
+
+def engine_weight_bytes(model: Model[object], gpus: int, formats: EngineFormats) -> int:
     """Return the bytes of the weights on one GPU of a rollout engine."""
-    return count_parameters(model) * BF16_BYTES // gpus
+    tables = model.vocab_size * model.hidden_size * (1 if model.tie_embeddings else 2)
+    return int((count_parameters(model) - tables) * formats.weight + tables * BF16_BYTES) // gpus
 
 
-def engine_sequence_bytes(model: Model[object], gpus: int, tokens: int) -> int:
+def engine_sequence_bytes(model: Model[object], gpus: int, tokens: int, formats: EngineFormats) -> int:
     """Return the bytes of one sequence's keys and values on one GPU of an engine.
 
     A head lies on one GPU, so there is no more to divide than there are heads; a latent vector is on all of them.
     """
     ways = min(gpus, model.num_kv_heads) if isinstance(model.mla, Off) else 1
-    return tokens * kv_bytes_per_token(model, BF16_BYTES) // ways
+    return int(tokens * kv_bytes_per_token(model, 1) * formats.cache) // ways
 
 
 def logit_bytes(model: Model[object], spread: Spread, *, tokens: int, columns: int) -> int:

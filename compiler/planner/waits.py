@@ -1,6 +1,6 @@
 """How long the waits of a job on GPUs are predicted to take, in seconds.
 
-Of a stage that trains on data no step is predicted, since only its rows say how long they are.
+Of a stage that trains on data a step is predicted where the spec says how long its samples are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
+from compiler.ir.openness import Off
 from compiler.planner.forecast import moments_of
 from compiler.planner.parameters import count_parameters
 from compiler.planner.time.constants import RATES
 from compiler.planner.time.experiment_facts import step_job
-from compiler.planner.time.step import BATCH, LOGPROBS, SWAP, SYNC, TRAIN, sampling_seconds, step_seconds
+from compiler.planner.time.step import BATCH, LOGPROBS, ROLLOUT, SWAP, SYNC, TRAIN, sampling_seconds, step_seconds
 
 STORAGE_GB_PER_S = 2.0  # that one machine reads from, or writes to, a file system that all share
 _START_S, _MACHINE_S = 60.0, 1.0  # until a process has loaded its libraries, and for each machine that takes part
@@ -45,12 +46,17 @@ def predicted_waits(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu | N
         weight_load=weights / (STORAGE_GB_PER_S * _GIGA),
         checkpoint=checkpoint_bytes(experiment, stage) / (STORAGE_GB_PER_S * _GIGA * nodes),
     )
+    if isinstance(stage.rollout, Off):
+        waits = waits._replace(generation=0.0, weight_sync=0.0)  # of engines, which there are none of
     job = None if gpu is None else step_job(experiment, stage, gpu)
     if job is None:
         return waits
     seconds = step_seconds(job, RATES)
     trained = seconds.of(BATCH) + seconds.of(TRAIN) + seconds.of(LOGPROBS)
-    sampled = None if job.sampling is None else sampling_seconds(job.sampling, RATES).batch
+    sampled = waits.generation
+    if job.sampling is not None:
+        # Where batches overlap, one takes longer than the step in which it is ready.
+        sampled = max(seconds.of(ROLLOUT), sampling_seconds(job.sampling, RATES).batch)
     handed = seconds.of(SWAP) + seconds.of(SYNC)
     return waits._replace(generation=sampled, train_step=trained, weight_sync=handed)
 

@@ -1,7 +1,7 @@
 """What is expected of responses is forecast with.
 
-What: `rollout.expected_response_tokens` and `expected_p90_response_tokens` are set where a step's time is forecast: on
-targets with GPUs.
+What: `rollout.expected_response_tokens`, `expected_p90_response_tokens` and `data.expected_sample_tokens` are set where
+a step's time is forecast: on targets with GPUs.
 Why it matters: elsewhere nothing reads them, and who writes them believes that something does.
 Example: `target = "cpu"` with `expected_response_tokens = 800`.
 Fix: delete them, or write `"off"`.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.ir.data import Samples
 from compiler.ir.machine import GPU_TARGETS
 from compiler.ir.openness import OFF, Off
 from compiler.ir.paths import read
@@ -21,7 +22,8 @@ from compiler.ir.subject import Subject
 
 CODE = "RLC0411"
 ID = "CFG-02"
-_EXPECTED = ("rollout.expected_response_tokens", "rollout.expected_p90_response_tokens")
+_RESPONSES = ("rollout.expected_response_tokens", "rollout.expected_p90_response_tokens")
+_SAMPLES = ("data.expected_sample_tokens",)
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
@@ -30,8 +32,10 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     if target in GPU_TARGETS:
         return
     for stage in subject.stages():
-        for path in _EXPECTED:
-            if not isinstance(stage.stage.rollout, Rollout) or not stage.written(path):
+        expected = _RESPONSES if isinstance(stage.stage.rollout, Rollout) else ()
+        expected = _SAMPLES if isinstance(stage.stage.data, Samples) else expected
+        for path in expected:
+            if not stage.written(path):
                 continue
             if not isinstance(read(stage.stage, path), Off):
                 yield Diagnostic(

@@ -1,7 +1,8 @@
 """Lengths that are expected can occur.
 
 What: `rollout.expected_response_tokens` is at most `rollout.max_response_tokens`; `expected_p90_response_tokens` is set
-beside it, lies above it, and is at most the limit too.
+beside it, lies above it, and is at most the limit too.  `data.expected_sample_tokens` is at most what the model has
+positions for, or twice that of a pair.
 Why it matters: the forecast of a step's time takes the mean and the tail from them.  A mean above the limit has no
 distribution that is cut there, and a tail without a mean none at all.
 Example: `max_response_tokens = 4096` with `expected_response_tokens = 6000`.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.ir.data import PreferenceData, Samples
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.subject import StageSubject, Subject
@@ -21,13 +23,26 @@ from compiler.ir.subject import StageSubject, Subject
 CODE = "RLC0410"
 ID = ""
 _MEAN, _P90 = "rollout.expected_response_tokens", "rollout.expected_p90_response_tokens"
+_SAMPLE = "data.expected_sample_tokens"
 _MOST = "rollout.max_response_tokens"
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report lengths above the limit, and tails below their mean or without one."""
+    positions = subject.experiment.model.max_position_tokens
     for stage in subject.stages():
-        rollout = stage.stage.rollout
+        data, rollout = stage.stage.data, stage.stage.rollout
+        if isinstance(data, Samples) and not isinstance(data.expected_sample_tokens, Off):
+            most, asked = positions * (2 if isinstance(data, PreferenceData) else 1), data.expected_sample_tokens
+            if asked > most:
+                yield Diagnostic(
+                    CODE,
+                    f"samples of {asked:,} tokens are expected, and none may have more than {most:,}",
+                    stage.labels((_SAMPLE, "longer than any may be")),
+                    (stage.fix(_SAMPLE, most // 2),),
+                    rule=ID,
+                    paths=(stage.path(_SAMPLE),),
+                )
         if not isinstance(rollout, Rollout):
             continue
         mean, p90, most = (

@@ -13,7 +13,6 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import LoweredLaunch
 from compiler.ir.conditions import holds
-from compiler.ir.evaluated import sampled_sets
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import ConfigRecord, EnvironmentVariable, Launch
@@ -21,6 +20,7 @@ from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read
 from compiler.ir.record import Record
+from compiler.ir.sides import has_engine, trains
 
 LaunchRole = Literal["rollout", "trainer", "critic", "teacher"]
 
@@ -134,13 +134,12 @@ class _Facts:
 
 def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iterator[tuple[LaunchRole, _Facts]]:
     """The roles of a stage that have a launch, each with the fields as it has them."""
-    mode = "full" if isinstance(stage.debug, Off) else stage.debug.mode
-    if not isinstance(stage.rollout, Off) and (mode != "train_only" or sampled_sets(stage.eval)):
+    if has_engine(stage):
         yield "rollout", _Facts(experiment, index, {})
     yield "trainer", _Facts(experiment, index, {})
-    if mode != "rollout_only" and isinstance(stage.algorithm, ActorCriticParams):
+    if trains(stage) and isinstance(stage.algorithm, ActorCriticParams):
         yield "critic", _Facts(experiment, index, {"optim.lr": "critic.lr"})
-    if mode != "rollout_only" and isinstance(stage.algorithm, TaughtParams):
+    if trains(stage) and isinstance(stage.algorithm, TaughtParams):
         yield "teacher", _Facts(experiment, index, {"model.": "teacher."})
 
 

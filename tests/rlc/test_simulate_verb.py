@@ -69,6 +69,7 @@ def test_what_does_not_wait_is_faster(tmp_path: Path) -> None:
         (["experiments/quickstart.toml"], "target cpu has no GPUs"),
         (["experiments/sft_qwen2_5_7b.toml"], "no stage samples"),
         ([ASYNC, "--stage", "mian"], "stage mian is not in the plan"),
+        ([ASYNC, "--set", "debug.mode=rollout_only"], 'taken apart by debug.mode = "rollout_only"'),
     ],
 )
 def test_a_plan_without_such_a_stage_is_refused(

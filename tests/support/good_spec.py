@@ -46,6 +46,12 @@ GPU = {
     "train.precision": '"bf16"',
     "data.train": '[{ path = "train.jsonl" }]',
 }
+# A stage of the same machine that trains on its rows.
+ROWS = {
+    **{key: value for key, value in GPU.items() if not key.startswith(("rollout.", "reward."))},
+    "use": '["//recipes:sft"]',
+    "train.packing.tokens": '"4Ki"',
+}
 MOE = {**GPU, "model.name": '"//models:qwen3_30b_a3b"'}
 # What leaves of every layer's activations its input.
 RECOMPUTED = {

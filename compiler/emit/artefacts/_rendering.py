@@ -112,7 +112,22 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else "'" if _is_no_text_elsewhere(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_no_text_elsewhere(text: str) -> bool:
+    """Whether other readers take an unquoted text for a number or a truth value, though ours does not.
+
+    Twelve digits of a hash with one e among them are a number to Go's reader, which kubectl has.
+    """
+    if text.lower() in ("y", "n"):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return text[:2].lower() in ("0o", "0x", "0b")
+    return True
 
 
 _Dumper.add_representer(str, _write_text)

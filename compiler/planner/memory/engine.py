@@ -23,7 +23,7 @@ from compiler.planner.memory.network import (
 )
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import stage_parameters
-from compiler.planner.ranks import BF16_BYTES, engine_sequence_bytes
+from compiler.planner.ranks import BF16_BYTES, EngineFormats, engine_sequence_bytes
 
 CACHE = "KV cache"  # what an engine makes as large as what is left
 _BLOCK = 128  # sides of a block of weights that share a scale in fp8
@@ -87,7 +87,7 @@ def weight_lines(job: EngineJob) -> Lines:
 def _wanted_cache(job: EngineJob) -> float:
     ways = 1 if job.copies_attention else job.gpus
     sequences = -(-job.sequences // job.gpus) if job.copies_attention else job.sequences
-    return sequences * engine_sequence_bytes(job.model, ways, job.context) * job.cache_bytes / BF16_BYTES
+    return sequences * engine_sequence_bytes(job.model, ways, job.context, EngineFormats(cache=job.cache_bytes))
 
 
 def _states(job: EngineJob, network: Network) -> float:

@@ -18,6 +18,7 @@ from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Off
 from compiler.ir.options import Options
 from compiler.ir.rollout import Rollout
+from compiler.ir.sides import has_engine, trains
 from compiler.planner.memory.activations import Kernels, Recompute, Tokens
 from compiler.planner.memory.engine import EngineJob
 from compiler.planner.memory.lines import GIB, Line, Lines, total
@@ -27,6 +28,7 @@ from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
+from compiler.planner.ranks import engine_formats
 
 _WAITING_BYTES = 32  # a token of a sample that waits: id, log-prob, weight version, mask, as Python and tensors have it
 _PROMPT_TOKENS = 8192  # of one step, which both engines take on GPUs of 80 GB and more
@@ -48,14 +50,15 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
     params, layout = stage.algorithm, job.layout
     return StageJob(
         job=job,
-        engine=None if isinstance(stage.rollout, Off) else engine_job(experiment, stage, gpu),
+        engine=engine_job(experiment, stage, gpu) if has_engine(stage) else None,
         is_shared=is_shared,
-        others=_others(stage, job),
-        has_reference=not isinstance(stage.reference, Off),
+        others=_others(stage, job) if trains(stage) else (),
+        has_reference=not isinstance(stage.reference, Off) and trains(stage),
         scores=isinstance(stage.rollout, Rollout) and getattr(params.loss, "old_logprobs", "rollout") == "recompute",
         communicators=_communicators(layout),
         gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
         buffer_bytes=_waiting(stage),
+        trains=trains(stage),
     )
 
 
@@ -135,7 +138,7 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
         sequences=_sequences(stage, engines),
         context=rollout.max_context_tokens,
         is_fp8="fp8" in str(given.get("quantization", "")),
-        cache_bytes=1 if "fp8" in str(given.get("kv_cache_dtype", "")) else 2,
+        cache_bytes=engine_formats(rollout.engine).cache,
         prefill_tokens=chunk if isinstance(chunk, int) and chunk > 0 else _PROMPT_TOKENS,
         pool_bytes=(share if isinstance(share, float) else _DEFAULT_SHARE) * gpu.memory_gib * GIB,
         is_pool_given=isinstance(share, float),

@@ -41,6 +41,7 @@ class StageJob(NamedTuple):
 
     Args:
         engine: None where nothing is sampled.
+        trains: False where weights stay as they are: nothing is kept of them but themselves.
         others: what lies on a training GPU for the whole stage beside the policy: a critic, a teacher.
         has_reference: whether log-probs of a reference model are taken.
         scores: whether log-probs are taken before training, of a reference or of the policy.
@@ -58,6 +59,7 @@ class StageJob(NamedTuple):
     communicators: int = 1
     gpus_per_node: int = 8
     buffer_bytes: float = 0
+    trains: bool = True
 
 
 def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
@@ -72,7 +74,12 @@ def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
             Phase("rollout", SHARED, (*sampling, *trainer)) if stage.is_shared else Phase("rollout", ROLLOUT, sampling)
         )
     beside = (*trainer, *(sampler if stage.is_shared else ()), *stage.others)
-    static, in_full = _fullest_static(stage.job, constants), fullest_stage(stage.job, constants)[1]
+    static = _fullest_static(stage.job, constants)
+    if not stage.trains:
+        weights = tuple(line for line in static if line.name == "weights")
+        handed = _sync(stage, engine, weights, (beside, sampler), constants) if engine is not None else []
+        return (*found, *handed, Phase("host", HOST, host_lines(stage, constants)))
+    in_full = fullest_stage(stage.job, constants)[1]
     if stage.is_shared and engine is not None:
         found.append(Phase("handoff", device, (*static, *beside)))
     if stage.scores or stage.has_reference:
@@ -98,18 +105,19 @@ def host_lines(stage: StageJob, constants: Constants) -> Lines:
     job, each = stage.job, stage.gpus_per_node
     held = {line.name: line.bytes for line in static_lines(job.network, job.layout, job.storage, 0)}
     weights = held.get("weights", 0.0)
-    paused = sum(held.get(name, 0.0) for name in ("master weights", "optimizer moments")) if stage.is_shared else 0.0
-    has_engine = stage.engine is not None
+    has_engine, is_paused = stage.engine is not None, stage.is_shared and stage.trains
+    paused = sum(held.get(name, 0.0) for name in ("master weights", "optimizer moments")) if is_paused else 0.0
     processes = each + (each // stage.engine.gpus if stage.engine is not None else 0)
     inputs = 0.0
-    if job.recompute.is_offloaded:
+    if job.recompute.is_offloaded and stage.trains:
         layers = stage_layers(job.network, job.layout, 0).all
         inputs = 2 * job.network.hidden * job.tokens.count / job.layout.cp * layers
+    offloaded = offloaded_bytes(job.network, job.layout, job.storage, 0) if stage.trains else 0.0
     return non_empty(
         Line("processes", processes * constants.process_gib * GIB),
         Line("pinned weights", each * weights if has_engine else 0.0),
         Line("reference weights", each * weights if stage.has_reference else 0.0),
-        Line("offloaded optimizer", each * offloaded_bytes(job.network, job.layout, job.storage, 0)),
+        Line("offloaded optimizer", each * offloaded),
         Line("paused optimizer", each * paused if has_engine else 0.0),
         Line("offloaded activations", each * inputs),
         Line("samples that wait", stage.buffer_bytes),

@@ -22,7 +22,7 @@ from compiler.planner.memory.experiment_facts import relaid, resized
 from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.ranks import Spread, engine_sequence_bytes, engine_weight_bytes
+from compiler.planner.ranks import Spread, engine_formats, engine_sequence_bytes, engine_weight_bytes
 from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way
 from compiler.planner.search.space import tokens_at
 
@@ -139,7 +139,7 @@ def _phases(problem: Problem, index: int, facts: StageFacts, candidate: Candidat
     rollout = facts.stage.rollout
     if isinstance(rollout, Off):
         return
-    weights = engine_weight_bytes(model, each)
+    weights = engine_weight_bytes(model, each, engine_formats(rollout.engine))
     if candidate.mode == "colocate":
         yield name, Phase("handoff", device, (Line("both sets of weights", state.weights + weights),))
     yield name, _one_sequence(problem, index, each)
@@ -149,7 +149,9 @@ def _one_sequence(problem: Problem, index: int, each: int) -> Phase:
     """An engine's weights and one sequence, with what its share of a GPU leaves to others."""
     rollout, model = problem.stages[index].stage.rollout, problem.experiment.model
     assert not isinstance(rollout, Off), "an engine samples"
-    held = engine_weight_bytes(model, each) + engine_sequence_bytes(model, each, rollout.max_context_tokens)
+    formats = engine_formats(rollout.engine)
+    held = engine_weight_bytes(model, each, formats)
+    held += engine_sequence_bytes(model, each, rollout.max_context_tokens, formats)
     view = StageSubject(problem.subject, index, problem.stages[index].stage)
     share = number_of(view, "rollout", "mem_fraction_static") or number_of(view, "rollout", "gpu_memory_utilization")
     taken = 0.0 if share is None else problem.gpu.memory_gib * GIB * (1 - min(share, 1.0))

@@ -1,8 +1,9 @@
-"""What a resolved experiment says of the time of a stage that samples: its step as a job, or nothing.
+"""What a resolved experiment says of the time of a stage: its step as a job, or nothing.
 
-Lengths decide, and only sampling bounds them: of a stage that trains on data, the data says how long rows are, and no
-forecast is made.  Prompts are half as long as they may be; responses are as the spec expects them, or else half of the
-longest on average.  What a judge, an environment or a draft model takes or saves is not known and not counted.
+Lengths decide.  Prompts are half as long as they may be; responses are as the spec expects them, or else half of the
+longest on average.  Of a stage that trains on data, only the data says how long samples are: a forecast is made where
+the spec says what is expected of it.  What a judge, an environment or a draft model takes or saves is not known and not
+counted.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from math import ceil
 from compiler.diagnostics.annotations import Any
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Gpu
+from compiler.ir.data import PreferenceData, Samples
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
-from compiler.ir.openness import Off
+from compiler.ir.openness import OFF, Off
 from compiler.ir.rollout import Rollout
-from compiler.ir.training import PolicyTrain
+from compiler.ir.sides import rolls_out, trains
+from compiler.ir.training import PolicyTrain, Train
 from compiler.planner.memory.activations import Tokens
 from compiler.planner.memory.engine import EngineJob
-from compiler.planner.memory.experiment_facts import engine_job, engine_options, stage_job
+from compiler.planner.memory.experiment_facts import engine_job, engine_options, longest_sample, stage_job
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import network_of
 from compiler.planner.memory.phases import StageJob
@@ -39,20 +42,19 @@ PROMPT_FRAC = 0.5  # of the longest prompt, where nothing says how long prompts 
 
 
 def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJob | None:
-    """Return what decides the time of a step, or None where nothing is sampled, or where the machine is open."""
+    """Return what decides the time of a step, or None where the machine or the length of samples is open."""
     held, rollout, placement = stage_job(experiment, stage, gpu), stage.rollout, experiment.placement
-    train = stage.train
-    if held is None or held.job.layout.dp < 1:
+    if held is None or held.job.layout.dp < 1 or not isinstance(placement, GpuPlacement):
         return None
-    if not isinstance(rollout, Rollout) or not isinstance(placement, GpuPlacement):
-        return None
+    train, params = stage.train, stage.algorithm
+    if not isinstance(rollout, Rollout):
+        return _step_on_rows(experiment, stage, gpu, held)
     assert isinstance(train, PolicyTrain), "a stage that samples trains on it"
-    if not isinstance(train.steps_per_rollout, int):
+    if not isinstance(train.steps_per_rollout, int):  # open where batches do not divide a rollout
         return None
     lengths, prompt = response_lengths(rollout), rollout.max_prompt_tokens * PROMPT_FRAC
     job = typical_job(held.job, train, lengths, prompt)
     trainer = trainer_of(experiment, stage, gpu, job)
-    params = stage.algorithm
     has_critic = isinstance(params, ActorCriticParams)
     return StepJob(
         trainer=trainer,
@@ -64,6 +66,27 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
         overlaps=stage.schedule.lag > 0,
+        rolls_out=rolls_out(stage),
+        trains=trains(stage),
+    )
+
+
+def _step_on_rows(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, held: StageJob) -> StepJob | None:
+    """The step of a stage that trains on data, where somebody says how long its samples are."""
+    data, params = stage.data, stage.algorithm
+    mean = data.expected_sample_tokens if isinstance(data, Samples) else OFF
+    if isinstance(mean, Off):
+        return None
+    each = 2 if isinstance(data, PreferenceData) else 1  # sequences of a sample
+    lengths = expected_lengths(each * longest_sample(experiment, stage), float(mean))
+    job = typical_job(held.job, stage.train, lengths, 0.0)
+    job = job._replace(tokens=job.tokens._replace(pairs=job.tokens.pairs / each))
+    trainer = trainer_of(experiment, stage, gpu, job)
+    return StepJob(
+        trainer=trainer,
+        scoring_passes=held.has_reference,
+        frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
+        is_shared=held.is_shared,
     )
 
 
@@ -107,9 +130,7 @@ def response_lengths(rollout: Rollout[Any]) -> Lengths:
     )
 
 
-def typical_job(
-    job: Job, train: PolicyTrain[Any], lengths: Lengths, prompt: float, *, budget: float | None = None
-) -> Job:
+def typical_job(job: Job, train: Train[Any], lengths: Lengths, prompt: float, *, budget: float | None = None) -> Job:
     """Return a job with sequences of the expected lengths: those of the memory model are the longest.
 
     Args:

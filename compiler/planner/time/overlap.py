@@ -1,8 +1,9 @@
 """How often a batch is ready where groups begin one by one, up to a bound of staleness.
 
-Two things bound it.  An engine decodes so many groups at once, each of which has its places until its longest response
-is done.  And a batch has to be done before those that may be trained meanwhile are: with a bound of L versions, L + 1
-steps take at least as long as the longest response, one training and one handover, whatever is sampled beside it.
+Two things bound it.  So many groups are under way at once, each of which has its places until its longest response is
+done, and an engine's cache has room for so many sequences.  And a batch has to be done before those that may be trained
+meanwhile are: with a bound of L versions, L + 1 steps take at least as long as the longest response, one training and
+one handover, whatever is sampled beside it.
 Where both bounds are close, chance costs more than either.  Held against the simulated schedule
 (compiler/ir/schedules/loop.py) in tests/compiler/planner/time/test_overlap.py.
 """
@@ -44,29 +45,34 @@ class Sampled(NamedTuple):
 
 
 class Decoding(NamedTuple):
-    """Seconds of a decode step: of an engine without sequences, and more for each that it has."""
+    """How an engine decodes.
+
+    Args:
+        fixed: seconds of a step without sequences.
+        each: seconds more for each of them, at the context that they have on average.
+        places: sequences that may be under way at once, in whole groups.
+        room: sequences that its cache holds.
+    """
 
     fixed: float
     each: float
+    places: float
+    room: float
 
 
-def overlapped(
-    decoding: Decoding, classes: tuple[Class, ...], *, share: float, group: float, slots: float, lag: int
-) -> Sampled:
+def overlapped(decoding: Decoding, classes: tuple[Class, ...], *, share: float, group: float, lag: int) -> Sampled:
     """Return what it takes to sample batch after batch.
 
     Args:
-        decoding: at the context that sequences have on average.
         classes: lengths of a batch's responses, the longest one of all engines last.
         share: samples of a batch that an engine has.
-        slots: sequences that an engine has room for.
     """
     mean = sum(one.share * one.tokens for one in classes)
     last = _longest_of(classes, group)
-    places = max(1.0, min(slots // group, share / group * (lag + 1)))
-    most = places * group * mean / last  # of a group, so many responses are not done on average
+    groups = max(1.0, min(decoding.places // group, share / group * (lag + 1)))
+    most = min(groups * group * mean / last, decoding.room)  # of a group, so many responses are not done on average
     longest = classes[-1].tokens
-    busy = share / group * last / places * (decoding.fixed + decoding.each * most)
+    busy = share * mean / most * (decoding.fixed + decoding.each * most)
     under_way = share * mean / longest
     batch = 0.0
     for _ in range(_TURNS):

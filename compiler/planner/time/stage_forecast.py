@@ -36,7 +36,7 @@ def stage_time(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu) -> 
         step_seconds=_short(seconds),
         tokens_per_s=_short(tokens / seconds),
         tokens_per_s_per_gpu=_short(tokens / seconds / gpus),
-        mfu=_short(flops / (step.of(TRAIN) * peak)),
+        mfu=_short(flops / (step.of(TRAIN) * peak)) if job.trains else 0.0,
         gpu_hours=_short(hours),
         usd=OFF if isinstance(price, Off) else _short(hours * price),
     )

@@ -73,6 +73,8 @@ class StepJob(NamedTuple):
         swapped_bytes: of one GPU that are moved to the host and back where both sides share it.
         overlaps: whether the next step is sampled while this one is trained on.
         sync_interval: steps from one handover of the weights to the next.
+        rolls_out: whether a step samples; on a recording it trains alone.
+        trains: whether a step trains; otherwise it samples alone, with weights that stay as they are.
     """
 
     trainer: Trainer
@@ -85,6 +87,8 @@ class StepJob(NamedTuple):
     swapped_bytes: float = 0.0
     overlaps: bool = False
     sync_interval: int = 1
+    rolls_out: bool = True
+    trains: bool = True
 
 
 class StepSeconds(NamedTuple):
@@ -134,9 +138,8 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
         costs, context = decode_costs(sampler, rates), prompt + age_of(every)
         alone, both = (costs.seconds(count, count * context) / sampler.drawn for count in (share, 2 * share))
         each = (both - alone) / share
-        decoding = Decoding(alone - each * share, each)
-        slots = slots_of(sampler, context)
-        found = overlapped(decoding, every, share=share, group=sampling.group, slots=slots, lag=sampling.lag)
+        decoding = Decoding(alone - each * share, each, sampler.concurrency, slots_of(sampler, context))
+        found = overlapped(decoding, every, share=share, group=sampling.group, lag=sampling.lag)
         return found._replace(busy=found.busy + prompts, batch=found.batch + prompts)
     if sampling.is_partial:
         under_way = share * sampling.steps_ahead
@@ -154,8 +157,10 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
     trains: Side = "both" if job.is_shared else "train"
     samples: Side = "both" if job.is_shared else "rollout"
     found: list[PhaseSeconds] = []
-    sampling, one = job.sampling, job.trainer
+    sampling, one = job.sampling if job.rolls_out else None, job.trainer
     made = handed = 0.0
+    if not job.trains:
+        return StepSeconds((PhaseSeconds(ROLLOUT, samples, sampled.seconds()),), False)
     if sampling is not None:
         made = sampling.samples * SAMPLE_MS * 1e-3
         handed = sync_seconds(one.job.network, one.job.layout, one.gpu, is_shared=job.is_shared)
@@ -168,4 +173,5 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
     found.append(PhaseSeconds(TRAIN, trains, trained))
     if sampling is not None:
         found.append(PhaseSeconds(SYNC, "both", handed))
-    return StepSeconds(tuple(phase for phase in found if phase.seconds > 0), job.overlaps and not job.is_shared)
+    overlaps = job.overlaps and job.rolls_out and not job.is_shared
+    return StepSeconds(tuple(phase for phase in found if phase.seconds > 0), overlaps)

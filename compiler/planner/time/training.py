@@ -19,7 +19,7 @@ from compiler.planner.memory.training import Job
 from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, PLAIN_ATTENTION_FRAC, Rates
 from compiler.planner.time.links import Group, exchange_seconds, gather_seconds, send_seconds
 from compiler.planner.time.speed import Format, attention_rate, memory_rate, product_rate
-from compiler.planner.time.work import NetworkWork, Work, add
+from compiler.planner.time.work import NetworkWork, Work, activated_work, add, raised_work
 
 _HALF = 2  # bytes of a number in bf16
 _TILE = 128  # rows of a product that one block of threads computes
@@ -270,12 +270,17 @@ def _again(trainer: Trainer, kinds: LayerKinds, work: Work, forward: Pass, rates
     of_experts = "moe" in modules
     parts = trainer.work
     mlp = _products(trainer, add((parts.dense, kinds.dense)), here, rates) if "mlp" in modules else 0.0
-    inputs = _moving(trainer, Work(outside=4 * trainer.job.network.hidden * kinds.all), here, rates)
+    small = Work(outside=4.0 * trainer.job.network.hidden * kinds.all) if "layernorm" in modules else Work()
+    raised = Work()
+    if "mla_up_proj" in modules:
+        raised = add((raised_work(trainer.job.network), kinds.full))
+    if "moe_act" in modules and not of_experts:
+        small = add((small, 1), (activated_work(trainer.job.network), kinds.sparse))
     return Pass(
-        products=mlp,
+        products=mlp + _products(trainer, raised, here, rates),
         experts=forward.experts if of_experts else 0.0,
         attention=forward.attention if "core_attn" in modules else 0.0,
-        moving=inputs if "layernorm" in modules else 0.0,
+        moving=_moving(trainer, add((small, 1), (raised, 1)), here, rates),
         expert_parallel=forward.expert_parallel if of_experts else 0.0,
     )
 

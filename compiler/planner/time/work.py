@@ -84,6 +84,24 @@ def network_work(network: Network) -> NetworkWork:
     return NetworkWork(full, linear, dense, sparse, head, prediction)
 
 
+def raised_work(network: Network) -> Work:
+    """Return what raises a token's latent vectors to heads in one layer of latent attention, and turns them."""
+    mla = network.mla
+    if isinstance(mla, Off):
+        return Work()
+    keys, values = mla.qk_nope_dim + mla.qk_rope_dim, mla.qk_nope_dim + mla.v_head_dim
+    query = 0 if isinstance(mla.q_lora_rank, Off) else mla.q_lora_rank
+    return Work(
+        split=2.0 * network.heads * (query * keys + mla.kv_lora_rank * values), inside=_HALF * 4 * network.heads * keys
+    )
+
+
+def activated_work(network: Network) -> Work:
+    """Return what the activation between the products of the experts moves in one layer."""
+    moe = network.moe
+    return Work() if isinstance(moe, Off) else Work(moved=3.0 * _HALF * moe.experts_per_token * moe.expert_size)
+
+
 def _mixing(network: Network, kinds: LayerKinds, pair: float) -> Work:
     """Attention of a layer: its products, and its norm, rotation and residual."""
     parts = kinds_parameters(network, kinds)

@@ -9,7 +9,7 @@ from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.chosen import is_chosen
 from compiler.planner.engine_settings import number_of
 from compiler.planner.forecast import stage_bytes
-from compiler.planner.ranks import GIB, RankBytes, Spread, engine_weight_bytes
+from compiler.planner.ranks import GIB, RankBytes, Spread, engine_formats, engine_weight_bytes
 from compiler.planner.splits import heads_split, trainers_copy_heads
 from compiler.rules._gpu_layout import Layout, layout_of
 
@@ -76,7 +76,10 @@ def handover_fits(stage: StageSubject, machine: Machine, spread: Spread, each: i
     """Whether one GPU holds the trainer's weights and, where both sides share it, an engine's over so many GPUs."""
     if machine.layout.placement.mode != "colocate":
         return True
-    engine = engine_weight_bytes(stage.subject.experiment.model, each)
+    rollout = stage.stage.rollout
+    if isinstance(rollout, Off):
+        return True
+    engine = engine_weight_bytes(stage.subject.experiment.model, each, engine_formats(rollout.engine))
     return held_bytes(stage, spread).weights + engine <= machine.room
 
 

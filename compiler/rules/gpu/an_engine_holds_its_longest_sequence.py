@@ -20,7 +20,7 @@ from compiler.ir.hardware import gpus_per_node
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.engine_settings import number_of, path_of
-from compiler.planner.ranks import GIB, engine_sequence_bytes, engine_weight_bytes
+from compiler.planner.ranks import GIB, engine_formats, engine_sequence_bytes, engine_weight_bytes
 from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import divisors, fix
 from compiler.rules.gpu._memory import Machine, engine_room, handover_fits, written_machine_of
@@ -35,7 +35,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     machine = written_machine_of(subject)
     if machine is None:
         return
-    model, each = subject.experiment.model, machine.layout.each
+    each = machine.layout.each
     seen: set[int] = set()
     for stage in subject.stages():
         rollout, room = stage.stage.rollout, engine_room(stage, machine)
@@ -43,7 +43,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if not isinstance(tokens, int) or not tokens or tokens in seen or _fits(stage, room, each, tokens):
             continue
         seen.add(tokens)
-        weights, sequence = engine_weight_bytes(model, each), engine_sequence_bytes(model, each, tokens)
+        weights, sequence = _needed(stage, each, tokens)
         said = f"{weights / GIB:,.1f} of weights, {sequence / GIB:,.1f} of one sequence of {tokens:,} tokens"
         above = subject.labels(
             ("cluster.gpus_per_node", f"{machine.gpu.memory_gib:,} GiB each"), (_FIELD, f"{each:,} for one engine")
@@ -69,15 +69,22 @@ def _shares(stage: StageSubject) -> Iterator[tuple[str, str]]:
 
 
 def _fits(stage: StageSubject, room: int, each: int, tokens: int) -> bool:
-    model = stage.subject.experiment.model
-    return engine_weight_bytes(model, each) + engine_sequence_bytes(model, each, tokens) <= room
+    return sum(_needed(stage, each, tokens)) <= room
+
+
+def _needed(stage: StageSubject, each: int, tokens: int) -> tuple[int, int]:
+    """The bytes of an engine's weights on a GPU, and of one sequence, in the formats that the engine is given."""
+    model, rollout = stage.subject.experiment.model, stage.stage.rollout
+    assert not isinstance(rollout, Off), "an engine samples"
+    formats = engine_formats(rollout.engine)
+    return engine_weight_bytes(model, each, formats), engine_sequence_bytes(model, each, tokens, formats)
 
 
 def _ways(stage: StageSubject, machine: Machine, each: int, tokens: int) -> Iterator[Help]:
     """A larger share where that is enough; the smallest larger engine that fits heads and machines."""
     model, gpus = stage.subject.experiment.model, machine.layout.placement.rollout_gpus
     room = engine_room(stage, machine)
-    needed = engine_weight_bytes(model, each) + engine_sequence_bytes(model, each, tokens)
+    needed = sum(_needed(stage, each, tokens))
     share = -(-20 * needed // machine.room) / 20
     for path, _ in _shares(stage):
         if share < 1:

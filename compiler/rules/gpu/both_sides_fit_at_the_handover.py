@@ -17,8 +17,9 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
 from compiler.ir.openness import Off
+from compiler.ir.sides import has_engine
 from compiler.ir.subject import StageSubject, Subject
-from compiler.planner.ranks import GIB, engine_weight_bytes
+from compiler.planner.ranks import GIB, engine_formats, engine_weight_bytes
 from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import divisors, fix
 from compiler.rules.gpu._memory import Machine, divides, handover_fits, held_bytes, written_machine_of
@@ -34,11 +35,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     if machine is None or machine.layout.placement.mode != "colocate":
         return
     model, each, spread = subject.experiment.model, machine.layout.each, machine.spread
-    asleep = engine_weight_bytes(model, each)
     seen: set[int] = set()
     for stage in subject.stages():
-        if isinstance(stage.stage.rollout, Off):
+        if isinstance(stage.stage.rollout, Off) or not has_engine(stage.stage):
             continue
+        asleep = engine_weight_bytes(model, each, engine_formats(stage.stage.rollout.engine))
         held = held_bytes(stage, spread)
         alone_fit = held.total <= machine.room and asleep <= machine.room  # either one alone is another rule's
         if not alone_fit or handover_fits(stage, machine, spread, each) or held.weights in seen:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, alternatives
+from compiler.ir.sides import trains
 from compiler.ir.subject import StageSubject, Subject
 from compiler.planner.forecast import trains_scores
 from compiler.planner.ranks import GIB, logit_bytes
@@ -33,6 +34,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     for stage in subject.stages():
         tokens, columns = stage.stage.train.packing.tokens, stage.stage.train.vocab_chunk
         if not isinstance(tokens, int) or not isinstance(columns, int) or trains_scores(stage.stage):
+            continue
+        if not trains(stage.stage):
             continue
         room = machine.room - held_bytes(stage, machine.spread).total
         needed = logit_bytes(subject.experiment.model, machine.spread, tokens=tokens, columns=columns)

@@ -11,6 +11,7 @@ Weights change between pause and continue (in_place): responses under way go on 
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import shutil
 import uuid
@@ -24,6 +25,7 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from runtime.engines.rollout.group_sender import GroupSender
 from runtime.engines.rollout.routed_experts import RoutedLayers
 from runtime.engines.rollout.server_connection import ServerConnection, ServerPlace, unreadable
 from runtime.engines.rollout.sglang_generation import HttpGeneration
@@ -58,6 +60,7 @@ class SGLangEngine:
         self._connection = ServerConnection(place)
         self._names: list[str] = []
         self._version: int | None = None
+        self._sender: GroupSender | None = None
         self._numbers = itertools.count()
         self._stem = uuid.uuid4().hex[:12]
         try:
@@ -68,8 +71,20 @@ class SGLangEngine:
         own = info.get("rlc") if isinstance(info, Mapping) else None
         self._is_native = uses_additions and isinstance(own, Mapping) and own.get("engine") == "native"
 
+    def send_over_group(self, *, address: str = "127.0.0.1") -> None:
+        """Broadcast weights from now on, over a group of processes that the server joins: gloo, on this machine.
+
+        Raises: SpecError RLC0756 if the group does not come to be, RLC0729 or RLC0730 as `ServerConnection.post`.
+        """
+        name = f"weights-{self._stem}"
+        self._sender = GroupSender(self._connection, self._place, address=address, name=name)
+
     def close(self) -> None:
         """End the connection; what is under way on the server is broken off."""
+        if self._sender is not None:
+            with contextlib.suppress(SpecError):
+                self._sender.close()
+            self._sender = None
         self._connection.close()
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
@@ -105,7 +120,10 @@ class SGLangEngine:
         """
         # Until all have come, what the server holds is no version.
         self._version = None
-        if self._is_native:
+        if self._sender is not None:
+            self._names = []
+            self._sender.send(self._noted(_buckets(tensors)), version=version)
+        elif self._is_native:
             # All are read before the server hears of any: a trainer that fails leaves it as it is.
             files = [base64.b64encode(save(bucket)).decode() for bucket in _buckets(tensors)]
             self._connection.run(self._send(files, version))
@@ -130,6 +148,11 @@ class SGLangEngine:
                 yield from ((name, held[name]) for name in names)
             except (SafetensorError, KeyError) as fault:
                 raise unreadable(self._place, "/get_weights_by_name", str(fault)) from fault
+
+    def _noted(self, buckets: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+        for bucket in buckets:
+            self._names += bucket
+            yield bucket
 
     def _check(self) -> None:
         if self._version is None:

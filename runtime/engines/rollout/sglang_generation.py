@@ -157,7 +157,9 @@ class HttpGeneration:
             "ignore_eos": True,
         }
         if not self._is_native:
-            return {**params, "stream_interval": PART_TOKENS}
+            # Another server knows nothing of what was drawn before.
+            left = max(0, request.min_new_tokens - request.first_draw)
+            return {**params, "min_new_tokens": left, "stream_interval": PART_TOKENS}
         key = request.key
         draw = [key.seed, key.stage, key.step, key.group, request.first_sample + sample, request.first_draw]
         custom = {"rlc_draw": draw, "rlc_lockstep": self._name, "rlc_keeps_prefix": request.keeps_prefix}

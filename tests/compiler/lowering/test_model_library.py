@@ -93,7 +93,7 @@ def test_a_reason_stays_with_its_change_when_the_model_is_shrunk(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("fact", "value"),
-    [("rope_fraction", "0.5"), ("qkv_bias", "true"), ("num_mtp_layers", "1"), ("chat_template", '"chatml"')],
+    [("rope_fraction", "0.5"), ("qkv_bias", "true"), ("num_mtp_layers", "1"), ("chat_template", '"llama3"')],
 )
 def test_a_fact_that_the_library_leaves_at_its_default_needs_a_reason_too(
     tmp_path: Path, fact: str, value: str

@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compiler.ir.machine import GpuPlacement
+from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.options import Options
 from compiler.ir.paths import read
 from compiler.passes.pipeline import PIPELINE
@@ -44,6 +44,7 @@ OF_LAYOUTS = {"RLC0506", "RLC0507", "RLC0508", "RLC0509", "RLC0512", "RLC0520", 
 
 @settings(max_examples=15, deadline=None)
 @given(WRITTEN)
+@example({"model.name": '"//models:glm4_5_106b_a12b"', "cluster.nodes": "4"})  # its 46 layers end unevenly
 def test_what_is_written_stays_and_what_is_chosen_is_legal_and_fits(changes: dict[str, str]) -> None:
     with TemporaryDirectory() as folder:
         bounded: Changes = {"rollout.max_prompt_tokens": '"1Ki"', **changes}
@@ -70,6 +71,9 @@ def test_what_is_written_stays_and_what_is_chosen_is_legal_and_fits(changes: dic
                 **{f"placement.{name}": str(value) for name, value in sides.items()},
                 "placement.mode": f'"{axes_of(found)["mode"]}"',
             }
+            assert isinstance(subject.experiment.parallel, Parallel)
+            if isinstance(subject.experiment.parallel.pp_last_layers, int):
+                again["parallel.pp_last_layers"] = str(subject.experiment.parallel.pp_last_layers)
             if isinstance(stage.train.packing.tokens, int):
                 again["train.packing.tokens"] = str(stage.train.packing.tokens)
             if isinstance(stage.train.engine.megatron, Options):

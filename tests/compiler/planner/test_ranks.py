@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.model import Model
+from compiler.ir.openness import Off
 from compiler.planner.parameters import count_parameters
 from compiler.planner.ranks import (
+    EngineFormats,
     Spread,
+    engine_formats,
     engine_sequence_bytes,
     engine_weight_bytes,
     logit_bytes,
@@ -76,11 +79,41 @@ def test_a_dense_model_has_no_experts(tmp_path: Path) -> None:
 
 def test_an_engine_divides_weights_and_heads(tmp_path: Path) -> None:
     model = model_of(tmp_path, GPU)
-    assert engine_weight_bytes(model, 2) == count_parameters(model)
+    assert engine_weight_bytes(model, 2, EngineFormats()) == count_parameters(model)
     per_token = 2 * 36 * 8 * 128 * 2  # Qwen3-4B: keys and values, layers, heads, channels, bytes
-    assert engine_sequence_bytes(model, 1, 1000) == 1000 * per_token
-    assert engine_sequence_bytes(model, 8, 1000) == 1000 * per_token // 8
-    assert engine_sequence_bytes(model, 16, 1000) == 1000 * per_token // 8, "eight heads lie on eight GPUs at most"
+    assert engine_sequence_bytes(model, 1, 1000, EngineFormats()) == 1000 * per_token
+    assert engine_sequence_bytes(model, 8, 1000, EngineFormats()) == 1000 * per_token // 8
+    on_sixteen = engine_sequence_bytes(model, 16, 1000, EngineFormats())
+    assert on_sixteen == 1000 * per_token // 8, "eight heads lie on eight GPUs at most"
+
+
+def test_what_is_quantised_takes_less_but_for_the_tables_of_tokens(tmp_path: Path) -> None:
+    model, eight = model_of(tmp_path, GPU), EngineFormats(weight=1, cache=1)
+    tables = 151_936 * 2560  # Qwen3-4B: tokens, channels; the head is the same table
+    assert engine_weight_bytes(model, 1, eight) == count_parameters(model) + tables
+    assert engine_sequence_bytes(model, 1, 1000, eight) == 2 * 36 * 8 * 128 * 1000
+
+
+@pytest.mark.parametrize(
+    ("quantization", "kv_cache_dtype", "weight", "cache"),
+    [
+        ("fp8", "fp8_e4m3", 1, 1),
+        ("w8a8_int8", "auto", 1, 2),
+        ("awq", "nvfp4", 0.5, 0.5),
+        ("w4afp8", "bfloat16", 0.5, 2),
+        ("unquant", "mxfp8", 2, 1),
+    ],
+)
+def test_formats_are_read_from_the_settings_of_an_engine(
+    tmp_path: Path, quantization: str, kv_cache_dtype: str, weight: float, cache: float
+) -> None:
+    given = {"quantization": quantization, "kv_cache_dtype": kv_cache_dtype}
+    changes = {f"rollout.engine.sglang.{name}": f'"{value}"' for name, value in given.items()}
+    subject = compiled(tmp_path, dict(changes), base=GPU).subject
+    assert subject is not None
+    (stage,) = subject.experiment.stages
+    assert not isinstance(stage.rollout, Off)
+    assert engine_formats(stage.rollout.engine) == EngineFormats(weight, cache)
 
 
 @pytest.mark.parametrize(

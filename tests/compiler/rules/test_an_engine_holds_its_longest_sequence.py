@@ -29,6 +29,15 @@ def test_weights_and_one_sequence_have_room(tmp_path: Path, gpus: str, context: 
     assert fits(tmp_path, changes) == enough
 
 
+def test_quantised_weights_and_keys_take_less(tmp_path: Path) -> None:
+    one: Changes = {"placement.gpus_per_engine": "1", "rollout.max_context_tokens": "4096"}
+    assert fits(tmp_path, {**one, "rollout.engine.sglang.quantization": '"fp8"'})  # 67.7 GiB of weights
+    two: Changes = {"placement.gpus_per_engine": "2", "rollout.max_context_tokens": "131_072"}
+    assert not fits(tmp_path, {**two, "rollout.engine.sglang.mem_fraction_static": "0.9"})
+    eight: Changes = {"rollout.engine.sglang.kv_cache_dtype": '"fp8_e4m3"'}
+    assert fits(tmp_path, {**two, **eight})  # 65.7 of weights and 10
+
+
 def test_the_way_out_fits(tmp_path: Path) -> None:
     found = compiled(tmp_path, LARGE, base=GPU).diagnostics
     ways = [way.sets for d in found if d.code == "RLC0532" for way in d.help]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.good_spec import GPU, codes
+from tests.support.good_spec import GPU, ROWS, SFT, codes
 
 
 @pytest.mark.parametrize("value", ["8", '"off"'])
@@ -17,6 +17,12 @@ def test_no_time_is_forecast_on_a_cpu(tmp_path: Path, value: str) -> None:
 
 def test_a_time_is_forecast_on_gpus(tmp_path: Path) -> None:
     assert codes(tmp_path, {"rollout.expected_response_tokens": "8"}, base=GPU) == []
+
+
+def test_lengths_of_rows_are_read_on_gpus_and_only_of_stages_that_train_on_rows(tmp_path: Path) -> None:
+    assert codes(tmp_path, {"data.expected_sample_tokens": "100"}, base=SFT) == ["RLC0411"]
+    assert codes(tmp_path, {"data.expected_sample_tokens": "100"}, base=ROWS) == []
+    assert codes(tmp_path, {"data.expected_sample_tokens": "100"}, base=GPU) != []
 
 
 def test_a_price_is_that_of_a_gpu(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from runtime.engines.rollout.server.connections import (
 )
 from runtime.engines.rollout.server.fields import Fields
 from runtime.engines.rollout.server.generate_body import Asked, GenerateBody, read_generate_body
+from runtime.engines.rollout.server.group_updates import GroupUpdates
 from runtime.engines.rollout.server.jobs import Finished, Job
 from runtime.engines.rollout.server.refusals import RefusalError, as_text, malformed, no_address, unrecorded
 from runtime.engines.rollout.server.sampling_params import DRAW, KEEPS_PREFIX, LOCKSTEP
@@ -94,6 +95,7 @@ class EngineServer:
         self._checks = WeightChecks(served.engine, self.under_way)
         num_weights = sum(tensor.numel() for _, tensor in served.engine.weights())
         self._weight_bytes = _BODY_BYTES + _BYTES_A_WEIGHT * num_weights
+        self._groups = GroupUpdates(self._weights, most_bytes=self._weight_bytes)
         self._num_drawn = 0
         self.fault: BaseException | None = None
 
@@ -127,6 +129,9 @@ class EngineServer:
             ("/begin_weight_update", partial(self._update, self._begin_update), post),
             ("/update_weights_from_tensor", partial(self._update, self._add_tensors), post),
             ("/end_weight_update", partial(self._update, self._end_update), post),
+            ("/init_weights_update_group", partial(self._update, self._groups.join), post),
+            ("/update_weights_from_distributed", partial(self._update, self._groups.update), post),
+            ("/destroy_weights_update_group", partial(self._update, self._groups.leave), post),
             ("/update_weight_version", self._rename_weights, post),
             ("/get_weights_by_name", self._get_weights, both),
             ("/weights_checker", self._check_weights, both),
@@ -318,10 +323,11 @@ class EngineServer:
         self._served.engine.forget_prefixes()
         return Response("Cache flushed.\n", media_type="text/plain")
 
-    async def _update(self, update: Callable[[Any], str], request: Request) -> Response:
+    async def _update(self, update: Callable[[Any], str | Awaitable[str]], request: Request) -> Response:
         given = await read_json(request, most_bytes=self._weight_bytes)
         try:
-            message = update(given)
+            told = update(given)
+            message = told if isinstance(told, str) else await told
         except SpecError as fault:
             return _failed(fault)
         paused = self.under_way.num_outstanding if self.under_way.is_paused else 0

@@ -131,11 +131,21 @@ class WeightUpdates:
         found: dict[str, Tensor] = {}
         for number, file in enumerate(files):
             found |= _tensors(file, number)
+        self.take(found, label, aborts=aborts)
+        return len(found)
+
+    def take(self, tensors: Mapping[str, Tensor], label: str | None, *, aborts: bool) -> None:
+        """Add tensors to the update that is open; where none is they are all weights, and are used from now on.
+
+        Raises: SpecError RLC0633 to RLC0636 for weights that do not fit.
+        """
+        if self._buckets is None:
+            self._take(tensors, label, aborts=aborts)
+            return
         if aborts:
             self._under_way.abort_all()
-        self._buckets |= found
+        self._buckets |= tensors
         self._label = self._label if label is None else label
-        return len(found)
 
     def end(self) -> None:
         """Take over what the buckets held.

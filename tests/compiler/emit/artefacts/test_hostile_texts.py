@@ -71,6 +71,12 @@ def test_a_name_is_one_value_of_a_manifest(name: str) -> None:
     assert ray_job["spec"]["entrypoint"] == "bash /launch/run.sh"
 
 
+@pytest.mark.parametrize("name", ["93766e512345", "1e5", "y", "N", "0o17", "0x1f", "nan", "012345678901"])
+def test_a_name_that_kubectl_would_read_as_a_number_or_a_truth_value_is_quoted(name: str) -> None:
+    written = files_of("kubernetes", named(name))["rayjob.yaml"]
+    assert written.count(f"rlc/experiment: '{name}'\n") == 2
+
+
 @settings(max_examples=15, deadline=None)
 @given(name=NAMES)
 @example(name=HOSTILE)

@@ -51,6 +51,24 @@ def test_a_shared_gpu_goes_through_all_phases(tmp_path: Path) -> None:
     assert {phase.device for phase in found} == {SHARED, HOST}
 
 
+def test_a_step_that_only_samples_keeps_nothing_of_training_but_the_weights(tmp_path: Path) -> None:
+    found = phases(tmp_path, {"debug.mode": '"rollout_only"'})
+    assert [phase.name for phase in found] == ["rollout", "weight sync", "host"]
+    whole = phases(tmp_path, {})
+    assert lines(found, "rollout") == lines(whole, "rollout")
+    assert lines(found, "weight sync") == lines(whole, "weight sync")
+    assert set(lines(found, "host", HOST)) == {"processes", "pinned weights", "samples that wait"}
+
+
+def test_a_step_on_a_recording_has_no_engine_unless_an_evaluation_samples(tmp_path: Path) -> None:
+    recorded: Changes = {**SPLIT, "debug.mode": '"train_only"', "debug.replay": '"runs/a"'}
+    found = phases(tmp_path, recorded)
+    assert [phase.name for phase in found] == ["train", "checkpoint", "host"]
+    assert "pinned weights" not in lines(found, "host", HOST)
+    evaluated = {**recorded, "eval.sets": '[{ name = "a", path = "a.jsonl" }]'}
+    assert [phase.name for phase in phases(tmp_path, evaluated)] == [phase.name for phase in phases(tmp_path, SPLIT)]
+
+
 def test_split_gpus_hold_one_side_each(tmp_path: Path) -> None:
     found = phases(tmp_path, SPLIT)
     assert [phase.device for phase in found if phase.name == "weight sync"] == [TRAINING, ROLLOUT]

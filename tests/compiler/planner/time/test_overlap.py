@@ -13,19 +13,18 @@ from compiler.planner.time.lengths import Lengths, classes_of
 from compiler.planner.time.overlap import Decoding, Sampled, overlapped
 
 ENGINES, BATCH, GROUP, STEPS = 4, 64, 8, 60
-DECODING = Decoding(fixed=0.006, each=0.0001)
+FIXED_S, EACH_S = 0.006, 0.0001
 SYNC_S = 1.0
 
 
 def predicted(lengths: Lengths, places: int, lag: int) -> Sampled:
     samples = BATCH * GROUP
-    return overlapped(
-        DECODING, classes_of(lengths, samples), share=samples / ENGINES, group=GROUP, slots=places, lag=lag
-    )
+    classes, share = classes_of(lengths, samples), samples / ENGINES
+    return overlapped(Decoding(FIXED_S, EACH_S, places, places), classes, share=share, group=GROUP, lag=lag)
 
 
 def simulated_step_s(lengths: Lengths, places: int, lag: int, train_s: float) -> float:
-    step_s = tuple(DECODING.fixed + DECODING.each * n for n in range(places + 1))
+    step_s = tuple(FIXED_S + EACH_S * n for n in range(places + 1))
     pace = Pace(
         fleet=Fleet(ENGINES, 1, places, step_s),
         training=Training(gpus=4, nodes=1, seconds=train_s, sync_s=SYNC_S),

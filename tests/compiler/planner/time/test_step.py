@@ -8,7 +8,8 @@ import pytest
 
 from compiler.ir.openness import OFF, Off
 from compiler.ir.plan import StageTime
-from tests.support.good_spec import GPU, Changes, compiled
+from compiler.ir.timeouts import Timeouts
+from tests.support.good_spec import GPU, MOE, ROWS, Changes, compiled
 
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "4", "placement.rollout_gpus": "4"}
 
@@ -30,6 +31,27 @@ def test_shared_gpus_go_through_one_phase_after_the_other(tmp_path: Path) -> Non
     assert [phase.name for phase in time.phases] == ["rollout", "swap to host", "make batch", "train", "weight sync"]
     assert {phase.side for phase in time.phases} == {"both"}
     assert time.step_seconds == pytest.approx(sum(phase.seconds for phase in time.phases), rel=1e-3)
+
+
+def test_a_step_that_is_taken_apart_takes_the_time_of_what_is_left(tmp_path: Path) -> None:
+    whole = {phase.name: phase.seconds for phase in known(tmp_path).phases}
+    sampled = known(tmp_path, {"debug.mode": '"rollout_only"'})
+    assert {phase.name: phase.seconds for phase in sampled.phases} == {"rollout": whole["rollout"]}
+    assert sampled.mfu == 0
+    trained = known(tmp_path, {"debug.mode": '"train_only"', "debug.replay": '"runs/a"'})
+    assert {phase.name: phase.seconds for phase in trained.phases} == {"train": whole["train"]}
+    assert trained.mfu == known(tmp_path).mfu
+
+
+def test_a_batch_that_does_not_come_out_even_is_said_and_nothing_is_forecast(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"train.global_batch": "100"}, base=GPU)
+    assert "RLC0301" in [diagnostic.code for diagnostic in found.diagnostics]
+
+
+def test_experts_fewer_than_a_token_visits_are_said(tmp_path: Path) -> None:
+    found = compiled(tmp_path, {"model.moe.num_experts": "4", "parallel.ep": "4"}, base=MOE)
+    assert found.plan is None
+    assert found.diagnostics
 
 
 def test_split_gpus_that_wait_for_one_another_take_the_sum(tmp_path: Path) -> None:
@@ -95,3 +117,34 @@ def test_a_partial_rollout_waits_for_no_tail(tmp_path: Path) -> None:
     }
     whole = known(tmp_path, tail).phases[0].seconds
     assert known(tmp_path, {**tail, **partial}).phases[0].seconds < 0.7 * whole
+
+
+def test_of_rows_nothing_is_forecast_unless_their_length_is_expected(tmp_path: Path) -> None:
+    assert time_of(tmp_path, base=ROWS) == OFF
+    assert isinstance(time_of(tmp_path, {"data.expected_sample_tokens": "900"}, base=ROWS), StageTime)
+
+
+def test_a_step_on_rows_trains_on_as_many_tokens_as_are_expected(tmp_path: Path) -> None:
+    """Without sampling there is one phase; its tokens are the batch times the mean."""
+    time = time_of(tmp_path, {"data.expected_sample_tokens": "900"}, base=ROWS)
+    assert isinstance(time, StageTime)
+    assert [phase.name for phase in time.phases] == ["train"]
+    assert time.tokens_per_s * time.step_seconds == pytest.approx(256 * 900, rel=2e-3)
+
+
+def test_a_wait_for_generation_outlasts_a_batch_and_not_only_its_share_of_a_step(tmp_path: Path) -> None:
+    """With a bound of several versions a batch takes several steps, and its limit is that of the batch."""
+    long: Changes = {
+        **SPLIT,
+        "schedule.mode": '"async"',
+        "schedule.max_staleness": "3",
+        "rollout.prompts_per_step": "4",
+        "train.global_batch": "32",
+        "rollout.expected_response_tokens": "2000",
+    }
+    plan = compiled(tmp_path, {**long, "rollout.max_response_tokens": '"32Ki"'}, base=GPU).plan
+    assert plan is not None
+    time, timeouts = plan.forecast.stages[0].time, plan.experiment.timeouts
+    assert isinstance(time, StageTime)
+    assert isinstance(timeouts, Timeouts)
+    assert timeouts.generation_s > 1.5 * timeouts.factor * time.phases[0].seconds

@@ -6,14 +6,16 @@ import pytest
 
 from compiler.planner.memory.activations import Recompute, Tokens
 from compiler.planner.memory.loss import Loss
-from compiler.planner.memory.network import Network
+from compiler.planner.memory.network import Network, network_of
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage
 from compiler.planner.memory.training import Job
 from compiler.planner.time.constants import LINK_FRAC, RATES
+from compiler.planner.time.speed import product_rate
 from compiler.planner.time.training import Trainer, scoring_seconds, train_flops, train_seconds
 from compiler.planner.time.work import network_work
 from rlc.catalogue import scan
+from rlc.models import read_models
 
 H100 = scan().load_hardware()["H100-80-SXM"]
 LENGTH = 2048
@@ -74,6 +76,18 @@ def test_recomputing_all_layers_is_one_more_forward_pass_of_them() -> None:
     again = train_seconds(trainer(recompute=Recompute("full")), RATES).products
     head = 3 * 2 * GPT.vocab * GPT.hidden * LENGTH * 8 / (989e12 * RATES.product_frac)
     assert again - head == pytest.approx((plain - head) * 4 / 3)
+
+
+def test_latent_vectors_raised_again_cost_their_products_once_more() -> None:
+    """Of DeepSeek-V3: 128 heads of 192 from 1,536, and of 256 from 512, in 61 layers."""
+    network = network_of(next(one for one in read_models(scan()) if one.name == "deepseek_v3").facts)
+    network = network._replace(mtp_layers=0)
+    made = trainer()._replace(work=network_work(network))
+    plain = made._replace(job=made.job._replace(network=network))
+    again = plain._replace(job=plain.job._replace(recompute=Recompute("selective", ("mla_up_proj",))))
+    flops = 2 * 128 * (1536 * 192 + 512 * 256) * 61 * plain.job.tokens.count * plain.job.micro_batches
+    more = train_seconds(again, RATES).products - train_seconds(plain, RATES).products
+    assert more == pytest.approx(flops / product_rate(plain.gpu, "bf16", RATES))
 
 
 def test_tensor_parallelism_gathers_and_scatters_four_times_a_layer_and_pass() -> None:

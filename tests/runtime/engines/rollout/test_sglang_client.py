@@ -76,6 +76,12 @@ def test_plain_requests_draw_from_the_distribution(plain: SGLangEngine) -> None:
     assert [c.tokens for c in again] != [c.tokens for c in found]
 
 
+def test_a_plain_request_that_goes_on_asks_for_what_its_least_number_still_lacks(plain: SGLangEngine) -> None:
+    asked = request([3, 1], max_new_tokens=3, min_new_tokens=8, first_draw=6, sampling=GREEDY)
+    (found,) = generate(plain, [asked])
+    assert len(found.tokens) == 3
+
+
 def test_weights_go_through_a_directory_and_come_back_by_name(plain: SGLangEngine, tmp_path: Path) -> None:
     new = weights_of(MODEL, seed=1)
     plain.load_weights(iter(new.items()), version=2)

@@ -180,7 +180,7 @@ def test_every_name_of_sglang_is_known() -> None:
     [
         ("POST", "/v1/chat/completions", 404, "this server has no address '/v1/chat/completions'"),
         ("POST", "/genrate", 404, "did you mean /generate?"),
-        ("POST", "/update_weights_from_distributed", 404, "no address"),
+        ("POST", "/load_lora_adapter", 404, "no address"),
         ("GET", "/generate", 405, "/generate is not asked for by GET"),
     ],
 )
