@@ -27,7 +27,7 @@ SIZES = {
     "ALGO": 9,
     "DISTILL": 3,
     "CKPT": 3,
-    "ENV": 6,
+    "ENV": 7,
     "REWARD": 5,
     "EVAL": 5,
     "DBG": 2,
