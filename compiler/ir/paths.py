@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.annotations import TypeVar
+from compiler.ir.openness import Auto, Off
 from compiler.ir.record import Field, Record
 
 R = TypeVar("R", bound=Record)
+
+_PLAIN = frozenset((str, int, float, bool, Off, Auto))  # the most frequent ones, told apart at once
 
 
 def read(record: object, path: str) -> object:
@@ -68,7 +71,9 @@ def _add_leaves(record: Record, prefix: str, found: list[tuple[str, object]]) ->
     values = record.__dict__
     for name, field in type(record).fields().items():
         value = values[name]
-        if isinstance(value, Record):
+        if value.__class__ in _PLAIN:
+            found.append((prefix + name, value))
+        elif isinstance(value, Record):
             _add_leaves(value, prefix if field.spread else f"{prefix}{name}.", found)
         elif isinstance(value, tuple) and value and isinstance(value[0], Record):
             for index, item in enumerate(value):

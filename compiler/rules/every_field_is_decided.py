@@ -40,10 +40,9 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             unknowns = equation.unknowns(equation.factors(stage.stage))
             explained.update(stage.path(f) for f in unknowns)
     for path, value in leaves(subject.experiment):
-        name = path.rpartition(".")[2]
-        if path.partition(".")[0] in _TABLES_SAID_ELSEWHERE:
+        if not isinstance(value, Auto) or path in explained:
             continue
-        if isinstance(value, Auto) and path not in explained and name not in _SAID_ELSEWHERE:
+        if path.partition(".")[0] not in _TABLES_SAID_ELSEWHERE and path.rpartition(".")[2] not in _SAID_ELSEWHERE:
             yield Diagnostic(
                 CODE, f"{subject.shown(path)} is not decided", help=(Help("write a value for it"),), paths=(path,)
             )

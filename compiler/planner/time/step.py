@@ -6,6 +6,8 @@ another's layout, so `step_of` takes what was computed for each.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.time.constants import SAMPLE_MS, Rates
@@ -110,6 +112,7 @@ class StepSeconds(NamedTuple):
         return sum(phase.seconds for phase in self.phases if phase.name == name)
 
 
+@lru_cache(maxsize=64)  # its limits and its forecast ask the same of a stage, and so does every plan of a sweep
 def step_seconds(job: StepJob, rates: Rates) -> StepSeconds:
     """Return the phases of a step and their seconds."""
     trained, scored = training_seconds(job, rates)
@@ -128,6 +131,7 @@ def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
     return trained, scored
 
 
+@lru_cache(maxsize=64)
 def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
     """Return how long an engine takes to read prompts and to sample, and until the longest response of all is done."""
     sampler, lengths, prompt = sampling.sampler, sampling.lengths, sampling.prompt
