@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from compiler.ir.launch import filled, processes, words_of
-from compiler.ir.machine import ConfigRecord, GpuPlacement, Launch
+from compiler.ir.machine import ConfigRecord, GpuPlacement, RoleLaunch
 from compiler.ir.plan import Plan, read_plan
+from compiler.ir.processes import filled, processes, words_of
 from rlc.catalogue import scan
 
 AT_START = {"address": "127.0.0.1", "first_address": "127.0.0.1", "token": "secret"}
@@ -59,19 +59,19 @@ def main(paths: list[str]) -> int:
     return int(refused > 0 or not seen)
 
 
-def _faults(reader: Callable[[Plan, Launch], Iterator[str]], plan: Plan, launch: Launch) -> Iterator[str]:
+def _faults(reader: Callable[[Plan, RoleLaunch], Iterator[str]], plan: Plan, launch: RoleLaunch) -> Iterator[str]:
     try:
         yield from reader(plan, launch)
     except _REFUSALS as fault:
         yield f"{type(fault).__name__}: {fault}"
 
 
-def _command_lines(plan: Plan, launch: Launch) -> Iterator[list[str]]:
+def _command_lines(plan: Plan, launch: RoleLaunch) -> Iterator[list[str]]:
     for process in processes(plan.experiment, launch):
         yield [filled(word, AT_START) for word in words_of(launch, process)]
 
 
-def _sglang(plan: Plan, launch: Launch) -> Iterator[str]:
+def _sglang(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
     arguments = import_module("sglang.srt.server_args").ServerArgs
     for words in _command_lines(plan, launch):
         parser = argparse.ArgumentParser()
@@ -80,7 +80,7 @@ def _sglang(plan: Plan, launch: Launch) -> Iterator[str]:
     yield from ()
 
 
-def _vllm(plan: Plan, launch: Launch) -> Iterator[str]:
+def _vllm(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
     parser = import_module("vllm.utils.argparse_utils").FlexibleArgumentParser(prog="vllm")
     sub = parser.add_subparsers(dest="command")
     cli = import_module("vllm.entrypoints.launchers.cli_args")
@@ -90,7 +90,7 @@ def _vllm(plan: Plan, launch: Launch) -> Iterator[str]:
     yield from ()
 
 
-def _megatron(_: Plan, launch: Launch) -> Iterator[str]:
+def _megatron(_: Plan, launch: RoleLaunch) -> Iterator[str]:
     for record in launch.records:
         made = getattr(import_module(MODULES[record.name]), record.name)
         values = dict(_values(record))

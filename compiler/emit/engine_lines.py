@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.ir.json_text import json_text
-from compiler.ir.launch import Process, filled, processes, words_of
-from compiler.ir.machine import GpuPlacement, Launch
+from compiler.ir.machine import GpuPlacement, RoleLaunch
 from compiler.ir.plan import Plan
+from compiler.ir.processes import Process, filled, processes, words_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
 _SPECIAL = '\\"`$'
@@ -30,7 +30,7 @@ def engine_lines(plan: Plan) -> str:
     return "\n".join(found)
 
 
-def _launch(plan: Plan, launch: Launch) -> Iterator[str]:
+def _launch(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
     version = f" {launch.version}" if isinstance(launch.version, str) else ""
     stages = f"{'stage' if len(launch.stages) == 1 else 'stages'} {', '.join(launch.stages)}"
     yield _comment(f"# {launch.role}, {stages}: {launch.engine}{version}")
@@ -48,18 +48,18 @@ def _launch(plan: Plan, launch: Launch) -> Iterator[str]:
 
 
 def _variables(
-    launch: Launch, values: Mapping[str, str], process: Process | None, shared: Mapping[str, str]
+    launch: RoleLaunch, values: Mapping[str, str], process: Process | None, shared: Mapping[str, str]
 ) -> Iterator[str]:
     own = {variable.name: filled(variable.value, values) for variable in launch.environment}
     for name, value in sorted({**shared, **own}.items()):
         yield f"{name}={value if process is None else _quoted(value, process)}"
 
 
-def _words(launch: Launch, process: Process) -> Iterator[str]:
+def _words(launch: RoleLaunch, process: Process) -> Iterator[str]:
     yield from (_quoted(word, process) for word in words_of(launch, process))
 
 
-def _records(launch: Launch) -> Iterator[str]:
+def _records(launch: RoleLaunch) -> Iterator[str]:
     for record in launch.records:
         yield f"# {record.name}"
         for name, value in sorted({**record.values.__dict__, **dict.fromkeys(record.nothing)}.items()):

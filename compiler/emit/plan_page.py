@@ -26,7 +26,7 @@ from compiler.emit._plan_time import write_times
 from compiler.ir.algorithm import TaughtParams
 from compiler.ir.allowance import Allowance
 from compiler.ir.catalogue import Gpu
-from compiler.ir.machine import GpuPlacement, Launch, Parallel
+from compiler.ir.machine import GpuPlacement, Parallel, RoleLaunch
 from compiler.ir.plan import Plan
 from compiler.ir.subject import Subject
 from compiler.ir.timeouts import Timeouts
@@ -113,7 +113,7 @@ def _limits(timeouts: Values) -> str:
     return f"{', '.join(parts)}: {timeouts('factor')} times what is predicted, {timeouts('least_s')} s at least"
 
 
-def _launch(launch: Launch) -> str:
+def _launch(launch: RoleLaunch) -> str:
     """How a role is started, in short."""
     what = f"{len(launch.words)} words" if launch.words else f"{len(launch.records)} records"
     version = f" {said(launch.version)}" if isinstance(launch.version, str) else ""

@@ -12,7 +12,7 @@ from compiler.diagnostics.file_path import Path
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import AlgorithmParams
 from compiler.ir.experiment import Experiment
-from compiler.ir.machine import Cluster, EnvironmentVariable, Launch
+from compiler.ir.machine import Cluster, EnvironmentVariable, RoleLaunch
 from compiler.ir.openness import Auto
 from compiler.ir.options import EngineSchema
 
@@ -108,7 +108,7 @@ class Container(NamedTuple):
 class LoweredLaunch(NamedTuple):
     """How the processes of one role are started, and the paths that each part of it follows from."""
 
-    launch: Launch
+    launch: RoleLaunch
     inputs: Mapping[str, tuple[str, ...]]
 
 

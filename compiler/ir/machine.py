@@ -71,8 +71,8 @@ class ConfigRecord(Record):
     nothing: tuple[str, ...] = setting("What it holds nothing in, where the library's own default is something.")
 
 
-class Launch(Record):
-    """How the processes of one role are started; `compiler/ir/launch.py` says what stands in braces for each of them.
+class RoleLaunch(Record):
+    """How the processes of one role are started; `compiler/ir/processes.py` says what stands in braces for each.
 
     An engine that is a program of its own has words; one that is a library, inside of an actor of rlc, has records.
     """
@@ -110,7 +110,7 @@ class GpuPlacement(Placement[A]):
     gpus_per_engine: int | A = setting(
         "GPUs of one rollout engine, over which it splits every layer.", default=1, unit="GPUs", ge=1
     )
-    launches: tuple[Launch, ...] | A = setting(
+    launches: tuple[RoleLaunch, ...] | A = setting(
         "How every process of an engine is started: what the rest of the plan says, in the words of engines.",
         derived=True,
         on_resume="may_change",

@@ -15,7 +15,7 @@ from compiler.ir.catalogue import LoweredLaunch
 from compiler.ir.conditions import holds
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
-from compiler.ir.machine import ConfigRecord, EnvironmentVariable, Launch
+from compiler.ir.machine import ConfigRecord, EnvironmentVariable, RoleLaunch
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read
@@ -176,7 +176,7 @@ def _lowered(
         values = {key: value for key, value in values.items() if value is not _NOTHING}
         records.append(ConfigRecord(name=name, values=given(values), nothing=nothing))
     version = facts(f"{kind}.engine.version")
-    launch = Launch(
+    launch = RoleLaunch(
         role=role,
         stages=(stage,),
         engine=engine,

@@ -118,4 +118,4 @@ def test_a_plan_without_gpus_loads_nothing_of_how_engines_are_started() -> None:
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         loaded = done.stderr.split()
         assert ("targets.gpu.launches" in loaded) is is_there, spec
-        assert "compiler.ir.launch" not in loaded, spec
+        assert "compiler.ir.processes" not in loaded, spec

@@ -12,9 +12,9 @@ import pytest
 
 from compiler.emit.engine_lines import engine_lines
 from compiler.ir.experiment import Experiment
-from compiler.ir.launch import coordinates, filled, processes, words_of
-from compiler.ir.machine import GpuPlacement, Launch, Parallel
+from compiler.ir.machine import GpuPlacement, Parallel, RoleLaunch
 from compiler.ir.plan import Plan, read_plan
+from compiler.ir.processes import coordinates, filled, processes, words_of
 from rlc.catalogue import scan
 from tests.golden_files import Golden
 from tests.support.good_spec import GPU, MOE, RECOMPUTED, Changes, compiled
@@ -42,7 +42,7 @@ def plan_of(folder: Path, changes: Changes, *, base: dict[str, str] = GPU) -> Pl
     return found.plan
 
 
-def launches(plan: Plan) -> dict[str, Launch]:
+def launches(plan: Plan) -> dict[str, RoleLaunch]:
     placement = plan.experiment.placement
     assert isinstance(placement, GpuPlacement)
     return {launch.role: launch for launch in placement.launches}
@@ -53,7 +53,7 @@ def said(plan: Plan) -> dict[str, object]:
     return {place: value for launch in launches(plan).values() for place, value in _said(launch)}
 
 
-def _said(launch: Launch) -> Iterator[tuple[str, object]]:
+def _said(launch: RoleLaunch) -> Iterator[tuple[str, object]]:
     for word in launch.words:
         name, _, value = word.partition("=")
         yield f"{launch.role} {name}", value

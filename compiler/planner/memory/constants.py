@@ -43,3 +43,7 @@ CONSTANTS = Constants()
 # takes 32 MiB from Hopper on and 4 MiB before; products of experts, one group at a time, run on four more streams.
 STREAM_MIB = {True: 32, False: 4}
 EXPERT_STREAMS = 4
+
+# Bytes of a packed token, in every micro-batch under way: its id, its position and the id that follows it, in eight
+# bytes each; the loss mask, the advantage and the log-probs of engine, old policy and reference, in four each.
+PACKED_TOKEN_BYTES = 3 * 8 + 5 * 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
 from compiler.planner.memory.activations import Kernels, Pass, Recompute, Tokens, activation_lines, working_bytes
-from compiler.planner.memory.constants import EXPERT_STREAMS, STREAM_MIB, Constants
+from compiler.planner.memory.constants import EXPERT_STREAMS, PACKED_TOKEN_BYTES, STREAM_MIB, Constants
 from compiler.planner.memory.lines import MIB, Line, Lines, non_empty, total
 from compiler.planner.memory.loss import Loss, loss_lines
 from compiler.planner.memory.network import Network, last_layer
@@ -61,7 +61,9 @@ def train_lines(job: Job, stage: int, constants: Constants) -> Lines:
     network, layout, last = job.network, job.layout, job.layout.pp - 1
     kinds = stage_layers(network, layout, stage)
     one = job.one_pass(constants)
-    kept = activation_lines(one, kinds, in_flight(layout, stage, job.micro_batches))
+    under_way = in_flight(layout, stage, job.micro_batches)
+    kept = activation_lines(one, kinds, under_way)
+    packed = Line("packed batches", job.tokens.count / layout.cp * under_way * PACKED_TOKEN_BYTES)
     if stage == last and network.mtp_layers:
         predicting = last_layer(network).times(network.mtp_layers)
         kept += non_empty(Line("prediction layers", total(activation_lines(one, predicting, 1))))
@@ -70,7 +72,7 @@ def train_lines(job: Job, stage: int, constants: Constants) -> Lines:
     if stage == last:
         moments.append(loss_lines(network, layout, job.loss, job.tokens.count))
     fullest = max(moments, key=total)
-    moving = (*unsharded_lines(network, layout, job.storage, constants), *kept, *fullest)
+    moving = (*unsharded_lines(network, layout, job.storage, constants), packed, *kept, *fullest)
     lost = total(moving) * constants.reserved_frac if job.reserves else 0.0
     return (*static_memory(job, stage, constants), *moving, *non_empty(Line("fragmentation", lost)))
 

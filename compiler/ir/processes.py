@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.experiment import Experiment
-from compiler.ir.machine import GpuPlacement, Launch, Parallel
+from compiler.ir.machine import GpuPlacement, Parallel, RoleLaunch
 
 _SEEDS = 2**31
 
@@ -40,7 +40,7 @@ class Process(NamedTuple):
         return self.node == self.first_node
 
 
-def processes(experiment: Experiment[Any], launch: Launch) -> Iterator[Process]:
+def processes(experiment: Experiment[Any], launch: RoleLaunch) -> Iterator[Process]:
     """Yield the processes of a role in the order of their engines, and of machines within an engine."""
     placement, cluster = experiment.placement, experiment.cluster
     assert isinstance(placement, GpuPlacement), "what is launched is on GPUs"
@@ -61,7 +61,7 @@ def processes(experiment: Experiment[Any], launch: Launch) -> Iterator[Process]:
         yield Process(0, node, 0, values)
 
 
-def _engine_processes(placement: GpuPlacement[Any], launch: Launch, on_a_node: int, seed: int) -> Iterator[Process]:
+def _engine_processes(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_node: int, seed: int) -> Iterator[Process]:
     each, first = placement.gpus_per_engine, placement.train_gpus if placement.mode == "split" else 0
     begun: dict[int, int] = {}
     for engine in range(placement.rollout_gpus // each):
@@ -91,7 +91,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def words_of(launch: Launch, process: Process) -> tuple[str, ...]:
+def words_of(launch: RoleLaunch, process: Process) -> tuple[str, ...]:
     """Return the command line of a process."""
     words = launch.words if process.is_first else (*launch.words, *launch.follower_words)
     return tuple(filled(word, process.values) for word in words)
