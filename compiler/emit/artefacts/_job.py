@@ -154,7 +154,8 @@ def _unwritable(launch: ClusterLaunch) -> Iterator[Diagnostic]:
 def _executor_fault(job: Job) -> Iterator[Diagnostic]:
     num_gpus = job.nodes * job.gpus
     if not job.has_ray and max(job.nodes, num_gpus) > 1:
-        what = f"{num_gpus} GPUs of {job.nodes} machines" if job.gpus else f"{job.nodes} machines"
+        machines = "one machine" if job.nodes == 1 else f"{job.nodes} machines"
+        what = f"{num_gpus} GPUs of {machines}" if job.gpus else machines
         yield _not_ray(f"run.executor is {job.plan.experiment.run.executor}: one process does not reach {what}")
 
 
