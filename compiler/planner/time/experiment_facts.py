@@ -65,6 +65,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
+        exchanged_bytes=_exchanged_bytes(held, job),
         overlaps=stage.schedule.lag > 0,
         rolls_out=rolls_out(stage),
         trains=trains(stage),
@@ -85,6 +86,7 @@ def _step_on_rows(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, held
     return StepJob(
         trainer=trainer,
         scoring_passes=held.has_reference,
+        exchanged_bytes=_exchanged_bytes(held, job),
         frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
         is_shared=held.is_shared,
     )
@@ -113,11 +115,19 @@ def relaid_step(step: StepJob, held: StageJob, job: Job) -> StepJob:
         frozen=frozen,
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
+        exchanged_bytes=_exchanged_bytes(held, job),
     )
 
 
 def _swapped_bytes(held: StageJob, job: Job) -> float:
-    return total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0
+    """What a training GPU moves to the host before sampling, and back: all but gradients, of which nothing is left."""
+    kept = job.storage._replace(gradient=0)
+    return total(static_lines(job.network, job.layout, kept, 0)) if held.is_shared else 0.0
+
+
+def _exchanged_bytes(held: StageJob, job: Job) -> float:
+    lines = static_lines(job.network, job.layout, job.storage, 0) if held.has_reference else ()
+    return sum(line.bytes for line in lines if line.name == "weights")
 
 
 def response_lengths(rollout: Rollout[Any]) -> Lengths:

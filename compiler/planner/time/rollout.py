@@ -30,6 +30,7 @@ from compiler.planner.time.work import NetworkWork, add
 
 _HALF = 2  # bytes of a number in bf16
 _EXPERT_KERNELS = 0.6  # kernels of a layer of experts beyond those of a dense one, of its eleven: to route and to sort
+_BLOCK, _STAGES_TO_FILL = 64, 2  # numbers of a turn of a kernel's loop, and turns that fill its pipeline of three
 _WAVES = 4  # of an engine's slots that are followed response by response; before, the mixture is that of any time
 
 
@@ -114,7 +115,7 @@ def decode_costs(sampler: Sampler, rates: Rates) -> DecodeCosts:
     return DecodeCosts(
         fixed=(launched + collectives * _hop_us(sampler, rates)) * 1e-6,
         read=weights / moved,
-        read_experts=parts.routed * sampler.weight_bytes / gpus / moved,
+        read_experts=parts.routed * sampler.weight_bytes / gpus / moved * _filled(sampler),
         visited=0.0 if isinstance(moe, Off) else min(1.0, moe.experts_per_token / moe.num_experts),
         product=(flops.split + flops.copied) / gpus / computed,
         expert=flops.routed * _imbalance(sampler) / gpus / computed,
@@ -135,6 +136,20 @@ def prefill_seconds(sampler: Sampler, tokens: float, length: float, rates: Rates
     each += layers.pair * length / gpus / attention_rate(gpu, rates)
     each += (layers.inside / gpus + layers.outside + layers.moved / gpus) / (memory_rate(gpu, rates))
     return tokens * (each + sequence)
+
+
+def _filled(sampler: Sampler) -> float:
+    """Time of reading experts over that at full rate: a kernel that goes through k blocks takes k + 2 turns.
+
+    Two of the three products of an expert go through the hidden size, and one through the part of the expert's own
+    width that a GPU has: where an engine of many GPUs splits experts, it is few blocks.
+    """
+    moe, network = sampler.network.moe, sampler.network
+    if isinstance(moe, Off):
+        return 1.0
+    width = moe.expert_size if sampler.copies_attention else moe.expert_size / sampler.gpus
+    ways = ((2, network.hidden), (1, width))
+    return sum(share * (1 + _STAGES_TO_FILL * _BLOCK / size) for share, size in ways) / 3
 
 
 def _imbalance(sampler: Sampler) -> float:

@@ -7,12 +7,13 @@ another's layout, so `step_of` takes what was computed for each.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import sqrt
 
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.time.constants import SAMPLE_MS, Rates
-from compiler.planner.time.handover import swap_seconds, sync_seconds
-from compiler.planner.time.lengths import Lengths, classes_of
+from compiler.planner.time.handover import exchange_weights_seconds, swap_seconds, sync_seconds
+from compiler.planner.time.lengths import Lengths, classes_of, expected_maximum, variation_of
 from compiler.planner.time.overlap import Decoding, Sampled, overlapped
 from compiler.planner.time.rollout import (
     Sampler,
@@ -73,6 +74,7 @@ class StepJob(NamedTuple):
         sampling: None where nothing is sampled.
         is_shared: whether both sides have the same GPUs.
         swapped_bytes: of one GPU that are moved to the host and back where both sides share it.
+        exchanged_bytes: of one GPU's weights that a reference takes the place of for its pass.
         overlaps: whether the next step is sampled while this one is trained on.
         sync_interval: steps from one handover of the weights to the next.
         rolls_out: whether a step samples; on a recording it trains alone.
@@ -87,6 +89,7 @@ class StepJob(NamedTuple):
     sampling: Sampling | None = None
     is_shared: bool = True
     swapped_bytes: float = 0.0
+    exchanged_bytes: float = 0.0
     overlaps: bool = False
     sync_interval: int = 1
     rolls_out: bool = True
@@ -126,6 +129,8 @@ def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
     scored = 0.0
     if job.scoring_passes:
         scored = scoring_seconds(job.trainer, rates).total * job.optimizer_steps * job.scoring_passes
+    if job.exchanged_bytes:
+        scored += exchange_weights_seconds(job.exchanged_bytes)
     if job.frozen is not None:
         scored += scoring_seconds(job.frozen, rates).total * job.optimizer_steps
     return trained, scored
@@ -149,7 +154,9 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
         under_way = share * sampling.steps_ahead
         seconds = prompts + steady_seconds(sampler, lengths, share, under_way, prompt, rates)
         return Sampled(seconds, seconds)
-    seconds = prompts + rollout_seconds(sampler, lengths, share, prompt, rates)
+    # The busiest engine has more tokens than the others: as many as chance gives to the largest of so many sums.
+    more = variation_of(every) * expected_maximum(sampling.engines) / sqrt(max(1.0, share))
+    seconds = prompts + rollout_seconds(sampler, lengths, share * (1 + more), prompt, rates)
     # The longest response of all is on one engine, which all others wait for.
     longest, own = every[-1].tokens, classes_of(lengths, share)[-1].tokens
     tail = max(0.0, longest - own) * decode_costs(sampler, rates).seconds(1, prompt + longest) / sampler.drawn
