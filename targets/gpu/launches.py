@@ -50,6 +50,18 @@ class _Nothing:
 
 _NOTHING = _Nothing()
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+class _Made(NamedTuple):
+    """A launch, and all that it was made of."""
+
+    tables: EngineTables
+    others: tuple[object, ...]
+    own: Mapping[str, object]
+    known: Mapping[str, tuple[object, tuple[str, ...]]]
+    lowered: LoweredLaunch
+
 
 def lower_launches(
     experiment: Experiment[Auto], tables_of: Callable[[str], EngineTables | None], container: Container
@@ -91,12 +103,20 @@ class _Facts:
 
     def __call__(self, name: str) -> object:
         """Return a field, or None where the plan has none of that name or it is off."""
+        value, paths = self.known(name)
+        self.asked += paths
+        return value
+
+    def known(self, name: str) -> tuple[object, tuple[str, ...]]:
+        """Return a field, and the paths that say it."""
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = self._engine_nodes() if name == _ENGINE_NODES else self._read(name)
-        value, paths = known
-        self.asked += paths
-        return value
+        return known
+
+    def all_known(self) -> Mapping[str, tuple[object, tuple[str, ...]]]:
+        """Return all that was asked for."""
+        return self._known
 
     def _read(self, name: str) -> tuple[object, tuple[str, ...]]:
         """A field, and the paths that say it; a table says nothing by itself."""
@@ -119,6 +139,10 @@ class _Facts:
             if name.startswith(start):
                 return self._stage + elsewhere + name[len(start) :]
         return self._stage + name if name.partition(".")[0] in _OF_STAGES else name
+
+    def agrees_with(self, known: Mapping[str, tuple[object, tuple[str, ...]]]) -> bool:
+        """Whether all of these fields are the same here, by value and by path."""
+        return all(_is_same(self.known(name), said) for name, said in known.items())
 
     def given(self, role: str, engine: str) -> Mapping[str, object]:
         """Return what the spec itself hands to an engine."""
@@ -143,6 +167,48 @@ def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iter
         yield "teacher", _Facts(experiment, index, {"model.": "teacher."})
 
 
+Lowering = Callable[[LaunchRole, str, str, _Facts, EngineTables, Container], LoweredLaunch]
+
+
+def _remembering(lower: Lowering) -> Lowering:
+    """Return the same, which takes the launch of the plan before where all that it was made of is alike.
+
+    Plans of a sweep mostly start their engines alike; one launch is remembered for each role of an engine.
+    """
+    made: dict[tuple[str, str], _Made] = {}
+
+    def lowered(
+        role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
+    ) -> LoweredLaunch:
+        own, others = facts.given(tables.launch["role"], engine), (stage, container, facts.path("train"))
+        last = made.get((role, engine))
+        if (
+            last is not None
+            and last.tables is tables
+            and last.others == others
+            and _is_same(last.own, own)
+            and facts.agrees_with(last.known)
+        ):
+            return last.lowered
+        found = lower(role, stage, engine, facts, tables, container)
+        made[role, engine] = _Made(tables, others, own, facts.all_known(), found)
+        return found
+
+    return lowered
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values are alike in what is written of them: 1, 1.0 and true are equal and not alike."""
+    if one is other:
+        return True
+    if one.__class__ is not other.__class__:
+        return False
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one == other if one.__class__ in _PLAIN else repr(one) == repr(other)
+
+
+@_remembering
 def _lowered(
     role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
 ) -> LoweredLaunch:

@@ -267,3 +267,19 @@ def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
     }
     changes, base = specs[name]
     golden(f"launches/{name}.txt", engine_lines(plan_of(tmp_path, changes, base=base)) + "\n")
+
+
+def test_how_engines_are_started_does_not_depend_on_the_plan_before(tmp_path: Path) -> None:
+    """One after the other, and the same in the other order."""
+    given: Changes = {"rollout.engine.sglang.schedule_conservativeness": "1.0"}
+    others: list[Changes] = [
+        {},
+        given,
+        {"parallel.tp": "2"},
+        {**given, "rollout.engine.sglang.schedule_conservativeness": "2.0"},
+        {},
+    ]
+    first = [said(plan_of(tmp_path, changes)) for changes in others]
+    again = [said(plan_of(tmp_path, changes)) for changes in reversed(others)]
+    assert first == list(reversed(again))
+    assert first[1] != first[3]

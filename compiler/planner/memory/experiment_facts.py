@@ -29,6 +29,7 @@ from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.ranks import engine_formats
+from compiler.planner.remembered import remembered
 
 _WAITING_BYTES = 32  # a token of a sample that waits: id, log-prob, weight version, mask, as Python and tensors have it
 _PROMPT_TOKENS = 8192  # of one step, which both engines take on GPUs of 80 GB and more
@@ -36,6 +37,7 @@ _DEFAULT_SHARE = 0.88  # of a GPU, that engines take at most where nobody says
 _CORES = ("core_attn",)
 
 
+@remembered
 def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StageJob | None:
     """Return what decides the memory of a stage, or None where there are no GPUs or an axis is open."""
     parallel, placement = experiment.parallel, experiment.placement

@@ -8,6 +8,8 @@ of the trained weights for its pass, and waits in host memory otherwise.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.memory.activations import Recompute, working_bytes
 from compiler.planner.memory.constants import Constants
@@ -62,6 +64,7 @@ class StageJob(NamedTuple):
     trains: bool = True
 
 
+@lru_cache(maxsize=16)  # every plan of a sweep over what a loss is made of asks the same
 def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
     """Return the phases of a step, in their order, and the RAM of a machine."""
     device = SHARED if stage.is_shared else TRAINING

@@ -28,6 +28,7 @@ from compiler.planner.memory.network import network_of
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.static import static_lines
 from compiler.planner.memory.training import Job
+from compiler.planner.remembered import remembered
 from compiler.planner.time.constants import ROUTED_IMBALANCE
 from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
 from compiler.planner.time.packing import packed_micro_batches
@@ -41,6 +42,7 @@ _ROUNDING = 1e-6
 PROMPT_FRAC = 0.5  # of the longest prompt, where nothing says how long prompts are
 
 
+@remembered
 def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJob | None:
     """Return what decides the time of a step, or None where the machine or the length of samples is open."""
     held, rollout, placement = stage_job(experiment, stage, gpu), stage.rollout, experiment.placement
