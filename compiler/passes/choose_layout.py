@@ -14,7 +14,7 @@ from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Auto, Off
-from compiler.ir.options import Options, given
+from compiler.ir.options import given, settings_given
 from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Provenance
 from compiler.planner.chosen import AXES, BY, SIDES, left_out
@@ -117,8 +117,8 @@ def _handed(
     inputs: tuple[str, ...],
 ) -> Experiment[Auto]:
     """Add settings to what is handed to an engine."""
-    own = read(experiment, path)
-    kept = {k: v for k, v in own.__dict__.items() if not isinstance(v, Off)} if isinstance(own, Options) else {}
+    engine, _, name = path.rpartition(".")
+    kept = settings_given(read(experiment, engine), name)
     for key in values:
         origins.derived(f"{path}.{key}", by=BY, inputs=inputs)
     return replaced(experiment, path, given({**kept, **values}))

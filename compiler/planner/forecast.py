@@ -17,7 +17,7 @@ from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.ir.plan import Forecast, StageForecast, StageTime
 from compiler.ir.rollout import Rollout
 from compiler.ir.sides import has_engine, trains
@@ -116,11 +116,11 @@ def trained_bytes(
     """
     engine = train.engine
     held = rank_bytes(model, spread, is_bf16=is_bf16, moments=moments_of(optim), is_sharded=engine.name == "fsdp2")
-    given = engine.megatron.__dict__ if isinstance(engine.megatron, Options) else {}
+    given = settings_given(engine, "megatron")
     if given.get("optimizer_cpu_offload") is not True:
         return held
-    share = given.get("optimizer_offload_fraction", 1.0)
-    kept = 1.0 - min(max(float(share), 0.0), 1.0)
+    share = given.get("optimizer_offload_fraction")
+    kept = 1.0 - (min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 1.0)
     return held._replace(optimizer=int(held.optimizer * kept))
 
 

@@ -16,7 +16,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.ir.rollout import Rollout
 from compiler.ir.sides import has_engine, trains
 from compiler.planner.memory.activations import Kernels, Recompute, Tokens
@@ -30,6 +30,7 @@ from compiler.planner.memory.static import Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.ranks import engine_formats
 from compiler.planner.remembered import remembered
+from compiler.planner.weight_formats import weight_format
 
 _WAITING_BYTES = 32  # a token of a sample that waits: id, log-prob, weight version, mask, as Python and tensors have it
 _PROMPT_TOKENS = 8192  # of one step, which both engines take on GPUs of 80 GB and more
@@ -66,7 +67,7 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
 
 def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Job | None:
     """Return what decides the memory of a training GPU, or None where a micro-batch is open."""
-    parallel, train, given = experiment.parallel, stage.train, engine_options(stage.train.engine, "megatron")
+    parallel, train, given = experiment.parallel, stage.train, settings_given(stage.train.engine, "megatron")
     assert isinstance(parallel, Parallel), "a training job is spread over GPUs"
     longest = longest_sample(experiment, stage)
     tokens = train.packing.tokens if isinstance(train.packing.tokens, int) else None
@@ -128,7 +129,7 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     rollout, placement = stage.rollout, experiment.placement
     assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
     assert not isinstance(rollout, Off), "and samples"
-    given = engine_options(rollout.engine, str(rollout.engine.name))
+    given = settings_given(rollout.engine)
     is_vllm = rollout.engine.name == "vllm"
     share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
     each = placement.gpus_per_engine
@@ -139,7 +140,7 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
         gpus=each,
         sequences=_sequences(stage, engines),
         context=rollout.max_context_tokens,
-        is_fp8="fp8" in str(given.get("quantization", "")),
+        weights=weight_format(given.get("quantization")),
         cache_bytes=engine_formats(rollout.engine).cache,
         prefill_tokens=chunk if isinstance(chunk, int) and chunk > 0 else _PROMPT_TOKENS,
         pool_bytes=(share if isinstance(share, float) else _DEFAULT_SHARE) * gpu.memory_gib * GIB,
@@ -166,12 +167,6 @@ def _sequences(stage: Stage[Any], engines: int) -> int:
     if not isinstance(rollout, Rollout):
         return rollout.concurrency
     return min(rollout.concurrency, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
-
-
-def engine_options(engine: Any, name: str) -> dict[str, Any]:
-    """Return what a spec gives an engine by its own names."""
-    given = engine.__dict__.get(name)
-    return {k: v for k, v in given.__dict__.items() if not isinstance(v, Off)} if isinstance(given, Options) else {}
 
 
 def _sampled(stage: Stage[Any]) -> tuple[object, ...]:

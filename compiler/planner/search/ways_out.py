@@ -8,7 +8,7 @@ from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Off
-from compiler.ir.options import Options, given
+from compiler.ir.options import given, settings_given
 from compiler.ir.paths import replaced
 from compiler.ir.subject import toml_literal
 from compiler.planner.chosen import CHOOSABLE, paths_of
@@ -60,8 +60,7 @@ def _offloaded(problem: Problem) -> Iterator[WayOut]:
     experiment = problem.experiment
     said: list[str] = []
     for index, facts in enumerate(problem.stages):
-        own = facts.stage.train.engine.megatron
-        kept = {k: v for k, v in own.__dict__.items() if not isinstance(v, Off)} if isinstance(own, Options) else {}
+        kept = settings_given(facts.stage.train.engine, "megatron")
         if facts.stage.train.engine.name != "megatron" or "optimizer_cpu_offload" in kept:
             return
         path = f"stages.{index}.train.engine.megatron"

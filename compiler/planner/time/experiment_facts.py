@@ -17,12 +17,13 @@ from compiler.ir.data import PreferenceData, Samples
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import OFF, Off
+from compiler.ir.options import settings_given
 from compiler.ir.rollout import Rollout
 from compiler.ir.sides import rolls_out, trains
 from compiler.ir.training import PolicyTrain, Train
 from compiler.planner.memory.activations import Tokens
 from compiler.planner.memory.engine import EngineJob
-from compiler.planner.memory.experiment_facts import engine_job, engine_options, longest_sample, stage_job
+from compiler.planner.memory.experiment_facts import engine_job, longest_sample, stage_job
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import network_of
 from compiler.planner.memory.phases import StageJob
@@ -166,7 +167,7 @@ def typical_job(job: Job, train: Train[Any], lengths: Lengths, prompt: float, *,
 
 def trainer_of(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job) -> Trainer:
     """Return what decides the time of training on a micro-batch."""
-    given = engine_options(stage.train.engine, "megatron")
+    given = settings_given(stage.train.engine, "megatron")
     number: Format = "fp8" if "fp8" in given else "bf16" if stage.train.precision == "bf16" else "fp32"
     return Trainer(
         job=job,
@@ -218,9 +219,9 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
         gpus=engine.gpus,
         capacity_tokens=0,
         concurrency=rollout.concurrency,
-        weight_bytes=1.0 if engine.is_fp8 else 2.0,
+        weight_bytes=engine.weights.bytes,
         cache_bytes=engine.cache_bytes,
-        number="fp8" if engine.is_fp8 else "bf16",
+        number=engine.weights.number(trainer.gpu),
         copies_attention=engine.copies_attention,
     )
     return resized_sampler(made, engine)
