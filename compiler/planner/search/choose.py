@@ -16,7 +16,14 @@ from compiler.ir.experiment import Stage
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
+from compiler.planner.search.clock import (
+    NOT_WAITED,
+    SideSeconds,
+    least_seconds,
+    least_side_seconds,
+    rollout_seconds,
+    side_seconds,
+)
 from compiler.planner.search.judge import (
     Fullness,
     fullness,
@@ -143,7 +150,7 @@ def _found(problem: Problem) -> Choice:
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
     trains = _train_s(problem, candidate.mode, candidate.layout, candidate.recompute, candidate.level)
-    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way)
+    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way, trains)
     return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
 
@@ -286,8 +293,11 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
 
 def _timed(problem: Problem, side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Timed:
     candidate = Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way)
-    step_s = _step_s(problem, one.trains, sampler.seconds)
-    return Timed(candidate, one.trains.train_s, sampler.seconds, one.trains.both_s, step_s)
+    rollout_s = sampler.seconds
+    if problem.is_async and any(facts.step.sampling and facts.step.sampling.lag for facts in problem.stages):
+        rollout_s = _rollout_s(problem, side[2], sampler.each, sampler.way, one.trains)
+    step_s = _step_s(problem, one.trains, rollout_s)
+    return Timed(candidate, one.trains.train_s, rollout_s, one.trains.both_s, step_s)
 
 
 def _train_s(
@@ -310,11 +320,12 @@ def _train_s(
     return SideSeconds(own, both)
 
 
-def _rollout_s(problem: Problem, gpus: int, each: int, way: Way) -> float:
+def _rollout_s(problem: Problem, gpus: int, each: int, way: Way, beside: SideSeconds = NOT_WAITED) -> float:
+    """The mean over the stages, each by its steps: what sampling takes at least, or beside such a training."""
     seconds = 0.0
     for facts in problem.stages:
         held = sampled(facts.job, facts, each=each, gpus=gpus, way=way)
-        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each))
+        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each), beside)
     return seconds
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.ir.openness import Off
 from compiler.planner.chosen import HEADROOM_FRAC
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.constants import CONSTANTS
@@ -15,8 +16,8 @@ from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
 from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, sides
-from tests.support.good_spec import Changes
-from tests.support.left_out import problem
+from tests.support.good_spec import Changes, compiled
+from tests.support.left_out import LEFT_OUT, problem
 
 MOE: Changes = {"model.name": '"//models:qwen3_30b_a3b"', "cluster.nodes": "2"}
 LONG: Changes = {"model.name": '"//models:qwen3_8b"', "rollout.max_response_tokens": '"24Ki"'}
@@ -153,3 +154,20 @@ def test_the_memory_of_a_candidate_is_that_of_the_experiment_with_its_values(tmp
         job = stage_of(found._replace(open=found.open - {"tokens"}), found.stages[0], candidate)
         written = problem(tmp_path, {**changes, "train.packing.tokens": str(tokens)}).stages[0].job
         assert job == written
+
+
+def test_the_clock_of_a_search_is_that_of_the_forecast_where_samples_may_be_late(tmp_path: Path) -> None:
+    """Samples wait for training then, which depends on the other side."""
+    late: Changes = {
+        "placement.mode": '"split"',
+        "schedule.mode": '"async"',
+        "schedule.max_staleness": "1",
+        "rollout.max_response_tokens": '"8Ki"',
+    }
+    best = choose(problem(tmp_path, late)).best
+    plan = compiled(tmp_path, late, base=LEFT_OUT).plan
+    assert best is not None
+    assert plan is not None
+    time = plan.forecast.stages[0].time
+    assert not isinstance(time, Off)
+    assert best.step_s == pytest.approx(time.step_seconds, rel=1e-3)
