@@ -30,10 +30,10 @@ from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.static import static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.remembered import remembered
-from compiler.planner.time.constants import ROUTED_IMBALANCE
+from compiler.planner.time.constants import DRAFT_ACCEPTED_FRAC, ROUTED_IMBALANCE
 from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
 from compiler.planner.time.packing import packed_micro_batches
-from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
+from compiler.planner.time.rollout import Sampler, cached_bytes, drawn_tokens, sampler_bytes
 from compiler.planner.time.speed import Format
 from compiler.planner.time.step import Sampling, StepJob
 from compiler.planner.time.training import Trainer
@@ -211,7 +211,7 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
     """The engine of a stage; its layers are those that are trained."""
     engine, rollout = engine_job(experiment, stage, trainer.gpu), stage.rollout
     assert isinstance(rollout, Rollout)
-    network = network_of(experiment.model)._replace(mtp_layers=0)
+    network, drafts = network_of(experiment.model)._replace(mtp_layers=0), _drafts(rollout)
     made = Sampler(
         network=network,
         work=trainer.work,
@@ -223,5 +223,16 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
         cache_bytes=engine.cache_bytes,
         number=engine.weights.number(trainer.gpu),
         copies_attention=engine.copies_attention,
+        drafts=drafts,
+        drawn=drawn_tokens(drafts, DRAFT_ACCEPTED_FRAC),
     )
     return resized_sampler(made, engine)
+
+
+def _drafts(rollout: Rollout[Any]) -> int:
+    """Tokens that the engine is told to draft for each sequence and step, by its own name for them."""
+    given = settings_given(rollout.engine)
+    steps = given.get("speculative_num_steps") if "speculative_algorithm" in given else None
+    _, _, told = str(given.get("speculative_config", "")).partition('"num_speculative_tokens":')
+    count = told.strip().partition(",")[0].strip(" }")
+    return steps if isinstance(steps, int) else int(count) if count.isdecimal() else 0

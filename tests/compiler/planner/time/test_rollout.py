@@ -16,6 +16,7 @@ from compiler.planner.time.rollout import (
     cached_bytes,
     decode_costs,
     drained_seconds,
+    drawn_tokens,
     sampler_bytes,
     slots_of,
     steady_seconds,
@@ -67,6 +68,20 @@ def test_experts_that_are_split_over_many_gpus_are_read_at_a_lower_rate() -> Non
     moe = Moe(num_experts=8, experts_per_token=2, expert_size=2048)
     one, split = (decode_costs(sampler(DENSE._replace(moe=moe), gpus=gpus), READS) for gpus in (1, 32))
     assert split.read_experts * 32 / one.read_experts == pytest.approx((2 * 66 / 64 + 3) / (2 * 66 / 64 + 34 / 32))
+
+
+def test_drafts_are_verified_together_and_each_costs_a_layer_and_the_head() -> None:
+    """Two drafts for ten layers: two passes over one layer more, and over the head three; three tokens are verified."""
+    plain, drafted = (decode_costs(sampler(drafts=drafts), READS) for drafts in (0, 2))
+    head = 4096 * 32000 * 2 / 3.35e12
+    layers = plain.read - head
+    assert drafted.read == pytest.approx(layers * 12 / 10 + 3 * head)
+    assert drafted.cached == pytest.approx(plain.cached * 12 / 10)
+    of_layers = 10 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 16384)
+    of_head = 4096 * 32000
+    more = (3.2 * of_layers + 5 * of_head) / (of_layers + of_head)
+    assert drafted.product == pytest.approx(plain.product * more)
+    assert drawn_tokens(2, 0.5) == 1 + 0.5 + 0.25
 
 
 def test_a_drained_batch_by_hand() -> None:

@@ -88,6 +88,21 @@ def test_a_reference_waits_in_host_memory_and_changes_places_with_the_policy(tmp
     assert two - 2 * one == pytest.approx(weights * (1 / 2.6 + 2 / 5.7), rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"speculative_algorithm": '"NEXTN"', "speculative_num_steps": "1"},
+        {"speculative_config": """'{"method": "mtp", "num_speculative_tokens": 1}'"""},
+    ],
+)
+def test_what_an_engine_is_told_to_draft_saves_time(tmp_path: Path, told: dict[str, str]) -> None:
+    engine = "vllm" if "speculative_config" in told else "sglang"
+    chosen: Changes = {"rollout.engine.name": f'"{engine}"'}
+    plain = known(tmp_path, chosen).phases[0].seconds
+    drafted: Changes = {**chosen, **{f"rollout.engine.{engine}.{key}": value for key, value in told.items()}}
+    assert 1.2 < plain / known(tmp_path, drafted).phases[0].seconds < 1.7
+
+
 def test_shorter_responses_than_expected_take_less_time(tmp_path: Path) -> None:
     most = known(tmp_path).step_seconds
     less = known(tmp_path, {"rollout.expected_response_tokens": "8"}).step_seconds
