@@ -25,7 +25,16 @@ from compiler.planner.time.experiment_facts import (
 )
 from compiler.planner.time.overlap import Sampled
 from compiler.planner.time.speed import product_rate
-from compiler.planner.time.step import BATCH, LOGPROBS, TRAIN, StepJob, sampling_seconds, step_of, training_seconds
+from compiler.planner.time.step import (
+    BATCH,
+    LOGPROBS,
+    TRAIN,
+    StepJob,
+    sampling_seconds,
+    step_of,
+    training_seconds,
+    waits_of,
+)
 from compiler.planner.time.training import train_flops, train_seconds
 
 
@@ -99,9 +108,9 @@ def rollout_seconds(step: StepJob, held: StageJob, engines: int, beside: SideSec
     if step.sampling is None or held.engine is None:
         return 0.0
     sampler = resized_sampler(step.sampling.sampler, held.engine)
-    return sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES).seconds(
-        beside.train_s, beside.both_s
-    )
+    found = sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES)
+    waited = sum(seconds for _, seconds in waits_of(step.sampling, found))
+    return found.seconds(beside.train_s, beside.both_s) + waited
 
 
 def least_seconds(step: StepJob, gpus: int) -> float:

@@ -8,6 +8,7 @@ counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 
 from compiler.diagnostics.annotations import Any
@@ -18,7 +19,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import OFF, Off
 from compiler.ir.options import settings_given
-from compiler.ir.rollout import Rollout
+from compiler.ir.rollout import Generation, Rollout
 from compiler.ir.sides import rolls_out, trains
 from compiler.ir.training import PolicyTrain, Train
 from compiler.planner.memory.activations import Tokens
@@ -35,7 +36,7 @@ from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
 from compiler.planner.time.packing import packed_micro_batches
 from compiler.planner.time.rollout import Sampler, cached_bytes, drawn_tokens, sampler_bytes
 from compiler.planner.time.speed import Format
-from compiler.planner.time.step import Sampling, StepJob
+from compiler.planner.time.step import Calls, Sampling, StepJob
 from compiler.planner.time.training import Trainer
 from compiler.planner.time.work import network_work
 
@@ -92,6 +93,7 @@ def _step_on_rows(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, held
         exchanged_bytes=_exchanged_bytes(held, job),
         frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
         is_shared=held.is_shared,
+        swapped_bytes=_swapped_bytes(held, job),
     )
 
 
@@ -195,7 +197,7 @@ def _sampling(
     is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
     spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
-        sampler=_sampler(experiment, stage, trainer),
+        sampler=sampler_of(experiment, stage, trainer),
         engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
         samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
         prompt=prompt,
@@ -204,13 +206,27 @@ def _sampling(
         lag=stage.schedule.lag if stage.schedule.mode == "async" else 0,
         steps_ahead=spare if is_partial else 1,
         is_partial=is_partial,
+        calls=tuple(_calls(stage, rollout)),
     )
 
 
-def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -> Sampler:
-    """The engine of a stage; its layers are those that are trained."""
+def _calls(stage: Stage[Any], rollout: Rollout[Any]) -> Iterator[Calls]:
+    """What environments and rewards take, as far as the spec says."""
+    environment, reward = stage.environment, stage.reward
+    samples = rollout.prompts_per_step * rollout.samples_per_prompt
+    if not isinstance(environment, Off) and not isinstance(environment.expected_turn_s, Off):
+        turns = environment.expected_turns
+        gaps = max(0.0, (environment.max_turns / 2 if isinstance(turns, Off) else turns) - 1)
+        yield Calls("environment", samples * gaps, environment.concurrency, environment.expected_turn_s, gaps)
+    if not isinstance(reward, Off) and not isinstance(reward.expected_call_s, Off):
+        count = {"sample": samples, "group": rollout.prompts_per_step}.get(str(reward.level), 1)
+        yield Calls("rewards", count, reward.concurrency, reward.expected_call_s)
+
+
+def sampler_of(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -> Sampler:
+    """Return the engine of a stage that has one; its layers are those that are trained."""
     engine, rollout = engine_job(experiment, stage, trainer.gpu), stage.rollout
-    assert isinstance(rollout, Rollout)
+    assert not isinstance(rollout, Off), "who samples nothing has no engine"
     network, drafts = network_of(experiment.model)._replace(mtp_layers=0), _drafts(rollout)
     made = Sampler(
         network=network,
@@ -229,7 +245,7 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
     return resized_sampler(made, engine)
 
 
-def _drafts(rollout: Rollout[Any]) -> int:
+def _drafts(rollout: Generation[Any]) -> int:
     """Tokens that the engine is told to draft for each sequence and step, by its own name for them."""
     given = settings_given(rollout.engine)
     steps = given.get("speculative_num_steps") if "speculative_algorithm" in given else None

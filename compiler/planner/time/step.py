@@ -39,6 +39,32 @@ class PhaseSeconds(NamedTuple):
     seconds: float
 
 
+class Calls(NamedTuple):
+    """What a rollout waits for that no engine does: a reward, or what an environment says between two turns.
+
+    Args:
+        name: of the phase.
+        count: calls of one step.
+        servers: calls that may be under way at once.
+        seconds: of one call.
+        in_turn: calls of one response, one after the other.
+    """
+
+    name: str
+    count: float
+    servers: float
+    seconds: float
+    in_turn: float = 1
+
+    def waited(self, beside: float) -> float:
+        """Return the seconds that a step waits beside sampling: for those of the last response, and for a queue.
+
+        Args:
+            beside: seconds in which responses come one by one.
+        """
+        return self.in_turn * self.seconds + max(0.0, self.count * self.seconds / max(1.0, self.servers) - beside)
+
+
 class Sampling(NamedTuple):
     """What the engines of a stage do in one step.
 
@@ -49,6 +75,7 @@ class Sampling(NamedTuple):
         group: samples of one prompt, which is read once for all of them.
         lag: versions by which samples may be behind where groups begin one by one; 0 where whole batches do.
         steps_ahead: where a rollout is partial, the samples that are under way over those of a step.
+        calls: of rewards and of an environment, as far as somebody says how long one takes.
         is_partial: whether what is unfinished when a step has its samples goes on in the next one.
     """
 
@@ -61,6 +88,7 @@ class Sampling(NamedTuple):
     lag: int = 0
     steps_ahead: float = 1
     is_partial: bool = False
+    calls: tuple[Calls, ...] = ()
 
 
 class StepJob(NamedTuple):
@@ -171,12 +199,15 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
     sampling, one = job.sampling if job.rolls_out else None, job.trainer
     made = handed = 0.0
     if not job.trains:
-        return StepSeconds((PhaseSeconds(ROLLOUT, samples, sampled.seconds()),), False)
+        return StepSeconds(
+            (PhaseSeconds(ROLLOUT, samples, sampled.seconds()), *_phases(sampling, samples, sampled)), False
+        )
     if sampling is not None:
         made = sampling.samples * SAMPLE_MS * 1e-3
         handed = sync_seconds(one.job.network, one.job.layout, one.gpu, is_shared=job.is_shared)
         handed /= max(1, job.sync_interval)
         found.append(PhaseSeconds(ROLLOUT, samples, sampled.seconds(made + scored + trained, handed)))
+        found.extend(_phases(sampling, samples, sampled))
         if job.is_shared:
             found.append(PhaseSeconds(SWAP, "both", swap_seconds(job.swapped_bytes)))
         found.append(PhaseSeconds(BATCH, trains, made))
@@ -186,3 +217,16 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
         found.append(PhaseSeconds(SYNC, "both", handed))
     overlaps = job.overlaps and job.rolls_out and not job.is_shared
     return StepSeconds(tuple(phase for phase in found if phase.seconds > 0), overlaps)
+
+
+def waits_of(sampling: Sampling, sampled: Sampled) -> tuple[tuple[str, float], ...]:
+    """Return what sampling waits for beside decoding, by name; of groups that begin one by one, only for a queue."""
+    alone = sampled.seconds()
+    return tuple(
+        (one.name, one.waited(alone) - (one.in_turn * one.seconds if sampling.lag else 0.0)) for one in sampling.calls
+    )
+
+
+def _phases(sampling: Sampling | None, side: Side, sampled: Sampled) -> tuple[PhaseSeconds, ...]:
+    waited = () if sampling is None else waits_of(sampling, sampled)
+    return tuple(PhaseSeconds(name, side, seconds) for name, seconds in waited)

@@ -103,6 +103,30 @@ def test_what_an_engine_is_told_to_draft_saves_time(tmp_path: Path, told: dict[s
     assert 1.2 < plain / known(tmp_path, drafted).phases[0].seconds < 1.7
 
 
+def test_a_reward_that_takes_longer_than_sampling_is_waited_for_in_its_queue(tmp_path: Path) -> None:
+    """The last call of all, and what a queue of 64 at once has left when the last response is done."""
+    plain = known(tmp_path)
+    seconds = 2 * plain.phases[0].seconds
+    changes: Changes = {"reward.expected_call_s": str(seconds), "reward.concurrency": "64"}
+    time = known(tmp_path, changes)
+    waited = {phase.name: phase.seconds for phase in time.phases}["rewards"]
+    calls = 32 * 8
+    assert waited == pytest.approx(seconds + calls * seconds / 64 - plain.phases[0].seconds, rel=1e-2)
+    assert time.step_seconds == pytest.approx(plain.step_seconds + waited, rel=1e-2)
+
+
+def test_turns_of_an_environment_follow_one_another(tmp_path: Path) -> None:
+    """Two waits of three seconds between three turns, where calls do not queue."""
+    changes: Changes = {
+        "environment.name": '"tools"',
+        "environment.tools": '[{ name = "calculator" }]',
+        "environment.concurrency": "100000",
+        "environment.expected_turns": "3",
+        "environment.expected_turn_s": "3.0",
+    }
+    assert {phase.name: phase.seconds for phase in known(tmp_path, changes).phases}["environment"] == 6
+
+
 def test_shorter_responses_than_expected_take_less_time(tmp_path: Path) -> None:
     most = known(tmp_path).step_seconds
     less = known(tmp_path, {"rollout.expected_response_tokens": "8"}).step_seconds
