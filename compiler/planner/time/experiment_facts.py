@@ -2,8 +2,7 @@
 
 Lengths decide.  Prompts are half as long as they may be; responses are as the spec expects them, or else half of the
 longest on average.  Of a stage that trains on data, only the data says how long samples are: a forecast is made where
-the spec says what is expected of it.  What a judge, an environment or a draft model takes or saves is not known and not
-counted.
+the spec says what is expected of it, and so is the time of rewards and of environments counted.
 """
 
 from __future__ import annotations
