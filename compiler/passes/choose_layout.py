@@ -14,7 +14,7 @@ from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import OFF, Auto, Off
-from compiler.ir.options import Options, given
+from compiler.ir.options import SHARES, Options, given
 from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Provenance
 from compiler.ir.training import Fsdp2
@@ -40,13 +40,16 @@ def choose_layout(experiment: Experiment[Auto], origins: Provenance, catalogue: 
         return experiment
     found = choose(problem)
     best = found.best or (None if found.nearest is None else found.nearest.timed)
+    problem = problem._replace(is_strict=found.is_strict, headroom_frac=found.headroom_frac)
     return experiment if best is None else _applied(experiment, origins, problem, best.candidate)
 
 
 def _applied(
     experiment: Experiment[Auto], origins: Provenance, problem: Problem, candidate: Candidate
 ) -> Experiment[Auto]:
+    from compiler.planner.search.judge import stage_of
     from compiler.planner.search.problem import gives_tokens, gives_way
+    from compiler.planner.search.share import chooses_share, share_of
     from compiler.planner.search.space import tokens_at
 
     placement, parallel, layout = experiment.placement, experiment.parallel, candidate.layout
@@ -74,6 +77,11 @@ def _applied(
             origins.derived(path, by=BY, inputs=(*inputs, "parallel.cp"))
         if "engine_way" in problem.open and not gives_way(problem) and not isinstance(facts.stage.rollout, Off):
             experiment = _spreading(experiment, origins, index, candidate, inputs)
+        if chooses_share(problem, facts) and not isinstance(facts.stage.rollout, Off):
+            share = share_of(problem, stage_of(problem, facts, candidate))
+            name = str(facts.stage.rollout.engine.name)
+            path = f"stages.{index}.rollout.engine.{name}"
+            experiment = _handed(experiment, origins, path, {SHARES[name]: share}, inputs)
         if isinstance(facts.stage.train.engine.fsdp2, Fsdp2):
             experiment = _sharding(experiment, origins, index, candidate, inputs)
         elif candidate.recompute is not None:

@@ -154,7 +154,8 @@ def _found(problem: Problem) -> Choice:
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
     trains = _train_s(problem, candidate)
-    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way)
+    side = (candidate.mode, candidate.train_gpus, candidate.rollout_gpus)
+    rollout_s = _rollout_s(problem, side, candidate.gpus_per_engine, candidate.way)
     return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
 
@@ -211,7 +212,7 @@ def _is_hopeless(problem: Problem, side: Side, fastest: _Sampler, table: _Table)
 def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
     for each, way in engines(problem, side[2]):
         if samples_within(problem, side[0], each, side[2], way):
-            yield _Sampler(_rollout_s(problem, side[2], each, way), each, way)
+            yield _Sampler(_rollout_s(problem, side, each, way), each, way)
 
 
 def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table) -> None:
@@ -325,10 +326,11 @@ def _train_s(
     return SideSeconds(own, both)
 
 
-def _rollout_s(problem: Problem, gpus: int, each: int, way: Way) -> float:
-    seconds = 0.0
+def _rollout_s(problem: Problem, side: Side, each: int, way: Way) -> float:
+    (mode, _, gpus), seconds = side, 0.0
     for facts in problem.stages:
-        held = sampled(facts.job, facts, each=each, gpus=gpus, way=way)
+        base = facts.job._replace(is_shared=mode == "colocate")
+        held = sampled(problem, base, facts, each=each, gpus=gpus, way=way)
         seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each))
     return seconds
 

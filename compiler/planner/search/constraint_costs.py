@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.openness import Off
+from compiler.ir.options import SHARES
 from compiler.planner.chosen import AXES, OF_STAGES, SIDES, is_left_out, is_table_left_out, paths_of
 from compiler.planner.search.choose import choose
 from compiler.planner.search.problem import Problem, gives_recompute, gives_sharding, gives_tokens
@@ -50,6 +52,10 @@ def _constraints(problem: Problem) -> Iterator[tuple[str, frozenset[str]]]:
             path = list(paths_of(name, len(problem.stages)))[stages[0]]
             shown = _CALLED.get(name) or subject.shown(path)
             yield f"{shown}, as it is", frozenset({name})
+    rollouts = [facts.stage.rollout for facts in problem.stages if not isinstance(facts.stage.rollout, Off)]
+    is_said = any("share" not in problem.open or facts.gives_share for facts in problem.stages)
+    if rollouts and is_said and all(str(rollout.engine.name) in SHARES for rollout in rollouts):
+        yield "the engine's share of memory, as it is", frozenset({"share"})
 
 
 def _can_release(problem: Problem, name: str) -> bool:

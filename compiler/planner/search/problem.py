@@ -14,12 +14,13 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import OFF, Off
+from compiler.ir.options import SHARES
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
 from compiler.planner.chosen import HEADROOM_FRAC, is_left_out
 from compiler.planner.conditions import value_at
-from compiler.planner.engine_settings import setting_of
+from compiler.planner.engine_settings import path_of, setting_of
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.experiment_facts import longest_sample, stage_job
 from compiler.planner.memory.phases import StageJob
@@ -74,6 +75,7 @@ class StageFacts(NamedTuple):
         is_bounded: whether something that is written says how long samples are, so that training can be judged.
         tokens: of a micro-batch where a candidate does not say it.
         pad_multiple: what a micro-batch's tokens are a multiple of.
+        gives_share: whether it says which share of a GPU its engine takes, or has one that is not told.
     """
 
     stage: Stage[Any]
@@ -84,6 +86,7 @@ class StageFacts(NamedTuple):
     is_bounded: bool
     tokens: float
     pad_multiple: int
+    gives_share: bool = True
 
 
 class Problem(NamedTuple):
@@ -211,9 +214,19 @@ def _stages(subject: Subject, gpu: Gpu) -> tuple[StageFacts, ...]:
                 is_bounded=any(view.written(field) for field in bounds),
                 tokens=job.job.tokens.count,
                 pad_multiple=stage.train.packing.pad_multiple,
+                gives_share=_gives_share(view),
             )
         )
     return tuple(found)
+
+
+def _gives_share(view: StageSubject) -> bool:
+    rollout = view.stage.rollout
+    key = None if isinstance(rollout, Off) else SHARES.get(str(rollout.engine.name))
+    if key is None:
+        return True
+    is_given = setting_of(view, "rollout", key) not in (None, OFF)
+    return is_given and not is_left_out(view.subject.origins, view.path(path_of(view, "rollout", key)))
 
 
 def _bans(subject: Subject) -> list[Ban]:

@@ -14,6 +14,7 @@ from compiler.planner.memory.phases import HOST, phases_of
 from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
+from compiler.planner.search.share import share_of
 from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, shardings, sides
 from tests.support.good_spec import Changes
 from tests.support.left_out import problem
@@ -154,5 +155,7 @@ def test_the_memory_of_a_candidate_is_that_of_the_experiment_with_its_values(tmp
         }
         tokens = found.stages[0].stage.train.packing.tokens
         job = stage_of(found._replace(open=found.open - {"tokens"}), found.stages[0], candidate)
-        written = problem(tmp_path, {**changes, "train.packing.tokens": str(tokens)}).stages[0].job
+        share = share_of(found, job)
+        changes |= {"train.packing.tokens": str(tokens), "rollout.engine.sglang.mem_fraction_static": str(share)}
+        written = problem(tmp_path, changes).stages[0].job
         assert job == written
