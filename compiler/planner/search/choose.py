@@ -17,6 +17,7 @@ from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Sharding
+from compiler.planner.search.applied import refusal
 from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
 from compiler.planner.search.judge import (
     Fullness,
@@ -63,6 +64,13 @@ class TurnedDown(NamedTuple):
     fullest: Fullness
 
 
+class Excluded(NamedTuple):
+    """The fastest candidate that fits and that a requirement excludes, and the reason that it gives."""
+
+    timed: Timed
+    why: str
+
+
 class Choice(NamedTuple):
     """What a search found.
 
@@ -74,6 +82,8 @@ class Choice(NamedTuple):
         num_legal: legal ways to lay training out that were looked at.
         is_strict: whether training was judged by the longest samples that there may be.
         headroom_frac: of a GPU that what was found leaves free.
+        excludes: whether a requirement excludes something that would fit.
+        excluded: where nothing else is left, the fastest that is excluded.
     """
 
     best: Timed | None
@@ -83,6 +93,8 @@ class Choice(NamedTuple):
     num_legal: int
     is_strict: bool
     headroom_frac: float
+    excludes: bool = False
+    excluded: Excluded | None = None
 
 
 class _Trainer(NamedTuple):
@@ -121,6 +133,10 @@ def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
         if found.best is None:
             problem = problem._replace(is_strict=is_strict, headroom_frac=headroom_frac)
             found = _found(problem)
+    if found.best is None and found.excludes:
+        free = _found(problem._replace(heeds_requirements=False)).best
+        if free is not None:
+            return found._replace(excluded=Excluded(free, refusal(problem, free.candidate)))
     return found._replace(nearest=_nearest(problem)) if found.best is None and names_nearest else found
 
 
@@ -148,7 +164,18 @@ def _found(problem: Problem) -> Choice:
         table.num_legal,
         problem.is_strict,
         problem.headroom_frac,
+        table.excludes,
     )
+
+
+def described(one: Timed) -> str:
+    """Return a candidate in a few words."""
+    candidate, layout = one.candidate, one.candidate.layout
+    axes = ", ".join(f"{axis} {getattr(layout, axis)}" for axis in ("tp", "pp", "cp", "ep", "dp"))
+    sides = candidate.mode
+    if sides == "split":
+        sides = f"{candidate.train_gpus:,} GPUs train and {candidate.rollout_gpus:,} generate"
+    return f"{axes}, {sides}, engines of {candidate.gpus_per_engine:,}: {one.step_s:,.2f} s a step"
 
 
 def timed(problem: Problem, candidate: Candidate) -> Timed:
@@ -166,6 +193,7 @@ class _Table:
         self.kept: list[Timed] = []
         self.refused: list[TurnedDown] = []
         self.num_legal = 0
+        self.excludes = False
 
     @property
     def bound(self) -> float:
@@ -259,10 +287,13 @@ def _seat(
         if found.step_s >= table.bound_of(_shape(found.candidate)):
             continue
         full = fullness(problem, found.candidate)
-        if full.over <= 0:
+        if full.over <= 0 and refusal(problem, found.candidate):
+            table.excludes = True
+        elif full.over <= 0:
             table.keep(found)
             return index == 0
-        table.refuse(problem, found)
+        else:
+            table.refuse(problem, found)
     return False
 
 
@@ -292,6 +323,9 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
                 continue
             if not trains_within(problem, layout, leanest, 0, side[0], sharding):
                 table.refuse(problem, timed(problem, candidate))
+                continue
+            if refusal(problem, candidate, is_whole=False):
+                table.excludes = True
                 continue
             for level in range(levels(problem, layout)):
                 trains = _train_s(problem, candidate._replace(recompute=first, level=level))

@@ -101,6 +101,7 @@ class Problem(NamedTuple):
         released: names of stages' settings that are open although a stage says them.
         is_strict: whether training is judged by the longest samples that there may be, where nothing bounds them, too.
         headroom_frac: of a GPU that candidates leave free, an engine's cache aside.
+        heeds_requirements: whether what is required of the layout leaves candidates out.
     """
 
     subject: Subject
@@ -115,6 +116,7 @@ class Problem(NamedTuple):
     released: frozenset[str] = frozenset()
     is_strict: bool = True
     headroom_frac: float = HEADROOM_FRAC
+    heeds_requirements: bool = True
 
     @property
     def experiment(self) -> Experiment[Any]:
