@@ -15,6 +15,9 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import OFF, Off
 from compiler.ir.record import Record, setting
 
+# What of an engine the planner chooses where a spec says "auto": its share of a GPU's memory.
+SHARES = {"sglang": "mem_fraction_static", "vllm": "gpu_memory_utilization"}
+
 
 class Options(Record):
     """Settings of one engine, by the engine's own names."""
@@ -53,7 +56,8 @@ def options_record(name: str, about: str, kinds: Mapping[str, str], decided: Map
         decided: settings that a spec cannot give.
     """
     fields = {key: setting(f"{name}'s own {key}.", default=OFF, derived=key in decided) for key in kinds}
-    return _record(name, about, kinds, fields)
+    chosen = {key: f"{kind} | A" for key, kind in kinds.items() if key in SHARES.values()}
+    return _record(name, about, {**kinds, **chosen}, fields)
 
 
 def given(values: Mapping[str, object]) -> Options:

@@ -71,6 +71,13 @@ def engine_lines(job: EngineJob, constants: Constants) -> Lines:
     return (*weights, *non_empty(Line(CACHE, cache), Line("recurrent states", _states(job, network))), *working)
 
 
+def largest_pool(job: EngineJob, room: float, constants: Constants) -> float:
+    """Return the most that weights and cache may take together, where an engine may take so many bytes of a GPU."""
+    working = total(_working_lines(job, network_of(job.model), constants))
+    outside = _states(job, network_of(job.model)) + (0.0 if job.pool_has_all else working)
+    return max(0.0, room - outside)
+
+
 def weight_lines(job: EngineJob) -> Lines:
     """Return the weights on one GPU."""
     network = network_of(job.model)._replace(mtp_layers=0)

@@ -99,6 +99,12 @@ def fullest(phases: tuple[Phase, ...], device: str) -> Phase | None:
     return max((phase for phase in phases if phase.device == device), key=lambda phase: phase.bytes, default=None)
 
 
+def beside_engine(stage: StageJob, constants: Constants) -> float:
+    """Return the bytes of an engine's GPU that it never has: contexts, communicators, weights on their way."""
+    trainer = total(_trainer_at_rest(stage, constants)) if stage.is_shared else _BUCKETS * _BUCKET_BYTES
+    return total(_engine_at_rest(stage, constants)) + trainer
+
+
 def host_lines(stage: StageJob, constants: Constants) -> Lines:
     """Return what lies in the RAM of one machine: of all its processes, at the fullest moment.
 
