@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.golden_files import Golden, OrphanWatch
+from tests.support.ranks import RunRanks, rank_pool
 
 GOLDEN_DIR = Path(__file__).parent / "golden"
 
@@ -62,3 +63,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         update=request.config.getoption("--update-golden"),
         used=watch.used,
     )
+
+
+@pytest.fixture(scope="session")
+def run_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunRanks]:
+    """`run_ranks(n, function, *args)` runs a function on n ranks over gloo; see tests/support/ranks.py."""
+    with rank_pool(tmp_path_factory.mktemp("ranks")) as pool:
+        yield pool.run
