@@ -53,9 +53,14 @@ def node_states(model: CausalModel, packed: PackedBatch, train: Train[Never], ro
     Args:
         routing: of the model's routers, where it is recorded or replayed.
     """
-    packed = filled_up(packed, train.packing.pad_multiple)
+    return states(model, filled_up(packed, train.packing.pad_multiple), train, routing)
+
+
+def states(model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
+    """Return the same of a micro-batch that is filled up."""
+    device = packed.tokens_1U.device.type
     routed = nullcontext() if routing is None else routing.over(packed)
-    with routed, torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
+    with routed, torch.autocast(device, torch.bfloat16, enabled=train.precision == "bf16"):
         output = model.model(
             input_ids=packed.tokens_1U,
             position_ids=packed.positions_1U,

@@ -6,19 +6,29 @@ model.  The optimizer and checkpoints work on the local parts, which stay where 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from typing_extensions import override
 
-from runtime.engines.train.fsdp2_ranks import Ranks
-from runtime.engines.train.fsdp2_shards import Piece, part_of, whole_of
+from compiler.ir.training import Train
+from runtime.engines.train.chunked_divergence import Side
+from runtime.engines.train.chunked_logprobs import HeadSpec, Vocabulary
+from runtime.engines.train.forward import states
+from runtime.engines.train.fsdp2_shards import Piece, part_of, parts_of_all, whole_of
+from runtime.engines.train.fsdp2_tensor import TensorParallel
 from runtime.engines.train.network import Network
 from runtime.engines.train.packed_attention import Heads
+from runtime.engines.train.packed_batch import PackedBatch, filled_up
+
+if TYPE_CHECKING:
+    from runtime.engines.train.routing import Routing
 
 Result = TypeVar("Result")
 
@@ -50,11 +60,18 @@ class ShardedNetwork(Network):
     """
 
     def __init__(
-        self, root: Root, heads: Heads, pieces: Mapping[str, Piece], sources: Mapping[str, Tensor], ranks: Ranks
+        self,
+        root: Root,
+        heads: Heads,
+        pieces: Mapping[str, Piece],
+        sources: Mapping[str, Tensor],
+        tensor_parallel: TensorParallel,
     ) -> None:
         model: Any = root.model
         super().__init__(model, heads)
-        self._root, self._pieces, self._sources, self._ranks = root, pieces, sources, ranks
+        self._root, self._pieces, self._sources = root, pieces, sources
+        self._tensor_parallel = tensor_parallel
+        self._ranks = tensor_parallel.ranks
 
     @override
     def run(self, call: Callable[[], Result]) -> Result:
@@ -66,6 +83,41 @@ class ShardedNetwork(Network):
         for module in self._root.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()
+
+    @override
+    def nodes(self, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
+        multiple = self._ranks.num_slices if self._tensor_parallel.splits_sequence else 1
+        filled = filled_up(packed, math.lcm(train.packing.pad_multiple, multiple))
+        return states(self.model, filled, train, routing)
+
+    @override
+    def hidden(self, nodes_UD: Tensor, packed: PackedBatch) -> Tensor:
+        return super().hidden(self._tensor_parallel.all_nodes(nodes_UD), packed)
+
+    @override
+    def head_spec(self, spec: HeadSpec) -> HeadSpec:
+        if not self._tensor_parallel.is_on:
+            return spec
+        group, rows = self._ranks.tensor_group, -(-self.model.config.vocab_size // self._ranks.num_slices)
+
+        def reduced(operation: Any) -> Callable[[Tensor], Tensor]:
+            def reduce(values: Tensor) -> Tensor:
+                dist.all_reduce(values, op=operation, group=group)
+                return values
+
+            return reduce
+
+        def gathered(columns_MC: Tensor) -> Tensor:
+            return torch.cat(parts_of_all(columns_MC.t(), group), dim=0).t()
+
+        largest, total = reduced(dist.ReduceOp.MAX), reduced(dist.ReduceOp.SUM)
+        return spec._replace(vocabulary=Vocabulary(rows * self._ranks.slice, largest, total, gathered))
+
+    @override
+    def side(self, hidden_WD: Tensor) -> Side:
+        weight = self.model.lm_head.weight
+        head_VD = weight.to_local() if isinstance(weight, DTensor) else weight
+        return Side(self._tensor_parallel.read_apart(hidden_WD), head_VD)
 
     @override
     def row(self) -> Tensor:

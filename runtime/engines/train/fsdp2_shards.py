@@ -70,6 +70,14 @@ def whole_of(local: Tensor, piece: Piece, ranks: Ranks) -> Tensor:
     return ordered.movedim(0, dim).contiguous()
 
 
+def parts_of_all(local: Tensor, group: Any) -> list[Tensor]:
+    """Return what each rank of a group has, whose numbers of rows may differ."""
+    sizes = [torch.zeros(1, dtype=torch.int64, device=local.device) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(sizes, torch.tensor([local.shape[0]], device=local.device), group=group)
+    counts = [int(size) for size in sizes]
+    return list(_gathered(local.contiguous(), counts, group).split(counts))
+
+
 def _gathered(local: Tensor, sizes: list[int], group: Any) -> Tensor:
     """Return the rows of all ranks of a group, which has sizes[r] of rank r."""
     padded = local.new_zeros((max(sizes), *local.shape[1:]))

@@ -12,12 +12,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.machine import Parallel
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
 from compiler.ir.training import Train
 from runtime.engines.train.fsdp2_build import Sharding
 from runtime.engines.train.fsdp2_ranks import Ranks
+from runtime.engines.train.fsdp2_tensor import TensorParallel
 from runtime.engines.train.hf_model import empty_model, holds_prediction, untied
 from runtime.engines.train.network import Network
 from runtime.engines.train.spread import first_row, without_head
@@ -38,8 +40,11 @@ class Fsdp2Spread:
     """
 
     def __init__(self, train: Train[Never], parallel: Parallel[Never]) -> None:
-        self._ranks = Ranks(parallel, copies=1)
-        self._sharding = Sharding(self._ranks, {})
+        settings = train.engine.fsdp2
+        if isinstance(settings, Off):
+            raise InternalError("a plan for FSDP2 without [train.engine.fsdp2]")
+        self._ranks = Ranks(parallel, copies=settings.dp_replicate_size)
+        self._sharding = Sharding(TensorParallel(self._ranks, splits_sequence=parallel.sp), settings, train.precision)
 
     @property
     def keeps_state(self) -> bool:

@@ -75,8 +75,8 @@ class Network:
 
     def stats(self, hidden_WD: Tensor, packed: PackedBatch, spec: HeadSpec) -> TokenStats:
         """Return log-prob and entropy of every wanted token."""
-        targets_W = self.own(packed, packed.targets_M)
-        found = token_stats(hidden_WD, self.model.lm_head.weight, targets_W, spec=spec)
+        side, targets_W = self.side(hidden_WD), self.own(packed, packed.targets_M)
+        found = token_stats(side.hidden_MD, side.head_VD, targets_W, spec=self.head_spec(spec))
         return TokenStats(*(self.of_all(packed, values) for values in found))
 
     def side(self, hidden_WD: Tensor) -> Side:
