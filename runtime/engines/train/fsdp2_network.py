@@ -17,15 +17,17 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from typing_extensions import override
 
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.training import Train
 from runtime.engines.train.chunked_divergence import Side
 from runtime.engines.train.chunked_logprobs import HeadSpec, Vocabulary
 from runtime.engines.train.forward import states
+from runtime.engines.train.fsdp2_context import ContextShare, context_share, of_all_ranks
 from runtime.engines.train.fsdp2_shards import Piece, part_of, parts_of_all, whole_of
 from runtime.engines.train.fsdp2_tensor import TensorParallel
 from runtime.engines.train.network import Network
 from runtime.engines.train.packed_attention import Heads
-from runtime.engines.train.packed_batch import PackedBatch, filled_up
+from runtime.engines.train.packed_batch import PackedBatch, filled_up, on_device
 
 if TYPE_CHECKING:
     from runtime.engines.train.routing import Routing
@@ -71,6 +73,7 @@ class ShardedNetwork(Network):
         super().__init__(model, heads)
         self._root, self._pieces, self._sources = root, pieces, sources
         self._tensor_parallel = tensor_parallel
+        self._share: tuple[PackedBatch, ContextShare] | None = None
         self._ranks = tensor_parallel.ranks
 
     @override
@@ -87,12 +90,39 @@ class ShardedNetwork(Network):
     @override
     def nodes(self, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
         multiple = self._ranks.num_slices if self._tensor_parallel.splits_sequence else 1
-        filled = filled_up(packed, math.lcm(train.packing.pad_multiple, multiple))
-        return states(self.model, filled, train, routing)
+        filled = filled_up(packed, math.lcm(train.packing.pad_multiple, multiple, self._ranks.context.size))
+        if self._ranks.context.size == 1:
+            return states(self.model, on_device(filled, self._ranks.device), train, routing)
+        share = context_share(filled, self._ranks.context, self.heads)
+        self._share = (packed, share)
+        return states(self.model, on_device(share.local, self._ranks.device), train, routing)
 
     @override
     def hidden(self, nodes_UD: Tensor, packed: PackedBatch) -> Tensor:
         return super().hidden(self._tensor_parallel.all_nodes(nodes_UD), packed)
+
+    @override
+    def sources(self, packed: PackedBatch) -> Tensor:
+        sources_W = packed.sources_M if self._ranks.context.size == 1 else self._share_of(packed).sources_W
+        return sources_W.to(self._ranks.device)
+
+    @override
+    def own(self, packed: PackedBatch, values_M: Tensor) -> Tensor:
+        own_W = values_M if self._ranks.context.size == 1 else values_M[self._share_of(packed).tokens_W]
+        return own_W.to(self._ranks.device)
+
+    @override
+    def of_all(self, packed: PackedBatch, values_W: Tensor) -> Tensor:
+        if self._ranks.context.size > 1:
+            share = self._share_of(packed)
+            values_W = of_all_ranks(values_W, share, len(packed.targets_M), self._ranks.context)
+        return values_W.cpu()  # where algorithms compute, on vectors of a few tokens
+
+    def _share_of(self, packed: PackedBatch) -> ContextShare:
+        """Return this rank's part of the micro-batch whose nodes were computed last."""
+        if self._share is None or self._share[0] is not packed:
+            raise InternalError("a micro-batch was asked for whose nodes were not computed")
+        return self._share[1]
 
     @override
     def head_spec(self, spec: HeadSpec) -> HeadSpec:

@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.machine import Parallel
+from runtime.engines.train.fsdp2_context import Context
 
 
 class Ranks:
@@ -34,7 +35,7 @@ class Ranks:
             raise SpecError(_other_number(parallel, num_ranks))
         self.device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else _CPU
         mesh = init_device_mesh(self.device.type, sizes, mesh_dim_names=("dp_replicate", "dp_shard", "cp", "tp"))
-        self.num_copies, _, self.num_contexts, self.num_slices = sizes
+        self.num_slices = parallel.tp
         shards = mesh["dp_shard", "cp"]._flatten("dp_shard_cp")
         self.weights: DeviceMesh = shards if copies == 1 else mesh["dp_replicate", "dp_shard_cp"]
         self.tensor: DeviceMesh = mesh["tp"]
@@ -43,8 +44,8 @@ class Ranks:
         shares = mesh["dp_replicate", "dp_shard"]._flatten("dp")
         self.share_group: Any = shares.get_group()
         self.num_shares, self.share = shares.size(), shares.get_local_rank()
-        self.context_group: Any = mesh["cp"].get_group()
-        self.context = mesh["cp"].get_local_rank()
+        self.context = Context(mesh["cp"].get_group(), parallel.cp, mesh["cp"].get_local_rank())
+        self.copy_group: Any = mesh["dp_replicate", "dp_shard", "cp"]._flatten("dp_cp").get_group()
         self.tensor_group: Any = mesh["tp"].get_group()
         self.slice = mesh["tp"].get_local_rank()
         self.is_first = dist.get_rank() == 0

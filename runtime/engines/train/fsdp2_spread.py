@@ -90,7 +90,7 @@ class Fsdp2Spread:
         """Return what all shares found."""
         wide_T = found_T.to(torch.int32) if found_T.dtype == torch.int16 else found_T
         every_T = wide_T.to(self._ranks.device, copy=True)
-        dist.all_reduce(every_T, op=dist.ReduceOp.MAX, group=self._ranks.share_group)
+        dist.all_reduce(every_T, op=dist.ReduceOp.MAX, group=self._ranks.copy_group)
         return every_T.to(found_T)
 
 

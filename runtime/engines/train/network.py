@@ -57,7 +57,11 @@ class Network:
 
     def hidden(self, nodes_UD: Tensor, packed: PackedBatch) -> Tensor:
         """Return [W, D] of them those before the wanted tokens that this process computes."""
-        return nodes_UD.index_select(0, packed.sources_M)
+        return nodes_UD.index_select(0, self.sources(packed))
+
+    def sources(self, packed: PackedBatch) -> Tensor:
+        """Return [W] the nodes of this process before them."""
+        return packed.sources_M
 
     def own(self, packed: PackedBatch, values_M: Tensor) -> Tensor:
         """Return [W] of the values of all wanted tokens those that this process computes."""

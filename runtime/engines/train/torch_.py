@@ -231,6 +231,8 @@ class TorchTrainer:
 
     def _stats(self, network: Network, packed: PackedBatch, *, is_idle: bool = False) -> TokenStats:
         routing = self._routing if network is self._policy and not is_idle else None
+        if is_idle and self._routing is not None:
+            self._routing.forget()
         nodes_UD = network.nodes(packed, self._spec.train, routing)
         return network.stats(network.hidden(nodes_UD, packed), packed, self._head)
 
@@ -253,6 +255,9 @@ class TorchTrainer:
 
     def _idle_share(self, packed: PackedBatch, counted: _Counted) -> LossOutput:
         """Nothing, by the way that _share goes: every weight has a gradient, of zeros, and every rank is waited for."""
+
+        if self._routing is not None:
+            self._routing.forget()
 
         def zero() -> LossOutput:
             nodes_UD = self._policy.nodes(packed, self._spec.train)
@@ -302,7 +307,8 @@ class TorchTrainer:
         output = self._algorithm.loss(params, policy_terms, totals)
         if self._routing is None:
             return output
-        rerouted = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
+        rerouted_W = self._routing.rerouted(self._policy.sources(packed))
+        rerouted = MetricSum(self._policy.of_all(packed, rerouted_W).sum(), "tokens")
         return LossOutput(output.loss, {**output.metrics, "rerouted_frac": rerouted})
 
     def _distillation(
