@@ -83,7 +83,6 @@ def _row(problem: Problem, one: Timed, mark: str, why: str) -> tuple[str, ...]:
     side = candidate.mode
     if side == "split":
         side = f"{candidate.train_gpus:,} train, {candidate.rollout_gpus:,} generate"
-    again = candidate.recompute or problem.stages[0].job.job.recompute
     tokens = tokens_at(problem, problem.stages[0], layout, candidate.level)
     axes = (layout.tp, layout.pp, layout.vpp, layout.cp, layout.ep, layout.etp, layout.dp)
     return (
@@ -98,9 +97,21 @@ def _row(problem: Problem, one: Timed, mark: str, why: str) -> tuple[str, ...]:
         *(f"{size:,}" for size in axes),
         "yes" if layout.sp else "no",
         f"{tokens:,.0f}",
-        again.granularity if again.granularity != "selective" else ", ".join(again.modules),
+        _again(problem, candidate),
         why,
     )
+
+
+def _again(problem: Problem, candidate: Candidate) -> str:
+    """What is computed again, and what FSDP2 does otherwise than by default."""
+    job = problem.stages[0].job.job
+    again, sharding = candidate.recompute or job.recompute, candidate.sharding or job.storage.sharding
+    said = [again.granularity if again.granularity != "selective" else ", ".join(again.modules)]
+    if sharding.kept_frac == 1:
+        said.append("weights kept")
+    if sharding.groups > 1:
+        said.append(f"{sharding.groups:,} groups of shards")
+    return "; ".join(said)
 
 
 def _engine(candidate: Candidate) -> str:

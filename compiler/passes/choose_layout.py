@@ -13,10 +13,11 @@ from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import Auto, Off
+from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Provenance
+from compiler.ir.training import Fsdp2
 from compiler.planner.chosen import AXES, BY, SIDES, left_out
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def _applied(
             origins.derived(path, by=BY, inputs=(*inputs, "parallel.cp"))
         if "engine_way" in problem.open and not gives_way(problem) and not isinstance(facts.stage.rollout, Off):
             experiment = _spreading(experiment, origins, index, candidate, inputs)
-        if candidate.recompute is not None:
+        if isinstance(facts.stage.train.engine.fsdp2, Fsdp2):
+            experiment = _sharding(experiment, origins, index, candidate, inputs)
+        elif candidate.recompute is not None:
             experiment = _recomputing(experiment, origins, index, candidate.recompute, inputs)
     return experiment
 
@@ -92,6 +95,23 @@ def _recomputing(
     if not values:
         return experiment
     return _handed(experiment, origins, f"stages.{index}.train.engine.megatron", values, inputs)
+
+
+def _sharding(
+    experiment: Experiment[Auto], origins: Provenance, index: int, candidate: Candidate, inputs: tuple[str, ...]
+) -> Experiment[Auto]:
+    """Set what of FSDP2's own table is open."""
+    values: dict[str, object] = {}
+    again, sharding = candidate.recompute, candidate.sharding
+    if again is not None:
+        values["activation_checkpointing"] = OFF if again.granularity == "none" else again.granularity
+    if sharding is not None:
+        values.update(reshard_after_forward=sharding.kept_frac == 0, dp_replicate_size=sharding.groups)
+    for key, value in values.items():
+        path = f"stages.{index}.train.engine.fsdp2.{key}"
+        experiment = replaced(experiment, path, value)
+        origins.derived(path, by=BY, inputs=inputs)
+    return experiment
 
 
 def _spreading(

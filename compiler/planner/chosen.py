@@ -14,13 +14,14 @@ from compiler.ir.provenance import Origin, Provenance
 BY = "choose_layout"
 AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
-OF_STAGES = ("recompute", "tokens", "engine_way")
+OF_STAGES = ("recompute", "sharding", "tokens", "engine_way")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
 HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
 _FIELDS = {
+    "sharding": "train.engine.fsdp2.reshard_after_forward",
     "tokens": "train.packing.tokens",
     "recompute": f"{_RECOMPUTE}granularity",
     "engine_way": "rollout.engine.sglang.ep_size",
@@ -55,7 +56,8 @@ def is_left_out(origins: Provenance, path: str) -> bool:
 def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]:
     """Return what the planner chooses: all that is left out where all of [parallel] is, otherwise what says "auto".
 
-    What follows a choice is then open too: dp and sp, the GPUs of sides, and with micro-batches what is computed again.
+    What follows a choice is then open too: dp and sp, the GPUs of sides, with micro-batches what is computed again, and
+    with dp how it is sharded.
     """
     if not isinstance(experiment.parallel, Parallel) or not isinstance(experiment.placement, GpuPlacement):
         return frozenset()
@@ -69,6 +71,7 @@ def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]
     more = {*_FOLLOWS}
     more |= {"train_gpus", "rollout_gpus"} if names & set(SIDES[:3]) else set()
     more |= {"recompute"} if "tokens" in names else set()
+    more |= {"sharding"} if "dp" in free and names & {*AXES, *SIDES[:3]} else set()
     more |= {"engine_way"} if "gpus_per_engine" in names else set()
     return frozenset(names | (more & free))
 

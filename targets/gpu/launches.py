@@ -232,6 +232,14 @@ def _layers(values: list[Any], _: Mapping[str, Any]) -> object:
     return None if dense is None or layers is None else (*[0] * min(dense, layers), *[1] * (layers - dense))
 
 
+def _groups(values: list[Any], _: Mapping[str, Any]) -> object:
+    """So many groups, the GPUs of each, and further axes."""
+    if None in values:
+        return None
+    groups, gpus, *further = values
+    return (groups, gpus // groups, *further)
+
+
 _STEPS: dict[str, Callable[[list[Any], Mapping[str, Any]], object]] = {
     "value": lambda values, _: values[0],
     "not": lambda values, _: None if values[0] is None else not values[0],
@@ -239,6 +247,7 @@ _STEPS: dict[str, Callable[[list[Any], Mapping[str, Any]], object]] = {
     "round_up": _round_up,
     "layers": _layers,
     "list": lambda values, _: None if None in values else tuple(values),
+    "groups": _groups,
     "nothing": lambda values, _: _NOTHING,
 }
 STEPS = tuple(_STEPS)

@@ -16,6 +16,7 @@ from compiler.ir.experiment import Stage
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
 from compiler.planner.search.judge import (
     Fullness,
@@ -28,7 +29,16 @@ from compiler.planner.search.judge import (
     trains_within,
 )
 from compiler.planner.search.problem import Candidate, Problem, Way, is_banned, is_cut_by_samples
-from compiler.planner.search.space import Side, engines, groups_of_layers, layouts, levels, recomputations, sides
+from compiler.planner.search.space import (
+    Side,
+    engines,
+    groups_of_layers,
+    layouts,
+    levels,
+    recomputations,
+    shardings,
+    sides,
+)
 from compiler.planner.time.step import StepJob
 
 RUNNERS_UP = 5
@@ -88,6 +98,7 @@ class _Trainer(NamedTuple):
     again: int
     level: int
     trains: SideSeconds
+    sharding: Sharding | None = None
 
 
 class _Sampler(NamedTuple):
@@ -142,7 +153,7 @@ def _found(problem: Problem) -> Choice:
 
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
-    trains = _train_s(problem, candidate.mode, candidate.layout, candidate.recompute, candidate.level)
+    trains = _train_s(problem, candidate)
     rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way)
     return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
@@ -220,14 +231,14 @@ def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table
         cut: list[_Trainer] = []
         if one.level < 0:
             cut = list(_cut(problem, side, one.layout, samplers[0], table))
-        elif trains_within(problem, one.layout, variants[one.again], one.level, side[0]):
+        elif trains_within(problem, one.layout, variants[one.again], one.level, side[0], one.sharding):
             if _seat(problem, side, one, variants[one.again], samplers, table):
                 continue
         else:
             table.refuse(problem, _timed(problem, side, one, samplers[0], variants[one.again]))
         if one.level >= 0 and one.again + 1 < len(variants):
-            trains = _train_s(problem, side[0], one.layout, variants[one.again + 1], one.level)
-            cut.append(one._replace(again=one.again + 1, trains=trains))
+            more = _candidate(side, one, samplers[0], variants[one.again + 1])
+            cut.append(one._replace(again=one.again + 1, trains=_train_s(problem, more)))
         for way in cut:
             heappush(waiting, way._replace(least_s=_step_s(problem, way.trains, samplers[0].seconds), order=order))
             order += 1
@@ -262,9 +273,9 @@ def _axes(problem: Problem, side: Side, fastest: _Sampler, table: _Table) -> Ite
             groups = list(groups_of_layers(problem, one))[-1:]
             for layout in (one._replace(vpp=vpp) for vpp in groups):
                 most = levels(problem, layout) - 1
-                trains = _train_s(
-                    problem, side[0], layout, recomputations(problem)[0], most, seconds=least_side_seconds
-                )
+                again = recomputations(problem)[0]
+                candidate = Candidate(*side, fastest.each, layout, again, most, fastest.way)
+                trains = _train_s(problem, candidate, seconds=least_side_seconds)
                 yield _Trainer(_step_s(problem, trains, fastest.seconds), order, layout, 0, -1, trains)
 
 
@@ -274,35 +285,39 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
     first, leanest = variants[0], variants[-1]
     for vpp in groups_of_layers(problem, axes):
         layout = axes._replace(vpp=vpp)
-        candidate = Candidate(*side, fastest.each, layout, leanest, 0, fastest.way)
-        if is_banned(problem, candidate):
-            continue
-        if not trains_within(problem, layout, leanest, 0, side[0]):
-            table.refuse(problem, timed(problem, candidate))
-            continue
-        for level in range(levels(problem, layout)):
-            yield _Trainer(0.0, 0, layout, 0, level, _train_s(problem, side[0], layout, first, level))
+        for sharding in shardings(problem, layout):
+            candidate = Candidate(*side, fastest.each, layout, leanest, 0, fastest.way, sharding)
+            if is_banned(problem, candidate):
+                continue
+            if not trains_within(problem, layout, leanest, 0, side[0], sharding):
+                table.refuse(problem, timed(problem, candidate))
+                continue
+            for level in range(levels(problem, layout)):
+                trains = _train_s(problem, candidate._replace(recompute=first, level=level))
+                yield _Trainer(0.0, 0, layout, 0, level, trains, sharding)
 
 
 def _timed(problem: Problem, side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Timed:
-    candidate = Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way)
+    candidate = _candidate(side, one, sampler, again)
     step_s = _step_s(problem, one.trains, sampler.seconds)
     return Timed(candidate, one.trains.train_s, sampler.seconds, one.trains.both_s, step_s)
 
 
+def _candidate(side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Candidate:
+    return Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way, one.sharding)
+
+
 def _train_s(
     problem: Problem,
-    mode: str,
-    layout: Layout,
-    again: Recompute | None,
-    level: int,
+    one: Candidate,
     *,
     seconds: Callable[[StepJob, Stage[Any], StageJob, float | None], SideSeconds] = side_seconds,
 ) -> SideSeconds:
     """The mean over the stages, each by its steps."""
     own = both = 0.0
     for index, facts in enumerate(problem.stages):
-        held = trained(problem, facts, layout, again, level)._replace(is_shared=mode == "colocate")
+        held = trained(problem, facts, one.layout, one.recompute, one.level, one.sharding)
+        held = held._replace(is_shared=one.mode == "colocate")
         budget = None if is_cut_by_samples(problem, index) else held.job.tokens.count
         found = seconds(facts.step, facts.stage, held, budget)
         own += facts.steps * found.train_s

@@ -22,6 +22,7 @@ from compiler.planner.memory.experiment_facts import relaid, resized
 from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.ranks import Spread, engine_formats, engine_sequence_bytes, engine_weight_bytes
 from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way
 from compiler.planner.search.space import tokens_at
@@ -65,13 +66,16 @@ def fits(problem: Problem, candidate: Candidate) -> bool:
     return fullness(problem, candidate).over <= 0
 
 
-def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str) -> bool:
+def trains_within(
+    problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str, sharding: Sharding | None
+) -> bool:
     """Whether training alone fits, before anyone asks what engines take beside it."""
     room = _room(problem)
     for facts in problem.stages:
         if stage_bytes(problem.experiment.model, facts.stage, _spread(layout)).total > room:
             return False
-        job = trained(problem, facts, layout, recompute, level)._replace(engine=None, is_shared=mode == "colocate")
+        job = trained(problem, facts, layout, recompute, level, sharding)
+        job = job._replace(engine=None, is_shared=mode == "colocate")
         if any(_over(problem, phase) > 0 for phase in _judged(problem, facts, job)):
             return False
     return True
@@ -101,15 +105,25 @@ def held(problem: Problem, layout: Layout) -> int:
     return max(stage_bytes(problem.experiment.model, f.stage, _spread(layout)).total for f in problem.stages)
 
 
-def trained(problem: Problem, facts: StageFacts, layout: Layout, recompute: Recompute | None, level: int) -> StageJob:
+def trained(
+    problem: Problem,
+    facts: StageFacts,
+    layout: Layout,
+    recompute: Recompute | None,
+    level: int,
+    sharding: Sharding | None,
+) -> StageJob:
     """Return what decides the memory of a stage with other axes, its engine as it was."""
+    base = facts.job
+    if sharding is not None:
+        base = base._replace(job=base.job._replace(storage=base.job.storage._replace(sharding=sharding)))
     return relaid(
-        facts.job,
+        base,
         facts.stage,
         layout,
         longest=facts.longest,
         tokens=tokens_at(problem, facts, layout, level),
-        recompute=facts.job.job.recompute if recompute is None else recompute,
+        recompute=base.job.recompute if recompute is None else recompute,
     )
 
 
@@ -123,7 +137,7 @@ def sampled(job: StageJob, facts: StageFacts, *, each: int, gpus: int, way: Way)
 
 def stage_of(problem: Problem, facts: StageFacts, candidate: Candidate) -> StageJob:
     """Return what decides the memory of a stage of a candidate."""
-    job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level)
+    job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level, candidate.sharding)
     job = sampled(job, facts, each=candidate.gpus_per_engine, gpus=candidate.rollout_gpus, way=candidate.way)
     return job._replace(is_shared=candidate.mode == "colocate")
 

@@ -24,12 +24,15 @@ from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.experiment_facts import longest_sample, stage_job
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.search.clock import stage_step
 from compiler.planner.splits import engines_copy_heads
 from compiler.planner.time.step import StepJob
 
 _BOUNDS = ("train.packing.tokens", "rollout.max_context_tokens", "rollout.max_prompt_tokens")
 _RECOMPUTE = ("recompute_granularity", "recompute_method", "recompute_num_layers", "recompute_modules")
+OF_FSDP2 = "train.engine.fsdp2"
+SHARDING = ("reshard_after_forward", "dp_replicate_size")
 _WAYS = ("ep_size", "dp_size", "enable_dp_attention")
 _OF_LAYOUTS = ("placement", "parallel")
 
@@ -44,6 +47,7 @@ class Candidate(NamedTuple):
         layout: the axes of training.
         recompute: as the stages say it themselves, or the same for all of them.
         level: which of the sizes of a micro-batch each stage takes, from its smallest one up.
+        sharding: how FSDP2 shares everything, or as the stages say it themselves.
         way: how an engine spreads its layers: "tp" splits all of them, "ep" has whole experts, "dp" has whole attention
             too, each GPU with sequences of its own.
     """
@@ -56,6 +60,7 @@ class Candidate(NamedTuple):
     recompute: Recompute | None
     level: int
     way: Way = "tp"
+    sharding: Sharding | None = None
 
 
 class StageFacts(NamedTuple):
@@ -241,13 +246,26 @@ def _value(candidate: Candidate, name: str) -> object:
 def gives_recompute(problem: Problem, index: int) -> bool:
     """Whether a stage says itself what it computes again, or cannot be told."""
     facts, origins = problem.stages[index], problem.subject.origins
-    if facts.stage.train.engine.name != "megatron":
+    if facts.stage.train.engine.name not in ("megatron", "fsdp2"):
         return True
     if "recompute" in problem.released:
         return False
     view = StageSubject(problem.subject, index, facts.stage)
+    if facts.stage.train.engine.name == "fsdp2":
+        return not is_left_out(origins, view.path(f"{OF_FSDP2}.activation_checkpointing"))
     keys = [key for key in _RECOMPUTE if setting_of(view, "train", key) is not None]
     return not all(is_left_out(origins, view.path(f"train.engine.megatron.{key}")) for key in keys)
+
+
+def gives_sharding(problem: Problem, index: int) -> bool:
+    """Whether a stage says itself how FSDP2 shares everything, or is trained by another engine."""
+    facts, origins = problem.stages[index], problem.subject.origins
+    if facts.stage.train.engine.name != "fsdp2":
+        return True
+    if "sharding" in problem.released:
+        return False
+    view = StageSubject(problem.subject, index, facts.stage)
+    return not all(is_left_out(origins, view.path(f"{OF_FSDP2}.{key}")) for key in SHARDING)
 
 
 def gives_tokens(problem: Problem, index: int) -> bool:

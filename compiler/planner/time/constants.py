@@ -43,6 +43,9 @@ NETWORK_HOPS = (
     4.4  # latency of a collective beyond a domain, over that within: 2 to 0.45 us (Primus, collective_args.py)
 )
 HOST_GB_PER_S = 50.0  # of pinned memory that is kept, in each direction: PCIe 5 x16 reaches 50 to 55
+UNPINNED_GB_PER_S = (
+    2.8  # of memory that is not pinned: tensors moved one by one on an H200 (SGLang, pull request 32032)
+)
 # What a side that makes room for the other reaches of it, to the host and back: torch_memory_saver, which SGLang and
 # slime pause with (its issue 111: 2.41 and 5.32 GiB/s, where plain copies of pinned memory reach 24).  Tensors that are
 # moved one by one to memory that is not pinned reach 2.8 GB/s on an H200 (SGLang, pull request 32032).
