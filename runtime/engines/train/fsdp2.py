@@ -11,8 +11,10 @@ from typing import Never
 
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.algorithm import Critic
 from compiler.ir.machine import Parallel
+from compiler.ir.openness import Off
 from runtime.engines.train.critic import TorchCritic
 from runtime.engines.train.fsdp2_spread import Fsdp2Spread
 from runtime.engines.train.reward_model import TorchRewardModel
@@ -27,7 +29,8 @@ class Fsdp2Trainer(TorchTrainer):
         parallel: how ranks are spread; all of them are there.
         weights: initial weights by Hugging Face name; read one layer at a time.
 
-    Raises: SpecError RLC0640 if weights do not fit their model; RLC0776 if there are other ranks than the plan has.
+    Raises: SpecError RLC0640 if weights do not fit their model; RLC0776 if there are other ranks than the plan has;
+    RLC0777 if layers that predict further tokens would have to be split.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class Fsdp2Trainer(TorchTrainer):
         weights: Mapping[str, Tensor],
         teacher: Mapping[str, Tensor] | None = None,
     ) -> None:
+        if not isinstance(spec.train.mtp, Off) and parallel.tp * parallel.cp > 1:
+            raise SpecError(_not_split(parallel))
         super().__init__(spec, algorithm, weights, teacher, spread=Fsdp2Spread(spec.train, parallel))
 
 
@@ -62,3 +67,15 @@ class Fsdp2Critic(TorchCritic):
         weights: Mapping[str, Tensor],
     ) -> None:
         super().__init__(spec, critic, algorithm, weights, spread=Fsdp2Spread(spec.train, parallel))
+
+
+def _not_split(parallel: Parallel[Never]) -> Diagnostic:
+    return Diagnostic(
+        "RLC0777",
+        f"train.mtp trains layers that are not split, and parallel.tp = {parallel.tp}, parallel.cp = {parallel.cp}",
+        help=(
+            Help("set parallel.tp = 1 and parallel.cp = 1", sets=(("parallel.tp", "1"), ("parallel.cp", "1"))),
+            Help("or leave train.mtp out"),
+        ),
+        paths=("train.mtp", "parallel.tp", "parallel.cp"),
+    )

@@ -89,8 +89,8 @@ class ShardedNetwork(Network):
 
     @override
     def nodes(self, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
-        multiple = self._ranks.num_slices if self._tensor_parallel.splits_sequence else 1
-        filled = filled_up(packed, math.lcm(train.packing.pad_multiple, multiple, self._ranks.context.size))
+        multiple = self._ranks.context.size * (self._ranks.num_slices if self._tensor_parallel.splits_sequence else 1)
+        filled = filled_up(packed, math.lcm(train.packing.pad_multiple, multiple))
         if self._ranks.context.size == 1:
             return states(self.model, on_device(filled, self._ranks.device), train, routing)
         share = context_share(filled, self._ranks.context, self.heads)

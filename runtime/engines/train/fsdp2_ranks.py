@@ -25,12 +25,15 @@ class Ranks:
     Args:
         copies: copies of the shards, by which data parallelism is divided: hybrid sharding.
 
-    Raises: SpecError RLC0776 if torch.distributed has another number of ranks than the plan.
+    Raises: SpecError RLC0776 if torch.distributed has another number of ranks than the plan; RLC0778 for ranks that
+    would share experts.
     """
 
     def __init__(self, parallel: Parallel[Never], *, copies: int) -> None:
         sizes = (copies, parallel.dp // copies, parallel.cp, parallel.tp)
         num_ranks = dist.get_world_size()
+        if parallel.ep > 1:
+            raise SpecError(_shared_experts(parallel))
         if num_ranks != parallel.dp * parallel.cp * parallel.tp:
             raise SpecError(_other_number(parallel, num_ranks))
         self.device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else _CPU
@@ -62,4 +65,13 @@ def _other_number(parallel: Parallel[Never], num_ranks: int) -> Diagnostic:
         f"ranks, and {num_ranks} have met",
         help=(Help(f"start {wanted} processes of the trainer, or choose a layout for {num_ranks}"),),
         paths=("parallel.dp", "parallel.cp", "parallel.tp"),
+    )
+
+
+def _shared_experts(parallel: Parallel[Never]) -> Diagnostic:
+    return Diagnostic(
+        "RLC0778",
+        f"parallel.ep = {parallel.ep}, and a trainer on FSDP2 has all experts of a layer on every rank",
+        help=(Help("set parallel.ep = 1", sets=(("parallel.ep", "1"),)), Help("or train with Megatron")),
+        paths=("parallel.ep",),
     )

@@ -45,7 +45,7 @@ LAYOUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tp2-dp2": ({"tp": 2, "dp": 2}, {}),
     "cp2": ({"cp": 2}, {}),
     "cp2-dp2": ({"cp": 2, "dp": 2}, {}),
-    "cp2-tp2": ({"cp": 2, "tp": 2}, {}),
+    "cp2-tp2-sp": ({"cp": 2, "tp": 2, "sp": True}, {}),
 }
 
 
@@ -116,14 +116,20 @@ def replayed(trainer: Trainer) -> tuple[dict[str, float], Tensor]:
 
 @pytest.mark.parametrize("sizes", [{"dp": 2}, {"tp": 2, "sp": True}, {"cp": 2}], ids=str)
 def test_routing_is_replayed_where_layers_are_computed_again(sizes: dict[str, Any], run_ranks: RunRanks) -> None:
-    plain = tiny_train(engine=engine({"activation_checkpointing": "full"}))
-    train = PolicyTrain(**{**vars(plain), "steps_per_rollout": 1, "routing_replay": "trainer"})
+    plain = vars(tiny_train(engine=engine({"activation_checkpointing": "full"})))
+    facts: dict[str, Any] = {**plain, "steps_per_rollout": 1, "routing_replay": "trainer"}
+    train: PolicyTrain[Never] = PolicyTrain(**facts)
     spec = spec_of(model=tiny_families()["qwen3_moe"], train=train, optim=tiny_optim(name="sgd", lr=0.5))
     metrics, expert_ids_TLC = on_ranks(run_ranks, spec, layout(**sizes), with_replay)[0]
     expected, their_ids_TLC = replayed(TorchTrainer(spec, grpo, tiny_weights(spec.model)))
     assert expert_ids_TLC.equal(their_ids_TLC)
     assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert metrics["train/rerouted_frac"] > 0
+
+
+def test_experts_are_not_spread(run_ranks: RunRanks) -> None:
+    with pytest.raises(RanksFailedError, match=r"parallel.ep = 2"):
+        run_ranks(2, trained_on_a_rank, spec_with(model=tiny_families()["qwen3_moe"]), layout(dp=2, ep=2))
 
 
 def test_another_number_of_ranks_than_the_plan_has_is_said(run_ranks: RunRanks) -> None:

@@ -21,6 +21,8 @@ from runtime.engines.train.reward_model import TorchRewardModel
 from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from stdlib.algorithms import distillation, grpo, ppo, reward_model
 from tests.runtime.engines.test_every_algorithm_is_packed import batch_of
+from tests.runtime.engines.test_further_tokens import FAMILIES as PREDICTING
+from tests.runtime.engines.test_further_tokens import weights_of as predicting_weights
 from tests.runtime.engines.test_torch_critic import with_targets
 from tests.runtime.engines.test_torch_reward_model import batch_of_answers
 from tests.runtime.engines.test_torch_trainer_teacher import params as taught_by
@@ -121,8 +123,21 @@ def test_a_reward_model_learns_the_same(sizes: dict[str, Any], run_ranks: RunRan
     close(found, judged(TorchRewardModel(spec, reward_model, tiny_weights(spec.model))))
 
 
-def predicting(**sizes: Any) -> tuple[TrainerSpec, Parallel[Never]]:
-    model = tiny_model(num_mtp_layers=1)
-    return spec_with(model=model, optim=DESCENT, train={"mtp": MultiTokenPrediction(trains_trunk=True)}), layout(
-        **sizes
-    )
+def predicted_on_a_rank(spec: TrainerSpec, parallel: Parallel[Never]) -> Found:
+    return learnt(Fsdp2Trainer(spec, parallel, grpo, predicting_weights(spec.model)), "grpo")
+
+
+def predicting_spec() -> TrainerSpec:
+    train = {"mtp": MultiTokenPrediction(trains_trunk=True), "micro_batch": 5}
+    return spec_with(model=PREDICTING["deepseek_v3"], optim=DESCENT, train=train)
+
+
+def test_further_tokens_are_learnt_by_data_parallel_ranks(run_ranks: RunRanks) -> None:
+    spec = predicting_spec()
+    found = on_ranks(run_ranks, spec, layout(dp=2), predicted_on_a_rank)[0]
+    close(found, learnt(TorchTrainer(spec, grpo, predicting_weights(spec.model)), "grpo"))
+
+
+def test_layers_for_further_tokens_are_not_split(run_ranks: RunRanks) -> None:
+    with pytest.raises(RanksFailedError, match=r"parallel.cp = 2"):
+        on_ranks(run_ranks, predicting_spec(), layout(cp=2), predicted_on_a_rank)

@@ -20,6 +20,7 @@ def sum_of_ranks() -> tuple[int, float, int]:
 
 
 def fails_on(rank: int) -> None:
+    dist.barrier()
     if dist.get_rank() == rank:
         raise KeyError("a word")
     dist.barrier()
