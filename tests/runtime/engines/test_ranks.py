@@ -41,8 +41,9 @@ def test_what_a_rank_raises_comes_back_with_the_stacks_of_those_that_wait_for_it
 
 
 def test_a_hang_ends_with_every_stack(run_ranks: RunRanks) -> None:
+    run_ranks(2, sum_of_ranks)  # all is loaded: what follows waits for nothing else
     with pytest.raises(RanksFailedError, match="barrier"):
-        run_ranks(2, waits_for_nobody, timeout_s=1.0)
+        run_ranks(2, waits_for_nobody, timeout_s=4.0)
     assert len(run_ranks(2, sum_of_ranks)) == 2  # in new processes
 
 
