@@ -21,10 +21,9 @@ from compiler.ir.algorithm import TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions, load_algorithm_functions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import PREFIX, STATE, restored
+from runtime.buffer.saved import PREFIX, STATE, is_kept, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
@@ -137,8 +136,8 @@ class _Run:
         if is_complete(stage, progress):
             progress.next_stage()
             return _Start(progress, weights, None, RolloutBuffer())
-        rollout, tensors, buffer = stage.rollout, checkpoint.tensors(), RolloutBuffer()
-        if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off):
+        tensors, buffer = checkpoint.tensors(), RolloutBuffer()
+        if is_kept(stage):
             waiting = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
             buffer = restored(checkpoint.state.get(STATE), waiting)
         return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **tensors}, buffer)

@@ -16,10 +16,9 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import STATE, saved
+from runtime.buffer.saved import STATE, is_kept, saved
 from runtime.checkpoint.store import CheckpointStore
 from runtime.data.tokenizers import TextTokenizer
 from runtime.environments.episodes import last_words
@@ -113,7 +112,7 @@ class StageJob:
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
         told = self.progress.to_json()
-        if isinstance(self.stage.rollout, Rollout) and not isinstance(self.stage.rollout.buffer, Off):
+        if is_kept(self.stage):
             waiting = saved(self.buffer)
             others.update(waiting.tensors)
             told[STATE] = waiting.state
