@@ -44,6 +44,7 @@ from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
+from runtime.telemetry.timeline import TimelineFile
 from runtime.telemetry.view import StageInfo, View
 from runtime.torch_process import set_up_torch
 from runtime.weights.teacher import check_teacher
@@ -246,7 +247,20 @@ class _Run:
             stop=self.stop,
             warnings=StageWarnings(stage, self.view),
             recorder=self._recorder(stage),
+            timelines=TimelineFile(self.place.run_dir, self._devices()),
         )
+
+    def _devices(self) -> dict[str, str]:
+        """Return where each actor is that a timeline shows."""
+        found: dict[str, list[str]] = {}
+        for role in self.experiment.placement.roles:
+            called = "engine" if role.role == "rollout" else role.role
+            found.setdefault(called, []).append(
+                f"{role.device}" if not role.node else f"node {role.node} {role.device}"
+            )
+        return {
+            name: some[0] if len(some) == 1 else f"{some[0]} and {len(some) - 1} more" for name, some in found.items()
+        }
 
     def _check_recording(self, index: int, stage: Stage[Never]) -> None:
         """Open the recording that a stage trains on, where it does."""

@@ -23,7 +23,6 @@ from stdlib.samples import Group, Prompt, Sample, SampleId, Segment
 class _UnderWay:
     group: Group
     samples: list[Sample]
-    came_out: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -74,14 +73,8 @@ class Flight:
             under_way = self._add(completion)
             if under_way.is_finished:
                 self.num_under_way -= 1
-                under_way.came_out = True
                 return under_way.now()
         return None
-
-    def stop(self) -> None:
-        """Stop all that is under way: a call of `next` that is waiting returns what it has in hand, or None."""
-        for completion in self._generation.abort():
-            self._add(completion)
 
     def abort(self) -> tuple[list[Group], list[Group]]:
         """Stop all that is under way.
@@ -89,8 +82,10 @@ class Flight:
         Returns: the groups that are finished and did not come out by `next`, and those that are not, in the order in
         which they were submitted.
         """
-        self.stop()
-        left = [under_way for under_way in self._groups if not under_way.came_out]
+        came_out = [under_way.is_finished for under_way in self._groups]
+        for completion in self._generation.abort():
+            self._add(completion)
+        left = [under_way for under_way, out in zip(self._groups, came_out, strict=True) if not out]
         self._groups.clear()
         self.num_under_way = 0
         return [u.now() for u in left if u.is_finished], [u.now() for u in left if not u.is_finished]

@@ -13,21 +13,26 @@ the plan, and a run that is killed and resumed ends with the same bits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.schedules import loop as schedule
 from compiler.ir.schedules.loop import Action, Begin, Send, Train
-from compiler.ir.schedules.order_of_stage import order_of
+from compiler.ir.schedules.order_of_stage import num_engines, order_of
 from runtime.data.feed import Feed
 from runtime.schedules.group_filter import GroupFilter
 from runtime.schedules.sampled import SampledRollout
 from runtime.schedules.staleness import staleness_metrics
 from runtime.schedules.trained import Sampling, counted_by, counted_since, known_of, trained
-from runtime.schedules.under_way import GroupsUnderWay
+from runtime.schedules.under_way import GroupsUnderWay, Judgement
 from runtime.stage_job import StageJob
+from runtime.telemetry.timeline import WAITS
 from stdlib.samples import Group, Prompt
+
+_WHILE_JUDGING = {"trainer": f"{WAITS}judgements", "engine": f"{WAITS}judgements", "reward": "judge"}
 
 
 class AsyncSchedule:
@@ -40,43 +45,47 @@ class AsyncSchedule:
     def __init__(self, feed: Feed[Prompt], keeps: GroupFilter | None) -> None:
         self._feed = feed
         self._keeps = keeps
+        self._judging: dict[Judgement, Group] = {}
 
     async def step(self, job: StageJob) -> Mapping[str, float]:
         """Do what is due until a batch has been trained on; return the metrics of the step."""
         before = counted_by(job)
-        groups = GroupsUnderWay(job, self._feed, self._keeps)
+        groups = GroupsUnderWay(job, self._feed, self._keeps, self._judging)
         step = _Step(job, groups)
-        try:
+        with ExitStack() as on_fault:
+            on_fault.callback(step.cancel)
             await step.run()
-        finally:
-            step.cancel()
+            on_fault.pop_all()
         return {
             **step.metrics,
             **counted_since(job, before),
             **groups.metrics(),
             **self._feed.take_metrics(),
+            **job.timeline.metrics(),
             **step.times(),
         }
 
 
 class _Step:
     def __init__(self, job: StageJob, groups: GroupsUnderWay) -> None:
-        order = order_of(job.stage)
+        order = order_of(job.stage, num_engines=num_engines(job.experiment))
         if order is None:
             raise InternalError("a loop that does not wait, of a stage without a rollout")
         self._job, self._groups, self._order = job, groups, order
         self._loop = schedule.resumed(order, job.progress.step, under_way=groups.under_way(), waiting=groups.waiting())
         self._training: asyncio.Task[dict[str, float]] | None = None
         self._flying: asyncio.Task[None] | None = None
+        self._started = time.perf_counter()
         self.metrics: dict[str, float] = {}
-        self._sync_s = 0.0
 
     async def run(self) -> None:
         """Carry out what is due until the batch of the step is trained on."""
         while True:
             action = next(iter(schedule.due(self._loop)), None)
             if self._is_over(action):
-                await self._groups.break_off(self._flying)
+                at = self._now()
+                if await self._groups.break_off(self._flying):
+                    self._job.timeline.note(at, self._now(), _WHILE_JUDGING)
                 return
             if action is None:
                 await self._until_something_ends()
@@ -84,11 +93,25 @@ class _Step:
                 self._begin(action)
 
     def cancel(self) -> None:
-        """Give up what is under way, where there is anything left."""
+        """Give up what is under way."""
+        for task in (self._training, self._flying):
+            if task is not None:
+                task.cancel()
         self._groups.cancel()
 
     def times(self) -> dict[str, float]:
-        return {"time/sync_s": self._sync_s}
+        """Return how long actors were busy, by the names that every schedule has for it."""
+        timeline = self._job.timeline
+        generate_s = timeline.seconds("engine", "generate")
+        return {
+            "time/sync_s": timeline.seconds("trainer", "send weights"),
+            "time/rollout_s": generate_s,
+            "time/train_s": timeline.seconds("trainer", "train"),
+            "time/tokens_per_s": self._groups.num_sampled_tokens / max(generate_s, 1e-9),
+        }
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._started
 
     def _is_over(self, action: Action | None) -> bool:
         if self._loop.trained == self._job.progress.step:
@@ -99,7 +122,9 @@ class _Step:
     def _begin(self, action: Action) -> None:
         self._loop = schedule.started(self._loop, action)
         if isinstance(action, Send):
-            self._sync_s += self._job.sync()
+            at = self._now()
+            self._job.sync()
+            self._job.timeline.note(at, self._now(), {"trainer": "send weights", "engine": "get weights"})
             self._loop = schedule.ended(self._loop, action)
             self._groups.go_on()
         elif isinstance(action, Begin):
@@ -111,8 +136,10 @@ class _Step:
             raise InternalError(f"stage {self._job.stage.name} ends with a step that trained nothing")
 
     async def _until_something_ends(self) -> None:
-        awaited = self._awaited()
+        awaited, at = self._awaited(), self._now()
+        did = self._did(awaited)
         done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        self._job.timeline.note(at, self._now(), did)
         for task in awaited:
             if task not in done:
                 continue
@@ -126,6 +153,17 @@ class _Step:
             else:
                 cohort, is_kept = self._groups.settle(task)
                 self._loop = schedule.sampled(self._loop, cohort, left_out=0 if is_kept else cohort.groups)
+
+    def _did(self, awaited: Sequence[asyncio.Task[Any]]) -> dict[str, str]:
+        """What each actor does while something is awaited."""
+        trains, generates = self._training in awaited, self._flying in awaited
+        judges = bool(self._groups.judgements())
+        idle = "judgements" if judges and not trains else "the trainer"
+        return {
+            "trainer": "train" if trains else f"{WAITS}groups",
+            "engine": "generate" if generates else f"{WAITS}{idle}",
+            "reward": "judge" if judges else f"{WAITS}groups",
+        }
 
     def _awaited(self) -> list[asyncio.Task[Any]]:
         """What may end first: all that is under way, or in one process the one thing whose turn it is."""

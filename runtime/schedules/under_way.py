@@ -42,17 +42,21 @@ class GroupsUnderWay:
 
     Args:
         keeps: what [rollout.filter] says, where there is one.
+        judging: groups of the step before that are judged still; what is judged at the end of this one is left in it.
     """
 
-    def __init__(self, job: StageJob, feed: Feed[Prompt], keeps: GroupFilter | None) -> None:
+    def __init__(
+        self, job: StageJob, feed: Feed[Prompt], keeps: GroupFilter | None, judging: dict[Judgement, Group]
+    ) -> None:
         rollout = job.stage.rollout
         if not isinstance(rollout, Rollout) or job.worker is None:
             raise InternalError("a loop that does not wait, of a stage that samples nothing")
         self._job, self._rollout, self._worker = job, rollout, job.worker
         self._feed, self._keeps = feed, keeps
         self._waiting = [kept.group for kept in job.buffer.finished]
-        self._broken_off = [kept.group for kept in job.buffer.unfinished]
-        self._judging: dict[Judgement, Group] = {}
+        self._judging = judging
+        judged = {drawn_at(group) for group in judging.values()}
+        self._broken_off = [k.group for k in job.buffer.unfinished if drawn_at(k.group) not in judged]
         self._flight = Flight(
             job.worker,
             sampling=rollout.sampling,
@@ -65,8 +69,8 @@ class GroupsUnderWay:
         self._num_unjudged_in_a_row = 0
 
     def under_way(self) -> tuple[Cohort, ...]:
-        """Return the groups that an earlier step broke off, by the version that began them."""
-        return _cohorts(self._broken_off)
+        """Return the groups that an earlier step began and that are not judged, by the version that began them."""
+        return _cohorts([*self._broken_off, *self._judging.values()])
 
     def waiting(self) -> tuple[Cohort, ...]:
         """Return the groups that are ready for training, by the version that began them."""
@@ -77,9 +81,17 @@ class GroupsUnderWay:
         """Groups that are sampled."""
         return self._flight.num_under_way
 
+    @property
+    def num_sampled_tokens(self) -> int:
+        """Tokens that were drawn in this step."""
+        return self._flight.num_sampled_tokens
+
     def go_on(self) -> None:
-        """Go on with what was broken off."""
-        self._flight.submit(self._broken_off)
+        """Go on with what was broken off, and judge what was sampled and not judged."""
+        for group in self._broken_off:
+            if _is_sampled(group):
+                self._judge(group)
+        self._flight.submit([group for group in self._broken_off if not _is_sampled(group)])
         self._broken_off = []
 
     def begin(self, count: int) -> None:
@@ -127,26 +139,34 @@ class GroupsUnderWay:
         self._waiting = left
         return taken
 
-    async def break_off(self, flying: asyncio.Task[None] | None) -> None:
-        """End the step: what is sampled is judged, and what waits or is unfinished is left in the stage's buffer.
+    async def break_off(self, flying: asyncio.Task[None] | None) -> int:
+        """End the step: what waits, is judged or is unfinished is left in the stage's buffer.
+
+        Where actors overlap, judging goes on into the next step; a run that is resumed judges those groups again.
 
         Args:
             flying: a call of `fly` that has not returned.
+
+        Returns: how many judgements were waited for.
         """
-        self._flight.stop()
         if flying is not None:
-            await flying
+            flying.cancel()
+            await asyncio.wait([flying])
+            if not flying.cancelled():
+                flying.result()
         finished, unfinished = self._flight.abort()
         for group in finished:
             self._judge(group)
-        for judgement in self.judgements():
-            await judgement
+        awaited = () if self._job.actors.overlap else self.judgements()
+        for judgement in awaited:
+            await asyncio.wait([judgement])
             self.settle(judgement)
-        buffer = self._job.buffer
+        buffer, open_ones = self._job.buffer, (*self._broken_off, *unfinished, *self._judging.values())
         buffer.finished.clear()
         buffer.unfinished.clear()
         put(buffer.finished, (Kept(group=group) for group in self._waiting))
-        put(buffer.unfinished, (Kept(group=group) for group in (*self._broken_off, *unfinished)))
+        put(buffer.unfinished, (Kept(group=group) for group in open_ones))
+        return len(awaited)
 
     def cancel(self) -> None:
         """Give up all that is under way."""
@@ -207,6 +227,10 @@ class GroupsUnderWay:
         self._num_unjudged_in_a_row += 1
         if self._num_unjudged_in_a_row >= self._rollout.prompts_per_step:
             raise SpecError(nothing_left(self._job, self._num_unjudged_in_a_row))
+
+
+def _is_sampled(group: Group) -> bool:
+    return all(sample.finish != "abort" for sample in group.samples)
 
 
 def _cohorts(groups: Sequence[Group]) -> tuple[Cohort, ...]:

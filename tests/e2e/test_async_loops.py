@@ -8,7 +8,10 @@ from __future__ import annotations
 import io
 import json
 import random
+import signal
+import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,17 @@ from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.plan import Plan
 from rlc.catalogue import scan
+from runtime import driver
 from runtime.buffer.saved import restored
 from runtime.driver import RunPlace, run_plan
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.torch_ import TorchTrainer
-from runtime.executors.inline import weights_at_the_start
+from runtime.executors.inline import Actors, weights_at_the_start
 from runtime.recording.steps import ROLLOUT, TOKENS
 from runtime.stage_job import StageJob
-from stdlib.samples import Group
-from tests.support.run_directory import newest_checkpoint, results_of, rows_of
+from stdlib.samples import Group, TrainBatch
+from tests.support.processes import Server
+from tests.support.run_directory import newest_checkpoint, points_of, results_of, rows_of
 from tests.support.tiny_experiment import MODEL, write_experiment
 
 pytestmark = pytest.mark.torch
@@ -243,3 +248,109 @@ def test_groups_that_could_not_be_judged_are_made_up_for(tmp_path: Path, further
     assert [len(groups) for groups in recorded(tmp_path / "some" / "run")] == [4] * STEPS
     with pytest.raises(SpecError, match="RLC0681"):
         run(tmp_path / "all", *further, 'reward.on_failure="drop_group"', judge=SOME.replace("return", "assert not"))
+
+
+def overlap(patches: pytest.MonkeyPatch) -> None:
+    """Have the trainer of every stage work in a thread."""
+    build = driver.build_actors
+
+    def built(*args: Any, **kwargs: Any) -> Actors:
+        return replace(build(*args, **kwargs), overlap=True)
+
+    patches.setattr(driver, "build_actors", built)
+
+
+class _Elsewhere:
+    """A trainer that, in its first steps, does not return before the engine has gone on meanwhile."""
+
+    def __init__(self) -> None:
+        self.advanced, self.went_on = threading.Event(), list[bool]()
+
+    def put_in(self, patches: pytest.MonkeyPatch) -> None:
+        advance, step = NativeEngine.advance, TorchTrainer.step
+
+        def advancing(engine: NativeEngine) -> None:
+            advance(engine)
+            self.advanced.set()
+
+        def training(trainer: TorchTrainer, batch: TrainBatch) -> Any:
+            if len(self.went_on) < 2:
+                self.advanced.clear()
+                self.went_on.append(self.advanced.wait(timeout=60))
+            return step(trainer, batch)
+
+        patches.setattr(NativeEngine, "advance", advancing)
+        patches.setattr(TorchTrainer, "step", training)
+        overlap(patches)
+
+
+SLOW = (
+    "import asyncio, zlib\n\n\nasync def reward(sample):\n"
+    "    await asyncio.sleep(zlib.crc32(sample.text.encode()) % 7 / 100)\n"
+    '    return sum(c in "024" for c in sample.text) / 12\n'
+)
+
+
+@pytest.mark.parametrize("further", [ONE_OFF, ASYNC], ids=["one step off", "async"])
+def test_where_actors_overlap_the_engine_goes_on_while_the_trainer_works(
+    tmp_path: Path, further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = _Elsewhere()
+    elsewhere.put_in(monkeypatch)
+    rows = run(tmp_path, *further, judge=SLOW)
+    assert elsewhere.went_on == [True, True]
+    names = [(g.samples[0].id.step, g.samples[0].id.group) for groups in recorded(tmp_path / "run") for g in groups]
+    assert len(names) == len(set(names)) == 4 * STEPS
+    assert max(row["schedule/staleness_max"] for row in rows) <= (1 if further is ONE_OFF else 2)
+    assert state_of(tmp_path / "run")["data_position"] == 4 * STEPS
+
+
+def test_where_actors_overlap_a_killed_run_loses_no_group_and_trains_none_twice(
+    tmp_path: Path, chaos_seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlap(monkeypatch)
+    plan, draw, kills = compiled(tmp_path, *ASYNC, "checkpoint.interval=2", judge=SLOW), random.Random(chaos_seed), 0
+    while kills < 4 and run_until_killed(plan, tmp_path, draw.randrange(3, 16), monkeypatch):
+        kills += 1
+    run_plan(plan, RunPlace(root=tmp_path, run_dir=tmp_path / "run", stream=io.StringIO()))
+    assert kills > 0
+    names = [(g.samples[0].id.step, g.samples[0].id.group) for groups in recorded(tmp_path / "run") for g in groups]
+    prompts = [g.prompt.tokens for groups in recorded(tmp_path / "run") for g in groups]
+    assert len(names) == len(set(names)) == 4 * STEPS
+    # Each of the twenty rows once, and the first four of the second pass.
+    assert sorted(Counter(prompts).values()) == [1] * 16 + [2] * 4
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_groups_are_under_way_ends_like_one_that_never_was(
+    server: Server, tmp_path: Path
+) -> None:
+    spec = write_experiment(tmp_path, spec=SPEC)
+    (tmp_path / "judge.py").write_text(SOME, encoding="utf-8")
+    further = [part for line in (*ASYNC, "checkpoint.interval=2") for part in ("--set", line)]
+    whole = server.run("run", spec.name, "--run-dir", "whole", *further, cwd=tmp_path)
+    assert (whole.code, whole.err) == (0, "")
+    for place, number in (("rollout", 9), ("before_rename", 1), ("backward", 2)):
+        process = server.start("run", spec.name, "--run-dir", "cut", *further, cwd=tmp_path, gate=(place, number))
+        assert process.reaches_its_gate()
+        process.signal(signal.SIGKILL)
+        assert process.wait().code == -signal.SIGKILL
+    assert server.run("run", spec.name, "--run-dir", "cut", *further, cwd=tmp_path).code == 0
+    assert results_of(tmp_path / "cut") == results_of(tmp_path / "whole")
+    assert points_of(tmp_path / "cut") == points_of(tmp_path / "whole")
+    assert recorded(tmp_path / "cut") == recorded(tmp_path / "whole")
+
+
+def test_an_evaluation_stands_between_two_steps_and_measures_the_newest_weights(tmp_path: Path) -> None:
+    """Oracle: a run with the same weights that is measured at the end of a stage alone."""
+    measured = (
+        'eval.sets=[{ name = "heldout", path = "heldout.jsonl" }]',
+        "eval.interval=2",
+        "eval.correct_at=0.2",
+    )
+    watched = run(tmp_path / "watched", *ASYNC, *measured)
+    unwatched = run(tmp_path / "unwatched", *ASYNC)
+    # What is under way is broken off for it, and goes on as if nobody had looked.
+    assert watched == unwatched
+    rows = [row for row in rows_of(tmp_path / "watched" / "run") if "eval/heldout/accuracy" in row]
+    assert [row["step"] for row in rows if row["step"]] == [2, 4, 6]
