@@ -13,7 +13,6 @@ the plan, and a run that is killed and resumed ends with the same bits.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -75,7 +74,7 @@ class _Step:
         self._loop = schedule.resumed(order, job.progress.step, under_way=groups.under_way(), waiting=groups.waiting())
         self._training: asyncio.Task[dict[str, float]] | None = None
         self._flying: asyncio.Task[None] | None = None
-        self._started = time.perf_counter()
+        self._clock = job.timeline.clock()
         self.metrics: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -83,9 +82,8 @@ class _Step:
         while True:
             action = next(iter(schedule.due(self._loop)), None)
             if self._is_over(action):
-                at = self._now()
                 if await self._groups.break_off(self._flying):
-                    self._job.timeline.note(at, self._now(), _WHILE_JUDGING)
+                    self._clock.note(**_WHILE_JUDGING)
                 return
             if action is None:
                 await self._until_something_ends()
@@ -110,9 +108,6 @@ class _Step:
             "time/tokens_per_s": self._groups.num_sampled_tokens / max(generate_s, 1e-9),
         }
 
-    def _now(self) -> float:
-        return time.perf_counter() - self._started
-
     def _is_over(self, action: Action | None) -> bool:
         if self._loop.trained == self._job.progress.step:
             return False
@@ -122,9 +117,8 @@ class _Step:
     def _begin(self, action: Action) -> None:
         self._loop = schedule.started(self._loop, action)
         if isinstance(action, Send):
-            at = self._now()
             self._job.sync()
-            self._job.timeline.note(at, self._now(), {"trainer": "send weights", "engine": "get weights"})
+            self._clock.note(trainer="send weights", engine="get weights")
             self._loop = schedule.ended(self._loop, action)
             self._groups.go_on()
         elif isinstance(action, Begin):
@@ -136,10 +130,10 @@ class _Step:
             raise InternalError(f"stage {self._job.stage.name} ends with a step that trained nothing")
 
     async def _until_something_ends(self) -> None:
-        awaited, at = self._awaited(), self._now()
+        awaited = self._awaited()
         did = self._did(awaited)
         done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-        self._job.timeline.note(at, self._now(), did)
+        self._clock.note(**did)
         for task in awaited:
             if task not in done:
                 continue

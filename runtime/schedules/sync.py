@@ -24,6 +24,7 @@ from runtime.schedules.sampled import SampledRollout
 from runtime.schedules.sampling import sample_rollout
 from runtime.schedules.trained import Sampling, counted_by, counted_since, known_of, trained
 from runtime.stage_job import StageJob
+from runtime.telemetry.timeline import WAITS
 from stdlib.samples import Prompt, TrainBatch
 
 R = TypeVar("R")
@@ -47,20 +48,23 @@ class PolicySchedule:
         """Do what is due until a batch has been trained on; return the metrics of its rollout and of its training."""
         loop = self._begun(job)
         sampling: Sampling | None = None
-        sync_s = 0.0
+        sync_s, clock = 0.0, job.timeline.clock()
         while True:
             action = schedule.due(loop)[0]
             loop = schedule.started(loop, action)
             if isinstance(action, Send):
                 sync_s += job.sync()
+                clock.note(trainer="send weights", engine="get weights")
             elif isinstance(action, Begin):
                 sampling = await self._sampling(job)
+                clock.note(trainer=f"{WAITS}groups", engine="generate")
                 # Groups that are missing for good, as a filter may say, make a smaller batch and not another one.
                 loop = schedule.sampled(loop, Cohort(action.version, action.groups))
             elif isinstance(action, Train) and sampling is not None:
                 metrics = await trained(job, sampling)
+                clock.note(trainer="train", engine=f"{WAITS}the trainer")
                 self._loop = schedule.ended(loop, action)
-                return {**metrics, "time/sync_s": sync_s}
+                return {**metrics, **job.timeline.metrics(), "time/sync_s": sync_s}
             else:
                 raise InternalError(f"the schedule of stage {job.stage.name} has no batch to train on: {action}")
             loop = schedule.ended(loop, action)

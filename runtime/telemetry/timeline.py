@@ -7,6 +7,7 @@ steps.  Both are what a clock measured, so a run that is resumed goes on with th
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,12 +39,30 @@ class Span(NamedTuple):
     end_s: float
 
 
+class StepClock:
+    """Notes one thing after another on a timeline, each from the moment of the one before, and the first from now."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline, self._started = timeline, time.perf_counter()
+        self._last_s = 0.0
+
+    def note(self, **did: str) -> None:
+        """Say what actors did since the last time."""
+        now_s = time.perf_counter() - self._started
+        self._timeline.note(self._last_s, now_s, did)
+        self._last_s = now_s
+
+
 class Timeline:
     """The spans of one step, in the order in which they began."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self._open: dict[str, int] = {}
+
+    def clock(self) -> StepClock:
+        """Return what notes things of a step that begins now."""
+        return StepClock(self)
 
     def note(self, start_s: float, end_s: float, did: Mapping[str, str]) -> None:
         """Say what actors did between two moments; what goes on from before is one span."""
