@@ -93,6 +93,7 @@ def load_target(name: str) -> TargetEntry:
         train_engines=tuple(engines["train"]),
         families=tuple(engines["families"]),
         executors=tuple(data["executes"]["executors"]),
+        takes_turns=data["executes"].get("takes_turns", False),
         environment=_with_shared(lowering.environment, data.get("environment", {})),
         vendor=data.get("vendor", ""),
         facts=tuple((path, tuple(values)) for path, values in data.get("facts", {}).items()),

@@ -116,6 +116,8 @@ class TargetEntry(NamedTuple):
     """A kind of machine; `vendor` is whose GPUs it has, or nothing; `versions` pins the engines that are not rlc's.
 
     `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
+    `takes_turns` says whether one process carries out a loop that does not wait, so that no side of it needs devices of
+    its own.
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
@@ -139,6 +141,7 @@ class TargetEntry(NamedTuple):
     copies_heads: tuple[str, ...] = ()
     no_reward_models: tuple[str, ...] = ()
     mtp_families: tuple[str, ...] = ()
+    takes_turns: bool = False
     launches: Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]] | None = None
 
     def version_of(self, engine: str) -> str | None:

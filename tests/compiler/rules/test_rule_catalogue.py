@@ -20,7 +20,7 @@ SIZES = {
     "PLACE": 4,
     "MEM": 7,
     "SYNC": 5,
-    "LIVE": 5,
+    "LIVE": 6,
     "BUF": 5,
     "EPI": 4,
     "CFG": 8,
