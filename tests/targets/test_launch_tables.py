@@ -20,6 +20,8 @@ from targets.gpu.launches import STEPS, EngineTables
 
 FOLDER = Path(__file__).parents[2] / "targets" / "launch"
 VERSIONS = {name: version for target in GPU_TARGETS for name, version in load_target(target).versions}
+ROUTERS = {target.router: target.router_version for target in map(load_target, GPU_TARGETS)}
+VERSIONS |= ROUTERS
 ENGINES = sorted(VERSIONS)
 KINDS = {"bool": bool, "int": int, "float": float, "str": str}
 
@@ -51,7 +53,7 @@ def call_kinds(engine: str) -> dict[str, dict[str, str]]:
 def test_every_engine_of_a_target_has_a_table() -> None:
     named = {name for target in GPU_TARGETS for name in load_target(target).train_engines}
     named |= {name for target in GPU_TARGETS for name in load_target(target).rollout_engines}
-    assert named == {path.stem for path in FOLDER.glob("*.toml")}
+    assert named | ROUTERS.keys() == {path.stem for path in FOLDER.glob("*.toml")}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -92,7 +94,7 @@ def test_what_the_plan_decides_cannot_be_written_for_the_engine_and_what_yields_
 
 @pytest.mark.parametrize("engine", ["fsdp2", *ENGINES])
 def test_a_setting_is_made_by_the_fixed_steps_of_fields_that_a_plan_has(engine: str) -> None:
-    known = {*_paths(Stage[Any], ""), "launch.engine_nodes"}
+    known = {*_paths(Stage[Any], ""), "launch.engine_nodes", "launch.engine_gpus", "launch.role"}
     for part, record in (("model", Model), ("cluster", Cluster), ("placement", GpuPlacement), ("parallel", Parallel)):
         known |= _paths(record, f"{part}.")
     for _, name, rules in settings(engine):
