@@ -166,7 +166,8 @@ def _launches(engines: Mapping[str, Any], container: Mapping[str, Any]) -> Launc
         def tables_of(engine: str) -> EngineTables | None:
             return load_engine_tables(engine, versions.get(engine, ""))
 
-        return lower_launches(experiment, tables_of, Container(**container), router["name"])
+        others = {"router": router["name"], "judge": engines["routed"][0] if engines.get("routed") else ""}
+        return lower_launches(experiment, tables_of, Container(**container), others)
 
     return launches
 

@@ -16,7 +16,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.machine import Role
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from compiler.ir.sides import has_engine
+from compiler.ir.sides import has_engine, placed_judges
 
 _WIDEST_CELL = 28
 
@@ -171,6 +171,8 @@ def _row(role: Role, plan: Plan) -> _Row:
 
 
 def _works_in(role: Role, stage: Stage[object]) -> bool:
+    if role.role == "judge":
+        return any(True for _ in placed_judges(stage))
     if role.role == "router":
         return has_engine(stage)
     if role.role in ("rollout", "prefill", "decode"):

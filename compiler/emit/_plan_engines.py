@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence
 from compiler.ir.catalogue import Gpu
-from compiler.ir.machine import GpuPlacement
+from compiler.ir.machine import JUDGE_SHARE, GpuPlacement, Judge
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 
@@ -33,6 +33,8 @@ def write_engines(sheet: Sheet, placement: Values, plan: Plan, gpu: Gpu | None) 
         )
     if not isinstance(record.router, Off):
         sheet.row("router", *_router(placement.below("router"), is_cache_aware=record.router.policy == "cache_aware"))
+    if not isinstance(record.judge, Off):
+        sheet.row("judge", *_judge(placement.below("judge"), record.judge, gpu))
     domain = nodes_per_domain(plan, gpu)
     if domain > 1 and gpu is not None:
         nodes = plan.experiment.cluster.nodes
@@ -45,6 +47,18 @@ def write_engines(sheet: Sheet, placement: Values, plan: Plan, gpu: Gpu | None) 
         )
 
 
+def _judge(judge: Values, record: Judge, gpu: Gpu | None) -> tuple[str, ...]:
+    """Who judges, and what a GPU of it holds: weights, and as much cache as the engine may take beside them."""
+    weights, pool = record.weights_gib / record.gpus_per_engine, 0.0 if gpu is None else JUDGE_SHARE * gpu.memory_gib
+    held = f", beside {pool - weights:,.1f} GiB of cache, of {gpu.memory_gib:,} GiB" if gpu is not None else ""
+    return (
+        f"{judge('weights')}, {counted(record.gpus // record.gpus_per_engine, 'engines')} of "
+        f"{judge.count('gpus_per_engine', 'GPUs')} on {judge.count('gpus', 'GPUs')} of its own",
+        f"up to {judge.count('concurrency', 'questions')} of {judge.count('max_context_tokens', 'tokens')} at once",
+        f"{weights:,.1f} GiB of weights a GPU, {judge('weights_gib')} of an engine{held}",
+    )
+
+
 def _router(router: Values, *, is_cache_aware: bool) -> tuple[str, ...]:
     balance = (
         f", to who has seen {router('cache_threshold')} of a prompt unless it is "
@@ -53,7 +67,8 @@ def _router(router: Values, *, is_cache_aware: bool) -> tuple[str, ...]:
         else ""
     )
     return (
-        f"{router('policy')}{balance}, on port {router('port')}, a request takes at most {router('request_timeout_s')} s",
+        f"{router('policy')}{balance}, on port {router('port')}, "
+        f"a request takes at most {router('request_timeout_s')} s",
         f"asked every {router('health_check_interval_s')} s an engine answers within "
         f"{router('health_check_timeout_s')} s; it is left out after {router('health_failure_threshold')} answers that "
         f"fail, until {router('health_success_threshold')} do not",

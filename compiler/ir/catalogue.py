@@ -120,8 +120,9 @@ class TargetEntry(NamedTuple):
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
-    layers for further tokens are trained; `routed` are engines that can stand behind `router`, and work in pairs
-    of which one reads prompts and the other generates.  `launches` says how processes of engines are started, where any are.
+    layers for further tokens are trained; `routed` are engines that can stand behind `router`, work in pairs
+    of which one reads prompts and the other generates, and serve a judge.  `launches` says how processes of engines are
+    started, where any are.
     """
 
     name: str

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.kinds import SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
 GPU_TARGETS = ("cuda", "rocm")
+JUDGE_SHARE = 0.88  # of a GPU, for weights and cache of a judge together; targets/launch/sglang.toml says so
 
 
 class EnvironmentVariable(Record):
@@ -51,15 +53,17 @@ class Cluster(Record, Generic[A]):
     )
 
 
-ActorRole = Literal["rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router"]
+ActorRole = Literal[
+    "rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router", "judge"
+]
 
 
 class Role(Record):
     """One actor and the device it sits on."""
 
-    role: Literal["rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router"] = (
-        setting("What the actor does.")
-    )
+    role: Literal[
+        "rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router", "judge"
+    ] = setting("What the actor does.")
     engine: str = setting("The engine that does it.")
     node: int = setting("Index of the machine.", unit="node index", ge=0)
     device: str = setting("The device, as the target names it.")
@@ -80,7 +84,7 @@ class RoleLaunch(Record):
     An engine that is a program of its own has words; one that is a library, inside of an actor of rlc, has records.
     """
 
-    role: Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router"] = setting(
+    role: Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router", "judge"] = setting(
         "What they do; a reference model is built as the trainer's is. Engines that answer whole requests are of the "
         "role rollout."
     )
@@ -188,10 +192,29 @@ class Router(Record):
     )
 
 
+class Judge(Record):
+    """[placement.judge]: a judge that the plan places: engines of its own, on GPUs that nothing else uses.
+
+    reward.judge.url says `{judge}` for the address of one of them; each of them holds the whole model.  A judge that
+    somebody else serves has its own address there, and no such table.
+    """
+
+    weights: SpecPath = setting("A Hugging Face directory of the judge: its config.json, weights and tokenizer.")
+    weights_gib: float = setting("What its weights take, over all GPUs of one engine together.", unit="GiB", gt=0)
+    gpus: int = setting("GPUs of all its engines, the last ones of the cluster.", unit="GPUs", ge=1)
+    gpus_per_engine: int = setting("GPUs of one engine.", default=1, unit="GPUs", ge=1)
+    max_context_tokens: Tokens = setting(
+        "Longest question and reply together.", default=16384, unit="tokens", ge=2, on_resume="may_change"
+    )
+    concurrency: int = setting(
+        "Questions that one engine answers at once.", default=64, unit="questions", ge=1, on_resume="may_change"
+    )
+
+
 class EngineGroup(NamedTuple):
     """Engines of one kind: how many, the GPUs of each, and the first one's first GPU, counted over all machines."""
 
-    role: Literal["rollout", "prefill", "decode"]
+    role: Literal["rollout", "prefill", "decode", "judge"]
     engines: int
     gpus: int
     first_gpu: int
@@ -218,10 +241,11 @@ class GpuPlacement(Placement[A]):
         "Engines of two kinds, of which one reads prompts and the other generates.", default=OFF
     )
     router: Router | Off = setting(
-        "What spreads requests over rollout engines; off leaves that to the run's own driver. Engines of two kinds have "
-        "one in any case.",
+        "What spreads requests over rollout engines; off leaves that to the run's own driver. Engines of two kinds "
+        "have one in any case.",
         default=OFF,
     )
+    judge: Judge | Off = setting("The judge that reward.judge asks, on GPUs of its own.", default=OFF)
     launches: tuple[RoleLaunch, ...] | A = setting(
         "How every process of an engine is started: what the rest of the plan says, in the words of engines.",
         derived=True,
@@ -244,6 +268,17 @@ class GpuPlacement(Placement[A]):
             EngineGroup("prefill", pairs.prefill_engines, of_prefill, first),
             EngineGroup("decode", max(0, gpus - taken) // each, each, first + taken),
         )
+
+    def judge_gpus(self) -> int:
+        """Return the GPUs of a judge, which neither side has."""
+        return 0 if isinstance(self.judge, Off) else self.judge.gpus
+
+    def judge_group(self, num_gpus: int) -> EngineGroup | None:
+        """Return the engines of a judge, on the last GPUs of a cluster of so many."""
+        judge = self.judge
+        if isinstance(judge, Off):
+            return None
+        return EngineGroup("judge", judge.gpus // judge.gpus_per_engine, judge.gpus_per_engine, num_gpus - judge.gpus)
 
     def generating_engines(self) -> int:
         """Return how many engines generate, of one kind or of two; at least 1, where nobody knows."""

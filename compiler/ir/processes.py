@@ -17,7 +17,7 @@ A role has one record however many processes it has, so a plan of ten thousand G
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
@@ -50,7 +50,11 @@ def processes(experiment: Experiment[Any], launch: RoleLaunch) -> Iterator[Proce
     assert isinstance(placement, GpuPlacement), "what is launched is on GPUs"
     on_a_node = max(1, cluster.num_gpus // cluster.nodes)
     if launch.role in ("rollout", "prefill", "decode"):
-        yield from _engine_processes(placement, launch, on_a_node, experiment.run.seed)
+        yield from _engine_processes(placement.engine_groups(), launch, on_a_node, experiment.run.seed)
+        return
+    judges = placement.judge_group(cluster.num_gpus)
+    if launch.role == "judge" and judges is not None:
+        yield from _engine_processes((judges,), launch, on_a_node, experiment.run.seed)
         return
     if launch.role == "router":
         yield Process(0, 0, 0, _router_values(placement, launch, on_a_node))
@@ -78,11 +82,11 @@ class _Seat(NamedTuple):
     port: int
 
 
-def _seats(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_node: int) -> Iterator[_Seat]:
-    """All rollout engines in order; those of both kinds count their ports together."""
+def _seats(groups: Sequence[EngineGroup], launch: RoleLaunch, on_a_node: int) -> Iterator[_Seat]:
+    """All engines of some groups in order; those of both kinds count their ports together."""
     begun: dict[int, int] = {}
     number = 0
-    for group in placement.engine_groups():
+    for group in groups:
         for engine in range(group.engines):
             first = group.first_gpu + engine * group.gpus
             gpus = range(first, first + group.gpus)
@@ -93,8 +97,10 @@ def _seats(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_node: int) -> 
             number += 1
 
 
-def _engine_processes(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_node: int, seed: int) -> Iterator[Process]:
-    for seat in _seats(placement, launch, on_a_node):
+def _engine_processes(
+    groups: Sequence[EngineGroup], launch: RoleLaunch, on_a_node: int, seed: int
+) -> Iterator[Process]:
+    for seat in _seats(groups, launch, on_a_node):
         if seat.group.role != launch.role:
             continue
         for node in seat.nodes:
@@ -113,14 +119,13 @@ def _engine_processes(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_nod
 
 
 def _router_values(placement: GpuPlacement[Any], launch: RoleLaunch, on_a_node: int) -> dict[str, str]:
-    """What a router is told of the engines behind it, whose launches serve the same stages."""
-    behind = next(
-        one for one in placement.launches if one.role in ("rollout", "decode") and set(launch.stages) <= set(one.stages)
-    )
+    """What a router is told of the engines behind it: those whose launches serve the first of its stages."""
+    behind = [one for one in placement.launches if one.role in ("rollout", "decode")]
+    behind = [one for one in behind if launch.stages[0] in one.stages] or behind
     found: dict[str, list[str]] = {"rollout": [], "prefill": [], "decode": []}
-    for seat in _seats(placement, behind, on_a_node):
+    for seat in _seats(placement.engine_groups(), behind[0], on_a_node) if behind else ():
         url = f"http://{{node_{seat.nodes[0]}}}:{seat.port}"
-        bootstrap = f" {seat.port + behind.ports - 1}" if seat.group.role == "prefill" else ""
+        bootstrap = f" {seat.port + behind[0].ports - 1}" if seat.group.role == "prefill" else ""
         found[seat.group.role].append(url + bootstrap)
     return {
         "port": str(launch.first_port),

@@ -8,6 +8,7 @@ nobody who generates, unless it evaluates.
 
 from __future__ import annotations
 
+from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
 from compiler.ir.catalogue import Catalogue
@@ -16,7 +17,7 @@ from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import ActorRole, GpuPlacement, Role, Router
 from compiler.ir.openness import Auto, Off
 from compiler.ir.provenance import Provenance
-from compiler.ir.sides import has_engine, trains
+from compiler.ir.sides import has_engine, placed_judges, trains
 
 
 class _Seat(NamedTuple):
@@ -56,6 +57,8 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
             add("router", target.router, f"{path}.rollout.engine.name")
         if has_engine(stage) and not isinstance(stage.reward, Off):
             add("reward", stage.reward.name, f"{path}.reward.name")
+        if target.routed and any(True for _ in placed_judges(stage)):
+            add("judge", target.routed[0], f"{path}.reward.name")
     shared = ("cluster.target", "cluster.nodes", "placement.mode")
     if isinstance(experiment.placement, GpuPlacement):
         of_gpus = ("train_gpus", "rollout_gpus", "gpus_per_engine")
@@ -63,6 +66,8 @@ def place_actors(experiment: Experiment[Auto], origins: Provenance, catalogue: C
         if not isinstance(experiment.placement.disaggregation, Off):
             pairs = ("prefill_engines", "prefill_gpus_per_engine")
             shared = (*shared, *(f"placement.disaggregation.{name}" for name in pairs))
+        if experiment.placement.judge_gpus():
+            shared = (*shared, "placement.judge.gpus", "placement.judge.gpus_per_engine")
     origins.derived("placement.roles", by="place_actors", inputs=shared)
     placed = [(key, role) for key in sorted(roles) for role in roles[key]]
     for i, (key, _) in enumerate(placed):
@@ -100,7 +105,11 @@ def _seats(experiment: Experiment[Auto], device: str) -> dict[ActorRole, tuple[_
         process += len(found[group.role])
     found["reward"] = (_Seat(0, "cpu", process),)
     if not isinstance(placement.router, Off):
-        found["router"] = (_Seat(0, "cpu", process + 1),)
+        process += 1
+        found["router"] = (_Seat(0, "cpu", process),)
+    judges = placement.judge_group(there_are)
+    if judges is not None and judges.first_gpu > 0:
+        found["judge"] = gpus(judges.first_gpu, judges.engines * judges.gpus, judges.gpus, process + 1)
     return found
 
 
@@ -111,8 +120,8 @@ def _with_router(experiment: Experiment[Auto], origins: Provenance) -> Experimen
         return experiment
     pairs, path = placement.disaggregation, "placement.disaggregation.prefill_engines"
     if isinstance(placement.router, Off):
-        router = Router(**{name: field.default for name, field in Router.fields().items()})
-        placement = placement.replacing(router=router)
+        defaults: dict[str, Any] = {name: field.default for name, field in Router.fields().items()}
+        placement = placement.replacing(router=Router(**defaults))
         for name in Router.fields():
             origins.derived(f"placement.router.{name}", by="place_actors", inputs=(path,))
     if isinstance(pairs.prefill_gpus_per_engine, Auto):

@@ -20,11 +20,13 @@ from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read
 from compiler.ir.record import Record
-from compiler.ir.sides import has_engine, trains
+from compiler.ir.sides import has_engine, placed_judges, trains
 
-LaunchRole = Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router"]
+LaunchRole = Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router", "judge"]
 
 _OF_STAGES = ("train", "rollout", "optim", "algo", "loss")
+# Roles whose engine is the target's choice, and a field of their table.
+_OWNED = {"router": "placement.router.port", "judge": "placement.judge.gpus"}
 _ENGINE_KINDS = ("rollout", "prefill", "decode")
 
 
@@ -56,18 +58,18 @@ def lower_launches(
     experiment: Experiment[Auto],
     tables_of: Callable[[str], EngineTables | None],
     container: Container,
-    router: str = "",
+    others: Mapping[str, str],
 ) -> tuple[LoweredLaunch, ...]:
     """Return how the processes of each role are started; stages that start them alike share one launch.
 
     Args:
         tables_of: what is known of an engine, by its name; None for one of another role or of nobody.
-        router: the engine that spreads requests over others.
+        others: the engines of roles that no stage names one for: router and judge.
     """
     found: list[LoweredLaunch] = []
     for index, stage in enumerate(experiment.stages):
         for role, facts in _roles(experiment, index, stage):
-            engine = router if role == "router" else facts.text(f"{_side(role)}.engine.name")
+            engine = others.get(role, "") or facts.text(f"{_side(role)}.engine.name")
             tables = tables_of(engine)
             if tables is not None:
                 _merge(found, _lowered(role, stage.name, engine, facts, tables, container))
@@ -137,12 +139,19 @@ class _Facts:
         value = read(self._experiment, f"{self._stage}{role}.engine").__dict__.get(engine)
         return value.__dict__ if isinstance(value, Options) else {}
 
+    def _judging(self) -> Stage[Auto]:
+        return self._experiment.stages[int(self._stage.split(".")[1])]
+
     def _of_launch(self, name: str) -> tuple[object, tuple[str, ...]]:
         """What no field says by itself: the role, the GPUs of one engine of it, and over how many machines they are."""
+        if name == "launch.judged_as":
+            path, judge = next(iter(placed_judges(self._judging())))
+            return judge.model, (f"{self._stage}{path}.model",)
         if name == "launch.role":
             pairs = "placement.disaggregation.prefill_engines"
             return self._role, (pairs,) if self._role in ("prefill", "decode") else ()
-        each = f"placement.{'disaggregation.prefill_' if self._role == 'prefill' else ''}gpus_per_engine"
+        table = {"prefill": "disaggregation.prefill_", "judge": "judge."}.get(self._role, "")
+        each = f"placement.{table}gpus_per_engine"
         gpus = self._read(each)[0]
         if name == "launch.engine_gpus":
             return gpus, (each,)
@@ -160,6 +169,8 @@ def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iter
         kinds: tuple[LaunchRole, ...] = ("prefill", "decode") if is_pair else ("rollout",)
         for kind in (*kinds, "router") if not isinstance(placement.router, Off) else kinds:
             yield kind, _Facts(experiment, index, kind)
+        if not isinstance(placement.judge, Off) and any(True for _ in placed_judges(stage)):
+            yield "judge", _Facts(experiment, index, "judge")
     yield "trainer", _Facts(experiment, index, "trainer")
     if trains(stage) and isinstance(stage.algorithm, ActorCriticParams):
         yield "critic", _Facts(experiment, index, "critic", {"optim.lr": "critic.lr"})
@@ -170,8 +181,10 @@ def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iter
 def _lowered(
     role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
 ) -> LoweredLaunch:
-    table, kind = tables.launch, tables.launch["role"]
-    own = {} if kind == "router" else facts.given(kind, engine)
+    # An engine that has another task than its own has a part of its table for that.
+    table = {**tables.launch, **tables.launch.get(role, {})}
+    kind, at = table["role"], _OWNED.get(role, "")
+    own = {} if at else facts.given(kind, engine)
     inputs: dict[str, tuple[str, ...]] = {}
 
     def settings(rules: Mapping[str, Any], own: Mapping[str, object], part: str) -> dict[str, object]:
@@ -199,8 +212,8 @@ def _lowered(
         nothing = tuple(key for key, value in values.items() if value is _NOTHING)
         values = {key: value for key, value in values.items() if value is not _NOTHING}
         records.append(ConfigRecord(name=name, values=given(values), nothing=nothing))
-    version = tables.version if kind == "router" else facts(f"{kind}.engine.version")
-    first_port = facts("placement.router.port") if kind == "router" else table["ports"]["first"]
+    version = tables.version if at else facts(f"{kind}.engine.version")
+    port = facts("placement.router.port") if role == "router" else None
     launch = RoleLaunch(
         role=role,
         stages=(stage,),
@@ -210,15 +223,15 @@ def _lowered(
         follower_words=tuple(table.get("follower_words", ())) if words else (),
         environment=tuple(EnvironmentVariable(name=name, value=str(value)) for name, value in variables.items()),
         records=tuple(records),
-        first_port=first_port,
+        first_port=port if isinstance(port, int) else table["ports"]["first"],
         ports=table["ports"]["each"],
         cpus=table["cpus"]["each"],
         cpus_per_gpu=table["cpus"]["each_gpu"],
         shm_gib=container.shm_gib,
         ipc=container.ipc,
     )
-    by = (facts.path(f"{kind}.engine.{name}") for name in ("name", "version"))
-    inputs["engine"] = ("placement.router.port",) if kind == "router" else tuple(by)
+    by = [] if at else [facts.path(f"{kind}.engine.{name}") for name in ("name", "version")]
+    inputs["engine"] = (at,) if at else tuple(by)
     below = (path for part, paths in inputs.items() if part.startswith("words.") for path in paths)
     inputs["words"] = tuple(dict.fromkeys(below)) or inputs["engine"]
     return LoweredLaunch(launch, inputs)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compiler.ir.experiment import Stage
-from compiler.ir.machine import GPU_TARGETS, Cluster, GpuPlacement, Parallel
+from compiler.ir.machine import GPU_TARGETS, JUDGE_SHARE, Cluster, GpuPlacement, Parallel
 from compiler.ir.model import Model
 from compiler.ir.record import Record
 from compiler.ir.training import Optim, PolicyTrain
@@ -128,6 +128,14 @@ def test_every_field_of_model_parallelism_and_training_is_mapped_or_waived_with_
         return bool(above & waived.keys()) or path in used or any(other.startswith(f"{path}.") for other in used)
 
     assert {path for path in fields if not has_owner(path)} == set()
+
+
+def test_a_judge_is_told_by_names_of_its_engine_and_takes_the_share_that_the_page_says() -> None:
+    options, judge = load_engine(f"sglang-{VERSIONS['sglang']}").options.fields(), tables("sglang").launch["judge"]
+    assert judge["options"].keys() <= options.keys()
+    assert judge["options"]["mem_fraction_static"] == {"to": JUDGE_SHARE}
+    first = [tables(engine).launch["ports"]["first"] for engine in ("sglang_router", "megatron", "sglang")]
+    assert [*first, judge["ports"]["first"]] == [*sorted(first), 17000]
 
 
 def test_what_engines_are_told_of_memory_is_what_the_planner_counts() -> None:

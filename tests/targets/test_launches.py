@@ -28,6 +28,12 @@ PAIRS: Changes = {
     "placement.disaggregation.prefill_engines": "2",
     "placement.disaggregation.prefill_gpus_per_engine": "2",
 }
+JUDGED: Changes = {
+    "placement.judge": '{ weights = "judge", weights_gib = 61.0, gpus = 4, gpus_per_engine = 2 }',
+    "reward.name": '"judge"',
+    "reward.judge.url": '"http://{judge}/v1/chat/completions"',
+    "reward.judge.model": '"a-judge"',
+}
 ROUTED: Changes = {"allow": '[{ rule = "RLC0536", why = "a test" }]'}
 LATENT: Changes = {
     **RECOMPUTED,
@@ -240,20 +246,24 @@ def test_a_router_that_is_asked_for_has_all_engines_of_one_kind_behind_it(tmp_pa
     assert not [word for word in words if word.startswith(("--cache", "--balance", "--prefill"))]
 
 
+def test_a_judge_is_served_on_the_last_gpus_by_the_name_that_it_is_asked_by(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **JUDGED})
+    launch = launches(plan)["judge"]
+    found = list(processes(plan.experiment, launch))
+    assert [(p.node, p.values["gpus"], p.values["port"]) for p in found] == [(3, "4,5", "17000"), (3, "6,7", "17064")]
+    assert {"--model-path=judge", "--served-model-name=a-judge", "--tp-size=2"} <= set(launch.words)
+    rollout = list(processes(plan.experiment, launches(plan)["rollout"]))
+    assert [(p.node, p.values["gpus"]) for p in rollout[-2:]] == [(3, "2"), (3, "3")]
+    assert len(rollout) == 12
+
+
+def test_a_judge_of_somebody_else_takes_nothing(tmp_path: Path) -> None:
+    changes: Changes = {**JUDGED, "placement.judge": None, "reward.judge.url": '"http://judge.example.com/v1"'}
+    assert "judge" not in launches(plan_of(tmp_path, {**SPLIT, **changes}))
+
+
 def test_without_a_word_there_is_no_router(tmp_path: Path) -> None:
     assert "router" not in launches(plan_of(tmp_path, SPLIT))
-
-
-def test_the_routers_own_parser_reads_its_line(tmp_path: Path) -> None:
-    arguments = pytest.importorskip("sglang_router.launch_router").parse_router_args
-    plan = plan_of(tmp_path, {**SPLIT, **PAIRS})
-    (router,) = processes(plan.experiment, launches(plan)["router"])
-    at_start = {"address": "127.0.0.1", "token": "secret", "node_2": "10.0.0.2", "node_3": "10.0.0.3"}
-    words = [filled(word, at_start) for word in words_of(launches(plan)["router"], router)]
-    found = arguments(words[3:])
-    assert (found.host, found.port, found.policy, found.api_key) == ("127.0.0.1", 13000, "cache_aware", "secret")
-    assert found.prefill_urls == [("http://10.0.0.2:15000", 15063), ("http://10.0.0.2:15064", 15127)]
-    assert found.decode_urls == ["http://10.0.0.2:15128", "http://10.0.0.3:15000", "http://10.0.0.3:15064"]
 
 
 def test_seeds_of_engines_have_31_bits(tmp_path: Path) -> None:
@@ -322,7 +332,7 @@ def test_the_vendors_differ_in_this(tmp_path: Path, engine: str, golden: Golden)
     golden(f"launches/{engine}_on_rocm.txt", "".join(f"{k}: {a} -> {b}\n" for k, (a, b) in sorted(found.items())))
 
 
-@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2", "pairs"])
+@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2", "pairs", "judge"])
 def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
     experts: Changes = {**RECOMPUTED, **ROUTED, "parallel.ep": "8", "cluster.gpus_per_node": '"8xH200-141-SXM"'}
     specs: dict[str, tuple[Changes, dict[str, str]]] = {
@@ -330,6 +340,7 @@ def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
         "experts": ({**experts, "placement.gpus_per_engine": "8"}, MOE),
         "latent": (LATENT, MOE),
         "vllm": ({**VLLM, **SPLIT, "placement.gpus_per_engine": "16"}, GPU),
+        "judge": ({**SPLIT, **JUDGED}, GPU),
         "pairs": ({**SPLIT, **PAIRS}, GPU),
         "fsdp2": ({**FSDP2, "placement.gpus_per_engine": "8"}, GPU),
     }

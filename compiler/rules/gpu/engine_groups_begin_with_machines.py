@@ -89,6 +89,15 @@ def _uneven(subject: Subject, layout: Layout, pairs: Disaggregation[Auto]) -> Di
     return Diagnostic(CODE, message, labels, alternatives(*ways), rule=ID, paths=paths)
 
 
+def _leaves_engines(layout: Layout, gpus: int) -> bool:
+    """Whether so many GPUs are whole engines of every kind."""
+    pairs = layout.placement.disaggregation
+    if not isinstance(pairs, Off):
+        of_prefill = pairs.prefill_gpus_per_engine
+        gpus -= pairs.prefill_engines * (of_prefill if isinstance(of_prefill, int) else layout.each)
+    return gpus >= layout.each and gpus % layout.each == 0
+
+
 def _crossing(subject: Subject, layout: Layout, group: EngineGroup, on_a_node: int) -> Diagnostic:
     field = _PREFILL if group.role == "prefill" else _DECODE
     labels = [("cluster.gpus_per_node", f"{on_a_node:,} on a machine"), (field, f"{group.gpus:,} for one engine")]
@@ -109,7 +118,9 @@ def _crossing(subject: Subject, layout: Layout, group: EngineGroup, on_a_node: i
             fitting = [n for n in fitting if (gpus - n * first.gpus) % group.gpus == 0]
             near, before = sorted(fitting, key=lambda n: (abs(n - first.engines), n))[:2], first.gpus * first.engines
         else:
-            near = [n for n in (before // unit * unit, -(-before // unit) * unit) if 0 < n < layout.total]
+            near = [n for n in (before // unit * unit, -(-before // unit) * unit) if n > 0]
+            written = subject.written("placement.rollout_gpus")
+            near = [n for n in near if not written and _leaves_engines(layout, layout.total - n)]
         labels.append((ahead, f"{before:,} GPUs before it"))
         paths.append(ahead)
         ways = [fix(ahead, n) for n in sorted(near)]

@@ -18,6 +18,7 @@ from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import EngineGroup
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
+from compiler.planner.splits import heads_split
 from compiler.rules._gpu_layout import divisors, fix, layout_of
 
 CODE = "RLC0546"
@@ -41,6 +42,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         kind = "disaggregation.prefill_gpus_per_engine" if group.role == "prefill" else "gpus_per_engine"
         path = f"placement.{kind}"
         near = [n for n in divisors(domain) if n % named.count == 0 or named.count % n == 0]
+        model = subject.experiment.model
+        near = [n for n in near if heads_split(model, n)]
         fitting = [n for n in near if group.engines * group.gpus % n == 0 and group.first_gpu % n == 0]
         yield Diagnostic(
             CODE,

@@ -1,4 +1,4 @@
-"""Specs of engines of two kinds behind a router."""
+"""A spec of engines of two kinds behind a router, with a judge on GPUs of its own."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ transfer_backend = "nixl"
 policy = "cache_aware"
 port = 12000
 
+[placement.judge]
+weights = "judge"
+weights_gib = 30.5
+gpus = 2
+gpus_per_engine = 2
+
 [parallel]
 tp = 2
 etp = 1
@@ -41,6 +47,7 @@ max_steps = 10
 prompts_per_step = 128
 samples_per_prompt = 8
 max_response_tokens = "2Ki"
+max_context_tokens = "4Ki"
 
 [train]
 global_batch = 1024
@@ -48,7 +55,11 @@ precision = "bf16"
 packing.tokens = "8Ki"
 
 [reward]
-name = "math"
+name = "judge"
+
+[reward.judge]
+url = "http://{judge}/v1/chat/completions"
+model = "a-judge"
 
 [[data.train]]
 path = "problems.jsonl"

@@ -9,6 +9,7 @@ import pytest
 
 from compiler.emit.artefacts import _ray
 from compiler.ir.bundles import Bundle, bundles_of
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.plan import Plan
 from compiler.rules.gpu import ports_of_a_machine_differ as rule
 from tests.support.good_spec import GPU, Changes, compiled
@@ -28,8 +29,16 @@ def random_layout(draw: Random) -> Changes:
     nodes = draw.choice((1, 2, 4, 6))
     total = 8 * nodes
     changes: Changes = {"cluster.nodes": str(nodes), "rollout.prompts_per_step": "96", "train.global_batch": "768"}
+    if draw.random() < 0.4:
+        gpus, each = draw.choice((2, 4, 8) if nodes > 1 else (2, 4)), draw.choice((1, 2))
+        total -= gpus
+        changes |= {
+            "placement.judge": f'{{ weights = "j", weights_gib = 8.0, gpus = {gpus}, gpus_per_engine = {each} }}',
+            "reward.name": '"judge"',
+            "reward.judge": '{ url = "http://{judge}/v1/chat/completions", model = "a-judge" }',
+        }
     train = total
-    if draw.random() < 0.6:
+    if draw.random() < 0.6 or 768 % total:
         train = draw.choice([n for n in (2, 4, 8, 16, 24, 32) if n < total])
         changes |= {"placement.mode": '"split"', "placement.train_gpus": str(train)}
     first, rollout = (train, total - train) if train < total else (0, total)
@@ -51,6 +60,7 @@ def random_layout(draw: Random) -> Changes:
 def test_whatever_the_layout_no_gpu_and_no_port_is_given_twice_and_counts_add_up(tmp_path: Path, seed: int) -> None:
     plan = plan_of(tmp_path, random_layout(Random(seed)))
     placement, cluster = plan.experiment.placement, plan.experiment.cluster
+    assert isinstance(placement, GpuPlacement)
     found = bundles_of(plan.experiment)
     assert [bundle.node for bundle in found.bundles] == list(range(cluster.nodes))
     assert found.strategy == ("STRICT_SPREAD" if cluster.nodes > 1 else "PACK")
@@ -60,11 +70,11 @@ def test_whatever_the_layout_no_gpu_and_no_port_is_given_twice_and_counts_add_up
         assert bundle.gpus == 8
         assert bundle.cpus == sum(seat.cpus for seat in bundle.seats)
         for side in (ENGINES, ("trainer",)):
-            gpus = gpus_of(bundle, *side)
+            gpus = gpus_of(bundle, *side, "judge")
             assert len(gpus) == len(set(gpus))
     if placement.mode == "split":
         for bundle in found.bundles:
-            assert sorted(gpus_of(bundle, *ENGINES, "trainer")) == list(range(8))
+            assert sorted(gpus_of(bundle, *ENGINES, "trainer", "judge")) == list(range(8))
     assert sum(len(gpus_of(b, "trainer")) for b in found.bundles) == placement.train_gpus
     assert sum(len(gpus_of(b, *ENGINES)) for b in found.bundles) == placement.rollout_gpus
 
