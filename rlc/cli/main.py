@@ -15,6 +15,7 @@ import typer
 from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
+from rlc.cli.ckpt import convert, inspect
 from rlc.cli.emit import emit
 from rlc.cli.eval import evaluate
 from rlc.cli.explain import explain
@@ -102,6 +103,13 @@ new = typer.Typer(
 for verb in (told(experiment), told(rule), told(reward)):
     new.command()(verb)
 app.add_typer(new, name="new")
+
+ckpt = typer.Typer(
+    help="Look at checkpoints, and write them in another form.", no_args_is_help=True, rich_markup_mode=None
+)
+for verb in (told(inspect), told(convert)):
+    ckpt.command()(verb)
+app.add_typer(ckpt, name="ckpt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
