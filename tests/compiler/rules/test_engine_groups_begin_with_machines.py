@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.ir.machine import GpuPlacement
 from tests.support.good_spec import GPU, Changes, codes, compiled
 
 SPLIT: Changes = {"cluster.nodes": "4", "placement.mode": '"split"', "placement.train_gpus": "16"}
@@ -61,3 +62,14 @@ def test_an_engine_of_a_machine_does_not_begin_behind_half_a_machine_of_trainers
     changes: Changes = {"cluster.nodes": "3", "placement.mode": '"split"', "placement.train_gpus": "4"}
     (fault,) = compiled(tmp_path, {**changes, **pairs(1, 8, 4)}, base=GPU).diagnostics
     assert (fault.code, fault.help[0].sets) == ("RLC0544", (("placement.train_gpus", "8"),))
+
+
+@pytest.mark.parametrize("readers", [1, 3, 5, 6])
+def test_sizes_that_the_planner_chooses_leave_whole_engines_to_both_kinds(tmp_path: Path, readers: int) -> None:
+    changes: Changes = {**SPLIT, "parallel.etp": None, "placement.disaggregation.prefill_engines": str(readers)}
+    found = compiled(tmp_path, changes, base=GPU)
+    assert found.plan is not None, [d.message for d in found.diagnostics]
+    placement = found.plan.experiment.placement
+    assert isinstance(placement, GpuPlacement)
+    first, second = placement.engine_groups()
+    assert first.engines * first.gpus + second.engines * second.gpus == placement.rollout_gpus
