@@ -20,6 +20,7 @@ from compiler.ir.machine import Disaggregation, EngineGroup
 from compiler.ir.openness import Auto, Off
 from compiler.ir.subject import Subject
 from compiler.rules._gpu_layout import Layout, fix, layout_of, size
+from compiler.rules._solved_fixes import counted
 
 CODE = "RLC0544"
 ID = "PLACE-05"

@@ -7,7 +7,7 @@ Why it matters: GPUs of a judge that nobody asks are paid for and idle; a url wi
 at the first response; weights that do not fit fail when both other sides have loaded theirs.
 Example: `url = "http://{judge}/v1/chat/completions"` without `[placement.judge]`.
 Fix: the table, or the address of a judge that somebody else serves.
-Source: REWARD-05; targets/gpu/base.toml, `routed`.
+Source: REWARD-06; targets/gpu/base.toml, `routed`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from compiler.ir.subject import Subject
 from compiler.rules._gpu_layout import divisors, fix
 
 CODE = "RLC0548"
-ID = "REWARD-05"
+ID = "REWARD-06"
 _GPUS, _EACH, _GIB = "placement.judge.gpus", "placement.judge.gpus_per_engine", "placement.judge.weights_gib"
 _DROPPED = Help("delete [placement.judge]: the judge is served by somebody else", unsets=("placement.judge",))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic
-from compiler.ir.bundles import bundles_of
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.ir.subject import Subject
@@ -36,6 +35,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         return
     if max(train, *(group.first_gpu + group.engines * group.gpus for group in groups)) > layout.total:
         return  # other rules say so
+    from compiler.ir.bundles import bundles_of
+
     first = bundles_of(subject.experiment).bundles[0].seats
     own = {port for seat in first if seat.role == "router" for port in seat.ports}
     who = {port: "Ray" for port in own if port in RAY_PORTS or port in RAY_WORKERS}
