@@ -33,7 +33,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(saved.keep_best, Off) and isinstance(saved.best_by, Off):
             continue
         if isinstance(saved.keep_best, Off):
-            yield _one_without_the_other(stage, "best_by", "says what is best", stage.fix("checkpoint.keep_best", 1))
+            yield _one_without_the_other(stage, "best_by", "says what is best", _one_to_keep(stage))
         elif isinstance(saved.best_by, Off):
             yield _one_without_the_other(stage, "keep_best", "of them are kept", *_metric_to_name(stage))
         elif isinstance(saved.keep_latest, Off):
@@ -70,6 +70,14 @@ def _one_without_the_other(stage: StageSubject, given: str, what: str, *ways: He
         rule=ID,
         paths=(stage.path(f"checkpoint.{given}"),),
     )
+
+
+def _one_to_keep(stage: StageSubject) -> Help:
+    fields = ["checkpoint.keep_best"]
+    if isinstance(stage.stage.checkpoint.keep_latest, Off):
+        fields.append("checkpoint.keep_latest")
+    shown = [stage.shown(field) for field in fields]
+    return Help(f"set {' and '.join(f'{name} = 1' for name in shown)}", tuple((name, "1") for name in shown))
 
 
 def _metric_to_name(stage: StageSubject) -> tuple[Help, ...]:

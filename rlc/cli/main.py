@@ -16,6 +16,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
 from rlc.cli.ckpt import convert, inspect
+from rlc.cli.doctor import doctor
 from rlc.cli.emit import emit
 from rlc.cli.eval import evaluate
 from rlc.cli.explain import explain
@@ -92,6 +93,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
 for verb in (told(plan), told(simulate), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
 app.command()(told(emit))
+app.command()(told(doctor))
 app.command("eval")(told(evaluate))
 app.command()(told(serve))
 for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):
