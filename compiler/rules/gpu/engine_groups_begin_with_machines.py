@@ -68,10 +68,9 @@ def _uneven(subject: Subject, layout: Layout, pairs: Disaggregation[Auto]) -> Di
     if left >= each and left % each == 0:
         return None
     if left < each:
-        message = (
-            f"{pairs.prefill_engines:,} engines of {of_prefill:,} GPUs that read prompts leave {max(0, left):,} of "
-        )
-        message += f"{gpus:,} GPUs, and an engine that generates has {each:,}"
+        readers = f"{counted(pairs.prefill_engines, 'engines')} of {counted(of_prefill, 'GPUs')}"
+        message = f"{readers} that read prompts leave {max(0, left):,} of {counted(gpus, 'GPUs')}, and an engine that "
+        message += f"generates has {each:,}"
     else:
         message = f"engines of {each:,} GPUs leave {left % each:,} of the {left:,} idle that generate"
     fitting = [n for n in range(1, gpus // of_prefill + 1) if gpus - n * of_prefill >= each]
