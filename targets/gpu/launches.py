@@ -53,6 +53,18 @@ class _Nothing:
 
 _NOTHING = _Nothing()
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+class _Made(NamedTuple):
+    """A launch, and all that it was made of."""
+
+    tables: EngineTables
+    others: tuple[object, ...]
+    own: Mapping[str, object]
+    known: Mapping[str, tuple[object, tuple[str, ...]]]
+    lowered: LoweredLaunch
+
 
 def lower_launches(
     experiment: Experiment[Auto],
@@ -105,12 +117,20 @@ class _Facts:
 
     def __call__(self, name: str) -> object:
         """Return a field, or None where the plan has none of that name or it is off."""
+        value, paths = self.known(name)
+        self.asked += paths
+        return value
+
+    def known(self, name: str) -> tuple[object, tuple[str, ...]]:
+        """Return a field, and the paths that say it."""
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = self._of_launch(name) if name.startswith("launch.") else self._read(name)
-        value, paths = known
-        self.asked += paths
-        return value
+        return known
+
+    def all_known(self) -> Mapping[str, tuple[object, tuple[str, ...]]]:
+        """Return all that was asked for."""
+        return self._known
 
     def _read(self, name: str) -> tuple[object, tuple[str, ...]]:
         """A field, and the paths that say it; a table says nothing by itself."""
@@ -133,6 +153,10 @@ class _Facts:
             if name.startswith(start):
                 return self._stage + elsewhere + name[len(start) :]
         return self._stage + name if name.partition(".")[0] in _OF_STAGES else name
+
+    def agrees_with(self, known: Mapping[str, tuple[object, tuple[str, ...]]]) -> bool:
+        """Whether all of these fields are the same here, by value and by path."""
+        return all(_is_same(self.known(name), said) for name, said in known.items())
 
     def given(self, role: str, engine: str) -> Mapping[str, object]:
         """Return what the spec itself hands to an engine."""
@@ -178,6 +202,49 @@ def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iter
         yield "teacher", _Facts(experiment, index, "teacher", {"model.": "teacher."})
 
 
+Lowering = Callable[[LaunchRole, str, str, _Facts, EngineTables, Container], LoweredLaunch]
+
+
+def _remembering(lower: Lowering) -> Lowering:
+    """Return the same, which takes the launch of the plan before where all that it was made of is alike.
+
+    Plans of a sweep mostly start their engines alike; one launch is remembered for each role of an engine.
+    """
+    made: dict[tuple[str, str], _Made] = {}
+
+    def lowered(
+        role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
+    ) -> LoweredLaunch:
+        own = {} if role in _OWNED else facts.given(tables.launch["role"], engine)
+        others = stage, container, facts.path("train")
+        last = made.get((role, engine))
+        if (
+            last is not None
+            and last.tables is tables
+            and last.others == others
+            and _is_same(last.own, own)
+            and facts.agrees_with(last.known)
+        ):
+            return last.lowered
+        found = lower(role, stage, engine, facts, tables, container)
+        made[role, engine] = _Made(tables, others, own, facts.all_known(), found)
+        return found
+
+    return lowered
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values are alike in what is written of them: 1, 1.0 and true are equal and not alike."""
+    if one is other:
+        return True
+    if one.__class__ is not other.__class__:
+        return False
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one == other if one.__class__ in _PLAIN else repr(one) == repr(other)
+
+
+@_remembering
 def _lowered(
     role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
 ) -> LoweredLaunch:
@@ -273,6 +340,14 @@ def _layers(values: list[Any], _: Mapping[str, Any]) -> object:
     return None if dense is None or layers is None else (*[0] * min(dense, layers), *[1] * (layers - dense))
 
 
+def _groups(values: list[Any], _: Mapping[str, Any]) -> object:
+    """So many groups, the GPUs of each, and further axes."""
+    if None in values:
+        return None
+    groups, gpus, *further = values
+    return (groups, gpus // groups, *further)
+
+
 _STEPS: dict[str, Callable[[list[Any], Mapping[str, Any]], object]] = {
     "value": lambda values, _: values[0],
     "not": lambda values, _: None if values[0] is None else not values[0],
@@ -280,6 +355,7 @@ _STEPS: dict[str, Callable[[list[Any], Mapping[str, Any]], object]] = {
     "round_up": _round_up,
     "layers": _layers,
     "list": lambda values, _: None if None in values else tuple(values),
+    "groups": _groups,
     "nothing": lambda values, _: _NOTHING,
 }
 STEPS = tuple(_STEPS)

@@ -53,9 +53,9 @@ def test_a_target_pins_every_engine_that_is_not_of_rlc_itself() -> None:
 
 def test_a_setting_that_each_engine_is_known_for_is_there_with_its_type() -> None:
     kinds = {
-        ("sglang-0.5.23", "mem_fraction_static"): ["float"],
+        ("sglang-0.5.23", "mem_fraction_static"): ["float", "auto"],
         ("sglang-0.5.23", "chunked_prefill_size"): ["int"],
-        ("vllm-0.32.0", "gpu_memory_utilization"): ["float"],
+        ("vllm-0.32.0", "gpu_memory_utilization"): ["float", "auto"],
         ("vllm-0.32.0", "served_model_name"): ["str", "list"],
         ("megatron-0.16.1", "recompute_granularity"): ["literal"],
         ("megatron-0.16.1", "recompute_modules"): ["list"],

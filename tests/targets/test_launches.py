@@ -169,6 +169,30 @@ def test_fsdp2_is_handed_its_mesh_and_its_rule(tmp_path: Path) -> None:
     assert sgd == {*adam, "SGD"} - {"AdamW"}
 
 
+def test_fsdp2_is_handed_what_its_table_says(tmp_path: Path) -> None:
+    of_fsdp2: Changes = {
+        "train.engine.fsdp2.activation_checkpointing": '"selective"',
+        "train.engine.fsdp2.cpu_offload": "true",
+        "train.engine.fsdp2.dp_replicate_size": "2",
+        "train.engine.fsdp2.reduce_dtype": '"bfloat16"',
+        "train.engine.fsdp2.reshard_after_forward": "2",
+        "train.engine.fsdp2.compile": "true",
+    }
+    short: Changes = {**FSDP2, "train.packing.tokens": '"4Ki"', "rollout.max_context_tokens": '"4Ki"'}
+    found = changed(tmp_path, of_fsdp2, base={**GPU, **{key: str(value) for key, value in short.items()}})
+    kept = found.pop("trainer create_selective_checkpoint_contexts.policy_fn_or_list")
+    assert "aten.mm.default" in str(kept[1])
+    assert found == {
+        "trainer init_device_mesh.mesh_shape": ((8, 1, 1), (2, 4, 1, 1)),
+        "trainer init_device_mesh.mesh_dim_names": (("dp", "cp", "tp"), ("dp_replicate", "dp_shard", "cp", "tp")),
+        "trainer MixedPrecisionPolicy.reduce_dtype": ("float32", "bfloat16"),
+        "trainer fully_shard.reshard_after_forward": (True, 2),
+        "trainer CPUOffloadPolicy.pin_memory": (None, True),
+        "trainer checkpoint.use_reentrant": (None, False),
+        "trainer compile.dynamic": (None, True),
+    }
+
+
 def test_stages_that_start_their_engines_alike_share_a_launch(tmp_path: Path) -> None:
     stages: Changes = {"stages": '[{ name = "one" }, { name = "two", optim.eps = 1e-6 }]'}
     placement = plan_of(tmp_path, stages).experiment.placement
@@ -346,3 +370,19 @@ def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
     }
     changes, base = specs[name]
     golden(f"launches/{name}.txt", engine_lines(plan_of(tmp_path, changes, base=base)) + "\n")
+
+
+def test_how_engines_are_started_does_not_depend_on_the_plan_before(tmp_path: Path) -> None:
+    """One after the other, and the same in the other order."""
+    given: Changes = {"rollout.engine.sglang.schedule_conservativeness": "1.0"}
+    others: list[Changes] = [
+        {},
+        given,
+        {"parallel.tp": "2"},
+        {**given, "rollout.engine.sglang.schedule_conservativeness": "2.0"},
+        {},
+    ]
+    first = [said(plan_of(tmp_path, changes)) for changes in others]
+    again = [said(plan_of(tmp_path, changes)) for changes in reversed(others)]
+    assert first == list(reversed(again))
+    assert first[1] != first[3]

@@ -8,6 +8,8 @@ of the trained weights for its pass, and waits in host memory otherwise.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.memory.activations import Recompute, working_bytes
 from compiler.planner.memory.constants import Constants
@@ -64,6 +66,7 @@ class StageJob(NamedTuple):
     reader: EngineJob | None = None
 
 
+@lru_cache(maxsize=16)  # every plan of a sweep over what a loss is made of asks the same
 def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
     """Return the phases of a step, in their order, and the RAM of a machine."""
     device = SHARED if stage.is_shared else TRAINING
@@ -104,6 +107,12 @@ def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
 def fullest(phases: tuple[Phase, ...], device: str) -> Phase | None:
     """Return the phase in which a class of device holds most, None where there is no such device."""
     return max((phase for phase in phases if phase.device == device), key=lambda phase: phase.bytes, default=None)
+
+
+def beside_engine(stage: StageJob, constants: Constants) -> float:
+    """Return the bytes of an engine's GPU that it never has: contexts, communicators, weights on their way."""
+    trainer = total(_trainer_at_rest(stage, constants)) if stage.is_shared else _BUCKETS * _BUCKET_BYTES
+    return total(_engine_at_rest(stage, constants)) + trainer
 
 
 def host_lines(stage: StageJob, constants: Constants) -> Lines:
