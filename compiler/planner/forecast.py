@@ -204,7 +204,8 @@ def _spread_of(experiment: Experiment[Never], stage: Stage[Never]) -> tuple[Spre
 def _engine_bytes(experiment: Experiment[Never]) -> int:
     placement = experiment.placement
     if isinstance(placement, GpuPlacement):
-        each, rollouts = placement.gpus_per_engine, (s.rollout for s in experiment.stages if has_engine(s))
+        each = min(group.gpus for group in placement.engine_groups())
+        rollouts = (s.rollout for s in experiment.stages if has_engine(s))
         formats = (engine_formats(one.engine) for one in rollouts if not isinstance(one, Off))
         return max(engine_weight_bytes(experiment.model, each, one) for one in formats)
     return parameters_of(experiment.model).total * FP32_BYTES + _prediction_bytes(experiment)
@@ -229,7 +230,7 @@ def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
             tokens += sequences * (rollout.speculation.num_draft_tokens + 1)
         return tokens * kv_bytes_per_token(model)
     each = placement.gpus_per_engine
-    engines = max(1, placement.rollout_gpus // each)
+    engines = placement.generating_engines()
     if isinstance(rollout, Rollout):
         sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
     return sequences * engine_sequence_bytes(experiment.model, each, context, engine_formats(rollout.engine))

@@ -15,17 +15,19 @@ from compiler.ir.catalogue import LoweredLaunch
 from compiler.ir.conditions import holds
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
-from compiler.ir.machine import ConfigRecord, EnvironmentVariable, RoleLaunch
+from compiler.ir.machine import ConfigRecord, EnvironmentVariable, GpuPlacement, RoleLaunch
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read
 from compiler.ir.record import Record
-from compiler.ir.sides import has_engine, trains
+from compiler.ir.sides import has_engine, placed_judges, trains
 
-LaunchRole = Literal["rollout", "trainer", "critic", "teacher"]
+LaunchRole = Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router", "judge"]
 
 _OF_STAGES = ("train", "rollout", "optim", "algo", "loss")
-_ENGINE_NODES = "launch.engine_nodes"
+# Roles whose engine is the target's choice, and a field of their table.
+_OWNED = {"router": "placement.router.port", "judge": "placement.judge.gpus"}
+_ENGINE_KINDS = ("rollout", "prefill", "decode")
 
 
 class EngineTables(NamedTuple):
@@ -35,6 +37,7 @@ class EngineTables(NamedTuple):
     argv: Mapping[str, Any]
     records: Mapping[str, Sequence[str]]
     extends: Mapping[str, str]
+    version: str = ""
 
 
 class Container(NamedTuple):
@@ -64,21 +67,29 @@ class _Made(NamedTuple):
 
 
 def lower_launches(
-    experiment: Experiment[Auto], tables_of: Callable[[str], EngineTables | None], container: Container
+    experiment: Experiment[Auto],
+    tables_of: Callable[[str], EngineTables | None],
+    container: Container,
+    others: Mapping[str, str],
 ) -> tuple[LoweredLaunch, ...]:
     """Return how the processes of each role are started; stages that start them alike share one launch.
 
     Args:
         tables_of: what is known of an engine, by its name; None for one of another role or of nobody.
+        others: the engines of roles that no stage names one for: router and judge.
     """
     found: list[LoweredLaunch] = []
     for index, stage in enumerate(experiment.stages):
         for role, facts in _roles(experiment, index, stage):
-            engine = facts.text("rollout.engine.name" if role == "rollout" else "train.engine.name")
+            engine = others.get(role, "") or facts.text(f"{_side(role)}.engine.name")
             tables = tables_of(engine)
             if tables is not None:
                 _merge(found, _lowered(role, stage.name, engine, facts, tables, container))
     return tuple(found)
+
+
+def _side(role: LaunchRole) -> str:
+    return "rollout" if role in _ENGINE_KINDS else "train"
 
 
 def _merge(found: list[LoweredLaunch], new: LoweredLaunch) -> None:
@@ -94,10 +105,13 @@ def _merge(found: list[LoweredLaunch], new: LoweredLaunch) -> None:
 class _Facts:
     """The fields of a plan by the names that tables have for them, and which of them were asked for."""
 
-    def __init__(self, experiment: Experiment[Auto], index: int, moved: Mapping[str, str]) -> None:
+    def __init__(
+        self, experiment: Experiment[Auto], index: int, role: LaunchRole, moved: Mapping[str, str] | None = None
+    ) -> None:
         self._experiment = experiment
+        self._role = role
         self._stage = f"stages.{index}."
-        self._moved = moved
+        self._moved = moved or {}
         self._known: dict[str, tuple[object, tuple[str, ...]]] = {}
         self.asked: list[str] = []
 
@@ -111,7 +125,7 @@ class _Facts:
         """Return a field, and the paths that say it."""
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = self._engine_nodes() if name == _ENGINE_NODES else self._read(name)
+            known = self._known[name] = self._of_launch(name) if name.startswith("launch.") else self._read(name)
         return known
 
     def all_known(self) -> Mapping[str, tuple[object, tuple[str, ...]]]:
@@ -149,22 +163,43 @@ class _Facts:
         value = read(self._experiment, f"{self._stage}{role}.engine").__dict__.get(engine)
         return value.__dict__ if isinstance(value, Options) else {}
 
-    def _engine_nodes(self) -> tuple[int, tuple[str, ...]]:
-        on_a_node, each = "cluster.gpus_per_node", "placement.gpus_per_engine"
-        named, gpus = gpus_per_node(self._read(on_a_node)[0]), self._read(each)[0]
+    def _judging(self) -> Stage[Auto]:
+        return self._experiment.stages[int(self._stage.split(".")[1])]
+
+    def _of_launch(self, name: str) -> tuple[object, tuple[str, ...]]:
+        """What no field says by itself: the role, the GPUs of one engine of it, and over how many machines they are."""
+        if name == "launch.judged_as":
+            path, judge = next(iter(placed_judges(self._judging())))
+            return judge.model, (f"{self._stage}{path}.model",)
+        if name == "launch.role":
+            pairs = "placement.disaggregation.prefill_engines"
+            return self._role, (pairs,) if self._role in ("prefill", "decode") else ()
+        table = {"prefill": "disaggregation.prefill_", "judge": "judge."}.get(self._role, "")
+        each = f"placement.{table}gpus_per_engine"
+        gpus = self._read(each)[0]
+        if name == "launch.engine_gpus":
+            return gpus, (each,)
+        on_a_node = "cluster.gpus_per_node"
+        named = gpus_per_node(self._read(on_a_node)[0])
         number = -(-gpus // named.count) if named is not None and isinstance(gpus, int) else 1
         return number, (on_a_node, each)
 
 
 def _roles(experiment: Experiment[Auto], index: int, stage: Stage[Auto]) -> Iterator[tuple[LaunchRole, _Facts]]:
     """The roles of a stage that have a launch, each with the fields as it has them."""
-    if has_engine(stage):
-        yield "rollout", _Facts(experiment, index, {})
-    yield "trainer", _Facts(experiment, index, {})
+    placement = experiment.placement
+    if has_engine(stage) and isinstance(placement, GpuPlacement):
+        is_pair = not isinstance(placement.disaggregation, Off)
+        kinds: tuple[LaunchRole, ...] = ("prefill", "decode") if is_pair else ("rollout",)
+        for kind in (*kinds, "router") if not isinstance(placement.router, Off) else kinds:
+            yield kind, _Facts(experiment, index, kind)
+        if not isinstance(placement.judge, Off) and any(True for _ in placed_judges(stage)):
+            yield "judge", _Facts(experiment, index, "judge")
+    yield "trainer", _Facts(experiment, index, "trainer")
     if trains(stage) and isinstance(stage.algorithm, ActorCriticParams):
-        yield "critic", _Facts(experiment, index, {"optim.lr": "critic.lr"})
+        yield "critic", _Facts(experiment, index, "critic", {"optim.lr": "critic.lr"})
     if trains(stage) and isinstance(stage.algorithm, TaughtParams):
-        yield "teacher", _Facts(experiment, index, {"model.": "teacher."})
+        yield "teacher", _Facts(experiment, index, "teacher", {"model.": "teacher."})
 
 
 Lowering = Callable[[LaunchRole, str, str, _Facts, EngineTables, Container], LoweredLaunch]
@@ -180,7 +215,8 @@ def _remembering(lower: Lowering) -> Lowering:
     def lowered(
         role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
     ) -> LoweredLaunch:
-        own, others = facts.given(tables.launch["role"], engine), (stage, container, facts.path("train"))
+        own = {} if role in _OWNED else facts.given(tables.launch["role"], engine)
+        others = stage, container, facts.path("train")
         last = made.get((role, engine))
         if (
             last is not None
@@ -212,8 +248,10 @@ def _is_same(one: object, other: object) -> bool:
 def _lowered(
     role: LaunchRole, stage: str, engine: str, facts: _Facts, tables: EngineTables, container: Container
 ) -> LoweredLaunch:
-    table, kind = tables.launch, tables.launch["role"]
-    own = facts.given(kind, engine)
+    # An engine that has another task than its own has a part of its table for that.
+    table = {**tables.launch, **tables.launch.get(role, {})}
+    kind, at = table["role"], _OWNED.get(role, "")
+    own = {} if at else facts.given(kind, engine)
     inputs: dict[str, tuple[str, ...]] = {}
 
     def settings(rules: Mapping[str, Any], own: Mapping[str, object], part: str) -> dict[str, object]:
@@ -241,7 +279,8 @@ def _lowered(
         nothing = tuple(key for key, value in values.items() if value is _NOTHING)
         values = {key: value for key, value in values.items() if value is not _NOTHING}
         records.append(ConfigRecord(name=name, values=given(values), nothing=nothing))
-    version = facts(f"{kind}.engine.version")
+    version = tables.version if at else facts(f"{kind}.engine.version")
+    port = facts("placement.router.port") if role == "router" else None
     launch = RoleLaunch(
         role=role,
         stages=(stage,),
@@ -251,12 +290,15 @@ def _lowered(
         follower_words=tuple(table.get("follower_words", ())) if words else (),
         environment=tuple(EnvironmentVariable(name=name, value=str(value)) for name, value in variables.items()),
         records=tuple(records),
-        first_port=table["ports"]["first"],
+        first_port=port if isinstance(port, int) else table["ports"]["first"],
         ports=table["ports"]["each"],
+        cpus=table["cpus"]["each"],
+        cpus_per_gpu=table["cpus"]["each_gpu"],
         shm_gib=container.shm_gib,
         ipc=container.ipc,
     )
-    inputs["engine"] = tuple(facts.path(f"{kind}.engine.{name}") for name in ("name", "version"))
+    by = [] if at else [facts.path(f"{kind}.engine.{name}") for name in ("name", "version")]
+    inputs["engine"] = (at,) if at else tuple(by)
     below = (path for part, paths in inputs.items() if part.startswith("words.") for path in paths)
     inputs["words"] = tuple(dict.fromkeys(below)) or inputs["engine"]
     return LoweredLaunch(launch, inputs)

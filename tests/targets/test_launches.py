@@ -23,6 +23,17 @@ AMD: Changes = {"cluster.target": '"rocm"', "cluster.gpus_per_node": '"8xMI300X-
 VLLM: Changes = {"rollout.engine.name": '"vllm"'}
 FSDP2: Changes = {"train.engine.name": '"fsdp2"'}
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "16", "cluster.nodes": "4"}
+PAIRS: Changes = {
+    "placement.gpus_per_engine": "4",
+    "placement.disaggregation.prefill_engines": "2",
+    "placement.disaggregation.prefill_gpus_per_engine": "2",
+}
+JUDGED: Changes = {
+    "placement.judge": '{ weights = "judge", weights_gib = 61.0, gpus = 4, gpus_per_engine = 2 }',
+    "reward.name": '"judge"',
+    "reward.judge.url": '"http://{judge}/v1/chat/completions"',
+    "reward.judge.model": '"a-judge"',
+}
 ROUTED: Changes = {"allow": '[{ rule = "RLC0536", why = "a test" }]'}
 LATENT: Changes = {
     **RECOMPUTED,
@@ -213,6 +224,72 @@ def test_no_two_engines_of_a_machine_share_a_gpu_or_a_port(tmp_path: Path) -> No
     assert len({p.values["seed"] for p in found}) == 8
 
 
+def test_engines_of_both_kinds_share_their_machines_without_a_common_gpu_or_port(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS})
+    readers, writers = (list(processes(plan.experiment, launches(plan)[role])) for role in ("prefill", "decode"))
+    assert [(p.engine, p.node, p.values["gpus"]) for p in readers] == [(0, 2, "0,1"), (1, 2, "2,3")]
+    assert [(p.engine, p.node, p.values["gpus"]) for p in writers] == [
+        (2, 2, "4,5,6,7"),
+        (3, 3, "0,1,2,3"),
+        (4, 3, "4,5,6,7"),
+    ]
+    assert [p.values["port"] for p in (*readers, *writers)] == ["15000", "15064", "15128", "15000", "15064"]
+    assert [p.values["last_port"] for p in readers] == ["15063", "15127"]
+
+
+def test_a_pair_is_told_which_half_it_is_and_nothing_else_of_it_differs(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS, "placement.disaggregation.transfer_backend": '"nixl"'})
+    reads, writes = (set(launches(plan)[role].words) for role in ("prefill", "decode"))
+    assert reads - writes == {
+        "--disaggregation-mode=prefill",
+        "--disaggregation-bootstrap-port={last_port}",
+        "--tp-size=2",
+    }
+    assert writes - reads == {"--disaggregation-mode=decode", "--tp-size=4"}
+    assert "--disaggregation-transfer-backend=nixl" in reads & writes
+
+
+def test_the_router_is_told_of_every_engine_and_of_the_bootstrap_port_of_those_that_read(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS})
+    (router,) = processes(plan.experiment, launches(plan)["router"])
+    words = list(words_of(launches(plan)["router"], router))
+    at = words.index("--pd-disaggregation")
+    assert words[at + 1 : at + 13] == [
+        *("--prefill", "http://{node_2}:15000", "15063", "--prefill", "http://{node_2}:15064", "15127"),
+        *("--decode", "http://{node_2}:15128", "--decode", "http://{node_3}:15000"),
+        *("--decode", "http://{node_3}:15064"),
+    ]
+
+
+def test_a_router_that_is_asked_for_has_all_engines_of_one_kind_behind_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, "placement.gpus_per_engine": "8", "placement.router.policy": '"round_robin"'})
+    (router,) = processes(plan.experiment, launches(plan)["router"])
+    words = list(words_of(launches(plan)["router"], router))
+    at = words.index("--worker-urls")
+    assert words[at + 1 : at + 4] == ["http://{node_2}:15000", "http://{node_3}:15000", "--policy=round_robin"]
+    assert not [word for word in words if word.startswith(("--cache", "--balance", "--prefill"))]
+
+
+def test_a_judge_is_served_on_the_last_gpus_by_the_name_that_it_is_asked_by(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **JUDGED})
+    launch = launches(plan)["judge"]
+    found = list(processes(plan.experiment, launch))
+    assert [(p.node, p.values["gpus"], p.values["port"]) for p in found] == [(3, "4,5", "17000"), (3, "6,7", "17064")]
+    assert {"--model-path=judge", "--served-model-name=a-judge", "--tp-size=2"} <= set(launch.words)
+    rollout = list(processes(plan.experiment, launches(plan)["rollout"]))
+    assert [(p.node, p.values["gpus"]) for p in rollout[-2:]] == [(3, "2"), (3, "3")]
+    assert len(rollout) == 12
+
+
+def test_a_judge_of_somebody_else_takes_nothing(tmp_path: Path) -> None:
+    changes: Changes = {**JUDGED, "placement.judge": None, "reward.judge.url": '"http://judge.example.com/v1"'}
+    assert "judge" not in launches(plan_of(tmp_path, {**SPLIT, **changes}))
+
+
+def test_without_a_word_there_is_no_router(tmp_path: Path) -> None:
+    assert "router" not in launches(plan_of(tmp_path, SPLIT))
+
+
 def test_seeds_of_engines_have_31_bits(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"run.seed": str(2**31 - 1)})
     seeds = [p.values["seed"] for p in processes(plan.experiment, launches(plan)["rollout"])]
@@ -279,7 +356,7 @@ def test_the_vendors_differ_in_this(tmp_path: Path, engine: str, golden: Golden)
     golden(f"launches/{engine}_on_rocm.txt", "".join(f"{k}: {a} -> {b}\n" for k, (a, b) in sorted(found.items())))
 
 
-@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2"])
+@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2", "pairs", "judge"])
 def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
     experts: Changes = {**RECOMPUTED, **ROUTED, "parallel.ep": "8", "cluster.gpus_per_node": '"8xH200-141-SXM"'}
     specs: dict[str, tuple[Changes, dict[str, str]]] = {
@@ -287,6 +364,8 @@ def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
         "experts": ({**experts, "placement.gpus_per_engine": "8"}, MOE),
         "latent": (LATENT, MOE),
         "vllm": ({**VLLM, **SPLIT, "placement.gpus_per_engine": "16"}, GPU),
+        "judge": ({**SPLIT, **JUDGED}, GPU),
+        "pairs": ({**SPLIT, **PAIRS}, GPU),
         "fsdp2": ({**FSDP2, "placement.gpus_per_engine": "8"}, GPU),
     }
     changes, base = specs[name]

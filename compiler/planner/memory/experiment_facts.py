@@ -63,6 +63,7 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
         gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
         buffer_bytes=_waiting(stage),
         trains=trains(stage),
+        reader=_reader_job(experiment, stage, gpu) if has_engine(stage) else None,
     )
 
 
@@ -134,7 +135,7 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     is_vllm = rollout.engine.name == "vllm"
     share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
     each = placement.gpus_per_engine
-    engines = max(1, placement.rollout_gpus // each)
+    engines = placement.generating_engines()
     chunk = given.get("max_num_batched_tokens" if is_vllm else "chunked_prefill_size")
     return EngineJob(
         model=experiment.model,
@@ -149,6 +150,22 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
         pool_has_all=is_vllm,
         has_graphs=given.get("enforce_eager") is not True and given.get("disable_cuda_graph") is not True,
         copies_attention=given.get("enable_dp_attention") is True,
+    )
+
+
+def _reader_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob | None:
+    """What decides the memory of a GPU of an engine that reads prompts for others: it holds prompts alone."""
+    rollout, placement = stage.rollout, experiment.placement
+    assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
+    group = placement.engine_groups()[0]
+    if group.role != "prefill" or isinstance(rollout, Off):
+        return None
+    generating = engine_job(experiment, stage, gpu)
+    prompt = rollout.max_prompt_tokens
+    return generating._replace(
+        gpus=group.gpus,
+        sequences=_sequences(stage, group.engines),
+        context=prompt if isinstance(prompt, int) else generating.context,
     )
 
 

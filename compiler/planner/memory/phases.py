@@ -42,7 +42,8 @@ class StageJob(NamedTuple):
     """All that decides the memory of a stage of an experiment.
 
     Args:
-        engine: None where nothing is sampled.
+        engine: that which generates; None where nothing is sampled.
+        reader: an engine that reads prompts for it, where there are two kinds.
         trains: False where weights stay as they are: nothing is kept of them but themselves.
         others: what lies on a training GPU for the whole stage beside the policy: a critic, a teacher.
         has_reference: whether log-probs of a reference model are taken.
@@ -62,6 +63,7 @@ class StageJob(NamedTuple):
     gpus_per_node: int = 8
     buffer_bytes: float = 0
     trains: bool = True
+    reader: EngineJob | None = None
 
 
 @lru_cache(maxsize=16)  # every plan of a sweep over what a loss is made of asks the same
@@ -76,6 +78,14 @@ def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
         found.append(
             Phase("rollout", SHARED, (*sampling, *trainer)) if stage.is_shared else Phase("rollout", ROLLOUT, sampling)
         )
+    if engine is not None and stage.reader is not None:
+        reading = (*engine_lines(stage.reader, constants), *sampler)
+        is_shared = stage.is_shared
+        found.append(
+            Phase("prefill", SHARED, (*reading, *trainer)) if is_shared else Phase("prefill", ROLLOUT, reading)
+        )
+        # Weights are handed to both kinds alike.
+        engine = max((engine, stage.reader), key=lambda job: total(engine_lines(job, constants)))
     beside = (*trainer, *(sampler if stage.is_shared else ()), *stage.others)
     static = _fullest_static(stage.job, constants)
     if not stage.trains:

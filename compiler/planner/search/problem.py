@@ -165,7 +165,7 @@ def problem_of(
     return Problem(
         subject=subject,
         gpu=gpu,
-        total=named.count * cluster.nodes,
+        total=named.count * cluster.nodes - placement.judge_gpus(),
         per_node=named.count,
         open=open_names,
         base=base,

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import lcm
 
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject
 from compiler.planner.chosen import is_left_out
@@ -183,7 +184,7 @@ def engines(problem: Problem, gpus: int) -> Iterator[tuple[int, Way]]:
     for each in _sizes("gpus_per_engine", problem.base.gpus_per_engine, problem.open, divisors(gpus)):
         on_a_node = problem.per_node
         straddles = on_a_node % each != 0 if each <= on_a_node else each % on_a_node != 0
-        if gpus % each or straddles:
+        if straddles or not _fills(problem, gpus, each):
             continue
         is_even = _splits(problem, "rollout", each, each if is_open else None)
         if is_even:
@@ -194,6 +195,14 @@ def engines(problem: Problem, gpus: int) -> Iterator[tuple[int, Way]]:
                 yield each, "ep"
             if each <= _MOST_COPIES:
                 yield each, "dp"
+
+
+def _fills(problem: Problem, gpus: int, each: int) -> bool:
+    """Whether engines of that size use up the GPUs of their side, with those that read prompts, if any."""
+    placement = problem.experiment.placement
+    assert isinstance(placement, GpuPlacement), "a layout is searched for GPUs"
+    groups = placement.replacing(gpus_per_engine=each, rollout_gpus=gpus).engine_groups()
+    return all(group.engines for group in groups) and sum(group.engines * group.gpus for group in groups) == gpus
 
 
 def unit_of(layout: Layout) -> int:

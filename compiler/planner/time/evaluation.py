@@ -64,7 +64,7 @@ def _set_seconds(
     lengths = expected_lengths(one.max_response_tokens, float(mean) if isinstance(mean, int) else None)
     sampling = Sampling(
         sampler=sampler_of(experiment, stage, job.trainer),
-        engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
+        engines=placement.generating_engines(),
         samples=float(prompts * (one.samples_per_prompt + bool(one.greedy))),
         prompt=rollout.max_prompt_tokens * PROMPT_FRAC,
         lengths=lengths,

@@ -197,7 +197,7 @@ def _sampling(
     spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
         sampler=sampler_of(experiment, stage, trainer),
-        engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
+        engines=placement.generating_engines(),
         samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
         prompt=prompt,
         lengths=lengths,

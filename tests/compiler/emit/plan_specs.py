@@ -15,6 +15,7 @@ from tests.compiler.emit.debug_specs import debug_specs
 from tests.compiler.emit.environment_specs import PLAY, environment_specs
 from tests.compiler.emit.expert_specs import FURTHER_TOKENS
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
+from tests.compiler.emit.placement_specs import PAIRED
 
 PROJECT = Path(__file__).parents[3]
 QUICKSTART = "experiments/quickstart.toml"
@@ -704,6 +705,7 @@ SPECS = {
     "rewards": REWARDS,
     "by_row": BY_ROW,
     "on_gpus": ON_GPUS,
+    "paired": PAIRED,
     "on_shards": ON_SHARDS,
     "uneven": UNEVEN,
     "stretched": STRETCHED,
