@@ -7,6 +7,7 @@
     {rank} {local_rank} {world_size}    of a trainer's process
     {address} {first_address}           of its machine, and of the machine on which its engine begins
     {token}                             the secret that requests carry; these three are known when a run begins
+    {plan} {stage}                      the file of the plan, and the name of the stage, of a server of rlc itself
 
 A role has one record however many processes it has, so a plan of ten thousand GPUs is read as one of eight.
 """
