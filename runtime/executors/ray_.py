@@ -30,6 +30,7 @@ from runtime.executors.inline import (
 )
 from runtime.executors.rank import Role
 from runtime.executors.ray_cluster import Node, RayCluster
+from runtime.executors.ray_placement import Places
 from runtime.executors.ray_shells import EngineShell, RankShell
 from runtime.executors.served_engine import recorded_layers
 from runtime.weights.stored import StoredTensors
@@ -43,6 +44,7 @@ _START_S: Final = 300.0
 _ANSWER_S: Final = 600.0
 _SILENCE_S: Final = 30.0
 _ATTEMPTS: Final = 4
+_LAST_LINES: Final = 3
 
 
 class Actor:
@@ -85,7 +87,16 @@ class Actor:
     def _gone(self, fault: Exception) -> Diagnostic:
         said = " ".join(str(fault).split())[:300]
         ways = (Help(f"its last words are in {self.log}"), Help("run again: the run goes on from its last checkpoint"))
-        return Diagnostic("RLC0762", f"{self.name} ({self._path}) is gone: {said}", help=ways, paths=(self._path,))
+        fact = f"{self.name} ({self._path}) is gone: {said}{self._last_words()}"
+        return Diagnostic("RLC0762", fact, help=ways, paths=(self._path,))
+
+    def _last_words(self) -> str:
+        """What the process wrote last, where it wrote anything."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return "".join(f"; {line[:200]}" for line in lines[-_LAST_LINES:])
 
     def _broken(self, trace: str) -> Diagnostic:
         lines = trace.strip().splitlines()
@@ -185,6 +196,7 @@ class RayExecutor:
         self._engine: Actor | None = None
         self._client: SGLangEngine | None = None
         self._cluster: RayCluster | None = None
+        self._places: Places | None = None
 
     def start(self, read: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """Return tensors that the ranks read themselves."""
@@ -203,6 +215,7 @@ class RayExecutor:
             address = environ.secret("RAY_ADDRESS")
             own = [Node(1, 0, {})]
             self._cluster = RayCluster.joined(address) if address else RayCluster.started(own, patience_s=_START_S)
+            self._places = Places(1, cpus=1, gpus=0, patience_s=_START_S)
         experiment = self._experiment
         stage = experiment.stages[stage_index]
         policy = self._group("trainer", stage_index, weights)
@@ -231,6 +244,8 @@ class RayExecutor:
             group.end()
         if self._engine is not None:
             self._engine.end()
+        if self._places is not None:
+            self._places.release()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -256,7 +271,9 @@ class RayExecutor:
 
     def _options(self) -> dict[str, Any]:
         variables = {v.name: v.value for v in self._experiment.cluster.environment}
-        return {"num_cpus": 0, "runtime_env": {"env_vars": variables}, "max_restarts": 0}
+        if self._places is None:
+            raise InternalError("an actor without a place")
+        return {**self._places.options(0), "runtime_env": {"env_vars": variables}, "max_restarts": 0}
 
     def _path(self, role: str) -> str:
         roles = [r.role for r in self._experiment.placement.roles]
