@@ -35,7 +35,6 @@ from runtime.telemetry.sinks import RunSinks
 from runtime.telemetry.timeline import Timeline, TimelineFile
 from runtime.telemetry.view import View
 from runtime.weights.huggingface import save_model
-from runtime.weights.sync import sync_weights
 
 Step = Callable[["StageJob"], Awaitable[Mapping[str, float]]]
 
@@ -100,12 +99,12 @@ class StageJob:
     def sync(self) -> float:
         """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""
         version = self.progress.weights_version
-        if self.actors.engine is None or self._synced == version:
+        if self.actors.send_weights is None or self._synced == version:
             return 0.0
         started = time.perf_counter()
         debug = self.stage.debug
         verifies = not self._verified or (not isinstance(debug, Off) and debug.verify_sync == "every")
-        sync_weights(self.actors.learner, self.actors.engine, version, verify=verifies)
+        self.actors.send_weights(version, verify=verifies)
         self._synced, self._verified = version, True
         return time.perf_counter() - started
 

@@ -2,7 +2,8 @@
 
 Each process of an engine that is a program has one line, which can be pasted on its machine: its variables, then its
 words.  What is known only when a run begins is a variable of the shell: the address of a machine `n` is `$NODE_n`, the
-secret that requests carry is `$RLC_ENGINE_TOKEN`.  An engine that is a library has its records once for all processes.
+secret that requests carry is `$RLC_ENGINE_TOKEN`, the file of the plan `$RLC_PLAN`, its stage `$RLC_STAGE`.  An engine
+that is a library has its records once for all processes.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def _quoted(word: str, process: Process) -> str:
         "address": f"$NODE_{process.node}",
         "first_address": f"$NODE_{process.first_node}",
         "token": "$RLC_ENGINE_TOKEN",
+        "plan": "$RLC_PLAN",
+        "stage": "$RLC_STAGE",
     }
     _, is_address, behind = word.partition("{node_")
     if is_address:

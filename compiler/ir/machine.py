@@ -9,7 +9,7 @@ from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
-GPU_TARGETS = ("cuda", "rocm")
+GPU_TARGETS = ("cuda", "rocm", "cpu_cluster")
 JUDGE_SHARE = 0.88  # of a GPU, for weights and cache of a judge together; targets/launch/sglang.toml says so
 
 
@@ -44,7 +44,7 @@ class Cluster(Record, Generic[A]):
         unit="threads",
         ge=1,
         le=1024,
-        read_if=("target", ("cpu",)),
+        read_if=("target", ("cpu", "cpu_cluster")),
     )
     gpu: str | Off | A = setting("The GPU, by its name in stdlib/hardware.", derived=True)
     num_gpus: int | A = setting("GPUs of all machines.", derived=True, unit="GPUs")

@@ -11,6 +11,7 @@
     {node_0} {node_1} ...               the address of a machine by its number, which is known then too
     {engines}                           of a router, as a word of its own: the addresses of all engines, a word for each
     {prefills} {decodes}                engines of the two kinds; the word before it, the option, stands before each
+    {plan} {stage}                      the file of the plan, and the name of the stage, of a server of rlc itself
 
 A role has one record however many processes it has, so a plan of ten thousand GPUs is read as one of eight.
 """

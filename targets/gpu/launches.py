@@ -363,7 +363,7 @@ STEPS = tuple(_STEPS)
 
 def _words(values: Mapping[str, object], positional: str, argv: Mapping[str, Any]) -> Iterator[str]:
     """The words of a command line; a switch that is off and cannot be turned off is off anyway."""
-    negatable, renamed = argv["negatable"], argv.get("renamed", {})
+    negatable, renamed = argv.get("negatable", ()), argv.get("renamed", {})
     for name, value in values.items():
         word = renamed.get(name, f"--{name.replace('_', '-')}")
         if name == positional:

@@ -24,11 +24,11 @@ from compiler.compile import compile_spec
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.plan import Plan
 from rlc.catalogue import scan
-from runtime import driver
 from runtime.buffer.saved import restored
 from runtime.driver import RunPlace, run_plan
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.train.torch_ import TorchTrainer
+from runtime.executors import open_executor
 from runtime.executors.inline import Actors, weights_at_the_start
 from runtime.recording.steps import ROLLOUT, TOKENS
 from runtime.stage_job import StageJob
@@ -252,12 +252,12 @@ def test_groups_that_could_not_be_judged_are_made_up_for(tmp_path: Path, further
 
 def overlap(patches: pytest.MonkeyPatch) -> None:
     """Have the trainer of every stage work in a thread."""
-    build = driver.build_actors
+    build = open_executor.build_actors
 
     def built(*args: Any, **kwargs: Any) -> Actors:
         return replace(build(*args, **kwargs), overlap=True)
 
-    patches.setattr(driver, "build_actors", built)
+    patches.setattr(open_executor, "build_actors", built)
 
 
 class _Elsewhere:

@@ -44,10 +44,10 @@ def test_what_the_plan_decides_is_a_setting_and_follows_from_a_field_that_can_be
 
 
 def test_a_target_pins_every_engine_that_is_not_of_rlc_itself() -> None:
-    for name in ("cuda", "rocm"):
+    for name, own in (("cuda", {"fsdp2"}), ("rocm", {"fsdp2"}), ("cpu_cluster", {"fsdp2", "native"})):
         target = load_target(name)
         schemas = {engine.name for engine in map(load_engine, (f"{n}-{v}" for n, v in target.versions))}
-        assert {*target.rollout_engines, *target.train_engines} - schemas == {"fsdp2"}
+        assert {*target.rollout_engines, *target.train_engines} - schemas == own
     assert load_target("cpu").versions == ()
 
 

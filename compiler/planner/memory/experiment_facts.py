@@ -148,7 +148,9 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
         pool_bytes=(share if isinstance(share, float) else _DEFAULT_SHARE) * gpu.memory_gib * GIB,
         is_pool_given=isinstance(share, float),
         pool_has_all=is_vllm,
-        has_graphs=given.get("enforce_eager") is not True and given.get("disable_cuda_graph") is not True,
+        has_graphs=gpu.vendor != "cpu"
+        and given.get("enforce_eager") is not True
+        and given.get("disable_cuda_graph") is not True,
         copies_attention=given.get("enable_dp_attention") is True,
     )
 
