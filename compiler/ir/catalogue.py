@@ -122,7 +122,9 @@ class TargetEntry(NamedTuple):
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
-    layers for further tokens are trained.  `launches` says how processes of engines are started, where any are.
+    layers for further tokens are trained; `routed` are engines that can stand behind `router`, work in pairs
+    of which one reads prompts and the other generates, and serve a judge.  `launches` says how processes of engines are
+    started, where any are.
     """
 
     name: str
@@ -142,6 +144,9 @@ class TargetEntry(NamedTuple):
     no_reward_models: tuple[str, ...] = ()
     mtp_families: tuple[str, ...] = ()
     takes_turns: bool = False
+    routed: tuple[str, ...] = ()
+    router: str = ""
+    router_version: str = ""
     launches: Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]] | None = None
 
     def version_of(self, engine: str) -> str | None:

@@ -17,7 +17,7 @@ SIZES = {
     "BATCH": 10,
     "TOK": 5,
     "PAR": 4,
-    "PLACE": 4,
+    "PLACE": 8,
     "MEM": 7,
     "SYNC": 5,
     "LIVE": 6,
@@ -28,7 +28,7 @@ SIZES = {
     "DISTILL": 3,
     "CKPT": 3,
     "ENV": 7,
-    "REWARD": 5,
+    "REWARD": 6,
     "EVAL": 5,
     "DBG": 2,
 }
