@@ -35,8 +35,6 @@ _CODES = {
     "files": ("RLC0794", "model.weights"),
     "run directory": ("RLC0794", "checkpoint"),
     "disk": ("RLC0795", "checkpoint.interval"),
-    "reach": ("RLC0796", "cluster.nodes"),
-    "machines": ("RLC0796", "cluster.nodes"),
 }
 _PACKAGES = {"megatron": "megatron-core", "fsdp2": "torch"}
 _RUNTIME = ("torch", "transformers", "safetensors")
