@@ -24,6 +24,8 @@ class ConstraintCost(NamedTuple):
 
 def constraint_costs(problem: Problem) -> Iterator[ConstraintCost]:
     """Yield each constraint alone, and then all of them together where there are several."""
+    if problem.subject.origins.refuses is not None:
+        yield ConstraintCost("what is required of the layout", _step_s(problem._replace(heeds_requirements=False)))
     found = list(_constraints(problem))
     for text, names in found:
         yield ConstraintCost(text, _step_s(problem, names))
@@ -63,7 +65,7 @@ def _can_release(problem: Problem, name: str) -> bool:
     return name == "tokens" or engines == {"fsdp2"} or (name == "recompute" and engines == {"megatron"})
 
 
-def _step_s(problem: Problem, names: frozenset[str]) -> float | None:
+def _step_s(problem: Problem, names: frozenset[str] = frozenset()) -> float | None:
     released = problem.released | (names & frozenset(OF_STAGES))
     best = choose(problem._replace(open=problem.open | names, released=released), names_nearest=False).best
     return None if best is None else best.step_s

@@ -2,20 +2,22 @@
 
 Engines make their cache as large as their share allows, so the largest share that fits is the quickest.  What lies
 beside it is counted: contexts and communicators of both sides, kernels' workspaces, graphs, logits, weights on their
-way; and some of the GPU stays free, as beside any candidate.
+way; and some of the GPU stays free, unless nothing fits so and there would be next to no cache.
 """
 
 from __future__ import annotations
 
 from math import floor
 
+from compiler.planner.chosen import HEADROOM_FRAC
 from compiler.planner.memory.constants import CONSTANTS
-from compiler.planner.memory.engine import largest_pool
-from compiler.planner.memory.lines import GIB
+from compiler.planner.memory.engine import largest_pool, weight_lines
+from compiler.planner.memory.lines import GIB, total
 from compiler.planner.memory.phases import StageJob, beside_engine
 from compiler.planner.search.problem import Problem, StageFacts
 
 _MOST_COMMUNICATORS = 7  # of a training GPU, with every axis
+_LEAST_CACHE_FRAC = 0.1  # of a GPU, below which an engine may take what would stay free
 
 
 def with_share(problem: Problem, facts: StageFacts, job: StageJob) -> StageJob:
@@ -24,9 +26,11 @@ def with_share(problem: Problem, facts: StageFacts, job: StageJob) -> StageJob:
     if engine is None or not chooses_share(problem, facts):
         return job
     memory = problem.gpu.memory_gib * GIB
-    room = memory * (1 - problem.headroom_frac)
-    room -= beside_engine(job._replace(communicators=_MOST_COMMUNICATORS), CONSTANTS)
-    share = floor(largest_pool(engine, room, CONSTANTS) / memory * 100) / 100
+    beside = beside_engine(job._replace(communicators=_MOST_COMMUNICATORS), CONSTANTS)
+    pool = largest_pool(engine, memory * (1 - HEADROOM_FRAC) - beside, CONSTANTS)
+    if not problem.headroom_frac and pool < total(weight_lines(engine)) + memory * _LEAST_CACHE_FRAC:
+        pool = largest_pool(engine, memory - beside, CONSTANTS)
+    share = floor(pool / memory * 100) / 100
     return job._replace(engine=engine._replace(pool_bytes=share * problem.gpu.memory_gib * GIB, is_pool_given=True))
 
 
