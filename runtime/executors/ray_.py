@@ -234,6 +234,7 @@ class RayExecutor:
             reward=build_reward(stage, root=self._root),
             algorithm=algorithm_of(stage),
             set_rewards=build_set_rewards(stage, root=self._root),
+            overlap=True,
         )
 
     def close(self) -> None:
