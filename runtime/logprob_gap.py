@@ -54,6 +54,15 @@ class GapMeter:
         if self._token_bound is not None:
             self._num_beyond += int((size > self._token_bound).sum())
 
+    def take(self, other: GapMeter) -> None:
+        """Count in what another one counted, of other tokens of the same batch."""
+        self._count += other._count
+        self._sum += other._sum
+        self._max = max(self._max, other._max)
+        self._k1 += other._k1
+        self._k3 += other._k3
+        self._num_beyond += other._num_beyond
+
     def metrics(self) -> dict[str, float]:
         """Return `train/logprob_gap` (the mean) and what else is known; nothing where no token was compared."""
         if not self._count:

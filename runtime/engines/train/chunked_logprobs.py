@@ -9,6 +9,7 @@ Shape letters: M predicted tokens, D model width, V vocabulary, C columns of one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -32,12 +33,36 @@ class HeadSpec(NamedTuple):
     matmul_dtype: torch.dtype
 
 
-def token_stats(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, *, spec: HeadSpec) -> TokenStats:
+class Sums(NamedTuple):
+    """Of each token: log-sum-exp of the logits, logit of the target, and mean logit under the softmax."""
+
+    lse_M: Tensor
+    target_M: Tensor
+    mean_logit_M: Tensor
+
+
+def alone(own: Sums) -> Sums:
+    """Return the sums of a process that holds the whole head."""
+    return own
+
+
+def token_stats(
+    hidden_MD: Tensor,
+    head_VD: Tensor,
+    targets_M: Tensor,
+    *,
+    spec: HeadSpec,
+    joined: Callable[[Sums], Sums] = alone,
+) -> TokenStats:
     """Return log-prob of each target and entropy of its distribution, softmax(hidden @ head.T / temperature).
 
     Sums run in float32, or float64 where the hidden states are float64.
+
+    Args:
+        joined: where the rows of the head are spread, makes of the sums of these rows those of all; a target that is
+            elsewhere is no index of a row.  The gradient is that of these rows.
     """
-    logprobs_M, entropy_M = _ChunkedHead.apply(hidden_MD, head_VD, targets_M, spec)
+    logprobs_M, entropy_M = _ChunkedHead.apply(hidden_MD, head_VD, targets_M, spec, joined)
     return TokenStats(logprobs_M, entropy_M)
 
 
@@ -45,9 +70,9 @@ class _ChunkedHead(torch.autograd.Function):
     @staticmethod
     @override
     def forward(*args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
-        ctx, hidden_MD, head_VD, targets_M, spec = args
+        ctx, hidden_MD, head_VD, targets_M, spec, joined = args
         with torch.autocast(hidden_MD.device.type, enabled=False):
-            stats = _forward(hidden_MD.to(spec.matmul_dtype), head_VD, targets_M, spec)
+            stats = joined(_forward(hidden_MD.to(spec.matmul_dtype), head_VD, targets_M, spec))
         ctx.save_for_backward(hidden_MD, head_VD, targets_M, stats.lse_M, stats.mean_logit_M)
         ctx.spec = spec
         ctx.set_materialize_grads(False)
@@ -59,15 +84,7 @@ class _ChunkedHead(torch.autograd.Function):
         return _backward(ctx, *grad_outputs)
 
 
-class _Sums(NamedTuple):
-    """Of each row: log-sum-exp of the logits, logit of the target, and mean logit under the softmax."""
-
-    lse_M: Tensor
-    target_M: Tensor
-    mean_logit_M: Tensor
-
-
-def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSpec) -> _Sums:
+def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSpec) -> Sums:
     """Return the sums by one pass over the slices, rescaling what was summed whenever a larger logit appears."""
     dtype = torch.float64 if head_VD.dtype == torch.float64 else torch.float32
     largest_M = torch.full((hidden_MD.shape[0],), -torch.inf, dtype=dtype, device=hidden_MD.device)
@@ -83,16 +100,16 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
         mass_M = mass_M * shrink_M + exp_MC.sum(dim=1)
         weighted_M = weighted_M * shrink_M + exp_MC.mul_(logits_MC).sum(dim=1)
         largest_M = new_M
-    return _Sums(largest_M + mass_M.log(), target_M, weighted_M / mass_M)
+    return Sums(largest_M + mass_M.log(), target_M, weighted_M / mass_M)
 
 
 @once_differentiable
 def _backward(
     ctx: Any, grad_logprobs_M: Tensor | None, grad_entropy_M: Tensor | None
-) -> tuple[Tensor | None, Tensor | None, None, None]:
+) -> tuple[Tensor | None, Tensor | None, None, None, None]:
     hidden_MD, head_VD, targets_M, lse_M, mean_logit_M = ctx.saved_tensors
     if grad_logprobs_M is None and grad_entropy_M is None:
-        return None, None, None, None
+        return None, None, None, None, None
     spec: HeadSpec = ctx.spec
     low_MD = hidden_MD.to(spec.matmul_dtype)
     grad_hidden_MD, grad_head_VD = torch.zeros_like(low_MD, dtype=lse_M.dtype), torch.empty_like(head_VD)
@@ -106,7 +123,7 @@ def _backward(
         grad_MC = grad_MC.div_(spec.temperature).to(spec.matmul_dtype)
         grad_hidden_MD += grad_MC @ head_CD
         grad_head_VD[start : start + spec.chunk] = grad_MC.t() @ low_MD
-    return grad_hidden_MD.to(hidden_MD.dtype), grad_head_VD, None, None
+    return grad_hidden_MD.to(hidden_MD.dtype), grad_head_VD, None, None, None
 
 
 def logits_of(hidden_MD: Tensor, head_CD: Tensor, spec: HeadSpec) -> Tensor:

@@ -98,10 +98,10 @@ def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, di
         loss += float(output.loss.detach())
         for name, metric in output.metrics.items():
             sums[name].append(metric)
-    return loss, {name: _mean(parts, totals) for name, parts in sums.items()}
+    return loss, {name: mean_of(parts, totals) for name, parts in sums.items()}
 
 
-def _mean(parts: Sequence[MetricSum], totals: Totals) -> float:
+def mean_of(parts: Sequence[MetricSum], totals: Totals) -> float:
     """Return a metric of the global batch from the sums of its micro-batches."""
     total = {
         "tokens": totals.num_tokens,
