@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Never
 
+import pytest
 import torch.distributed as dist
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.algorithm import AlgorithmParams
-from runtime.engines.train.torch_ import TrainerSpec
+from runtime.engines.train.torch_ import TorchTrainer, TrainerSpec
 from stdlib.samples import TrainBatch
 from tests.engines.megatron.plans import Launch
 
@@ -26,10 +28,19 @@ class Answers:
     state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def answers(trainer: Any, batches: Sequence[TrainBatch]) -> Answers:
-    """Return what a trainer, of whichever backend, says."""
+def answers(trainer: Any, batches: Sequence[TrainBatch], *, refers: bool = False) -> Answers:
+    """Return what a trainer, of whichever backend, says.
+
+    Args:
+        refers: whether it has a reference, which is then asked for before each step, and follows behind the first one.
+    """
     logprobs = trainer.logprobs(batches[0], of="policy") if batches else Tensor()
-    metrics = [trainer.step(batch) for batch in batches]
+    metrics: list[Mapping[str, float]] = []
+    for batch in batches:
+        asked = replace(batch, ref_logprobs_T=trainer.logprobs(batch, of="reference")) if refers else batch
+        metrics.append(trainer.step(asked))
+        if refers and len(metrics) == 1:
+            trainer.refresh_reference()
     return Answers(
         logprobs=logprobs,
         metrics=metrics,
@@ -58,6 +69,18 @@ class Case:
         return self.launch.spec(self.params, **self.changes)
 
     @property
+    def refers(self) -> bool:
+        """Whether the trainer has a reference."""
+        return bool(self.changes.get("keep_reference"))
+
+    def alone(self) -> Answers:
+        """Return what the trainer of one process says to the same."""
+        trainer = TorchTrainer(self.spec, self.algorithm, self.weights)
+        if self.start is not None:
+            trainer.load_state(self.start)
+        return answers(trainer, self.batches, refers=self.refers)
+
+    @property
     def algorithm(self) -> Any:
         """The module of the algorithm."""
         return import_module(f"stdlib.algorithms.{self.params.algo.name}")
@@ -77,8 +100,36 @@ def trained(case: Case) -> Answers | None:
     trainer = trainer_on_rank(case)
     if case.start is not None:
         trainer.load_state(case.start)
-    found = answers(trainer, case.batches)
+    found = answers(trainer, case.batches, refers=case.refers)
     everyone: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(everyone, (found.logprobs, found.metrics))
     assert all(logprobs.equal(found.logprobs) and metrics == found.metrics for logprobs, metrics in everyone)
     return found if dist.get_rank() == 0 else None
+
+
+def refused(case: Case) -> tuple[str, tuple[str, ...]]:
+    """Return code and paths of the diagnostic with which the trainer is not built."""
+    try:
+        trainer_on_rank(case)
+    except SpecError as error:
+        return error.diagnostics[0].code, error.diagnostics[0].paths
+    raise AssertionError("the trainer was built")
+
+
+def assert_same(found: Answers, expected: Answers) -> None:
+    """Hold that two trainers said the same, but for rounding."""
+    _assert_close("logprobs", found.logprobs, expected.logprobs, atol=1e-5)
+    for metrics, right in zip(found.metrics, expected.metrics, strict=True):
+        assert metrics == pytest.approx(right, rel=1e-5, abs=1e-6)
+    assert found.weights.keys() == expected.weights.keys()
+    for name, weight in expected.weights.items():
+        _assert_close(name, found.weights[name], weight, atol=1e-6)
+    assert found.state.keys() == expected.state.keys()
+    for name, tensor in expected.state.items():
+        _assert_close(name, found.state[name], tensor, atol=1e-6)
+
+
+def _assert_close(name: str, found: Tensor, expected: Tensor, *, atol: float) -> None:
+    assert found.shape == expected.shape, name
+    if expected.numel():
+        assert float((found - expected).abs().max()) <= atol, name

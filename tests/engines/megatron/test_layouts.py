@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from compiler.ir.model import Moe
-from runtime.engines.train.torch_ import TorchTrainer
-from tests.engines.megatron.on_ranks import Answers, Case, answers, trained
+from tests.engines.megatron.on_ranks import Case, assert_same, trained
 from tests.engines.megatron.plans import launch_of
 from tests.runtime.engines.tiny_trainer import grouped_batch, policy_params, tiny_weights
 from tests.support.good_spec import Changes
@@ -63,31 +61,9 @@ def case_of(folder: Path, model: dict[str, Any], changes: Changes, *, num_ranks:
     )
 
 
-def alone(case: Case) -> Answers:
-    """What the trainer of one process says to the same."""
-    return answers(TorchTrainer(case.spec, case.algorithm, case.weights), case.batches)
-
-
-def assert_same(found: Answers, expected: Answers) -> None:
-    assert_close("logprobs", found.logprobs, expected.logprobs, atol=1e-5)
-    for metrics, right in zip(found.metrics, expected.metrics, strict=True):
-        assert metrics == pytest.approx(right, rel=1e-5, abs=1e-6)
-    assert found.weights.keys() == expected.weights.keys()
-    for name, weight in expected.weights.items():
-        assert_close(name, found.weights[name], weight, atol=1e-6)
-    assert found.state.keys() == expected.state.keys()
-    for name, tensor in expected.state.items():
-        assert_close(name, found.state[name], tensor, atol=1e-6)
-
-
-def assert_close(name: str, found: Tensor, expected: Tensor, *, atol: float) -> None:
-    assert found.shape == expected.shape, name
-    assert float((found - expected).abs().max()) <= atol, name
-
-
 @pytest.mark.parametrize(("model", "num_ranks", "changes"), [x[1:] for x in LAYOUTS], ids=[x[0] for x in LAYOUTS])
 def test_a_layout_trains_as_one_process_does(
     tmp_path: Path, megatron_ranks: RunRanks, model: dict[str, Any], num_ranks: int, changes: Changes
 ) -> None:
     case = case_of(tmp_path, model, changes, num_ranks=num_ranks)
-    assert_same(megatron_ranks(num_ranks, trained, case)[0], alone(case))
+    assert_same(megatron_ranks(num_ranks, trained, case)[0], case.alone())

@@ -92,9 +92,21 @@ def build_chunks(config: Any, records: Records, model: Model[Never]) -> list[Chu
             **records.of("GPTModel"),
         )
         _mark_split_weights(chunk)
+        _mark_experts(chunk)
         _stretch_positions(chunk, model)
         chunks.append(chunk.cuda() if torch.cuda.is_available() else chunk)
     return chunks
+
+
+def _mark_experts(chunk: Chunk) -> None:
+    """Say that gradients of experts are added up over the ranks that hold the same ones.
+
+    Without expert parallelism Megatron adds them up over the data-parallel ranks, and so leaves out the tokens of the
+    tensor-parallel ones where these hold whole experts.
+    """
+    for name, parameter in chunk.named_parameters():
+        if ".mlp.experts." in name:
+            parameter.allreduce = False
 
 
 def _stretch_positions(chunk: Chunk, model: Model[Never]) -> None:
