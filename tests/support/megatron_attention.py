@@ -74,3 +74,20 @@ class PackedAttention(MegatronModule):
         )
         out = F.scaled_dot_product_attention(q_HSE, k_HKE, v_HKV, attn_mask=seen_SK, scale=self._scale)
         return out.transpose(0, 1).flatten(1)
+
+
+class WholeLinear(torch.nn.Module):
+    """A projection that every tensor-parallel rank holds whole, as TransformerEngine's latent attention has them.
+
+    Without it Megatron splits them, and the gradient of the keys' turning part lacks the heads of all other ranks.
+    """
+
+    def __init__(self, input_size: int, output_size: int, *, config: Any, **_: Any) -> None:
+        super().__init__()
+        weight: Any = torch.nn.Parameter(torch.empty(output_size, input_size, dtype=config.params_dtype))
+        weight.sequence_parallel = config.sequence_parallel
+        self.weight = weight
+
+    @override
+    def forward(self, input_: Tensor) -> tuple[Tensor, None]:
+        return F.linear(input_, self.weight), None

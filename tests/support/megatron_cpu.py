@@ -148,13 +148,27 @@ def _adapt_megatron() -> None:
     dispatcher.maybe_move_tensor_to_cpu = move
     experts: Any = import_module("megatron.core.transformer.moe.moe_utils")
     experts.te_general_gemm = None
-    latent: Any = import_module("megatron.core.transformer.multi_latent_attention")
-    for name in ("TELinear", "TEColumnParallelLinear", "Linear"):
-        if not isinstance(getattr(latent, name, None), type):
-            setattr(latent, name, type(f"No{name}", (), {}))  # compared with, and nothing is one
+    _latent_attention()
     _norms_under_sequence_parallelism()
     _gather_unevenly()
     _attention()
+
+
+def _latent_attention() -> None:
+    """It asks what is one of TransformerEngine's layers, and has two projections that every rank holds whole."""
+    latent: Any = import_module("megatron.core.transformer.multi_latent_attention")
+    specs: Any = import_module("megatron.core.models.gpt.gpt_layer_specs")
+    whole: Any = import_module("tests.support.megatron_attention").WholeLinear
+    latent.TELinear = whole
+    for name in ("TEColumnParallelLinear", "Linear"):
+        if not isinstance(getattr(latent, name, None), type):
+            setattr(latent, name, type(f"No{name}", (), {}))  # compared with, and nothing is one
+    own = specs.MLASelfAttentionSubmodules
+
+    def submodules(**kwargs: Any) -> Any:
+        return own(**{**kwargs, "linear_q_down_proj": whole, "linear_kv_down_proj": whole})
+
+    specs.MLASelfAttentionSubmodules = submodules
 
 
 def _norms_under_sequence_parallelism() -> None:

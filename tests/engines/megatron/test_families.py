@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from compiler.ir.model import Model, Moe
-from tests.engines.megatron.on_ranks import Case, assert_same, trained
+from tests.engines.megatron.answers import assert_same
+from tests.engines.megatron.on_ranks import Case, trained
 from tests.engines.megatron.plans import launch_of
 from tests.runtime.engines.tiny_trainer import (
     grouped_batch,
@@ -25,7 +26,7 @@ from tests.runtime.engines.tiny_trainer import (
 from tests.support.good_spec import Changes
 from tests.support.ranks import RunRanks
 
-pytestmark = pytest.mark.megatron
+pytestmark = pytest.mark.L2
 
 # Megatron judges a group of experts by as many members as a token visits of each: here two, as in the published models.
 BALANCED = Moe(

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from compiler.ir.model import Moe
-from tests.engines.megatron.on_ranks import Case, assert_same, trained
+from tests.engines.megatron.answers import assert_same
+from tests.engines.megatron.on_ranks import Case, trained
 from tests.engines.megatron.plans import launch_of
 from tests.runtime.engines.tiny_trainer import grouped_batch, policy_params, tiny_weights
 from tests.support.good_spec import Changes
 from tests.support.ranks import RunRanks
 from tests.support.tiny_model import tiny_model
 
-pytestmark = pytest.mark.megatron
+pytestmark = pytest.mark.L2
 
 EXPERTS: dict[str, Any] = {
     "family": "qwen3_moe",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from compiler.ir.loss import KL
-from tests.engines.megatron.on_ranks import Case, assert_same, trained
+from tests.engines.megatron.answers import assert_same
+from tests.engines.megatron.on_ranks import Case, trained
 from tests.engines.megatron.plans import launch_of
 from tests.runtime.engines.test_every_algorithm_is_packed import batch_of
 from tests.runtime.engines.tiny_trainer import grouped_batch, policy_params, tiny_weights
@@ -16,7 +17,7 @@ from tests.support.good_spec import Changes
 from tests.support.ranks import RunRanks
 from tests.support.tiny_model import tiny_model
 
-pytestmark = pytest.mark.megatron
+pytestmark = pytest.mark.L2
 
 SPLIT: Changes = {"parallel.cp": "2"}  # of four ranks, so there are two shares of the batch
 

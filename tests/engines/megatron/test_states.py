@@ -9,14 +9,15 @@ import pytest
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.model import Moe
-from tests.engines.megatron.on_ranks import Case, assert_same, trained
+from tests.engines.megatron.answers import assert_same
+from tests.engines.megatron.on_ranks import Case, trained
 from tests.engines.megatron.plans import launch_of
 from tests.runtime.engines.tiny_trainer import grouped_batch, policy_params, tiny_weights
 from tests.support.good_spec import Changes
-from tests.support.ranks import RanksFailed, RunRanks
+from tests.support.ranks import RanksFailedError, RunRanks
 from tests.support.tiny_model import tiny_model
 
-pytestmark = pytest.mark.megatron
+pytestmark = pytest.mark.L2
 
 MODEL = tiny_model(family="qwen3_moe", moe=Moe(num_experts=6, experts_per_token=2, expert_size=24))
 LAYOUTS: dict[str, tuple[int, Changes]] = {
@@ -55,7 +56,7 @@ def test_a_state_on_the_same_layout_goes_on_bit_by_bit(tmp_path: Path, megatron_
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
     case = case_of(tmp_path, "cp2")
-    with pytest.raises(RanksFailed) as failed:
+    with pytest.raises(RanksFailedError) as failed:
         megatron_ranks(2, trained, replace(case, start={"optim.step": FIRST.tokens_T[0]}))
     error = failed.value.errors[0]
     assert isinstance(error, SpecError)

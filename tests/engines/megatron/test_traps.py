@@ -15,7 +15,7 @@ from tests.support.good_spec import Changes
 from tests.support.ranks import RunRanks
 from tests.support.tiny_model import tiny_model
 
-pytestmark = pytest.mark.megatron
+pytestmark = pytest.mark.L2
 
 DEEP = tiny_model(num_layers=4)
 PIPELINE: Changes = {"parallel.pp": "2"}

@@ -76,6 +76,13 @@ def _wrong(spec: TrainerSpec, parallel: Parallel[Never], records: Records) -> It
         if replicated.get(name, False):
             why = "this trainer adds gradients up, and reads weights as soon as a step is taken"
             yield _setting(name, True, "false", why)
+    if not isinstance(spec.model.mla, Off) and parallel.tp > 1 and not parallel.sp:
+        yield _Wrong(
+            "parallel.sp",
+            f"parallel.sp = false with parallel.tp = {parallel.tp}: Megatron leaves out of the gradient of latent "
+            "attention's turning keys the heads of all other ranks",
+            "set parallel.sp = true",
+        )
     is_split = records.of("OptimizerConfig").get("use_distributed_optimizer", False)
     if is_split and spec.optim.name != "adamw":
         yield _setting("use_distributed_optimizer", True, "false", "Megatron splits the state of Adam only")
