@@ -59,6 +59,7 @@ class Case:
     params: AlgorithmParams[Never]
     weights: Mapping[str, Tensor]
     batches: Sequence[TrainBatch]
+    algorithm_name: str = "grpo"
     changes: Mapping[str, Any] = field(default_factory=dict)
     start: Mapping[str, Tensor] | None = None
 
@@ -82,7 +83,7 @@ class Case:
     @property
     def algorithm(self) -> Any:
         """The module of the algorithm."""
-        return import_module(f"stdlib.algorithms.{self.params.algo.name}")
+        return import_module(f"stdlib.algorithms.{self.algorithm_name}")
 
 
 def trainer_on_rank(case: Case) -> Any:

@@ -30,6 +30,7 @@ def test_every_algorithm_has_the_loss_of_one_process(tmp_path: Path, megatron_ra
         params=params_of(name, "sequence"),
         weights=tiny_weights(model),
         batches=[batch_of(name)],
+        algorithm_name=name,
     )
     assert_same(megatron_ranks(4, trained, case)[0], case.alone())
 
