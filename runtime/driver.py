@@ -26,6 +26,7 @@ from runtime.algorithm_functions import AlgorithmFunctions, load_algorithm_funct
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import PREFIX, STATE, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
+from runtime.checkpoint.writer import CheckpointWriter
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.environments.known import documents_of
@@ -101,6 +102,7 @@ class _Run:
         self.experiment: Experiment[Never] = plan.experiment
         self.plan, self.place, self.view, self.stop = plan, place, view, stop
         self.store = CheckpointStore(place.run_dir / "checkpoints")
+        self.writer = CheckpointWriter(self.store)
         self.functions: dict[int, AlgorithmFunctions] = {}
         self.replays: dict[int, ReplaySchedule] = {}
         self.tokenizer: TextTokenizer = load_tokenizer(self.experiment.model, root=place.root)
@@ -122,6 +124,7 @@ class _Run:
             if self._stages(start, data, sinks) == "interrupted":
                 return "interrupted"
         finally:
+            self.writer.close()
             sinks.close()
         self.view.finished(write_summary(self.place.run_dir, experiment=self.experiment.name))
         return "finished"
@@ -241,7 +244,7 @@ class _Run:
             measures=self._measures(stage, actors, data),
             progress=progress,
             of_data=data.metrics(),
-            store=self.store,
+            writer=self.writer,
             sinks=sinks,
             view=self.view,
             stop=self.stop,

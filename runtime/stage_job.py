@@ -20,7 +20,8 @@ from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, saved
-from runtime.checkpoint.store import CheckpointStore
+from runtime.checkpoint.retention import retention_of
+from runtime.checkpoint.writer import CheckpointWriter, Snapshot
 from runtime.data.tokenizers import TextTokenizer
 from runtime.environments.episodes import last_words
 from runtime.executors.inline import Actors
@@ -71,7 +72,7 @@ class StageJob:
     worker: RolloutWorker | None
     measures: Sequence[Measure]
     progress: Progress
-    store: CheckpointStore
+    writer: CheckpointWriter
     sinks: RunSinks
     view: View
     stop: StopRequest
@@ -106,8 +107,8 @@ class StageJob:
         self._synced, self._verified = version, True
         return time.perf_counter() - started
 
-    def save(self) -> Path:
-        """Write a checkpoint of this moment."""
+    def save(self, *, waits: bool = True) -> None:
+        """Write a checkpoint of this moment; without `waits` it may be on the disk only after later steps."""
         self.progress.metrics_offset = self.sinks.metrics_offset
         state = self.actors.state()
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
@@ -121,7 +122,15 @@ class StageJob:
         def write_model(directory: Path) -> None:
             save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
 
-        return self.store.save(self.progress.global_step, tensors=others, state=told, write_model=write_model)
+        settings = self.stage.checkpoint
+        snapshot = Snapshot(
+            step=self.progress.global_step,
+            tensors=others,
+            state=told,
+            write_model=write_model,
+            keeps=retention_of(settings),
+        )
+        self.writer.write(snapshot, waits=waits or not settings.asynchronous)
 
     def row(self, values: Mapping[str, float]) -> Row:
         """Return a row of metrics with its place in the run."""
@@ -150,9 +159,9 @@ class StageJob:
             await self._evaluate()
         if progress.step >= self.stage.run.max_steps and not _bound_is_met(self.stage, progress):
             self.warnings.of_missed_bound(progress.step, progress.measured)
-        interval = self.stage.checkpoint.interval
-        if is_complete(self.stage, progress) or (not isinstance(interval, Off) and progress.step % interval == 0):
-            self.save()
+        interval, ends = self.stage.checkpoint.interval, is_complete(self.stage, progress)
+        if ends or (not isinstance(interval, Off) and progress.step % interval == 0):
+            self.save(waits=ends)
 
     def _is_due_at_start(self) -> bool:
         # A stage that was asked to stop before its first step has been measured already.

@@ -27,6 +27,7 @@ from benchmarks.train.turns import Turns
 from compiler.ir.plan import Plan
 from runtime.algorithm_functions import load_algorithm_functions
 from runtime.checkpoint.store import CheckpointStore
+from runtime.checkpoint.writer import CheckpointWriter
 from runtime.data.tokenizers import load_tokenizer
 from runtime.executors.inline import build_actors
 from runtime.progress import Progress
@@ -80,7 +81,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
         measures=(),
         progress=Progress(plan_hash=plan.hash),
-        store=CheckpointStore(run_dir / "checkpoints"),
+        writer=CheckpointWriter(CheckpointStore(run_dir / "checkpoints")),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),
         view=view,
         stop=StopRequest(),

@@ -21,7 +21,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     _batch(sheet, stage)
     _optimizer(sheet, stage)
     write_evaluation(sheet, stage, _source, _every(stage, "eval.interval") if stage.is_on("eval") else "")
-    sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage")
+    sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage; {_kept(stage)}")
     _debug(sheet, stage)
     seeds = (f"{name} {stage(f'seeds.{name}', str(stage.raw(f'seeds.{name}')))}" for name in _STREAMS)
     sheet.row("seeds", sentence(*seeds))
@@ -47,6 +47,16 @@ _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for ol
 
 def _every(table: Values, path: str) -> str:
     return f"every {table.count(path, 'steps')}" if table.is_on(path) else f"at no interval{table.mark(path)}"
+
+
+def _kept(stage: Values) -> str:
+    while_written = "training goes on meanwhile" if stage.raw("checkpoint.asynchronous") else "training waits for it"
+    kept = "all are kept"
+    if stage.is_on("checkpoint.keep_latest"):
+        kept = f"the newest {stage('checkpoint.keep_latest')} are kept"
+    if stage.is_on("checkpoint.keep_best") or stage.is_on("checkpoint.best_by"):
+        kept += f", and the best {stage('checkpoint.keep_best')} by {stage('checkpoint.best_by')}"
+    return sentence(stage("checkpoint.asynchronous", while_written), kept)
 
 
 def _length(sheet: Sheet, stage: Values) -> None:

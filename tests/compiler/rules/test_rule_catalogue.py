@@ -39,7 +39,7 @@ ELSEWHERE = {
     "BATCH-04": {"RLC0672"},
     "CFG-07": {"RLC0213", "RLC0236"},
     "CFG-08": {"RLC0673"},
-    "CKPT-03": {"RLC0208"},
+    "CKPT-03": {"RLC0208", "RLC0377"},
     "ENV-02": {"RLC0512"},
 }
 
