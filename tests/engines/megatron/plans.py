@@ -5,6 +5,7 @@ as a spec turns it off.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Never
 
@@ -61,7 +62,8 @@ class Launch(NamedTuple):
         """What a trainer reads of the plan, with an algorithm's own settings."""
         experiment = self._read().experiment
         stage = experiment.stages[0]
-        return TrainerSpec(model=experiment.model, train=stage.train, optim=stage.optim, params=params, **changes)
+        spec = TrainerSpec(model=experiment.model, train=stage.train, optim=stage.optim, params=params)
+        return replace(spec, **changes)
 
     def _read(self) -> Plan:
         return read_plan(self.plan, name="plan.json", params_of=scan().params_of)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.model import Moe
 from tests.engines.megatron.answers import assert_same
 from tests.engines.megatron.on_ranks import Case, trained
@@ -56,8 +55,5 @@ def test_a_state_on_the_same_layout_goes_on_bit_by_bit(tmp_path: Path, megatron_
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
     case = case_of(tmp_path, "cp2")
-    with pytest.raises(RanksFailedError) as failed:
+    with pytest.raises(RanksFailedError, match="the checkpoint does not fit the trainer"):
         megatron_ranks(2, trained, replace(case, start={"optim.step": FIRST.tokens_T[0]}))
-    error = failed.value.errors[0]
-    assert isinstance(error, SpecError)
-    assert error.diagnostics[0].code == "RLC0644"

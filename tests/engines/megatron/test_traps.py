@@ -10,7 +10,7 @@ import pytest
 from compiler.ir.training import MultiTokenPrediction
 from tests.engines.megatron.on_ranks import Case, refused
 from tests.engines.megatron.plans import launch_of
-from tests.runtime.engines.tiny_trainer import policy_params, tiny_families, tiny_weights
+from tests.runtime.engines.tiny_trainer import policy_params, tiny_families, tiny_train, tiny_weights
 from tests.support.good_spec import Changes
 from tests.support.ranks import RunRanks
 from tests.support.tiny_model import tiny_model
@@ -51,6 +51,6 @@ def test_groups_that_megatron_would_judge_otherwise_are_refused(tmp_path: Path, 
 
 def test_what_is_not_computed_is_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
     launch = launch_of(tmp_path, DEEP, {}, num_ranks=1)
-    train = launch.spec(policy_params()).train.replacing(mtp=MultiTokenPrediction())
+    train = tiny_train(mtp=MultiTokenPrediction())
     case = Case(launch=launch, params=policy_params(), weights=tiny_weights(DEEP), batches=[], changes={"train": train})
     assert megatron_ranks(1, refused, case) == [("RLC0772", ("train.mtp",))]
