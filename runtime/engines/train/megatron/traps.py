@@ -22,7 +22,7 @@ def check_plan(spec: TrainerSpec, parallel: Parallel[Never], records: Records) -
             Diagnostic(
                 "RLC0772",
                 f"the Megatron trainer does not compute {what}",
-                help=(Help('train.engine.name = "torch" does, in one process'),),
+                help=(Help("leave it out, or train with an engine that computes it"),),
                 paths=(path,),
             )
         )
