@@ -21,10 +21,9 @@ from compiler.ir.algorithm import TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions, load_algorithm_functions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import PREFIX, STATE, restored
+from runtime.buffer.saved import PREFIX, STATE, is_kept, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
 from runtime.checkpoint.writer import CheckpointWriter
 from runtime.data.jsonl import num_rows_phrase
@@ -46,6 +45,7 @@ from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
+from runtime.telemetry.timeline import TimelineFile
 from runtime.telemetry.view import StageInfo, View
 from runtime.torch_process import set_up_torch
 from runtime.weights.teacher import check_teacher
@@ -140,8 +140,8 @@ class _Run:
         if is_complete(stage, progress):
             progress.next_stage()
             return _Start(progress, weights, None, RolloutBuffer())
-        rollout, tensors, buffer = stage.rollout, checkpoint.tensors(), RolloutBuffer()
-        if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off):
+        tensors, buffer = checkpoint.tensors(), RolloutBuffer()
+        if is_kept(stage):
             waiting = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
             buffer = restored(checkpoint.state.get(STATE), waiting)
         return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **tensors}, buffer)
@@ -250,7 +250,20 @@ class _Run:
             stop=self.stop,
             warnings=StageWarnings(stage, self.view),
             recorder=self._recorder(stage),
+            timelines=TimelineFile(self.place.run_dir, self._devices()),
         )
+
+    def _devices(self) -> dict[str, str]:
+        """Return where each actor is that a timeline shows."""
+        found: dict[str, list[str]] = {}
+        for role in self.experiment.placement.roles:
+            called = "engine" if role.role == "rollout" else role.role
+            found.setdefault(called, []).append(
+                f"{role.device}" if not role.node else f"node {role.node} {role.device}"
+            )
+        return {
+            name: some[0] if len(some) == 1 else f"{some[0]} and {len(some) - 1} more" for name, some in found.items()
+        }
 
     def _check_recording(self, index: int, stage: Stage[Never]) -> None:
         """Open the recording that a stage trains on, where it does."""

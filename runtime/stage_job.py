@@ -16,10 +16,9 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import STATE, saved
+from runtime.buffer.saved import STATE, is_kept, saved
 from runtime.checkpoint.retention import retention_of
 from runtime.checkpoint.writer import CheckpointWriter, Snapshot
 from runtime.data.tokenizers import TextTokenizer
@@ -33,6 +32,7 @@ from runtime.rollouts import RolloutWorker
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
 from runtime.telemetry.sinks import RunSinks
+from runtime.telemetry.timeline import Timeline, TimelineFile
 from runtime.telemetry.view import View
 from runtime.weights.huggingface import save_model
 from runtime.weights.sync import sync_weights
@@ -60,8 +60,8 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 class StageJob:
     """What a schedule works with.
 
-    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off, and `recorder` is
-    there where [debug] record is on.
+    `of_data` is what the first row says of the data; `buffer` is empty where no group waits for a later step, and
+    `recorder` is there where [debug] record is on.  `timeline` is that of the step under way.
     """
 
     experiment: Experiment[Never]
@@ -80,6 +80,8 @@ class StageJob:
     of_data: Mapping[str, float] = field(default_factory=dict)
     buffer: RolloutBuffer = field(default_factory=RolloutBuffer)
     recorder: RolloutRecorder | None = None
+    timeline: Timeline = field(default_factory=Timeline)
+    timelines: TimelineFile | None = None
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
 
@@ -114,7 +116,7 @@ class StageJob:
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
         told = self.progress.to_json()
-        if isinstance(self.stage.rollout, Rollout) and not isinstance(self.stage.rollout.buffer, Off):
+        if is_kept(self.stage):
             waiting = saved(self.buffer)
             others.update(waiting.tensors)
             told[STATE] = waiting.state
@@ -140,6 +142,7 @@ class StageJob:
     async def _step(self, take_step: Step) -> None:
         progress, started = self.progress, time.perf_counter()
         of_data = self.of_data if progress.step == 0 else {}
+        self.timeline = Timeline()
         metrics = await take_step(self)
         progress.step += 1
         progress.global_step += 1
@@ -147,6 +150,8 @@ class StageJob:
         row = self.row({**metrics, **of_data, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
+        if self.timelines is not None:
+            self.timelines.write(self.stage.name, progress.step, self.timeline)
         self.warnings.of_step(progress.step, metrics)
         self.warnings.of_episodes(progress.step, last_words(self.worker.episodes if self.worker else None, metrics))
         self.warnings.of_judgements(progress.step, self.actors.rewards())

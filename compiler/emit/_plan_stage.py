@@ -8,6 +8,7 @@ from compiler.emit._plan_evaluation import write_evaluation
 from compiler.emit._plan_reward import code_lines, write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.options import Options
+from compiler.ir.training import Fsdp2
 
 
 def write_stage(sheet: Sheet, stage: Values) -> None:
@@ -264,10 +265,13 @@ def _speculation(table: Values) -> str:
 
 
 def _own_settings(table: Values) -> str:
-    """What is handed to the engine as it is."""
+    """What is handed to the engine as it is, and the table of an engine that has one of ours."""
     name = str(table.raw("engine.name"))
     given = table.raw(f"engine.{name}") if table.has(f"engine.{name}") else None
-    keys = type(given).fields() if isinstance(given, Options) else ()
+    keys = tuple(type(given).fields()) if isinstance(given, Options) else ()
+    if isinstance(given, Fsdp2):
+        wanted = ((key, field.read_if) for key, field in Fsdp2.fields().items())
+        keys = tuple(key for key, on in wanted if on is None or given.__dict__[on[0]] in on[1])
     return f"for {name}: " + sentence(*(f"{key} {table(f'engine.{name}.{key}')}" for key in keys)) if keys else ""
 
 

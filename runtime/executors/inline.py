@@ -6,11 +6,12 @@ processes of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, ParamSpec, TypeVar
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from runtime.protocols import Critic, Learner, RolloutEngine, Scorer, Trainer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ROLLOUT_ENGINES = {"native": NativeEngine}
 _TRAINERS = {"torch": TorchTrainer}
@@ -63,7 +67,8 @@ class Actors:
     learns from a teacher needs none, and an algorithm without a critic has none either.
 
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
-    by name, that have a reward of their own.
+    by name, that have a reward of their own.  `overlap` says whether engines go on while the trainer works, as they do
+    where they are not in its process.
     """
 
     learners: Learners
@@ -72,6 +77,11 @@ class Actors:
     reward: RewardRunner | None
     algorithm: Any
     set_rewards: Mapping[str, RewardRunner]
+    overlap: bool = False
+
+    async def carry_out(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what work of the trainer returns; in a thread where other actors go on meanwhile."""
+        return await asyncio.to_thread(work, *args, **kwargs) if self.overlap else work(*args, **kwargs)
 
     @property
     def learner(self) -> Learner:

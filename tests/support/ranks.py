@@ -80,18 +80,12 @@ class RankPool:
             return [answer[1] for answer in found if answer is not None]
         texts = {at: _text(answer) or self._stack_of(at) for at, answer in enumerate(found)}
         errors = {at: texts[at] if answer is None else answer[1] for at, answer in enumerate(found)}
-        self.close()
+        self._end_ranks()
         raise RanksFailedError(texts, {at: error for at, error in errors.items() if not _is_fine(found[at])})
 
     def close(self) -> None:
-        """End all processes; the next case begins anew."""
-        for pid in self._pids.values():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for rank in self._ranks.values():
-            rank.close()
-        self._ranks.clear()
-        self._pids.clear()
+        """End all processes."""
+        self._end_ranks()
         if self._stem is not None:
             self._stem.kill()
             self._stem.communicate()
@@ -102,6 +96,16 @@ class RankPool:
         if self._socket is not None:
             self._socket.cleanup()
             self._socket = None
+
+    def _end_ranks(self) -> None:
+        """End the ranks; those of the next case are forked anew."""
+        for pid in self._pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for rank in self._ranks.values():
+            rank.close()
+        self._ranks.clear()
+        self._pids.clear()
 
     def _rank(self, at: int) -> Connection[bytes, bytes]:
         if at not in self._ranks:

@@ -25,44 +25,43 @@ class TokenStats(NamedTuple):
     entropy_M: Tensor
 
 
+class Vocabulary(NamedTuple):
+    """The part of the vocabulary that this rank has.
+
+    first: its first token.  largest, total: the elementwise maximum, and sum, of what all ranks have; in place.
+    gathered: [M, C] columns of all ranks beside one another.
+    """
+
+    first: int
+    largest: Callable[[Tensor], Tensor]
+    total: Callable[[Tensor], Tensor]
+    gathered: Callable[[Tensor], Tensor]
+
+
 class HeadSpec(NamedTuple):
-    """How logits are computed: slice width, divisor of the logits, and the dtype of the matrix products."""
+    """How logits are computed: slice width, divisor of the logits, and the dtype of the matrix products.
+
+    vocabulary: where the head has some of its rows only.  Every rank then has the same statistics, and the gradient of
+    the hidden states is that through its own rows.
+    """
 
     chunk: int
     temperature: float
     matmul_dtype: torch.dtype
+    vocabulary: Vocabulary | None = None
+
+    @property
+    def first(self) -> int:
+        """The token of the head's first row."""
+        return 0 if self.vocabulary is None else self.vocabulary.first
 
 
-class Sums(NamedTuple):
-    """Of each token: log-sum-exp of the logits, logit of the target, and mean logit under the softmax."""
-
-    lse_M: Tensor
-    target_M: Tensor
-    mean_logit_M: Tensor
-
-
-def alone(own: Sums) -> Sums:
-    """Return the sums of a process that holds the whole head."""
-    return own
-
-
-def token_stats(
-    hidden_MD: Tensor,
-    head_VD: Tensor,
-    targets_M: Tensor,
-    *,
-    spec: HeadSpec,
-    joined: Callable[[Sums], Sums] = alone,
-) -> TokenStats:
+def token_stats(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, *, spec: HeadSpec) -> TokenStats:
     """Return log-prob of each target and entropy of its distribution, softmax(hidden @ head.T / temperature).
 
     Sums run in float32, or float64 where the hidden states are float64.
-
-    Args:
-        joined: where the rows of the head are spread, makes of the sums of these rows those of all; a target that is
-            elsewhere is no index of a row.  The gradient is that of these rows.
     """
-    logprobs_M, entropy_M = _ChunkedHead.apply(hidden_MD, head_VD, targets_M, spec, joined)
+    logprobs_M, entropy_M = _ChunkedHead.apply(hidden_MD, head_VD, targets_M, spec)
     return TokenStats(logprobs_M, entropy_M)
 
 
@@ -70,9 +69,9 @@ class _ChunkedHead(torch.autograd.Function):
     @staticmethod
     @override
     def forward(*args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
-        ctx, hidden_MD, head_VD, targets_M, spec, joined = args
+        ctx, hidden_MD, head_VD, targets_M, spec = args
         with torch.autocast(hidden_MD.device.type, enabled=False):
-            stats = joined(_forward(hidden_MD.to(spec.matmul_dtype), head_VD, targets_M, spec))
+            stats = _forward(hidden_MD.to(spec.matmul_dtype), head_VD, targets_M, spec)
         ctx.save_for_backward(hidden_MD, head_VD, targets_M, stats.lse_M, stats.mean_logit_M)
         ctx.spec = spec
         ctx.set_materialize_grads(False)
@@ -84,7 +83,15 @@ class _ChunkedHead(torch.autograd.Function):
         return _backward(ctx, *grad_outputs)
 
 
-def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSpec) -> Sums:
+class _Sums(NamedTuple):
+    """Of each row: log-sum-exp of the logits, logit of the target, and mean logit under the softmax."""
+
+    lse_M: Tensor
+    target_M: Tensor
+    mean_logit_M: Tensor
+
+
+def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSpec) -> _Sums:
     """Return the sums by one pass over the slices, rescaling what was summed whenever a larger logit appears."""
     dtype = torch.float64 if head_VD.dtype == torch.float64 else torch.float32
     largest_M = torch.full((hidden_MD.shape[0],), -torch.inf, dtype=dtype, device=hidden_MD.device)
@@ -92,7 +99,7 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
     for start in range(0, head_VD.shape[0], spec.chunk):
         head_CD = head_VD[start : start + spec.chunk].to(spec.matmul_dtype)
         logits_MC = logits_of(hidden_MD, head_CD, spec).to(dtype)
-        columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
+        columns_M1, is_here_M1 = columns_in(targets_M[:, None], spec.first + start, head_CD.shape[0])
         target_M += (logits_MC.gather(1, columns_M1) * is_here_M1)[:, 0]
         new_M = torch.maximum(largest_M, logits_MC.amax(dim=1))
         shrink_M = (largest_M - new_M).exp_()
@@ -100,16 +107,28 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
         mass_M = mass_M * shrink_M + exp_MC.sum(dim=1)
         weighted_M = weighted_M * shrink_M + exp_MC.mul_(logits_MC).sum(dim=1)
         largest_M = new_M
-    return Sums(largest_M + mass_M.log(), target_M, weighted_M / mass_M)
+    lse_M, mean_M = over_all_ranks(largest_M + mass_M.log(), weighted_M / mass_M, spec)
+    return _Sums(lse_M, target_M if spec.vocabulary is None else spec.vocabulary.total(target_M), mean_M)
+
+
+def over_all_ranks(lse_M: Tensor, mean_M: Tensor, spec: HeadSpec) -> tuple[Tensor, Tensor]:
+    """Return log-sum-exp, and a mean under the softmax, over the whole vocabulary, of those over this rank's part."""
+    if spec.vocabulary is None:
+        return lse_M, mean_M
+    largest_M = spec.vocabulary.largest(lse_M.clone())
+    mass_M = (lse_M - largest_M).exp_()
+    total_M = spec.vocabulary.total(mass_M.clone())
+    weighted_M = spec.vocabulary.total(mass_M * mean_M)
+    return largest_M + total_M.log(), weighted_M / total_M
 
 
 @once_differentiable
 def _backward(
     ctx: Any, grad_logprobs_M: Tensor | None, grad_entropy_M: Tensor | None
-) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+) -> tuple[Tensor | None, Tensor | None, None, None]:
     hidden_MD, head_VD, targets_M, lse_M, mean_logit_M = ctx.saved_tensors
     if grad_logprobs_M is None and grad_entropy_M is None:
-        return None, None, None, None, None
+        return None, None, None, None
     spec: HeadSpec = ctx.spec
     low_MD = hidden_MD.to(spec.matmul_dtype)
     grad_hidden_MD, grad_head_VD = torch.zeros_like(low_MD, dtype=lse_M.dtype), torch.empty_like(head_VD)
@@ -118,12 +137,12 @@ def _backward(
         logits_MC = logits_of(low_MD, head_CD, spec).to(lse_M.dtype)
         grad_MC = _grad_logits(logits_MC, (lse_M, mean_logit_M), (grad_logprobs_M, grad_entropy_M))
         if grad_logprobs_M is not None:
-            columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
+            columns_M1, is_here_M1 = columns_in(targets_M[:, None], spec.first + start, head_CD.shape[0])
             grad_MC.scatter_add_(1, columns_M1, (grad_logprobs_M[:, None] * is_here_M1).to(grad_MC.dtype))
         grad_MC = grad_MC.div_(spec.temperature).to(spec.matmul_dtype)
         grad_hidden_MD += grad_MC @ head_CD
         grad_head_VD[start : start + spec.chunk] = grad_MC.t() @ low_MD
-    return grad_hidden_MD.to(hidden_MD.dtype), grad_head_VD, None, None, None
+    return grad_hidden_MD.to(hidden_MD.dtype), grad_head_VD, None, None
 
 
 def logits_of(hidden_MD: Tensor, head_CD: Tensor, spec: HeadSpec) -> Tensor:

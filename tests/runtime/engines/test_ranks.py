@@ -20,6 +20,7 @@ def sum_of_ranks() -> tuple[int, float, int]:
 
 
 def fails_on(rank: int) -> None:
+    dist.barrier()
     if dist.get_rank() == rank:
         raise KeyError("a word")
     dist.barrier()
@@ -40,8 +41,9 @@ def test_what_a_rank_raises_comes_back_with_the_stacks_of_those_that_wait_for_it
 
 
 def test_a_hang_ends_with_every_stack(run_ranks: RunRanks) -> None:
+    run_ranks(2, sum_of_ranks)  # all is loaded: what follows waits for nothing else
     with pytest.raises(RanksFailedError, match="barrier"):
-        run_ranks(2, waits_for_nobody, timeout_s=1.0)
+        run_ranks(2, waits_for_nobody, timeout_s=4.0)
     assert len(run_ranks(2, sum_of_ranks)) == 2  # in new processes
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from runtime.engines.train.chunked_logprobs import HeadSpec, Sums, TokenStats, token_stats
+from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, Vocabulary, token_stats
 
 
 def split_token_stats(
@@ -25,19 +25,18 @@ def split_token_stats(
     The gradient of `hidden_MD` is the part that goes through this rank's rows; who splits hidden states adds them up.
     """
 
-    def joined(own: Sums) -> Sums:
-        return _joined(own, group)
+    def largest(own: Tensor) -> Tensor:
+        dist.all_reduce(own, op=dist.ReduceOp.MAX, group=group)
+        return own
 
-    return token_stats(hidden_MD, head_RD, targets_M - first_row, spec=spec, joined=joined)
+    def total(own: Tensor) -> Tensor:
+        dist.all_reduce(own, group=group)
+        return own
 
+    def gathered(own: Tensor) -> Tensor:
+        parts = [torch.empty_like(own) for _ in range(group.size())]
+        dist.all_gather(parts, own.contiguous(), group=group)
+        return torch.cat(parts, dim=1)
 
-def _joined(own: Sums, group: Any) -> Sums:
-    largest_M = own.lse_M.clone()
-    dist.all_reduce(largest_M, op=dist.ReduceOp.MAX, group=group)
-    share_M = (own.lse_M - largest_M).exp()
-    # A rank all of whose rows fill the table up has no mass, and no mean either.
-    mean_M = torch.where(share_M > 0, own.mean_logit_M, 0.0)
-    sums_3M = torch.stack([share_M, share_M * mean_M, own.target_M])
-    dist.all_reduce(sums_3M, group=group)
-    mass_M, weighted_M, target_M = sums_3M
-    return Sums(largest_M + mass_M.log(), target_M, weighted_M / mass_M)
+    rows = Vocabulary(first_row, largest, total, gathered)
+    return token_stats(hidden_MD, head_RD, targets_M, spec=spec._replace(vocabulary=rows))

@@ -7,7 +7,6 @@ Shape letters: T tokens of the global batch.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Never
@@ -22,7 +21,7 @@ from torch import Tensor
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.machine import ConfigRecord, Parallel
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats
-from runtime.engines.train.forward import mean_of, totals_of
+from runtime.engines.train.forward import joined, totals_of
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, check_names_and_shapes
 from runtime.engines.train.loss_terms import (
     Predicted,
@@ -43,7 +42,7 @@ from runtime.engines.train.megatron.traps import check_plan
 from runtime.engines.train.packed_batch import predictable
 from runtime.engines.train.torch_ import TrainerSpec
 from runtime.logprob_gap import GapMeter
-from stdlib.algorithms._terms import Algorithm, LossOutput, MetricSum, Totals
+from stdlib.algorithms._terms import Algorithm, LossOutput, Totals
 from stdlib.samples import TrainBatch
 
 
@@ -263,18 +262,16 @@ class MegatronTrainer:
         """Return loss and metrics of the global batch on every rank, from what the last stages found."""
         own = None
         if self._says_it():
-            sums = [{n: (float(m.value), m.over) for n, m in output.metrics.items()} for output in found]
-            own = ([float(output.loss) for output in found], sums, gap)
+            sums = dict[str, tuple[float, str]]()
+            for output in found:
+                for name, metric in output.metrics.items():
+                    sums[name] = (sums.get(name, (0.0, ""))[0] + float(metric.value), metric.over)
+            own = (sum(float(output.loss) for output in found), sums), gap.sums()
         everyone: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(everyone, own)
-        loss, parts, whole = 0.0, defaultdict[str, list[MetricSum]](list), GapMeter(self._spec.gap_token_bound)
-        for losses, sums, seen in (x for x in everyone if x is not None):
-            loss += sum(losses)
-            whole.take(seen)
-            for metrics in sums:
-                for name, (value, over) in metrics.items():
-                    parts[name].append(MetricSum(torch.tensor(value), over))
-        return loss, {name: mean_of(values, totals) for name, values in parts.items()}, whole
+        said = [x for x in everyone if x is not None]
+        loss, means = joined([shares for shares, _ in said], totals)
+        return loss, means, gap.joined([gaps for _, gaps in said])
 
     def _says_it(self) -> bool:
         """Whether this rank answers for those that computed the same: one of the last stage for each share."""
