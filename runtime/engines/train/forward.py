@@ -21,7 +21,7 @@ from stdlib.algorithms._terms import LossOutput, Totals
 from stdlib.samples import TrainBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runtime.engines.train.hf_families import CausalModel
     from runtime.engines.train.packed_attention import Heads
@@ -123,7 +123,15 @@ def accumulated(shares: Iterable[LossOutput], totals: Totals, spread: Spread) ->
         loss += float(output.loss.detach())
         for name, metric in output.metrics.items():
             sums[name] = (sums.get(name, (0.0, ""))[0] + float(metric.value), metric.over)
-    every = spread.gathered((loss, sums))
+    return joined(spread.gathered((loss, sums)), totals)
+
+
+def joined(
+    every: Sequence[tuple[float, Mapping[str, tuple[float, str]]]], totals: Totals
+) -> tuple[float, dict[str, float]]:
+    """Return the loss of the global batch, and its metrics by name, from the shares of all ranks: of each its loss, and
+    the sums of its metrics with what they are divided by.
+    """
     names = {name: over for _, found in every for name, (_, over) in found.items()}
     total = {
         "tokens": totals.num_tokens,

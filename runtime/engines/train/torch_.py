@@ -17,15 +17,24 @@ from typing import Literal, NamedTuple, Never
 import torch
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.algorithm import AlgorithmParams, TaughtParams
-from compiler.ir.loss import DistillationLoss, PolicyLoss, PreferenceLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.ir.training import Optim, PolicyTrain, Train
 from runtime.engines.architecture import architecture
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats
 from runtime.engines.train.forward import accumulated, micro_batches, totals_of
+from runtime.engines.train.loss_terms import (
+    Predicted,
+    loss_of,
+    loss_temperature,
+    not_finite,
+    nothing_to_learn,
+    sampling_temperature,
+    without,
+)
 from runtime.engines.train.network import Network
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_batch import PackedBatch, predictable
@@ -40,9 +49,6 @@ from stdlib.algorithms._terms import (
     DistillationTerms,
     LossOutput,
     MetricSum,
-    PolicyTerms,
-    PreferenceTerms,
-    SupervisedTerms,
     Totals,
 )
 from stdlib.samples import TrainBatch
@@ -116,7 +122,7 @@ class TorchTrainer:
         is_bf16 = spec.train.precision == "bf16"
         self._head = HeadSpec(
             chunk=spec.train.vocab_chunk,
-            temperature=_temperature(spec),
+            temperature=loss_temperature(spec),
             matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
         )
         self._prediction: Prediction | None = None
@@ -136,7 +142,7 @@ class TorchTrainer:
         else:
             network = self._policy if of == "policy" else self._reference
         if network is None:
-            raise SpecError(_without(of))
+            raise SpecError(without(of))
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
         found_T = torch.full_like(batch.mask_T, -torch.inf, dtype=torch.float32)
         dealt = self._spread.deal(batch, self._spec, wanted_T)
@@ -168,7 +174,7 @@ class TorchTrainer:
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
-            raise SpecError(_nothing_to_learn(batch))
+            raise SpecError(nothing_to_learn(batch))
         counted = _Counted(
             totals=totals,
             further=() if self._prediction is None else self._prediction.num_predicted(wanted_T, batch.lengths_N),
@@ -183,14 +189,14 @@ class TorchTrainer:
         self._policy.settle()
         if self._teacher is not None:
             self._teacher.network.rest()
-        metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
+        metrics = self._optimizer.update(loss, means, role="train", not_finite=not_finite)
         gaps = gap.joined(self._spread.gathered(gap.sums())).metrics()
         return metrics | gaps | {"train/num_tokens": float(totals.num_tokens)}
 
     def refresh_reference(self) -> None:
         """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
         if self._reference is None:
-            raise SpecError(_without("reference"))
+            raise SpecError(without("reference"))
         with torch.no_grad():
             live = self._policy.held()
             for name, kept in self._reference.held().items():
@@ -277,34 +283,8 @@ class TorchTrainer:
         self, hidden_WD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
     ) -> LossOutput:
         stats = self._policy.stats(hidden_WD, packed, self._head)
-        at = packed.tokens_M
-        mask_M = torch.ones_like(stats.logprobs_M)
-        params, loss = self._spec.params, self._spec.params.loss
-        if isinstance(loss, PreferenceLoss):
-            if batch.ref_logprobs_T is None:
-                raise SpecError(_lacks("reference", "a preference loss"))
-            pairs = PreferenceTerms(stats.logprobs_M, mask_M, packed.sequence_M, batch.ref_logprobs_T[at])
-            return self._algorithm.loss(params, pairs, totals)
-        if not isinstance(loss, PolicyLoss):
-            terms = SupervisedTerms(logprobs_T=stats.logprobs_M, mask_T=mask_M, sequence_T=packed.sequence_M)
-            return self._algorithm.loss(params, terms, totals)
-        old_M = _old_logprobs(loss.old_logprobs, batch, stats.logprobs_M.detach(), at)
-        policy_terms = PolicyTerms(
-            logprobs_T=stats.logprobs_M,
-            mask_T=mask_M,
-            sequence_T=packed.sequence_M,
-            old_logprobs_T=old_M,
-            rollout_logprobs_T=batch.rollout_logprobs_T[at],
-            advantages_T=batch.advantages_T[at],
-            weights_T=None if batch.weights_T is None else batch.weights_T[at],
-            ref_logprobs_T=self._ref_logprobs(loss, batch, at),
-            entropy_T=stats.entropy_M,
-            is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
-            reduction_T=None if batch.reduction_T is None else batch.reduction_T[at],
-        )
-        if batch.compared_T is not None:
-            gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
-        output = self._algorithm.loss(params, policy_terms, totals)
+        predicted = Predicted(stats, packed.tokens_M, packed.sequence_M)
+        output = loss_of(self._spec, self._algorithm, batch, predicted, totals, gap)
         if self._routing is None:
             return output
         rerouted_W = self._routing.rerouted(self._policy.sources(packed))
@@ -315,7 +295,7 @@ class TorchTrainer:
         self, hidden_WD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
     ) -> LossOutput:
         if batch.compared_T is not None:
-            sampled = self._head._replace(temperature=_sampling_temperature(self._spec))
+            sampled = self._head._replace(temperature=sampling_temperature(self._spec))
             with torch.no_grad():
                 stats = self._policy.stats(hidden_WD, packed, sampled)
             at = packed.tokens_M
@@ -325,65 +305,8 @@ class TorchTrainer:
     def _divergences(self, hidden_WD: Tensor, packed: PackedBatch) -> DistillationTerms:
         loss = self._spec.params.loss
         if self._teacher is None or not isinstance(loss, DistillationLoss):
-            raise SpecError(_without("teacher"))
+            raise SpecError(without("teacher"))
         teacher = self._teacher.side(packed, self._spec.train, heads=self._policy.heads)
         found = divergences(loss, self._policy.side(hidden_WD), teacher, spec=self._policy.head_spec(self._head))
         forward_M, reverse_M = (self._policy.of_all(packed, values) for values in found)
         return DistillationTerms(forward_M, reverse_M, torch.ones_like(forward_M), packed.sequence_M)
-
-    def _ref_logprobs(self, loss: PolicyLoss[Never], batch: TrainBatch, at: Tensor) -> Tensor | None:
-        if batch.ref_logprobs_T is not None:
-            return batch.ref_logprobs_T[at]
-        if isinstance(loss.kl.estimator, Off):
-            return None
-        raise SpecError(_lacks("reference", f'loss.kl.estimator = "{loss.kl.estimator}"'))
-
-
-def _old_logprobs(
-    source: Literal["rollout", "recompute", "current"], batch: TrainBatch, current_M: Tensor, at: Tensor
-) -> Tensor:
-    """Return the denominator of the ratio: what the batch holds, else what the setting says."""
-    if source == "current":
-        return current_M
-    if batch.old_logprobs_T is not None:
-        return batch.old_logprobs_T[at]
-    if source == "rollout":
-        return batch.rollout_logprobs_T[at]
-    raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
-
-
-def _temperature(spec: TrainerSpec) -> float:
-    """What divides logits: as in the rollout, or as the loss compares them."""
-    loss = spec.params.loss
-    if isinstance(loss, DistillationLoss):
-        return loss.temperature
-    return _sampling_temperature(spec)
-
-
-def _sampling_temperature(spec: TrainerSpec) -> float:
-    return spec.temperature if spec.temperature > 0.0 else 1.0
-
-
-def _without(what: str) -> Diagnostic:
-    return Diagnostic("RLC0643", f"this trainer was built without {what} weights")
-
-
-def _lacks(what: str, setting: str) -> Diagnostic:
-    return Diagnostic("RLC0643", f"{setting} needs {what} log-probs, and the batch holds none", paths=("loss",))
-
-
-def _nothing_to_learn(batch: TrainBatch) -> Diagnostic:
-    return Diagnostic(
-        "RLC0645",
-        f"none of the {sum(batch.lengths_N)} tokens of the global batch ({len(batch.lengths_N)} sequences) "
-        "counts in the loss",
-    )
-
-
-def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
-    return Diagnostic(
-        "RLC0641",
-        f"optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; the weights are unchanged",
-        help=(Help("lower optim.lr or set optim.clip_grad_norm, and look at the rewards and log-probs of this step"),),
-        paths=("optim.lr", "optim.clip_grad_norm"),
-    )
