@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.machine import EnvironmentVariable, RoleLaunch
 from compiler.ir.processes import Process
 from runtime.engines.rollout.server_process import ServerCommand, ServerProcess, planned_command
+from tests.support.free_port import free_port
 
 # Answers 200 at /ready; has a child in its group and one in a session of its own, whose numbers it prints.
 SERVER = """
@@ -34,11 +34,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def command(tmp_path: Path, program: str, *, startup_s: float = 30.0, token: str = "secret") -> ServerCommand:
