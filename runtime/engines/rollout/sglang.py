@@ -71,6 +71,15 @@ class SGLangEngine:
         own = info.get("rlc") if isinstance(info, Mapping) else None
         self._is_native = uses_additions and isinstance(own, Mapping) and own.get("engine") == "native"
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the order in which responses end is a function of the requests."""
+        return self._is_native
+
+    def note_weights(self, *, version: int) -> None:
+        """Take note that somebody else has given the server its weights: a trainer in another process."""
+        self._version = version
+
     def send_over_group(self, *, address: str = "127.0.0.1") -> None:
         """Broadcast weights from now on, over a group of processes that the server joins: gloo, on this machine.
 

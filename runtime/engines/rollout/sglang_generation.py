@@ -6,8 +6,10 @@ Everything here runs in the loop of the connection, so that responses come in wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, Literal, NamedTuple
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
@@ -59,6 +61,8 @@ class HttpGeneration:
         self._news = asyncio.Condition()
         self._streams: set[asyncio.Task[None]] = set()
         self._fault: SpecError | None = None
+        # A wait that its caller has given up: what it finds is the next response.
+        self._pending: Future[Completion | None] | None = None
 
     def submit(self, requests: Sequence[GenerationRequest]) -> None:
         """Send requests; they are numbered on from those before.
@@ -70,13 +74,30 @@ class HttpGeneration:
             self._connection.run(self._send(requests, self._num_requests))
 
     async def next(self) -> Completion | None:
-        """Return the next finished response, or None.  Raises: SpecError if the server fails or is gone."""
-        work = self._next_in_lockstep() if self._is_native else self._next_to_arrive()
-        return await asyncio.wrap_future(self._connection.start(work))
+        """Return the next finished response, or None; a call that is cancelled loses none.
+
+        Raises: SpecError if the server fails or is gone.
+        """
+        if self._pending is None:
+            self._pending = self._connection.start(
+                self._next_in_lockstep() if self._is_native else self._next_to_arrive()
+            )
+        try:
+            found = await asyncio.shield(asyncio.wrap_future(self._pending))
+        except SpecError:
+            self._pending = None
+            raise
+        self._pending = None
+        return found
 
     def abort(self) -> list[Completion]:
         """Stop what is outstanding on the server, and return what there is of it."""
-        return self._connection.run(self._abort())
+        pending, self._pending = self._pending, None
+        # In lockstep, what is broken off and when follows from the requests: the server is let finish what it was told.
+        before = _result(pending) if self._is_native else None
+        found = self._connection.run(self._abort())
+        before = before or (None if self._is_native else _result(pending))
+        return found if before is None or not before.tokens else [before, *found]
 
     async def _send(self, requests: Sequence[GenerationRequest], first: int) -> None:
         items = [item for idx, r in enumerate(requests, first) for item in self._items(idx, r)]
@@ -215,8 +236,12 @@ class HttpGeneration:
         if not self._outstanding:
             return None
         async with self._news:
-            await self._news.wait_for(lambda: self._fault or (self._order and self._order[0] in self._arrived))
+            await self._news.wait_for(
+                lambda: self._fault or not self._outstanding or (self._order and self._order[0] in self._arrived)
+            )
         self._raise_fault()
+        if not self._outstanding:
+            return None
         rid = self._order.popleft()
         del self._outstanding[rid]
         return self._arrived.pop(rid)
@@ -236,10 +261,21 @@ class HttpGeneration:
         late = sorted(self._arrived.keys() - set(self._order), key=lambda rid: self._outstanding[rid][:2])
         found = [self._arrived[rid] for rid in (*self._order, *late) if rid in self._arrived]
         found = [completion for completion in found if completion.tokens]
-        self._outstanding.clear()
-        self._arrived.clear()
-        self._order.clear()
+        async with self._news:
+            self._outstanding.clear()
+            self._arrived.clear()
+            self._order.clear()
+            self._news.notify_all()
         return found
+
+
+def _result(pending: Future[Completion | None] | None) -> Completion | None:
+    """Return what a wait has found, and nothing where it failed: the fault stands in the next one."""
+    if pending is None:
+        return None
+    with contextlib.suppress(SpecError):
+        return pending.result()
+    return None
 
 
 def _completion(place: _Place, event: dict[str, Any], routed: RoutedLayers | None) -> Completion:
