@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("rlc")
     group.addoption("--update-golden", action="store_true", help="rewrite golden files that differ")
     group.addoption("--smollm2", type=Path, metavar="FOLDER", help="where `./do smollm2` put the model")
+    group.addoption("--engine-python", type=Path, metavar="PYTHON", help="that has the engine of a lane: `./do lanes`")
     group.addoption("--chaos", type=int, metavar="SEEDS", help="only tests that take chaos_seed, each with so many")
 
 
