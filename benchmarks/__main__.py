@@ -11,6 +11,7 @@ conversations
           turns that go on from the keys and values of those before, against turns that are computed anew
 episodes  tokens per second of 512 episodes with slow tools against those with tools that answer at once
 rewards   judging beside generation against judging after it
+ray       a GRPO step whose trainer and engine are actors of Ray against the same step in one process
 train     a whole GRPO step against TRL's; needs --peer-python
 
     python -m benchmarks
@@ -44,6 +45,7 @@ _MODULES = {
     "vllm": "benchmarks.rollout.against_vllm",
     "episodes": "benchmarks.rollout.episodes",
     "rewards": "benchmarks.rewards.overlap",
+    "ray": "benchmarks.train.on_ray",
     "train": "benchmarks.train.against_trl",
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 _SGLANG_FIELDS = "sglang/srt/arg_groups/fields/"
 _SGLANG_PARSER = "sglang/srt/server_args.py"
 _SGLANG_CHOICES = "sglang/srt/arg_groups/choices.py"
+_ROUTER_PARSER = "sglang_router/router_args.py"
 _RECORDS = {
     "megatron/core/transformer/transformer_config.py": ("TransformerConfig", "MLATransformerConfig"),
     "megatron/core/optimizer/optimizer_config.py": ("OptimizerConfig",),
@@ -72,12 +73,48 @@ def _words(node: ast.expr, named: Mapping[str, ast.expr]) -> tuple[str, ...] | N
     return None
 
 
+def parsed(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the router, which a parser alone declares; a list for what it takes several words of.
+
+    Its methods are shared with other programs, which put a prefix of their own in front of a name.
+    """
+    found: dict[str, str] = {}
+    for call in ast.walk(ast.parse(files[_ROUTER_PARSER])):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument":
+            name = _parsed_name(call.args[0])
+            if name:
+                found[name] = _parsed_kind({keyword.arg: keyword.value for keyword in call.keywords})
+    return found
+
+
+def _parsed_name(node: ast.expr) -> str:
+    """What stands behind the two hyphens, and behind the prefix, as an attribute."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    text = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
+    return text.removeprefix("--").replace("-", "_") if text.startswith("--") else ""
+
+
+def _parsed_kind(keywords: Mapping[str | None, ast.expr]) -> str:
+    action = keywords.get("action")
+    named = keywords.get("type")
+    kind = named.id if isinstance(named, ast.Name) and named.id in _PLAIN else "str"
+    if isinstance(action, ast.Constant) and action.value == "store_true":
+        return "bool"
+    if "nargs" in keywords or isinstance(action, ast.Constant):
+        return f"tuple[{kind}, ...]"
+    words = _words(keywords.get("choices", ast.Constant(None)), {})
+    quoted = ", ".join(f'"{word}"' for word in words or ())
+    return f"Literal[{quoted}]" if quoted else kind
+
+
 def interface(engine: str, files: Mapping[str, str], options: Mapping[str, str]) -> str:
     """Return the tables that stand below the settings of an engine; empty where there is nothing to say."""
     if engine == "sglang":
         return "\n".join(_sglang_words(files, options))
     if engine == "vllm":
         return '[argv]\nnegatable = "all"'
+    if engine == "sglang_router":
+        return "[argv]\nnegatable = []"
     return "\n".join([*_records(files), *_calls(files)])
 
 

@@ -1,8 +1,8 @@
 """The command `python -m checks.engine_launches PLAN.json...`: an installed engine reads what plans hand to it.
 
-Run in an environment that has sglang, vllm or megatron-core: their own parsers read the command lines of the plans, and
-Megatron's own records are made of the plans'.  What of them needs a GPU's libraries to be installed is left out, and
-named.  Prints a line for each launch, and exits with 1 where an engine refuses one.
+Run in an environment that has sglang, its router, vllm or megatron-core: their own parsers read the command lines of
+the plans, and Megatron's own records are made of the plans'.  What of them needs a GPU's libraries to be installed is
+left out, and named.  Prints a line for each launch, and exits with 1 where an engine refuses one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DTYPES = (
 def main(paths: list[str]) -> int:
     """Check every launch of every plan whose engine is installed; return 1 where one is refused."""
     refused = seen = 0
-    readers = {"sglang": _sglang, "vllm": _vllm, "megatron": _megatron}
+    readers = {"sglang": _sglang, "sglang_router": _router, "vllm": _vllm, "megatron": _megatron}
     for path in paths:
         plan = read_plan(Path(path).read_text(encoding="utf-8"), name=path, params_of=scan().params_of)
         placement = plan.experiment.placement
@@ -67,8 +67,9 @@ def _faults(reader: Callable[[Plan, RoleLaunch], Iterator[str]], plan: Plan, lau
 
 
 def _command_lines(plan: Plan, launch: RoleLaunch) -> Iterator[list[str]]:
+    nodes = {f"node_{node}": f"10.0.{node // 256}.{node % 256}" for node in range(plan.experiment.cluster.nodes)}
     for process in processes(plan.experiment, launch):
-        yield [filled(word, AT_START) for word in words_of(launch, process)]
+        yield [filled(word, {**AT_START, **nodes}) for word in words_of(launch, process)]
 
 
 def _sglang(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
@@ -78,6 +79,18 @@ def _sglang(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
         arguments.add_cli_args(parser)
         arguments.from_cli_args(parser.parse_args(words[3:]))
     yield from ()
+
+
+def _router(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
+    """Its own parser reads the line, and has every engine that the plan starts."""
+    for words in _command_lines(plan, launch):
+        found = import_module("sglang_router.launch_router").parse_router_args(words[3:])
+        placement = plan.experiment.placement
+        groups = placement.engine_groups() if isinstance(placement, GpuPlacement) else ()
+        known = len(found.worker_urls) + len(found.prefill_urls) + len(found.decode_urls)
+        wanted = sum(group.engines for group in groups)
+        if known != wanted:
+            yield f"the router knows {known} engines of {wanted}"
 
 
 def _vllm(plan: Plan, launch: RoleLaunch) -> Iterator[str]:

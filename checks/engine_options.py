@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
 
-from checks.engine_interface import choices, interface, wordless
+from checks.engine_interface import choices, interface, parsed, wordless
 
 HEADER = "[options]"
 _PLAIN = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
@@ -54,7 +54,10 @@ SOURCES = {
 
 def options(engine: str, wheel: Path) -> dict[str, str]:
     """Return the settings of an engine by name, each with what it holds, as the schema of specs writes kinds."""
-    source, files = SOURCES[engine], texts(wheel)
+    files = texts(wheel)
+    if engine not in SOURCES:
+        return dict(sorted(parsed(files).items()))
+    source = SOURCES[engine]
     literals = dict(_literals(files, source.literals)) if source.literals else {}
     found: dict[str, str] = {}
     for place, classes in source.classes.items():

@@ -93,6 +93,7 @@ def load_target(name: str) -> TargetEntry:
         train_engines=tuple(engines["train"]),
         families=tuple(engines["families"]),
         executors=tuple(data["executes"]["executors"]),
+        takes_turns=data["executes"].get("takes_turns", False),
         environment=_with_shared(lowering.environment, data.get("environment", {})),
         vendor=data.get("vendor", ""),
         facts=tuple((path, tuple(values)) for path, values in data.get("facts", {}).items()),
@@ -101,7 +102,10 @@ def load_target(name: str) -> TargetEntry:
         copies_heads=tuple(engines.get("copies_heads", ())),
         no_reward_models=tuple(engines.get("no_reward_models", ())),
         mtp_families=tuple(engines.get("mtp_families", ())),
-        launches=_launches(dict(engines.get("versions", {})), data["container"]) if "container" in data else None,
+        routed=tuple(engines.get("routed", ())),
+        router=engines.get("router", {}).get("name", ""),
+        router_version=engines.get("router", {}).get("version", ""),
+        launches=_launches(engines, data["container"]) if "container" in data else None,
         limits=tuple(Limit(tuple(row["when"].items()), row["verdict"], row["why"], row["source"]) for row in limits),
     )
 
@@ -152,8 +156,10 @@ def lowered_to(engine: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for rules in (table.get("options", {}), *held) for name in rules))
 
 
-def _launches(versions: Mapping[str, str], container: Mapping[str, Any]) -> Launches:
+def _launches(engines: Mapping[str, Any], container: Mapping[str, Any]) -> Launches:
     """How a target starts engines; nothing of it is loaded before a plan asks."""
+    router = engines["router"]
+    versions = {**engines.get("versions", {}), router["name"]: router["version"]}
 
     def launches(experiment: Experiment[Auto]) -> tuple[LoweredLaunch, ...]:
         from targets.gpu.launches import Container, lower_launches
@@ -161,7 +167,8 @@ def _launches(versions: Mapping[str, str], container: Mapping[str, Any]) -> Laun
         def tables_of(engine: str) -> EngineTables | None:
             return load_engine_tables(engine, versions.get(engine, ""))
 
-        return lower_launches(experiment, tables_of, Container(**container))
+        others = {"router": router["name"], "judge": engines["routed"][0] if engines.get("routed") else ""}
+        return lower_launches(experiment, tables_of, Container(**container), others)
 
     return launches
 
@@ -175,7 +182,8 @@ def load_engine_tables(engine: str, version: str) -> EngineTables | None:
     if not file.is_file():
         return None
     taken = _data(_PROJECT / "targets" / "engines" / f"{engine}-{version}.toml") if version else {}
-    return EngineTables(_data(file), taken.get("argv", {}), taken.get("records", {}), taken.get("extends", {}))
+    argv, records, extends = (taken.get(name, {}) for name in ("argv", "records", "extends"))
+    return EngineTables(_data(file), argv, records, extends, version)
 
 
 @cache

@@ -25,7 +25,7 @@ _LARGEST_PLAN = 16 << 20
 _LONGEST_NAME = 60
 
 # The experiment and what it reads were in order, and the run broke all the same.
-_RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651"})
+_RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651", "RLC0762", "RLC0763"})
 
 
 class Place(NamedTuple):
@@ -73,15 +73,22 @@ def prepare(
     Args:
         continues: whether it goes on in the run directory, and so has to be the experiment that began there.
     """
-    catalogue, changes = scan(policies), Changes(tuple(overrides), shrink, tuple(policies))
+    found = planned(path, Changes(tuple(overrides), shrink, tuple(policies)), place)
+    if found.job is None:
+        return found
+    return _judged(found.job, found.diagnostics, scan(policies), continues=continues)
+
+
+def planned(path: Path, changes: Changes, place: Place) -> Prepared:
+    """Return the job of a spec or a plan, whatever this machine can execute."""
+    catalogue = scan(changes.policies)
     try:
         is_plan = path.suffix == ".json" and choose(path).name is None
-        job, warnings = (
-            _from_plan(path, catalogue, changes, place) if is_plan else _from_spec(path, catalogue, changes, place)
+        return Prepared(
+            *(_from_plan(path, catalogue, changes, place) if is_plan else _from_spec(path, catalogue, changes, place))
         )
     except SpecError as fault:
         return Prepared(None, fault.diagnostics)
-    return _judged(job, warnings, catalogue, continues=continues)
 
 
 def prepare_plan(plan: Plan, *, root: Path, run_dir: Path | None = None) -> Prepared:

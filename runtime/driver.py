@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, Never, TextIO
@@ -21,16 +22,17 @@ from compiler.ir.algorithm import TaughtParams
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions, load_algorithm_functions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import PREFIX, STATE, restored
+from runtime.buffer.saved import PREFIX, STATE, is_kept, restored
 from runtime.checkpoint.store import Checkpoint, CheckpointStore
+from runtime.checkpoint.writer import CheckpointWriter
 from runtime.data.jsonl import num_rows_phrase
 from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.environments.known import documents_of
 from runtime.evaluation import build_evaluator, build_worker
-from runtime.executors.inline import Actors, build_actors, weights_at_the_start
+from runtime.executors.inline import Actors, weights_at_the_start
+from runtime.executors.open_executor import open_executor
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
 from runtime.protocols import Measure
@@ -45,6 +47,7 @@ from runtime.telemetry.metrics_file import MetricsFile
 from runtime.telemetry.open_view import Look, open_view
 from runtime.telemetry.sinks import RunSinks, open_sinks
 from runtime.telemetry.summary import write_summary
+from runtime.telemetry.timeline import TimelineFile
 from runtime.telemetry.view import StageInfo, View
 from runtime.torch_process import set_up_torch
 from runtime.weights.teacher import check_teacher
@@ -101,11 +104,19 @@ class _Run:
         self.experiment: Experiment[Never] = plan.experiment
         self.plan, self.place, self.view, self.stop = plan, place, view, stop
         self.store = CheckpointStore(place.run_dir / "checkpoints")
+        self.writer = CheckpointWriter(self.store)
         self.functions: dict[int, AlgorithmFunctions] = {}
         self.replays: dict[int, ReplaySchedule] = {}
         self.tokenizer: TextTokenizer = load_tokenizer(self.experiment.model, root=place.root)
+        self.executor = open_executor(self.experiment, root=place.root, run_dir=place.run_dir)
 
     def run(self) -> Outcome:
+        try:
+            return self._run()
+        finally:
+            self.executor.close()
+
+    def _run(self) -> Outcome:
         found = self.store.latest_valid()
         for warning in found.warnings:
             self.view.warning(f"{warning.code}: {warning.message}")
@@ -122,26 +133,28 @@ class _Run:
             if self._stages(start, data, sinks) == "interrupted":
                 return "interrupted"
         finally:
+            self.writer.close()
             sinks.close()
         self.view.finished(write_summary(self.place.run_dir, experiment=self.experiment.name))
         return "finished"
 
     def _start(self, checkpoint: Checkpoint | None) -> _Start:
         if checkpoint is None:
-            weights = weights_at_the_start(self.experiment, root=self.place.root)
+            read = partial(weights_at_the_start, self.experiment, root=self.place.root)
+            weights = self.executor.start(read)
             return _Start(Progress(plan_hash=self.plan.hash), weights, None, RolloutBuffer())
         progress = Progress.from_json(checkpoint.state)
         progress.plan_hash = self.plan.hash
-        weights = checkpoint.weights()
+        weights = self.executor.start(checkpoint.weights)
         stage = self.experiment.stages[progress.stage]
         if is_complete(stage, progress):
             progress.next_stage()
             return _Start(progress, weights, None, RolloutBuffer())
-        rollout, tensors, buffer = stage.rollout, checkpoint.tensors(), RolloutBuffer()
-        if isinstance(rollout, Rollout) and not isinstance(rollout.buffer, Off):
-            waiting = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
+        buffer = RolloutBuffer()
+        if is_kept(stage):
+            waiting = {name: tensor for name, tensor in checkpoint.tensors().items() if name.startswith(PREFIX)}
             buffer = restored(checkpoint.state.get(STATE), waiting)
-        return _Start(progress, weights, {**{f"model.{n}": t for n, t in weights.items()}, **tensors}, buffer)
+        return _Start(progress, weights, self.executor.start(partial(_whole_state, checkpoint)), buffer)
 
     def _finished_before(self, progress: Progress) -> Outcome:
         MetricsFile.truncate(self.place.run_dir / "metrics.jsonl", progress.metrics_offset)
@@ -169,7 +182,7 @@ class _Run:
         progress, weights, state, buffer = start
         while True:
             stage = self.experiment.stages[progress.stage]
-            actors = build_actors(self.experiment, stage, weights, root=self.place.root)
+            actors = self.executor.begin(progress.stage, weights)
             try:
                 if state is not None:
                     actors.load_state(state)
@@ -189,7 +202,7 @@ class _Run:
                 return "finished"
             if self.stop.is_set:
                 return self._interrupted(stage, progress)
-            weights = {name: tensor.clone() for name, tensor in actors.learner.named_weights()}
+            weights = self.executor.handed_on(actors, self.store)
             state, buffer = None, RolloutBuffer()
             progress.next_stage()
 
@@ -241,13 +254,26 @@ class _Run:
             measures=self._measures(stage, actors, data),
             progress=progress,
             of_data=data.metrics(),
-            store=self.store,
+            writer=self.writer,
             sinks=sinks,
             view=self.view,
             stop=self.stop,
             warnings=StageWarnings(stage, self.view),
             recorder=self._recorder(stage),
+            timelines=TimelineFile(self.place.run_dir, self._devices()),
         )
+
+    def _devices(self) -> dict[str, str]:
+        """Return where each actor is that a timeline shows."""
+        found: dict[str, list[str]] = {}
+        for role in self.experiment.placement.roles:
+            called = "engine" if role.role == "rollout" else role.role
+            found.setdefault(called, []).append(
+                f"{role.device}" if not role.node else f"node {role.node} {role.device}"
+            )
+        return {
+            name: some[0] if len(some) == 1 else f"{some[0]} and {len(some) - 1} more" for name, some in found.items()
+        }
 
     def _check_recording(self, index: int, stage: Stage[Never]) -> None:
         """Open the recording that a stage trains on, where it does."""
@@ -283,6 +309,12 @@ class _Run:
             engine, prompts = actors.engine, heldout.prompts
             found.insert(0, build_evaluator(stage, engine, self.tokenizer, judges, prompts, data.environment))
         return found
+
+
+def _whole_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """All that a trainer goes on from; what waits in a buffer is not the trainer's."""
+    others = {name: tensor for name, tensor in checkpoint.tensors().items() if not name.startswith(PREFIX)}
+    return {**{f"model.{name}": tensor for name, tensor in checkpoint.weights().items()}, **others}
 
 
 def _other_data(stage: Stage[Never], before: str, now: str) -> Diagnostic:

@@ -12,8 +12,8 @@ Shape letters: T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Never
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Never
 
 from torch import Tensor
 
@@ -24,6 +24,19 @@ from compiler.ir.openness import Off
 from runtime.progress import Progress
 
 GAP = "logprob_gap"
+
+
+class GapSums(NamedTuple):
+    """Of the tokens that were compared: how many, the sum and the largest of the differences' sizes, the sums of both
+    estimates, and how many differ by more than the bound.
+    """
+
+    count: int
+    total: float
+    largest: float
+    k1: float
+    k3: float
+    num_beyond: int
 
 
 class GapMeter:
@@ -53,6 +66,22 @@ class GapMeter:
         self._k3 += float((difference.expm1() - difference).sum())
         if self._token_bound is not None:
             self._num_beyond += int((size > self._token_bound).sum())
+
+    def sums(self) -> GapSums:
+        """Return what was added up."""
+        return GapSums(self._count, self._sum, self._max, self._k1, self._k3, self._num_beyond)
+
+    def joined(self, every: Sequence[GapSums]) -> GapMeter:
+        """Return a meter of what several have added up."""
+        found = GapMeter(self._token_bound)
+        for count, total, largest, k1, k3, num_beyond in every:
+            found._count += count
+            found._sum += total
+            found._max = max(found._max, largest)
+            found._k1 += k1
+            found._k3 += k3
+            found._num_beyond += num_beyond
+        return found
 
     def metrics(self) -> dict[str, float]:
         """Return `train/logprob_gap` (the mean) and what else is known; nothing where no token was compared."""

@@ -148,6 +148,14 @@ class RolloutEngine(Protocol):
         ...
 
 
+class SendsWeights(Protocol):
+    """Gives an engine what is trained."""
+
+    def __call__(self, version: int, *, verify: bool) -> None:
+        """Send the weights as a version; with `verify` compare them afterwards.  Raises: SpecError RLC0621."""
+        ...
+
+
 @runtime_checkable
 class Counting(Protocol):
     """An engine that counts what happens to requests, for the metrics of a step."""

@@ -34,6 +34,7 @@ from runtime.data.turns import Tools
 from runtime.environments.known import documents_of
 from runtime.environments.opened import OpenEnvironment, check_prompts, open_environment
 from runtime.rewards.open_terms import check_reward
+from runtime.schedules.async_ import AsyncSchedule
 from runtime.schedules.group_filter import load_group_filter
 from runtime.schedules.sync import PolicySchedule, PreferenceSchedule, SupervisedSchedule
 from runtime.stage_job import Step
@@ -189,5 +190,6 @@ def _training(
     prompts = open_feed(data, data.train, reading, needs, root=root)
     keeps = load_group_filter(stage, root=root)
     select = None if isinstance(rollout.buffer, Off) else load_selector(rollout.buffer, root=root)
-    take_step = PolicySchedule(prompts.feed, keeps, select).step
+    waits = not stage.schedule.lag
+    take_step = (PolicySchedule(prompts.feed, keeps, select) if waits else AsyncSchedule(prompts.feed, keeps)).step
     return _Training(prompts, take_step, prompts.rows if is_judged else (), prompts.rows)

@@ -16,11 +16,11 @@ from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Until
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import Off
-from compiler.ir.rollout import Rollout
 from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
-from runtime.buffer.saved import STATE, saved
-from runtime.checkpoint.store import CheckpointStore
+from runtime.buffer.saved import STATE, is_kept, saved
+from runtime.checkpoint.retention import retention_of
+from runtime.checkpoint.writer import CheckpointWriter, Snapshot
 from runtime.data.tokenizers import TextTokenizer
 from runtime.environments.episodes import last_words
 from runtime.executors.inline import Actors
@@ -32,9 +32,9 @@ from runtime.rollouts import RolloutWorker
 from runtime.stage_warnings import StageWarnings
 from runtime.telemetry.rows import Row
 from runtime.telemetry.sinks import RunSinks
+from runtime.telemetry.timeline import Timeline, TimelineFile
 from runtime.telemetry.view import View
 from runtime.weights.huggingface import save_model
-from runtime.weights.sync import sync_weights
 
 Step = Callable[["StageJob"], Awaitable[Mapping[str, float]]]
 
@@ -59,8 +59,8 @@ def is_complete(stage: Stage[Never], progress: Progress) -> bool:
 class StageJob:
     """What a schedule works with.
 
-    `of_data` is what the first row says of the data; `buffer` is empty where [rollout.buffer] is off, and `recorder` is
-    there where [debug] record is on.
+    `of_data` is what the first row says of the data; `buffer` is empty where no group waits for a later step, and
+    `recorder` is there where [debug] record is on.  `timeline` is that of the step under way.
     """
 
     experiment: Experiment[Never]
@@ -71,7 +71,7 @@ class StageJob:
     worker: RolloutWorker | None
     measures: Sequence[Measure]
     progress: Progress
-    store: CheckpointStore
+    writer: CheckpointWriter
     sinks: RunSinks
     view: View
     stop: StopRequest
@@ -79,6 +79,8 @@ class StageJob:
     of_data: Mapping[str, float] = field(default_factory=dict)
     buffer: RolloutBuffer = field(default_factory=RolloutBuffer)
     recorder: RolloutRecorder | None = None
+    timeline: Timeline = field(default_factory=Timeline)
+    timelines: TimelineFile | None = None
     _synced: int = field(default=-1)
     _verified: bool = field(default=False)
 
@@ -97,23 +99,23 @@ class StageJob:
     def sync(self) -> float:
         """Send the trainer's weights to the engine if it holds older ones, and return the seconds that it took."""
         version = self.progress.weights_version
-        if self.actors.engine is None or self._synced == version:
+        if self.actors.send_weights is None or self._synced == version:
             return 0.0
         started = time.perf_counter()
         debug = self.stage.debug
         verifies = not self._verified or (not isinstance(debug, Off) and debug.verify_sync == "every")
-        sync_weights(self.actors.learner, self.actors.engine, version, verify=verifies)
+        self.actors.send_weights(version, verify=verifies)
         self._synced, self._verified = version, True
         return time.perf_counter() - started
 
-    def save(self) -> Path:
-        """Write a checkpoint of this moment."""
+    def save(self, *, waits: bool = True) -> None:
+        """Write a checkpoint of this moment; without `waits` it may be on the disk only after later steps."""
         self.progress.metrics_offset = self.sinks.metrics_offset
         state = self.actors.state()
         weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
         others = {n: t for n, t in state.items() if not n.startswith("model.")}
         told = self.progress.to_json()
-        if isinstance(self.stage.rollout, Rollout) and not isinstance(self.stage.rollout.buffer, Off):
+        if is_kept(self.stage):
             waiting = saved(self.buffer)
             others.update(waiting.tensors)
             told[STATE] = waiting.state
@@ -121,7 +123,15 @@ class StageJob:
         def write_model(directory: Path) -> None:
             save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
 
-        return self.store.save(self.progress.global_step, tensors=others, state=told, write_model=write_model)
+        settings = self.stage.checkpoint
+        snapshot = Snapshot(
+            step=self.progress.global_step,
+            tensors=others,
+            state=told,
+            write_model=write_model,
+            keeps=retention_of(settings),
+        )
+        self.writer.write(snapshot, waits=waits or not settings.asynchronous)
 
     def row(self, values: Mapping[str, float]) -> Row:
         """Return a row of metrics with its place in the run."""
@@ -131,6 +141,7 @@ class StageJob:
     async def _step(self, take_step: Step) -> None:
         progress, started = self.progress, time.perf_counter()
         of_data = self.of_data if progress.step == 0 else {}
+        self.timeline = Timeline()
         metrics = await take_step(self)
         progress.step += 1
         progress.global_step += 1
@@ -138,6 +149,8 @@ class StageJob:
         row = self.row({**metrics, **of_data, "time/step_s": time.perf_counter() - started})
         self.sinks.write(row)
         self.view.step(row)
+        if self.timelines is not None:
+            self.timelines.write(self.stage.name, progress.step, self.timeline)
         self.warnings.of_step(progress.step, metrics)
         self.warnings.of_episodes(progress.step, last_words(self.worker.episodes if self.worker else None, metrics))
         self.warnings.of_judgements(progress.step, self.actors.rewards())
@@ -150,9 +163,9 @@ class StageJob:
             await self._evaluate()
         if progress.step >= self.stage.run.max_steps and not _bound_is_met(self.stage, progress):
             self.warnings.of_missed_bound(progress.step, progress.measured)
-        interval = self.stage.checkpoint.interval
-        if is_complete(self.stage, progress) or (not isinstance(interval, Off) and progress.step % interval == 0):
-            self.save()
+        interval, ends = self.stage.checkpoint.interval, is_complete(self.stage, progress)
+        if ends or (not isinstance(interval, Off) and progress.step % interval == 0):
+            self.save(waits=ends)
 
     def _is_due_at_start(self) -> bool:
         # A stage that was asked to stop before its first step has been measured already.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.golden_files import Golden, OrphanWatch
+from tests.support.ranks import RunRanks, rank_pool
 
 GOLDEN_DIR = Path(__file__).parent / "golden"
+RANKS_LOAD = ("runtime.engines.train.fsdp2", "transformers.models.qwen3.modeling_qwen3")
 
 hypothesis.settings.register_profile("test", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=200)  # round after round: `./do fuzz`
@@ -63,3 +65,10 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         update=request.config.getoption("--update-golden"),
         used=watch.used,
     )
+
+
+@pytest.fixture(scope="session")
+def run_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunRanks]:
+    """`run_ranks(n, function, *args)` runs a function on n ranks over gloo; see tests/support/ranks.py."""
+    with rank_pool(tmp_path_factory.mktemp("ranks"), preload=RANKS_LOAD) as pool:
+        yield pool.run

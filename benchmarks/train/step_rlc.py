@@ -27,8 +27,9 @@ from benchmarks.train.turns import Turns
 from compiler.ir.plan import Plan
 from runtime.algorithm_functions import load_algorithm_functions
 from runtime.checkpoint.store import CheckpointStore
+from runtime.checkpoint.writer import CheckpointWriter
 from runtime.data.tokenizers import load_tokenizer
-from runtime.executors.inline import build_actors
+from runtime.executors.inline import Actors, build_actors
 from runtime.progress import Progress
 from runtime.rollouts import RolloutWorker
 from runtime.stage_data import StageData, load_stage_data
@@ -60,14 +61,18 @@ def main() -> None:
             asyncio.run(_take_turns(job, data, Turns({**versions, "plan": plan.hash})))
 
 
-def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
-    """Return the one stage of the plan, ready to run, whose responses nothing ends early."""
+def make_job(plan: Plan, run_dir: Path, actors: Actors | None = None) -> tuple[StageJob, StageData]:
+    """Return the one stage of the plan, ready to run, whose responses nothing ends early.
+
+    Args:
+        actors: those of the stage, where they are not to be in this process.
+    """
     experiment, root = plan.experiment, SPEC.parent
     stage = experiment.stages[0]
     tokenizer = load_tokenizer(experiment.model, root=root)
     data = load_stage_data(stage, experiment.model, tokenizer, root=root)
     weights = initial_weights(experiment.model, root=root, seed=experiment.run.seed)
-    actors = build_actors(experiment, stage, weights, root=root)
+    actors = actors or build_actors(experiment, stage, weights, root=root)
     assert actors.engine is not None
     assert actors.reward is not None
     view = open_view(io.StringIO(), clock=time.monotonic, look=Look())
@@ -80,7 +85,7 @@ def make_job(plan: Plan, run_dir: Path) -> tuple[StageJob, StageData]:
         worker=RolloutWorker(actors.engine, tokenizer, actors.reward, stop_token_ids=frozenset()),
         measures=(),
         progress=Progress(plan_hash=plan.hash),
-        store=CheckpointStore(run_dir / "checkpoints"),
+        writer=CheckpointWriter(CheckpointStore(run_dir / "checkpoints")),
         sinks=open_sinks(experiment.log, run_dir, stages=[stage.name], resume_at=0),
         view=view,
         stop=StopRequest(),

@@ -22,6 +22,9 @@ TIME_PCT = {
     "train MoE, older": 30.0,
     "rollout": 25.0,
     "RL step": 35.0,
+    "RL rollout": 25.0,
+    "RL train": 30.0,
+    "RL log-probs": 30.0,
     "weight sync": 35.0,
 }
 

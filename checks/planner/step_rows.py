@@ -1,13 +1,16 @@
 """Steps of reinforcement learning that others published: rl_steps.csv, whole steps and the handover of weights.
 
 A step's rows are NeMo-RL's, whose recipes pack sequences up to the longest one, take log-probs of the policy and of the
-reference, and recompute every layer (recipes.csv).  Its prompts (OpenMathInstruct-2) have some 150 tokens.
+reference, and recompute every layer (recipes.csv); those of version 0.3 are of its plain configurations, which
+recompute nothing and split no norms.  Its prompts (OpenMathInstruct-2) have some 150 tokens.  rl_steps_others.csv was
+looked up later, for the phases of a step, which the first table does not have.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from math import ceil
 
 from checks.planner.comparison import Cells, Comparison, UnreadableError, number
@@ -27,16 +30,25 @@ from compiler.planner.time.handover import sync_seconds
 from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
 from compiler.planner.time.packing import packed_micro_batches
 from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
-from compiler.planner.time.step import Sampling, StepJob, step_seconds
+from compiler.planner.time.step import LOGPROBS, ROLLOUT, TRAIN, Sampling, StepJob, step_seconds
 from compiler.planner.time.training import Trainer
 from compiler.planner.time.work import network_work
 
-_PROMPT, _USED = 150.0, 0.6
+_PROMPT = 150.0
+_USED_SHARED, _USED_APART = 0.6, 0.8  # of a GPU, for weights and cache (recipes.csv)
 _SLOTS = 1024
+_PLAIN = ("nemo-rl-v0.3",)  # not of the recipes for performance, but of examples/configs/grpo_math_*_megatron.yaml
+_PHASES = {"gen_s": ROLLOUT, "train_s": TRAIN, "logprob_s": LOGPROBS}  # a cell, and what it is the time of
 
 
-def compare(library: Library, hardware: dict[str, Gpu], row: Cells) -> Iterator[Comparison[Rates]]:
-    """Yield the seconds of a step, or of a handover."""
+def compare(
+    library: Library, hardware: dict[str, Gpu], row: Cells, *, is_unseen: bool = False
+) -> Iterator[Comparison[Rates]]:
+    """Yield the seconds of a step and of the phases that are published, or of a handover.
+
+    Args:
+        is_unseen: whether rows were looked up later, so that none is ever fitted on.
+    """
     if row["usable"] != "1":
         raise UnreadableError("an upper bound of a test")
     name = f"{row['framework']} {row['model']} {row['hardware']} x{row['gpus']} {row['mode']}"
@@ -48,11 +60,18 @@ def compare(library: Library, hardware: dict[str, Gpu], row: Cells) -> Iterator[
         yield Comparison(row["id"], name, source, "weight sync", "s", number(row, "value"), lambda _: seconds)
     elif row["metric"] == "step_time":
         job = _step(library, hardware, row)
-        yield Comparison(
-            row["id"], name, source, "RL step", "s", number(row, "value"), lambda rates: step_seconds(job, rates).total
-        )
+        of_step = (("RL step", number(row, "value"), ""),)
+        of_phases = ((f"RL {phase}", number(row, cell), phase) for cell, phase in _PHASES.items() if row[cell])
+        for quantity, measured, phase in (*of_step, *of_phases):
+            yield Comparison(row["id"], name, source, quantity, "s", measured, partial(_seconds, job, phase), is_unseen)
     else:
         raise UnreadableError(f"{row['metric']} is not the time of a step")
+
+
+def _seconds(job: StepJob, phase: str, rates: Rates) -> float:
+    """Of a phase, or where there is no name of one of the whole step."""
+    found = step_seconds(job, rates)
+    return found.of(phase) if phase else found.total
 
 
 def _handover(library: Library, hardware: dict[str, Gpu], row: Cells) -> float:
@@ -72,12 +91,12 @@ def _step(library: Library, hardware: dict[str, Gpu], row: Cells) -> StepJob:
     lengths = expected_lengths(longest - _PROMPT, number(row, "avg_seq") - _PROMPT)
     trainer, steps = _trainer(network, gpu, row, lengths)
     each, gpus = int(number(row, "rollout_tp", 1)), int(number(row, "gpus_rollout"))
-    sampler = _sampler(network, gpu, each)
     is_shared = row["mode"].startswith("sync")
+    sampler = _sampler(network, gpu, each, _USED_SHARED if is_shared else _USED_APART)
     off = re.search(r"async-(\d+)off", row["mode"])
     ahead = int(off.group(1)) if off else 1
     job = trainer.job
-    held = total(static_lines(job.network, job.layout, job.storage, 0))
+    lines = static_lines(job.network, job.layout, job.storage._replace(gradient=0), 0)
     return StepJob(
         trainer=trainer,
         optimizer_steps=steps,
@@ -86,7 +105,8 @@ def _step(library: Library, hardware: dict[str, Gpu], row: Cells) -> StepJob:
             sampler, max(1, gpus // each), samples, _PROMPT, lengths, group=16, lag=ahead if ahead > 1 else 0
         ),
         is_shared=is_shared,
-        swapped_bytes=held if is_shared else 0.0,
+        swapped_bytes=total(lines) if is_shared else 0.0,
+        exchanged_bytes=sum(line.bytes for line in lines if line.name == "weights"),
         overlaps=not is_shared,
     )
 
@@ -101,11 +121,12 @@ def _trainer(network: Network, gpu: Gpu, row: Cells, lengths: Lengths) -> tuple[
     tokens = batch / dp * (lengths.mean + _PROMPT) / micro_batches
     classes = classes_of(lengths, batch)
     square = sum(one.share * (_PROMPT + one.tokens) ** 2 for one in classes)
+    is_plain = row["group"] in _PLAIN
     job = Job(
         network=network,
-        layout=Layout(tp=tp, sp=tp > 1, pp=pp, cp=cp, ep=ep, dp=dp),
-        storage=Storage(gradient=4),
-        recompute=Recompute("full"),
+        layout=Layout(tp=tp, sp=tp > 1 and not is_plain, pp=pp, cp=cp, ep=ep, dp=dp),
+        storage=Storage(gradient=2),
+        recompute=Recompute() if is_plain else Recompute("full"),
         tokens=Tokens(tokens, tokens * square / (lengths.mean + _PROMPT)),
         loss=Loss(),
         micro_batches=micro_batches,
@@ -114,8 +135,8 @@ def _trainer(network: Network, gpu: Gpu, row: Cells, lengths: Lengths) -> tuple[
     return trainer, number(row, "samples_per_step") / batch
 
 
-def _sampler(network: Network, gpu: Gpu, gpus: int) -> Sampler:
+def _sampler(network: Network, gpu: Gpu, gpus: int, used: float) -> Sampler:
     made = Sampler(network, network_work(network), gpu, gpus, 0, _SLOTS)
     return made._replace(
-        capacity_tokens=max(0.0, gpus * (_USED * gpu.memory_gib * GIB - sampler_bytes(made))) / cached_bytes(made)
+        capacity_tokens=max(0.0, gpus * (used * gpu.memory_gib * GIB - sampler_bytes(made))) / cached_bytes(made)
     )

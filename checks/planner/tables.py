@@ -49,6 +49,7 @@ def time_readers(library: Library) -> tuple[tuple[str, Callable[[Cells], Iterato
         ("throughput.csv", partial(train_rows.compare, library, hardware)),
         ("rollout.csv", partial(rollout_rows.compare, library, hardware)),
         ("rl_steps.csv", partial(step_rows.compare, library, hardware)),
+        ("rl_steps_others.csv", partial(step_rows.compare, library, hardware, is_unseen=True)),
     )
 
 

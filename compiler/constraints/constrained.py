@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Never, cast
 
+from compiler.constraints.choices import refuses_of
 from compiler.constraints.equations import open_paths
 from compiler.constraints.evaluate import Surroundings
 from compiler.constraints.judgement import BROKEN, FIXED_TWICE, NO_SOLUTION, POLICY, UNDECIDED, Judge
 from compiler.constraints.resolution import Resolver
 from compiler.constraints.statements import NEVER_JUDGED, Setting, Statement, read_statements
 from compiler.constraints.ways_out import Searcher
-from compiler.diagnostics.diagnostic import Diagnostic
+from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.reporter import Reporter
 from compiler.frontend.requirements import Requirement
@@ -57,6 +58,8 @@ class Constrained:
         self.statements = read_statements(required.by_spec, subject.experiment, self.setting, self.reporter)
         self.resolver = Resolver(subject, self.setting, self.statements)
         self.resolver.read(references)
+        of_policy = read_statements(self.policy, subject.experiment, self.setting, Reporter())
+        self.resolver.refuses = refuses_of((*self.statements, *of_policy), self.setting)
 
     def resolved(self, reporter: Reporter, *, is_shrunk: bool = False) -> tuple[Subject, frozenset[str]]:
         """Return the resolved subject, and the paths of fields that could not be decided.
@@ -102,6 +105,10 @@ class Constrained:
             fault = judge.fault(statement)
             if fault is None:
                 continue
+            excluded = subject.origins.excluded
+            if fault.code in (BROKEN, POLICY) and excluded and excluded[0] == statement.requirement.why:
+                way = Help(f"no layout that fits meets it; the fastest that does not: {excluded[1]}")
+                fault = fault._replace(help=(way,))
             if fault.code in _CAN_BE_SOLVED and not fault.help and trial.judged < _MOST_JUDGED:
                 is_open = open_paths(statement.paths, judge.around(statement).names)
                 node = next(statement.equations(), None) if is_open else judge.failing_part(statement)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from compiler.constraints.arithmetic import said
+from compiler.constraints.choices import Refuses
 from compiler.constraints.circles import circle_faults
 from compiler.constraints.equations import Equations
 from compiler.constraints.evaluate import OpenFieldError, Surroundings, Use, Value, evaluate, uses
@@ -64,6 +65,7 @@ class Resolver:
         self.equations = Equations(statements, setting)
         self.referred: list[Referred] = []
         self.unreadable: list[tuple[str, Diagnostic]] = []
+        self.refuses: Refuses | None = None
 
     def read(self, references: Iterable[Reference]) -> None:
         """Add references; what cannot be read is told in every outcome."""
@@ -120,6 +122,7 @@ class _Run:
         for path, origin in self.written.items():
             self.origins.record(path, origin)
         self.origins.read = frozenset(path for referred in self.resolver.referred for path in referred.reads)
+        self.origins.refuses = self.resolver.refuses
         catalogue = self.resolver.subject.catalogue
         self.experiment = run_pipeline(self.start, self.origins, catalogue, self.resolver.equations.solve_one)
         tainted = self.following((*self.pending, *self.lost))

@@ -66,6 +66,10 @@ class SpecError(Exception):
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
         self.diagnostics = diagnostics
 
+    def __reduce__(self) -> tuple[type[SpecError], tuple[Diagnostic, ...]]:
+        """Cross to another process as what it was made of."""
+        return type(self), self.diagnostics
+
 
 class InternalError(Exception):
     """A fault of rlc itself: exit code 70 and a report, never the user's mistake."""

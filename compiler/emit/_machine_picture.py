@@ -1,6 +1,7 @@
 """Who sits on which device, drawn: a box for each machine, in it one for each device, in it a line for each actor.
 
-Devices that follow each other and hold the same actors share a box, and so do machines, and engines of several.
+Devices that follow each other and hold the same actors share a box, and so do machines, and engines of several.  Where
+GPUs of several machines are one domain of NVLink, boxes of machines say which.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.machine import Role
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
+from compiler.ir.sides import has_engine, placed_judges
 
 _WIDEST_CELL = 28
 
@@ -36,8 +38,12 @@ class _Seat(NamedTuple):
     processes: tuple[tuple[int, int], ...]
 
 
-def machine_picture(plan: Plan) -> list[str]:
-    """Return the lines of the picture."""
+def machine_picture(plan: Plan, nodes_per_domain: int = 1) -> list[str]:
+    """Return the lines of the picture.
+
+    Args:
+        nodes_per_domain: machines whose GPUs reach each other without a network card.
+    """
     experiment = plan.experiment
     roles = experiment.placement.roles
     nodes = sorted({*range(experiment.cluster.nodes), *(role.node for role in roles)})
@@ -56,19 +62,46 @@ def machine_picture(plan: Plan) -> list[str]:
         for one, other in zip(seats[first], seats[last], strict=True):
             ends = [(a[0], b[1]) for a, b in zip(one.processes, other.processes, strict=True)]
             seat = one._replace(processes=tuple(ends))
-            title = one.first if one.first == one.last else f"{one.first} to {one.last}"
+            title = _title(one)
             rows = ["  ".join(map(padded, _cells(seat, at), widths)).rstrip() for at in range(len(seat.rows))]
             inside += boxed(cut(said(title), 2 * _WIDEST_CELL), rows)
         each = len(units[0])
         if each > 1 and len(units) > 1:
-            lines += boxed(f"nodes {first} to {end}, {each} for each process", inside)
+            title = f"nodes {first} to {end}, {each} for each process"
+            lines += boxed(title + _domains(first, end, nodes_per_domain), inside)
             continue
         title = f"node {first}" if first == last else f"nodes {first} to {last}"
-        lines += boxed(title, inside or ["nothing runs here"])
+        lines += boxed(title + _domains(first, last, nodes_per_domain), inside or ["nothing runs here"])
         if each > 1:
             title = f"node {first + 1}" if each == 2 else f"nodes {first + 1} to {end}"
-            lines += boxed(title, [rests[first + 1]])
+            lines += boxed(title + _domains(first + 1, end, nodes_per_domain), [rests[first + 1]])
     return lines
+
+
+def _domains(first: int, last: int, nodes: int) -> str:
+    """The domains of some machines, behind their numbers; nothing where each machine is one of its own."""
+    if nodes == 1:
+        return ""
+    one, other = first // nodes, last // nodes
+    return f", domain {one}" if one == other else f", domains {one} to {other}"
+
+
+def _title(seat: _Seat) -> str:
+    """Devices of a box: one, those of one process, or those of several that follow each other."""
+    if seat.first == seat.last:
+        return seat.first
+    kind, begin, end = _device(seat.first)
+    last = _device(seat.last)[2]
+    each = f", {end - begin + 1} for each process" if end > begin else ""
+    return f"{kind}:{begin} to {kind}:{last}{each}"
+
+
+def _device(name: str) -> tuple[str, int, int]:
+    """Its kind, and the first and last of its numbers; -1 where it has none, or goes on elsewhere."""
+    kind, _, numbers = name.rpartition(":")
+    begin, _, end = numbers.partition("-")
+    end = end or begin
+    return (kind, int(begin), int(end)) if begin.isdecimal() and end.isdecimal() else (name, -1, -1)
 
 
 def _engines(nodes: Sequence[int], seats: dict[int, list[_Seat]], rests: dict[int, str]) -> list[list[int]]:
@@ -102,7 +135,7 @@ def _shape(seats: Sequence[_Seat]) -> tuple[tuple[str, str, tuple[_Row, ...]], .
 
 def _seats(roles: Sequence[Role], plan: Plan) -> list[_Seat]:
     found: list[_Seat] = []
-    for device in dict.fromkeys(role.device for role in roles):
+    for device in sorted(dict.fromkeys(role.device for role in roles), key=_device):
         here = [role for role in roles if role.device == device]
         rows = tuple(_row(role, plan) for role in here)
         before = found[-1] if found else None
@@ -117,8 +150,8 @@ def _seats(roles: Sequence[Role], plan: Plan) -> list[_Seat]:
 
 def _follows(seat: _Seat, device: str, processes: tuple[int, ...]) -> bool:
     """Whether a device, and the processes on it, are the next ones: what stands between the ends needs no line."""
-    kind, _, number = seat.last.rpartition(":")
-    is_next = number.isdecimal() and device == f"{kind}:{int(number) + 1}"
+    (kind, begin, end), (other, first, last) = _device(seat.last), _device(device)
+    is_next = end >= 0 and kind == other and first == end + 1 and last - first == end - begin
     return is_next and all(now == last + 1 for now, (_, last) in zip(processes, seat.processes, strict=True))
 
 
@@ -138,7 +171,11 @@ def _row(role: Role, plan: Plan) -> _Row:
 
 
 def _works_in(role: Role, stage: Stage[object]) -> bool:
-    if role.role == "rollout":
+    if role.role == "judge":
+        return any(True for _ in placed_judges(stage))
+    if role.role == "router":
+        return has_engine(stage)
+    if role.role in ("rollout", "prefill", "decode"):
         return not isinstance(stage.rollout, Off) and stage.rollout.engine.name == role.engine
     if role.role == "reward":
         return not isinstance(stage.reward, Off) and stage.reward.name == role.engine

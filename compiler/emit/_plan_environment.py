@@ -42,6 +42,8 @@ def write_environment(sheet: Sheet, stage: Values) -> None:
             f"{one('episode_timeout_s')} s for an episode",
             f"up to {one.count('concurrency', 'calls')} at once",
             stops,
+            f"{one.count('expected_turns', 'turns')} expected" if one.is_on("expected_turns") else "",
+            f"{one('expected_turn_s')} s expected between two" if one.is_on("expected_turn_s") else "",
         ),
         *_tools(one),
         *_fates(one),

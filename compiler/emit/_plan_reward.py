@@ -35,6 +35,7 @@ def write_reward(sheet: Sheet, stage: Values) -> None:
 def reward_lines(reward: Values) -> list[str]:
     """Return what judges a response, with its settings and terms, and what becomes of a judgement that fails."""
     calls = f"up to {reward.count('concurrency', 'calls')} at once, {reward('timeout_s')} s each"
+    calls += f", {reward('expected_call_s')} s expected" if reward.is_on("expected_call_s") else ""
     lines = [f"{_judgement(reward)}, {calls}", *_settings(reward), *code_lines(reward)]
     terms = reward.raw("terms")
     for at in range(len(terms) if isinstance(terms, tuple) else 0):

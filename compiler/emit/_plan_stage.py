@@ -8,6 +8,7 @@ from compiler.emit._plan_evaluation import write_evaluation
 from compiler.emit._plan_reward import code_lines, write_reward
 from compiler.emit._plan_text import Sheet, Values, counted, said, sentence, shown
 from compiler.ir.options import Options
+from compiler.ir.training import Fsdp2
 
 
 def write_stage(sheet: Sheet, stage: Values) -> None:
@@ -21,7 +22,7 @@ def write_stage(sheet: Sheet, stage: Values) -> None:
     _batch(sheet, stage)
     _optimizer(sheet, stage)
     write_evaluation(sheet, stage, _source, _every(stage, "eval.interval") if stage.is_on("eval") else "")
-    sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage")
+    sheet.row("checkpoint", f"{_every(stage, 'checkpoint.interval')}, at the end of the stage; {_kept(stage)}")
     _debug(sheet, stage)
     seeds = (f"{name} {stage(f'seeds.{name}', str(stage.raw(f'seeds.{name}')))}" for name in _STREAMS)
     sheet.row("seeds", sentence(*seeds))
@@ -47,6 +48,16 @@ _ROUTED = {"rollout": "the rollout engine's choice", "trainer": "the pass for ol
 
 def _every(table: Values, path: str) -> str:
     return f"every {table.count(path, 'steps')}" if table.is_on(path) else f"at no interval{table.mark(path)}"
+
+
+def _kept(stage: Values) -> str:
+    while_written = "training goes on meanwhile" if stage.raw("checkpoint.asynchronous") else "training waits for it"
+    kept = "all are kept"
+    if stage.is_on("checkpoint.keep_latest"):
+        kept = f"the newest {stage('checkpoint.keep_latest')} are kept"
+    if stage.is_on("checkpoint.keep_best") or stage.is_on("checkpoint.best_by"):
+        kept += f", and the best {stage('checkpoint.keep_best')} by {stage('checkpoint.best_by')}"
+    return sentence(stage("checkpoint.asynchronous", while_written), kept)
 
 
 def _length(sheet: Sheet, stage: Values) -> None:
@@ -254,10 +265,13 @@ def _speculation(table: Values) -> str:
 
 
 def _own_settings(table: Values) -> str:
-    """What is handed to the engine as it is."""
+    """What is handed to the engine as it is, and the table of an engine that has one of ours."""
     name = str(table.raw("engine.name"))
     given = table.raw(f"engine.{name}") if table.has(f"engine.{name}") else None
-    keys = type(given).fields() if isinstance(given, Options) else ()
+    keys = tuple(type(given).fields()) if isinstance(given, Options) else ()
+    if isinstance(given, Fsdp2):
+        wanted = ((key, field.read_if) for key, field in Fsdp2.fields().items())
+        keys = tuple(key for key, on in wanted if on is None or given.__dict__[on[0]] in on[1])
     return f"for {name}: " + sentence(*(f"{key} {table(f'engine.{name}.{key}')}" for key in keys)) if keys else ""
 
 

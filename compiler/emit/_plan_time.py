@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.emit._plan_text import Sheet, said, sentence
+from compiler.emit._plan_text import Sheet, counted, said, sentence
 from compiler.emit._time_spans import spans_of
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan, StageTime
@@ -43,6 +43,8 @@ def _write_step(sheet: Sheet, time: StageTime) -> None:
             f"MFU {100 * time.mfu:.1f} % while training" if time.mfu else "",
         ),
     )
+    if time.evaluations or time.evaluation_seconds:
+        sheet.row("evaluation", sentence(duration(time.evaluation_seconds), counted(time.evaluations, "times")))
     cost = "" if isinstance(time.usd, Off) else f"{time.usd:,.2f} USD"
     sheet.row("whole stage", sentence(f"{time.gpu_hours:,.1f} GPU-hours", cost))
 

@@ -15,8 +15,9 @@ from compiler.planner.chosen import HEADROOM_FRAC, is_chosen, left_out
 from compiler.planner.memory.lines import GIB
 from compiler.planner.search.choose import Choice, Timed, choose, timed
 from compiler.planner.search.constraint_costs import ConstraintCost, constraint_costs
-from compiler.planner.search.judge import fullness
+from compiler.planner.search.judge import fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, problem_of
+from compiler.planner.search.share import share_of
 from compiler.planner.search.space import tokens_at
 
 _COLUMNS = (
@@ -28,6 +29,7 @@ _COLUMNS = (
     ("peak", "GiB"),
     ("", "placement"),
     ("GPUs of", "engine"),
+    ("its", "share"),
     *(("", axis) for axis in ("tp", "pp", "vpp", "cp", "ep", "etp", "dp", "sp")),
     ("micro-batch", "tokens"),
     ("computed", "again"),
@@ -83,7 +85,6 @@ def _row(problem: Problem, one: Timed, mark: str, why: str) -> tuple[str, ...]:
     side = candidate.mode
     if side == "split":
         side = f"{candidate.train_gpus:,} train, {candidate.rollout_gpus:,} generate"
-    again = candidate.recompute or problem.stages[0].job.job.recompute
     tokens = tokens_at(problem, problem.stages[0], layout, candidate.level)
     axes = (layout.tp, layout.pp, layout.vpp, layout.cp, layout.ep, layout.etp, layout.dp)
     return (
@@ -95,12 +96,31 @@ def _row(problem: Problem, one: Timed, mark: str, why: str) -> tuple[str, ...]:
         f"{fullness(problem, candidate).phase.bytes / GIB:,.1f}",
         side,
         _engine(candidate) if problem.samples else "-",
+        _share(problem, candidate),
         *(f"{size:,}" for size in axes),
         "yes" if layout.sp else "no",
         f"{tokens:,.0f}",
-        again.granularity if again.granularity != "selective" else ", ".join(again.modules),
+        _again(problem, candidate),
         why,
     )
+
+
+def _again(problem: Problem, candidate: Candidate) -> str:
+    """What is computed again, and what FSDP2 does otherwise than by default."""
+    job = problem.stages[0].job.job
+    again, sharding = candidate.recompute or job.recompute, candidate.sharding or job.storage.sharding
+    said = [again.granularity if again.granularity != "selective" else ", ".join(again.modules)]
+    if sharding.kept_frac == 1:
+        said.append("weights kept")
+    if sharding.groups > 1:
+        said.append(f"{sharding.groups:,} groups of shards")
+    return "; ".join(said)
+
+
+def _share(problem: Problem, candidate: Candidate) -> str:
+    """The share of a GPU that the first stage's engine is told to take."""
+    share = share_of(problem, stage_of(problem, problem.stages[0], candidate))
+    return "-" if share is None else f"{share:.2f}"
 
 
 def _engine(candidate: Candidate) -> str:

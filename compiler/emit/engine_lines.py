@@ -2,7 +2,8 @@
 
 Each process of an engine that is a program has one line, which can be pasted on its machine: its variables, then its
 words.  What is known only when a run begins is a variable of the shell: the address of a machine `n` is `$NODE_n`, the
-secret that requests carry is `$RLC_ENGINE_TOKEN`.  An engine that is a library has its records once for all processes.
+secret that requests carry is `$RLC_ENGINE_TOKEN`, the file of the plan `$RLC_PLAN`, its stage `$RLC_STAGE`.  An engine
+that is a library has its records once for all processes.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ def _launch(plan: Plan, launch: RoleLaunch) -> Iterator[str]:
     yield f"# container: {launch.shm_gib:g} GiB of shared memory, ipc {launch.ipc}"
     yield f"# ports: {launch.ports} for each, the first ones from {launch.first_port} on"
     shared = {variable.name: variable.value for variable in plan.experiment.cluster.environment}
+    yield f"# processors: {launch.cpus} for each, and {launch.cpus_per_gpu} for each of its GPUs"
     if launch.words:
         for process in processes(plan.experiment, launch):
-            yield _comment(f"# engine {process.engine}, node {process.node}, GPUs {process.values['gpus']}")
+            gpus = process.values.get("gpus")
+            who = "no GPU" if gpus is None else f"GPUs {gpus}"
+            yield _comment(f"# engine {process.engine}, node {process.node}, {who}")
             yield " ".join([*_variables(launch, process.values, process, shared), *_words(launch, process)])
         return
     yield from _records(launch)
@@ -73,7 +77,13 @@ def _quoted(word: str, process: Process) -> str:
         "address": f"$NODE_{process.node}",
         "first_address": f"$NODE_{process.first_node}",
         "token": "$RLC_ENGINE_TOKEN",
+        "plan": "$RLC_PLAN",
+        "stage": "$RLC_STAGE",
     }
+    _, is_address, behind = word.partition("{node_")
+    if is_address:
+        node = behind.partition("}")[0]
+        at_start = {f"node_{node}": f"${{NODE_{node}}}", **at_start}
     if not any(f"{{{name}}}" in word for name in at_start):
         return word if word and all(c in _PLAIN for c in word) else "'" + word.replace("'", "'\\''") + "'"
     bare = "".join(f"\\{c}" if c in _SPECIAL else c for c in word)

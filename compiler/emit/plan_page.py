@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from compiler.diagnostics.annotations import Never
 from compiler.emit._machine_picture import machine_picture
+from compiler.emit._plan_engines import nodes_per_domain, write_engines
 from compiler.emit._plan_memory import write_phases
 from compiler.emit._plan_model import write_model
 from compiler.emit._plan_stage import write_stage
@@ -56,7 +57,7 @@ def plan_page(
     sheet.section("Model")
     write_model(sheet, values.below("model"), Parameters(plan.forecast.parameters, plan.forecast.active_parameters))
     sheet.section("Machine")
-    _machine(sheet, values, plan)
+    _machine(sheet, values, plan, hardware.get(str(plan.experiment.cluster.gpu)))
     stages = plan.experiment.stages
     for index, stage in enumerate(stages):
         of = f"Stage {index + 1} of {len(stages)}" if len(stages) > 1 else "Stage"
@@ -74,7 +75,7 @@ def plan_page(
     return sheet.text()
 
 
-def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
+def _machine(sheet: Sheet, values: Values, plan: Plan, gpu: Gpu | None) -> None:
     cluster = values.below("cluster")
     has_gpus = isinstance(plan.experiment.placement, GpuPlacement)
     each = f"{cluster.count('cpu_threads', 'threads')} a process"
@@ -87,9 +88,11 @@ def _machine(sheet: Sheet, values: Values, plan: Plan) -> None:
         f"executor {values('run.executor')}",
     )
     sheet.row("placement", _sides(values.below("placement")) if has_gpus else values("placement.mode"))
+    if has_gpus:
+        write_engines(sheet, values.below("placement"), plan, gpu)
     if isinstance(plan.experiment.parallel, Parallel):
         sheet.row("parallel", _axes(values.below("parallel"), plan.experiment.parallel))
-    sheet.drawing(["", *machine_picture(plan), ""])
+    sheet.drawing(["", *machine_picture(plan, nodes_per_domain(plan, gpu)), ""])
     if isinstance(plan.experiment.timeouts, Timeouts):
         sheet.row("timeouts", _limits(values.below("timeouts")))
     environment = plan.experiment.cluster.environment

@@ -116,11 +116,15 @@ class TargetEntry(NamedTuple):
     """A kind of machine; `vendor` is whose GPUs it has, or nothing; `versions` pins the engines that are not rlc's.
 
     `executors` is what a run can do there today; a plan may ask for more, and `rlc run` then says what is missing.
+    `takes_turns` says whether one process carries out a loop that does not wait, so that no side of it needs devices of
+    its own.
     `facts` are those of a model of which its engines compute only some values; what is not listed is free.
     `replays_routing` are the engines that return the experts of a token, or train with experts that are given;
     `copies_heads` those that copy a key and value head to several GPUs where there are more GPUs than such heads.
     `no_reward_models` are families of which no reward could read a trained reward model, `mtp_families` those whose
-    layers for further tokens are trained.  `launches` says how processes of engines are started, where any are.
+    layers for further tokens are trained; `routed` are engines that can stand behind `router`, work in pairs
+    of which one reads prompts and the other generates, and serve a judge.  `launches` says how processes of engines are
+    started, where any are.
     """
 
     name: str
@@ -139,6 +143,10 @@ class TargetEntry(NamedTuple):
     copies_heads: tuple[str, ...] = ()
     no_reward_models: tuple[str, ...] = ()
     mtp_families: tuple[str, ...] = ()
+    takes_turns: bool = False
+    routed: tuple[str, ...] = ()
+    router: str = ""
+    router_version: str = ""
     launches: Callable[[Experiment[Auto]], tuple[LoweredLaunch, ...]] | None = None
 
     def version_of(self, engine: str) -> str | None:

@@ -333,6 +333,34 @@ class Checkpoint(Record):
         ge=1,
         on_resume="may_change",
     )
+    asynchronous: bool = setting(
+        "Whether training goes on while a checkpoint is written; one at a time is.",
+        default=True,
+        in_hash=False,
+        on_resume="may_change",
+    )
+    keep_latest: int | Off = setting(
+        "Newest checkpoints that are kept; off keeps all.",
+        default=OFF,
+        unit="checkpoints",
+        ge=1,
+        in_hash=False,
+        on_resume="may_change",
+    )
+    keep_best: int | Off = setting(
+        "Checkpoints of a stage that are kept beside the newest: those that measured best.",
+        default=OFF,
+        unit="checkpoints",
+        ge=1,
+        in_hash=False,
+        on_resume="may_change",
+    )
+    best_by: str | Off = setting(
+        "What says which are best, as `until` names it: eval.heldout.accuracy.  Of a loss the lowest is.",
+        default=OFF,
+        in_hash=False,
+        on_resume="may_change",
+    )
 
 
 Comparison = Literal[">=", ">", "<=", "<"]

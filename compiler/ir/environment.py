@@ -111,5 +111,20 @@ class Environment(Record, Generic[A]):
         ge=1,
         on_resume="may_change",
     )
+    expected_turns: int | Off = setting(
+        "Turns of an episode on average, as far as it is known; off takes half of max_turns.",
+        default=OFF,
+        unit="turns",
+        ge=1,
+        in_hash=False,
+    )
+    expected_turn_s: Seconds | Off = setting(
+        "How long tools and the environment take between two turns on average, as far as it is known; the forecast of "
+        "a step counts it. Off counts nothing.",
+        default=OFF,
+        unit="seconds",
+        gt=0,
+        in_hash=False,
+    )
     code: CustomCode | Off | A = setting("The function that is not of the standard library.", derived=True)
     drives: bool | A = setting("Whether that function takes an episode to its end itself.", derived=True)

@@ -50,6 +50,22 @@ def metrics_over_samples(measured: EvalSet[object]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def measured_metrics(settings: Eval[A] | PairEval[A] | ScoredEval[A] | Off) -> dict[str, str]:
+    """Return what is measured: as a spec names it, and as metrics.jsonl does; a set's own name may hold dots."""
+    found: dict[str, str] = {}
+    for measured in sampled_sets(settings):
+        kinds = ("accuracy", *(("greedy",) if measured.greedy is True else ()), *metrics_over_samples(measured))
+        found |= {f"eval.{measured.name}.{kind}": f"eval/{measured.name}/{kind}" for kind in kinds}
+    for sets, kinds in ((pair_sets(settings), OF_PAIRS), (scored_sets(settings), OF_SCORES)):
+        found |= {f"eval.{s.name}.{kind}": f"eval/{s.name}/{kind}" for s in sets for kind in kinds}
+    return found
+
+
+def is_better_low(metric: str) -> bool:
+    """Whether the smaller of two values of a metric is the better one."""
+    return metric.endswith(("loss", "mse"))
+
+
 def is_greedy(temperature: object, top_k: object) -> bool:
     """Whether a distribution has one token only, so that all responses to a prompt are equal."""
     return temperature == 0 or top_k == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
+from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.kinds import SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
 
-GPU_TARGETS = ("cuda", "rocm")
+GPU_TARGETS = ("cuda", "rocm", "cpu_cluster")
+JUDGE_SHARE = 0.88  # of a GPU, for weights and cache of a judge together; targets/launch/sglang.toml says so
 
 
 class EnvironmentVariable(Record):
@@ -41,7 +44,7 @@ class Cluster(Record, Generic[A]):
         unit="threads",
         ge=1,
         le=1024,
-        read_if=("target", ("cpu",)),
+        read_if=("target", ("cpu", "cpu_cluster")),
     )
     gpu: str | Off | A = setting("The GPU, by its name in stdlib/hardware.", derived=True)
     num_gpus: int | A = setting("GPUs of all machines.", derived=True, unit="GPUs")
@@ -50,13 +53,17 @@ class Cluster(Record, Generic[A]):
     )
 
 
-ActorRole = Literal["rollout", "trainer", "reference", "critic", "teacher", "reward"]
+ActorRole = Literal[
+    "rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router", "judge"
+]
 
 
 class Role(Record):
     """One actor and the device it sits on."""
 
-    role: Literal["rollout", "trainer", "reference", "critic", "teacher", "reward"] = setting("What the actor does.")
+    role: Literal[
+        "rollout", "prefill", "decode", "trainer", "reference", "critic", "teacher", "reward", "router", "judge"
+    ] = setting("What the actor does.")
     engine: str = setting("The engine that does it.")
     node: int = setting("Index of the machine.", unit="node index", ge=0)
     device: str = setting("The device, as the target names it.")
@@ -77,8 +84,9 @@ class RoleLaunch(Record):
     An engine that is a program of its own has words; one that is a library, inside of an actor of rlc, has records.
     """
 
-    role: Literal["rollout", "trainer", "critic", "teacher"] = setting(
-        "What they do; a reference model is built as the trainer's is."
+    role: Literal["rollout", "prefill", "decode", "trainer", "critic", "teacher", "router", "judge"] = setting(
+        "What they do; a reference model is built as the trainer's is. Engines that answer whole requests are of the "
+        "role rollout."
     )
     stages: tuple[str, ...] = setting("The stages that they serve.")
     engine: str = setting("The engine.")
@@ -89,8 +97,127 @@ class RoleLaunch(Record):
     records: tuple[ConfigRecord, ...] = setting("What a library is configured with.")
     first_port: int = setting("The first port of the first one on a machine.")
     ports: int = setting("Ports that are kept for each.", unit="ports")
+    cpus: int = setting("Processors that are kept for each.", unit="processors", in_hash=False)
+    cpus_per_gpu: int = setting("And for each of its GPUs.", unit="processors", in_hash=False)
     shm_gib: float = setting("Shared memory of their container.", unit="GiB")
     ipc: Literal["host", "private"] = setting("Whether their container shares the machine's inter-process memory.")
+
+
+class Disaggregation(Record, Generic[A]):
+    """[placement.disaggregation]: prefill/decode disaggregation: some rollout engines read prompts, others generate.
+
+    Engines that read prompts have the first of the GPUs that generate, the others what is left of them.  A request goes
+    through one of each kind; keys and values of its prompt are sent from the one to the other.
+    """
+
+    prefill_engines: int = setting("Engines that read prompts.", unit="engines", ge=1)
+    prefill_gpus_per_engine: int | A = setting(
+        "GPUs of one engine that reads prompts; unless it is set, as many as of one that generates.", unit="GPUs", ge=1
+    )
+    transfer_backend: Literal["mooncake", "mooncake_tcp", "nixl", "mori"] = setting(
+        "What sends keys and values from an engine that has read a prompt to the one that generates.",
+        default="mooncake",
+        on_resume="may_change",
+    )
+
+
+_CACHE_AWARE = ("policy", ("cache_aware",))
+
+
+class Router(Record):
+    """[placement.router]: one address in front of all rollout engines, which spreads requests over them."""
+
+    policy: Literal["cache_aware", "power_of_two", "round_robin", "random", "manual"] = setting(
+        "Which engine a request goes to: one that has seen the beginning of its prompt, the idler one of two, each in "
+        "turn, any, or always the same one for requests with the same key.",
+        default="cache_aware",
+        on_resume="may_change",
+    )
+    cache_threshold: float = setting(
+        "Share of a prompt that an engine must have seen to be given it for that.",
+        default=0.3,
+        ge=0,
+        le=1,
+        read_if=_CACHE_AWARE,
+        on_resume="may_change",
+    )
+    balance_abs_threshold: int = setting(
+        "Requests that the busiest engine is ahead of the idlest one, above which the idlest one is taken.",
+        default=10,
+        unit="requests",
+        ge=0,
+        read_if=_CACHE_AWARE,
+        on_resume="may_change",
+    )
+    balance_rel_threshold: float = setting(
+        "As a multiple of the idlest engine's requests; both have to be exceeded.",
+        default=1.2,
+        ge=1,
+        read_if=_CACHE_AWARE,
+        on_resume="may_change",
+    )
+    port: int = setting(
+        "The port that it answers on; the next one has its metrics.",
+        default=13000,
+        ge=1024,
+        le=65534,
+        on_resume="may_change",
+    )
+    request_timeout_s: int = setting(
+        "Longest time that a request may take.", default=14400, unit="seconds", ge=1, on_resume="may_change"
+    )
+    health_check_interval_s: int = setting(
+        "Time between two questions to an engine whether it is well.",
+        default=60,
+        unit="seconds",
+        ge=1,
+        on_resume="may_change",
+    )
+    health_check_timeout_s: int = setting(
+        "Longest time that its answer may take.", default=5, unit="seconds", ge=1, on_resume="may_change"
+    )
+    health_failure_threshold: int = setting(
+        "Failed answers in a row, after which an engine gets no requests.",
+        default=3,
+        unit="answers",
+        ge=1,
+        on_resume="may_change",
+    )
+    health_success_threshold: int = setting(
+        "Good answers in a row, after which it gets them again.",
+        default=2,
+        unit="answers",
+        ge=1,
+        on_resume="may_change",
+    )
+
+
+class Judge(Record):
+    """[placement.judge]: a judge that the plan places: engines of its own, on GPUs that nothing else uses.
+
+    reward.judge.url says `{judge}` for the address of one of them; each of them holds the whole model.  A judge that
+    somebody else serves has its own address there, and no such table.
+    """
+
+    weights: SpecPath = setting("A Hugging Face directory of the judge: its config.json, weights and tokenizer.")
+    weights_gib: float = setting("What its weights take, over all GPUs of one engine together.", unit="GiB", gt=0)
+    gpus: int = setting("GPUs of all its engines, the last ones of the cluster.", unit="GPUs", ge=1)
+    gpus_per_engine: int = setting("GPUs of one engine.", default=1, unit="GPUs", ge=1)
+    max_context_tokens: Tokens = setting(
+        "Longest question and reply together.", default=16384, unit="tokens", ge=2, on_resume="may_change"
+    )
+    concurrency: int = setting(
+        "Questions that one engine answers at once.", default=64, unit="questions", ge=1, on_resume="may_change"
+    )
+
+
+class EngineGroup(NamedTuple):
+    """Engines of one kind: how many, the GPUs of each, and the first one's first GPU, counted over all machines."""
+
+    role: Literal["rollout", "prefill", "decode", "judge"]
+    engines: int
+    gpus: int
+    first_gpu: int
 
 
 class Placement(Record, Generic[A]):
@@ -110,11 +237,53 @@ class GpuPlacement(Placement[A]):
     gpus_per_engine: int | A = setting(
         "GPUs of one rollout engine, over which it splits every layer.", default=1, unit="GPUs", ge=1
     )
+    disaggregation: Disaggregation[A] | Off = setting(
+        "Engines of two kinds, of which one reads prompts and the other generates.", default=OFF
+    )
+    router: Router | Off = setting(
+        "What spreads requests over rollout engines; off leaves that to the run's own driver. Engines of two kinds "
+        "have one in any case.",
+        default=OFF,
+    )
+    judge: Judge | Off = setting("The judge that reward.judge asks, on GPUs of its own.", default=OFF)
     launches: tuple[RoleLaunch, ...] | A = setting(
         "How every process of an engine is started: what the rest of the plan says, in the words of engines.",
         derived=True,
         on_resume="may_change",
     )
+
+    def engine_groups(self) -> tuple[EngineGroup, ...]:
+        """Return the groups of rollout engines, where their numbers of GPUs are known; what is left over is idle."""
+        each, gpus, train = self.gpus_per_engine, self.rollout_gpus, self.train_gpus
+        if not isinstance(each, int) or not isinstance(gpus, int):
+            return ()
+        first = train if self.mode == "split" and isinstance(train, int) else 0
+        pairs = self.disaggregation
+        if isinstance(pairs, Off):
+            return (EngineGroup("rollout", gpus // each, each, first),)
+        of_prefill = pairs.prefill_gpus_per_engine
+        of_prefill = of_prefill if isinstance(of_prefill, int) else each
+        taken = pairs.prefill_engines * of_prefill
+        return (
+            EngineGroup("prefill", pairs.prefill_engines, of_prefill, first),
+            EngineGroup("decode", max(0, gpus - taken) // each, each, first + taken),
+        )
+
+    def judge_gpus(self) -> int:
+        """Return the GPUs of a judge, which neither side has."""
+        return 0 if isinstance(self.judge, Off) else self.judge.gpus
+
+    def judge_group(self, num_gpus: int) -> EngineGroup | None:
+        """Return the engines of a judge, on the last GPUs of a cluster of so many."""
+        judge = self.judge
+        if isinstance(judge, Off):
+            return None
+        return EngineGroup("judge", judge.gpus // judge.gpus_per_engine, judge.gpus_per_engine, num_gpus - judge.gpus)
+
+    def generating_engines(self) -> int:
+        """Return how many engines generate, of one kind or of two; at least 1, where nobody knows."""
+        groups = self.engine_groups()
+        return max(1, groups[-1].engines) if groups else 1
 
 
 class Parallel(Record, Generic[A]):

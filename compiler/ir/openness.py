@@ -16,6 +16,10 @@ class Auto:
     def __repr__(self) -> str:
         return "auto"
 
+    def __reduce__(self) -> str:
+        """There is one of it in every process."""
+        return "AUTO"
+
 
 @final
 class Off:
@@ -23,6 +27,10 @@ class Off:
 
     def __repr__(self) -> str:
         return "off"
+
+    def __reduce__(self) -> str:
+        """There is one of it in every process."""
+        return "OFF"
 
 
 AUTO: Final = Auto()

@@ -10,13 +10,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.openness import OFF
+from compiler.ir.openness import OFF, Off
 from compiler.ir.record import Record, setting
+
+# What of an engine the planner chooses where a spec says "auto": its share of a GPU's memory.
+SHARES = {"sglang": "mem_fraction_static", "vllm": "gpu_memory_utilization"}
 
 
 class Options(Record):
     """Settings of one engine, by the engine's own names."""
+
+
+def settings_given(engine: Any, name: str = "") -> dict[str, object]:
+    """Return what a spec gives an engine by its own names.
+
+    Args:
+        engine: a record that names an engine and has a field for the settings of each.
+        name: of the engine, where it is not the one that the record names.
+    """
+    options = engine.__dict__.get(name or str(engine.__dict__["name"]))
+    if not isinstance(options, Options):
+        return {}
+    return {key: value for key, value in options.__dict__.items() if not isinstance(value, Off)}
 
 
 class EngineSchema(NamedTuple):
@@ -39,7 +56,8 @@ def options_record(name: str, about: str, kinds: Mapping[str, str], decided: Map
         decided: settings that a spec cannot give.
     """
     fields = {key: setting(f"{name}'s own {key}.", default=OFF, derived=key in decided) for key in kinds}
-    return _record(name, about, kinds, fields)
+    chosen = {key: f"{kind} | A" for key, kind in kinds.items() if key in SHARES.values()}
+    return _record(name, about, {**kinds, **chosen}, fields)
 
 
 def given(values: Mapping[str, object]) -> Options:

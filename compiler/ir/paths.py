@@ -5,13 +5,14 @@ How a person writes them, with stages by name, is `shown_path` of `subject.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from compiler.diagnostics.annotations import TypeVar
 from compiler.ir.openness import Auto, Off
 from compiler.ir.record import Field, Record
 
 R = TypeVar("R", bound=Record)
+Leaves = tuple[tuple[str, object], ...]
 
 _PLAIN = frozenset((str, int, float, bool, Off, Auto))  # the most frequent ones, told apart at once
 
@@ -59,11 +60,24 @@ def fields_on_the_way(record: Record, path: str) -> Iterator[Field]:
         at = _child(at, part)
 
 
-def leaves(record: Record) -> list[tuple[str, object]]:
+def _last_kept(compute: Callable[[Record], Leaves]) -> Callable[[Record], Leaves]:
+    """Return the same, which keeps its last answer: several rules ask for the leaves of one experiment."""
+    kept: list[tuple[Record, Leaves]] = []
+
+    def answer(record: Record) -> Leaves:
+        if not kept or kept[0][0] is not record:
+            kept[:] = [(record, compute(record))]
+        return kept[0][1]
+
+    return answer
+
+
+@_last_kept
+def leaves(record: Record) -> Leaves:
     """Return every leaf with its path, in declared order; a tuple of plain values is one leaf."""
     found: list[tuple[str, object]] = []
     _add_leaves(record, "", found)
-    return found
+    return tuple(found)
 
 
 def _add_leaves(record: Record, prefix: str, found: list[tuple[str, object]]) -> None:

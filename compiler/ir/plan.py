@@ -35,7 +35,13 @@ class StageTime(Record):
     tokens_per_s: float = setting("Tokens that are trained on.", unit="tokens/s")
     tokens_per_s_per_gpu: float = setting("The same, over all GPUs of the cluster.", unit="tokens/s")
     mfu: float = setting("Share of the peak of the GPUs that train, while they train, which the model's FLOPs are.")
-    gpu_hours: float = setting("Of all GPUs, for all steps of the stage.", unit="GPU-hours")
+    evaluations: int = setting(
+        "How often the stage is measured on held-out prompts; none where no set says how many prompts it has.",
+        default=0,
+        unit="evaluations",
+    )
+    evaluation_seconds: float = setting("Of one evaluation.", default=0.0, unit="seconds")
+    gpu_hours: float = setting("Of all GPUs, for all steps and evaluations of the stage.", unit="GPU-hours")
     usd: float | Off = setting("What they cost, where a price is given.", unit="USD")
 
 

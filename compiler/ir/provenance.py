@@ -6,11 +6,15 @@ origins and nothing else, least of all the plan hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from compiler.diagnostics.annotations import Literal
+from compiler.diagnostics.annotations import TYPE_CHECKING, Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
+
+if TYPE_CHECKING:
+    from compiler.ir.experiment import Experiment
+    from compiler.ir.openness import Auto
 
 OriginKind = Literal["default", "assumed", "recipe", "spec", "shrunk", "override", "derived", "inherited"]
 WRITTEN: tuple[OriginKind, ...] = ("spec", "override")
@@ -51,12 +55,17 @@ class Provenance:
     Args:
         asked: paths of the layout's settings that say "auto": what decides them later keeps no trace of the word.
         read: paths that expressions read, whether or not these are computed yet.
+        refuses: returns why a requirement does not let a layout be chosen; given an experiment that has it, and whether
+            more than its axes and sides are decided.
+        excluded: where every layout that fits is refused, why the fastest one is, and which it is.
     """
 
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
         self.asked: frozenset[str] = frozenset()
         self.read: frozenset[str] = frozenset()
+        self.refuses: Callable[[Experiment[Auto], bool], str] | None = None
+        self.excluded: tuple[str, str] | None = None
 
     def record(self, path: str, origin: Origin) -> None:
         """Keep the origin of a field; what the compiler derives later replaces "nobody said anything"."""

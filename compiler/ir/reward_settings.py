@@ -16,6 +16,9 @@ SUM = "weighted_sum"
 BY_ROW = "by_row"
 COMBINED = (SUM, BY_ROW)
 
+# What the url of a judge says for the address of one that the plan places.
+PLACED = "{judge}"
+
 # Rewards that may also be asked about the text of the last \boxed{...} alone.
 BOXABLE = ("exact", "f1", "gpqa", "math", "regex")
 BOXED = "boxed_"
@@ -173,7 +176,10 @@ class RemoteReward(Service):
 
 
 class JudgeReward(Service):
-    """[reward.judge]: a language model as judge, behind an OpenAI-compatible chat endpoint."""
+    """[reward.judge]: a language model as judge, behind an OpenAI-compatible chat endpoint.
+
+    The url of a judge that the plan places, by [placement.judge], is `http://{judge}/v1/chat/completions`.
+    """
 
     model: str = setting("The model that is asked.")
     template: str = setting(

@@ -287,6 +287,14 @@ class Reward(Judgement[A]):
     concurrency: int = setting(
         "Calls of functions under way at once.", default=64, unit="calls", ge=1, on_resume="may_change"
     )
+    expected_call_s: Seconds | Off = setting(
+        "How long one call takes on average, as far as it is known; the forecast of a step counts it. Off counts "
+        "nothing.",
+        default=OFF,
+        unit="seconds",
+        gt=0,
+        in_hash=False,
+    )
     terms: tuple[RewardTerm[A], ...] = setting(
         "The rewards that are added up, or among which each row chooses.", default=(), read_if=("name", COMBINED)
     )

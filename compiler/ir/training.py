@@ -41,6 +41,47 @@ class Packing(Record, Generic[A]):
     )
 
 
+_CHECKPOINTED = ("activation_checkpointing", ("full",))
+
+
+class Fsdp2(Record):
+    """[train.engine.fsdp2]: how torch's fully_shard spreads a model over GPUs, and what it computes twice."""
+
+    activation_checkpointing: Literal["full", "selective"] | Off = setting(
+        "What of a layer the backward pass computes again: all of it from its input, or all but the outputs of its "
+        "matrix products and of its attention.",
+        default=OFF,
+    )
+    activation_checkpointing_freq: int = setting(
+        "One layer of so many is computed again.", default=1, unit="layers", ge=1, read_if=_CHECKPOINTED
+    )
+    reshard_after_forward: bool | int = setting(
+        "Whether a layer's weights are given back after its forward pass and gathered again for the backward pass; a "
+        "number keeps them spread over groups of so many GPUs in between.",
+        default=True,
+    )
+    dp_replicate_size: int = setting(
+        "Groups of GPUs that hold all of the weights each (HSDP); weights are sharded within a group, gradients summed "
+        "over all of them.",
+        default=1,
+        unit="groups",
+        ge=1,
+    )
+    cpu_offload: bool = setting(
+        "Whether weights, gradients and the optimizer's state lie in host memory, where the optimizer runs.",
+        default=False,
+    )
+    pin_memory: bool = setting(
+        "Whether that memory is pinned: copies to the GPU then go on beside computing.",
+        default=True,
+        read_if=("cpu_offload", (True,)),
+    )
+    reduce_dtype: Literal["float32", "bfloat16"] = setting(
+        "Number format in which gradients are summed over GPUs.", default="float32"
+    )
+    compile: bool = setting("Whether torch.compile fuses the kernels of a layer.", default=False)
+
+
 class TrainEngine(Record, Generic[A]):
     """[train.engine]: what computes gradients."""
 
@@ -49,6 +90,9 @@ class TrainEngine(Record, Generic[A]):
         "The version; unless it is set, the one that the target pins.  Off for an engine of rlc's own."
     )
     megatron: Options | Off = setting("Settings that Megatron takes by its own names.", default=OFF)
+    fsdp2: Fsdp2 | Off = setting(
+        "How FSDP2 shards the model and what it computes twice.", default=OFF, read_if=("name", ("fsdp2",))
+    )
 
 
 class MultiTokenPrediction(Record):

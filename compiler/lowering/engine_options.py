@@ -11,7 +11,7 @@ from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.diagnostics.diagnostic import Diagnostic, Help, Label
 from compiler.frontend.value import Entry, Leaf, Node, Table, node_at
 from compiler.ir.experiment import Stage
-from compiler.ir.openness import OFF, Auto
+from compiler.ir.openness import AUTO, OFF, Auto
 from compiler.ir.options import Options, given
 from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Origin
@@ -74,7 +74,7 @@ class EngineOptions:
                 reader.pass_over(entry.node)
                 continue
             value = reader.value(field, entry, f"{path}.{key}")
-            if value is not OFF:
+            if value is not OFF and value is not AUTO:  # what is to be chosen has an origin, and no value yet
                 values[key] = value
         return given(values)
 

@@ -321,7 +321,7 @@ def _check_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
         wanted = str(node.value) if isinstance(node, Leaf) else ""
         near = nearest_names(wanted, catalogue.targets)
         label = Label(node.span, "no target has this name", True)
-        helps = tuple(_naming_target(n, catalogue, is_meant=bool(near)) for n in near or catalogue.targets)
+        helps = tuple(_naming_target(n, catalogue, is_meant=bool(near)) for n in near or _offered(catalogue))
         reader.report("cluster.target", Diagnostic("RLC0206", "cluster.target names no target", (label,), helps))
 
 
@@ -332,9 +332,14 @@ def _no_target(root: Table, catalogue: Catalogue, reader: Reader) -> None:
         reader.broken.add("cluster.target")
         return
     span = root.span if cluster is None else cluster.span
-    helps = tuple(_naming_target(n, catalogue, is_meant=False) for n in catalogue.targets)
+    helps = tuple(_naming_target(n, catalogue, is_meant=False) for n in _offered(catalogue))
     labels = (Label(span, "no target: the machine is always named, never guessed", True),) if span.file.text else ()
     reader.report("cluster.target", Diagnostic("RLC0205", "cluster.target is required", labels, helps))
+
+
+def _offered(catalogue: Catalogue) -> list[str]:
+    """What somebody who names no target may want: of clusters only those with GPUs."""
+    return [name for name in catalogue.targets if catalogue.load_target(name).vendor != "cpu"]
 
 
 def _naming_target(name: str, catalogue: Catalogue, *, is_meant: bool) -> Help:

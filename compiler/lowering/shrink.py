@@ -22,6 +22,7 @@ from compiler.ir.experiment import Stage
 from compiler.ir.openness import OFF, Auto, Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.shrunk import Change
+from compiler.ir.sides import placed_judges
 from compiler.ir.subject import Subject, toml_literal
 from compiler.lowering.shrink_ledger import Ledger
 from compiler.lowering.shrink_model import shrunk_model
@@ -40,6 +41,7 @@ OBSERVATION_TOKENS = 32
 EVAL_PROMPTS = 4
 EVAL_SAMPLES = 2
 TOPK = 8
+JUDGE_URL = "http://127.0.0.1:17000/v1/chat/completions"
 
 
 def shrunk_changes(subject: Subject) -> tuple[Change, ...]:
@@ -128,6 +130,8 @@ def _stage(ledger: Ledger, at: str, stage: Stage[Auto]) -> None:
     else:
         ledger.cap(f"{at}.train.global_batch", SAMPLES_PER_BATCH)
         ledger.derive(f"{at}.rollout.concurrency", "follows the batch")
+    for path, _ in placed_judges(stage):
+        ledger.put(f"{at}.{path}.url", JUDGE_URL, "one process places no judge; serve one there")
     _training(ledger, at)
     if isinstance(stage.eval, Eval):
         _evaluation(ledger, f"{at}.eval", stage.eval, stage.until)

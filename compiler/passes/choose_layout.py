@@ -3,27 +3,18 @@
 It looks for one where all of [parallel] is left out, on GPUs that are known; it may then set whatever else of the
 layout is left out: who has which GPUs, the GPUs of an engine, micro-batches, and what is computed again.  Where some of
 [parallel] is written, it sets what says "auto".  What is written, in a spec or a recipe, or is required, stays.  Where
-nothing fits, what is least over is set, and a rule says so; where nothing is legal, everything stays as it was, and the
-rules about it speak.
+nothing that fits meets a requirement, the fastest that fits is set, and what is said of the requirement names it.
+Where nothing fits, what is least over is set, and a rule says so; where nothing is legal, everything stays as it was,
+and the rules about it speak.
 """
 
 from __future__ import annotations
 
-from compiler.diagnostics.annotations import TYPE_CHECKING
 from compiler.ir.catalogue import Catalogue
 from compiler.ir.experiment import Experiment
-from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import Auto, Off
-from compiler.ir.options import Options, given
-from compiler.ir.paths import read, replaced
+from compiler.ir.openness import Auto
 from compiler.ir.provenance import Provenance
-from compiler.planner.chosen import AXES, BY, SIDES, left_out
-
-if TYPE_CHECKING:
-    from compiler.planner.memory.activations import Recompute
-    from compiler.planner.search.problem import Candidate, Problem
-
-_FOLLOWS = ("sp", "dp")  # tensor parallelism, and the identity of GPUs, say these
+from compiler.planner.chosen import left_out
 
 
 def choose_layout(experiment: Experiment[Auto], origins: Provenance, catalogue: Catalogue) -> Experiment[Auto]:
@@ -31,94 +22,18 @@ def choose_layout(experiment: Experiment[Auto], origins: Provenance, catalogue: 
     names = left_out(experiment, origins)
     if not names:
         return experiment
-    from compiler.planner.search.choose import choose
+    from compiler.planner.search.applied import applied
+    from compiler.planner.search.choose import choose, described
     from compiler.planner.search.problem import problem_of
 
     problem = problem_of(experiment, origins, catalogue, names)
     if problem is None:
         return experiment
     found = choose(problem)
-    best = found.best or (None if found.nearest is None else found.nearest.timed)
-    return experiment if best is None else _applied(experiment, origins, problem, best.candidate)
-
-
-def _applied(
-    experiment: Experiment[Auto], origins: Provenance, problem: Problem, candidate: Candidate
-) -> Experiment[Auto]:
-    from compiler.planner.search.problem import gives_tokens, gives_way
-    from compiler.planner.search.space import tokens_at
-
-    placement, parallel, layout = experiment.placement, experiment.parallel, candidate.layout
-    assert isinstance(placement, GpuPlacement), "a layout is chosen on GPUs"
-    assert isinstance(parallel, Parallel), "whose axes there are"
-    sizes = {axis: getattr(layout, axis) for axis in AXES}
-    if layout.last_layers and isinstance(parallel.pp_last_layers, Off):
-        sizes["pp_last_layers"] = layout.last_layers
-        origins.derived("parallel.pp_last_layers", by=BY, inputs=("model.num_layers", "parallel.pp"))
-    sides = {side: getattr(candidate, side) for side in SIDES} if problem.samples else {}
-    experiment = experiment.replacing(parallel=parallel.replacing(**sizes), placement=placement.replacing(**sides))
-    inputs = ("model.name", "cluster.gpus_per_node", "cluster.nodes")
-    inputs = (*inputs, *(f"stages.{index}.train.global_batch" for index in range(len(problem.stages))))
-    for axis in AXES:
-        if axis in problem.open and axis not in _FOLLOWS:
-            origins.derived(f"parallel.{axis}", by=BY, inputs=inputs)
-    for side in sides:
-        if side in problem.open:
-            origins.derived(f"placement.{side}", by=BY, inputs=inputs)
-    for index, facts in enumerate(problem.stages):
-        path = f"stages.{index}.train.packing.tokens"
-        if "tokens" in problem.open and not gives_tokens(problem, index):
-            tokens = tokens_at(problem, facts, layout, candidate.level)
-            experiment = replaced(experiment, path, int(tokens))
-            origins.derived(path, by=BY, inputs=(*inputs, "parallel.cp"))
-        if "engine_way" in problem.open and not gives_way(problem) and not isinstance(facts.stage.rollout, Off):
-            experiment = _spreading(experiment, origins, index, candidate, inputs)
-        if candidate.recompute is not None:
-            experiment = _recomputing(experiment, origins, index, candidate.recompute, inputs)
-    return experiment
-
-
-def _recomputing(
-    experiment: Experiment[Auto], origins: Provenance, index: int, recompute: Recompute, inputs: tuple[str, ...]
-) -> Experiment[Auto]:
-    """Tell Megatron by its own names; what computes nothing again is told nothing."""
-    values: dict[str, object] = {}
-    if recompute.granularity != "none":
-        values["recompute_granularity"] = recompute.granularity
-    if recompute.granularity == "full":
-        values.update(recompute_method=recompute.method, recompute_num_layers=recompute.num_layers)
-    elif recompute.granularity == "selective":
-        values["recompute_modules"] = recompute.modules
-    if not values:
-        return experiment
-    return _handed(experiment, origins, f"stages.{index}.train.engine.megatron", values, inputs)
-
-
-def _spreading(
-    experiment: Experiment[Auto], origins: Provenance, index: int, candidate: Candidate, inputs: tuple[str, ...]
-) -> Experiment[Auto]:
-    """Tell SGLang by its own names; what splits all layers alike is told nothing."""
-    each = candidate.gpus_per_engine
-    values: dict[str, object] = {}
-    if candidate.way != "tp":
-        values["ep_size"] = each
-    if candidate.way == "dp":
-        values.update(enable_dp_attention=True, dp_size=each)
-    if not values:
-        return experiment
-    return _handed(experiment, origins, f"stages.{index}.rollout.engine.sglang", values, inputs)
-
-
-def _handed(
-    experiment: Experiment[Auto],
-    origins: Provenance,
-    path: str,
-    values: dict[str, object],
-    inputs: tuple[str, ...],
-) -> Experiment[Auto]:
-    """Add settings to what is handed to an engine."""
-    own = read(experiment, path)
-    kept = {k: v for k, v in own.__dict__.items() if not isinstance(v, Off)} if isinstance(own, Options) else {}
-    for key in values:
-        origins.derived(f"{path}.{key}", by=BY, inputs=inputs)
-    return replaced(experiment, path, given({**kept, **values}))
+    best = found.best
+    if best is None and found.excluded is not None:
+        best, origins.excluded = found.excluded.timed, (found.excluded.why, described(found.excluded.timed))
+    if best is None and found.nearest is not None:
+        best = found.nearest.timed
+    problem = problem._replace(is_strict=found.is_strict, headroom_frac=found.headroom_frac)
+    return experiment if best is None else applied(experiment, origins, problem, best.candidate)

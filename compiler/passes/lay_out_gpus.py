@@ -30,7 +30,8 @@ def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
     cluster = cluster.replacing(gpu=OFF if named is None else named.name, num_gpus=total)
     experiment = _assumed(experiment.replacing(cluster=cluster), origins)
     placement, parallel = experiment.placement, experiment.parallel
-    if isinstance(placement, GpuPlacement) and total:
+    total -= placement.judge_gpus() if isinstance(placement, GpuPlacement) else 0
+    if isinstance(placement, GpuPlacement) and total > 0:
         placement = _divided(placement, total, origins)
         experiment = experiment.replacing(placement=placement)
         if isinstance(parallel, Parallel):
@@ -66,12 +67,19 @@ def _divided(placement: GpuPlacement[Auto], total: int, origins: Provenance) -> 
             continue
         if placement.mode == "colocate":
             sides[side] = total
-            origins.derived(f"placement.{side}", by=_BY, inputs=("cluster.num_gpus", "placement.mode"))
+            origins.derived(
+                f"placement.{side}", by=_BY, inputs=("cluster.num_gpus", "placement.mode", *_judged(placement))
+            )
         elif isinstance(taken, int) and 0 < taken < total:
             sides[side] = total - taken
-            inputs = ("cluster.num_gpus", "placement.mode", f"placement.{other}")
+            inputs = ("cluster.num_gpus", "placement.mode", f"placement.{other}", *_judged(placement))
             origins.derived(f"placement.{side}", by=_BY, inputs=inputs)
     return placement.replacing(**sides)
+
+
+def _judged(placement: GpuPlacement[Auto]) -> tuple[str, ...]:
+    """What says how many GPUs a judge has, where there is one."""
+    return ("placement.judge.gpus",) if placement.judge_gpus() else ()
 
 
 def _with_other_side(experiment: Experiment[Auto], total: int, origins: Provenance) -> Experiment[Auto]:

@@ -8,19 +8,21 @@ from compiler.diagnostics.annotations import Any
 from compiler.ir.experiment import Experiment
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import AUTO, Auto
+from compiler.ir.options import SHARES
 from compiler.ir.paths import read
 from compiler.ir.provenance import Origin, Provenance
 
 BY = "choose_layout"
 AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
-OF_STAGES = ("recompute", "tokens", "engine_way")
+OF_STAGES = ("recompute", "sharding", "tokens", "engine_way", "share")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
 HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
 _RECOMPUTE = "train.engine.megatron.recompute_"
 _FIELDS = {
+    "sharding": "train.engine.fsdp2.reshard_after_forward",
     "tokens": "train.packing.tokens",
     "recompute": f"{_RECOMPUTE}granularity",
     "engine_way": "rollout.engine.sglang.ep_size",
@@ -43,7 +45,22 @@ def asked_for(experiment: Experiment[Auto], origins: Provenance) -> frozenset[st
     paths = [path for name in (*AXES, *SIDES) for path in paths_of(name, 0)]
     paths += paths_of("tokens", len(experiment.stages))
     open_paths = (path for path in paths if path in origins and origins[path].kind != "default")
-    return frozenset(path for path in open_paths if read(experiment, path) is AUTO)
+    shares = (path for path in paths_of("share", len(experiment.stages)) if path in origins)
+    return frozenset(
+        (
+            *(path for path in open_paths if read(experiment, path) is AUTO),
+            *(path for path in shares if not _is_given(experiment, path)),
+        )
+    )
+
+
+def _is_given(experiment: Experiment[Auto], path: str) -> bool:
+    """Whether an engine is given a setting; one that is to be chosen has an origin and no value."""
+    try:
+        read(experiment, path)
+    except KeyError:
+        return False
+    return True
 
 
 def is_left_out(origins: Provenance, path: str) -> bool:
@@ -55,7 +72,8 @@ def is_left_out(origins: Provenance, path: str) -> bool:
 def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]:
     """Return what the planner chooses: all that is left out where all of [parallel] is, otherwise what says "auto".
 
-    What follows a choice is then open too: dp and sp, the GPUs of sides, and with micro-batches what is computed again.
+    What follows a choice is then open too: dp and sp, the GPUs of sides, with micro-batches what is computed again, and
+    with engines their share of memory.
     """
     if not isinstance(experiment.parallel, Parallel) or not isinstance(experiment.placement, GpuPlacement):
         return frozenset()
@@ -70,6 +88,7 @@ def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]
     more |= {"train_gpus", "rollout_gpus"} if names & set(SIDES[:3]) else set()
     more |= {"recompute"} if "tokens" in names else set()
     more |= {"engine_way"} if "gpus_per_engine" in names else set()
+    more |= {"share"} if names & {"mode", "gpus_per_engine"} else set()
     return frozenset(names | (more & free))
 
 
@@ -106,6 +125,10 @@ def paths_of(name: str, num_stages: int) -> Iterator[str]:
         yield f"parallel.{name}"
     elif name in SIDES:
         yield f"placement.{name}"
+    elif name == "share":
+        for engine, key in SHARES.items():
+            for index in range(num_stages):
+                yield f"stages.{index}.rollout.engine.{engine}.{key}"
     else:
         field = _FIELDS[name]
         for index in range(num_stages):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.ir.openness import Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.ir.paths import read
 from compiler.ir.subject import StageSubject
 
@@ -22,9 +22,7 @@ def setting_of(stage: StageSubject, role: str, key: str) -> object:
     """Return a setting that the stage gives to its engine of this role, or None where it gives none."""
     if role == "rollout" and not samples(stage):
         return None
-    engine = read(stage.stage, f"{role}.engine")
-    options = engine.__dict__.get(str(read(engine, "name")))
-    return options.__dict__.get(key) if isinstance(options, Options) else None
+    return settings_given(read(stage.stage, f"{role}.engine")).get(key)
 
 
 def number_of(stage: StageSubject, role: str, key: str) -> float | None:

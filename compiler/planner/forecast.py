@@ -17,11 +17,11 @@ from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.ir.plan import Forecast, StageForecast, StageTime
 from compiler.ir.rollout import Rollout
 from compiler.ir.sides import has_engine, trains
-from compiler.ir.training import Optim, Train
+from compiler.ir.training import Fsdp2, Optim, Train
 from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import parameters_of, prediction_parameters
 from compiler.planner.ranks import (
@@ -98,8 +98,10 @@ def teacher_bytes(stage: Stage[Any], spread: Spread, *, is_bf16: bool) -> int:
     params = stage.algorithm
     if not isinstance(params, TaughtParams) or not trains(stage):
         return 0
-    is_sharded = stage.train.engine.name == "fsdp2"
-    return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=is_sharded).weights
+    fsdp2 = stage.train.engine.fsdp2
+    if not isinstance(fsdp2, Fsdp2):
+        return rank_bytes(params.teacher, spread, is_bf16=is_bf16, moments=0, is_sharded=False).weights
+    return _sharded_bytes(params.teacher, spread, fsdp2, moments=0).weights
 
 
 def trains_scores(stage: Stage[Any]) -> bool:
@@ -114,14 +116,24 @@ def trained_bytes(
 
     Where the engine is not told how much of it, that is all.
     """
-    engine = train.engine
-    held = rank_bytes(model, spread, is_bf16=is_bf16, moments=moments_of(optim), is_sharded=engine.name == "fsdp2")
-    given = engine.megatron.__dict__ if isinstance(engine.megatron, Options) else {}
+    engine, moments = train.engine, moments_of(optim)
+    if isinstance(engine.fsdp2, Fsdp2):
+        return _sharded_bytes(model, spread, engine.fsdp2, moments=moments)
+    held = rank_bytes(model, spread, is_bf16=is_bf16, moments=moments, is_sharded=False)
+    given = settings_given(engine, "megatron")
     if given.get("optimizer_cpu_offload") is not True:
         return held
-    share = given.get("optimizer_offload_fraction", 1.0)
-    kept = 1.0 - min(max(float(share), 0.0), 1.0)
+    share = given.get("optimizer_offload_fraction")
+    kept = 1.0 - (min(max(float(share), 0.0), 1.0) if isinstance(share, int | float) else 1.0)
     return held._replace(optimizer=int(held.optimizer * kept))
+
+
+def _sharded_bytes(model: Model[object], spread: Spread, fsdp2: Fsdp2, *, moments: int) -> RankBytes:
+    """Static bytes of a GPU in a group that shares everything; nothing of it where all of it lies on the host."""
+    if fsdp2.cpu_offload:
+        return RankBytes(0, 0, 0)
+    group = spread._replace(dp=max(1, spread.dp // fsdp2.dp_replicate_size))
+    return rank_bytes(model, group, is_bf16=False, moments=moments, is_sharded=True)
 
 
 def stage_bytes(model: Model[Any], stage: Stage[Any], spread: Spread, *, precision: str = "") -> RankBytes:
@@ -192,7 +204,8 @@ def _spread_of(experiment: Experiment[Never], stage: Stage[Never]) -> tuple[Spre
 def _engine_bytes(experiment: Experiment[Never]) -> int:
     placement = experiment.placement
     if isinstance(placement, GpuPlacement):
-        each, rollouts = placement.gpus_per_engine, (s.rollout for s in experiment.stages if has_engine(s))
+        each = min(group.gpus for group in placement.engine_groups())
+        rollouts = (s.rollout for s in experiment.stages if has_engine(s))
         formats = (engine_formats(one.engine) for one in rollouts if not isinstance(one, Off))
         return max(engine_weight_bytes(experiment.model, each, one) for one in formats)
     return parameters_of(experiment.model).total * FP32_BYTES + _prediction_bytes(experiment)
@@ -217,7 +230,7 @@ def _kv_cache_bytes(experiment: Experiment[Never], stage: Stage[Never]) -> int:
             tokens += sequences * (rollout.speculation.num_draft_tokens + 1)
         return tokens * kv_bytes_per_token(model)
     each = placement.gpus_per_engine
-    engines = max(1, placement.rollout_gpus // each)
+    engines = placement.generating_engines()
     if isinstance(rollout, Rollout):
         sequences = min(sequences, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
     return sequences * engine_sequence_bytes(experiment.model, each, context, engine_formats(rollout.engine))

@@ -11,7 +11,7 @@ from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.model import Model
 from compiler.ir.openness import Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.planner.memory.kv_cache import FP32_BYTES, kv_bytes_per_token
 from compiler.planner.parameters import count_parameters
 
@@ -81,8 +81,7 @@ class EngineFormats(NamedTuple):
 
 def engine_formats(engine: Any) -> EngineFormats:
     """Return the formats that a spec gives a rollout engine by its own names; tables of tokens are never quantised."""
-    own = engine.__dict__.get(engine.name)
-    given = own.__dict__ if isinstance(own, Options) else {}
+    given = settings_given(engine)
     quantised, cached = (_text(given.get(key)) for key in ("quantization", "kv_cache_dtype"))
     return EngineFormats(_quantised_bytes(quantised), 1 if "8" in cached else 0.5 if "fp4" in cached else BF16_BYTES)
 

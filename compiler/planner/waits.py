@@ -17,7 +17,17 @@ from compiler.planner.forecast import moments_of
 from compiler.planner.parameters import count_parameters
 from compiler.planner.time.constants import RATES
 from compiler.planner.time.experiment_facts import step_job
-from compiler.planner.time.step import BATCH, LOGPROBS, ROLLOUT, SWAP, SYNC, TRAIN, sampling_seconds, step_seconds
+from compiler.planner.time.step import (
+    BATCH,
+    LOGPROBS,
+    ROLLOUT,
+    SWAP,
+    SYNC,
+    TRAIN,
+    sampling_seconds,
+    step_seconds,
+    waits_of,
+)
 
 STORAGE_GB_PER_S = 2.0  # that one machine reads from, or writes to, a file system that all share
 _START_S, _MACHINE_S = 60.0, 1.0  # until a process has loaded its libraries, and for each machine that takes part
@@ -56,7 +66,8 @@ def predicted_waits(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu | N
     sampled = waits.generation
     if job.sampling is not None:
         # Where batches overlap, one takes longer than the step in which it is ready.
-        sampled = max(seconds.of(ROLLOUT), sampling_seconds(job.sampling, RATES).batch)
+        found = sampling_seconds(job.sampling, RATES)
+        sampled = max(seconds.of(ROLLOUT), found.batch) + sum(one for _, one in waits_of(job.sampling, found))
     handed = seconds.of(SWAP) + seconds.of(SYNC)
     return waits._replace(generation=sampled, train_step=trained, weight_sync=handed)
 

@@ -14,7 +14,7 @@ _MOST_TRIED = 2**16
 
 
 class Layout(NamedTuple):
-    """The two tables, on a target with GPUs that are named."""
+    """The two tables, on a target with GPUs that are named; `total` are those of both sides, without a judge's."""
 
     parallel: Parallel[Auto]
     placement: GpuPlacement[Auto]
@@ -32,7 +32,8 @@ def layout_of(subject: Subject) -> Layout | None:
     parallel, placement, total = experiment.parallel, experiment.placement, experiment.cluster.num_gpus
     if not isinstance(parallel, Parallel) or not isinstance(placement, GpuPlacement):
         return None
-    return Layout(parallel, placement, total) if isinstance(total, int) and total > 0 else None
+    total = total - placement.judge_gpus() if isinstance(total, int) else 0
+    return Layout(parallel, placement, total) if total > 0 else None
 
 
 def fills_the_gpus(layout: Layout) -> bool:

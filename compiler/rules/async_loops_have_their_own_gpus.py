@@ -1,9 +1,11 @@
 """Asynchronous loops have GPUs of their own.
 
-What: a stage whose sampling does not wait for training is on a target with GPUs, has `placement.mode = "split"`, and
-takes the rollout engine's log-probs, or its own, as those of the policy that sampled.
+What: on a target with GPUs, a stage whose sampling does not wait for training has `placement.mode = "split"`; on every
+target it takes the rollout engine's log-probs, or its own, as those of the policy that sampled.
 Why it matters: sides that share GPUs take turns, so nothing overlaps, and an engine that is asleep cannot sample; and
-without the log-probs of the weights that sampled, the ratio of a stale sample is that of another policy.
+without the log-probs of the weights that sampled, the ratio of a stale sample is that of another policy.  In one
+process on a CPU nothing overlaps either, and no side waits for the other's memory: what a loop of some staleness
+learns can be tried there.
 Example: `schedule.mode = "async"` with `placement.mode = "colocate"`.
 Fix: `placement.mode = "split"`, or `schedule.mode = "sync"`.
 Source: PLACE-03, ALGO-02; slime's train_async.py asserts the same.
@@ -26,7 +28,9 @@ _MODE = "schedule.mode"
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     """Report stages that do not wait for training and share their GPUs, sample nothing, or do not know who sampled."""
-    shares = subject.experiment.placement.mode == "colocate"
+    experiment = subject.experiment
+    takes_turns = subject.catalogue.load_target(experiment.cluster.target).takes_turns
+    shares = experiment.placement.mode == "colocate" and not takes_turns
     for stage in subject.stages():
         if not stage.stage.schedule.lag:
             continue
@@ -40,8 +44,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if shares:
             labels = subject.labels(("placement.mode", "takes turns"))
             layout = layout_of(subject)
-            where = "on the same GPUs" if layout is not None else "in one process"
-            message = f"sampling cannot go on beside training {where}"
+            message = "sampling cannot go on beside training on the same GPUs"
             found = _diagnostic(stage, message, tuple(label._replace(is_primary=False) for label in labels))
             yield found if layout is None else found._replace(help=alternatives(_divided(layout), *found.help))
         if loss.old_logprobs == "current":

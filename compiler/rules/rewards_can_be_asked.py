@@ -16,8 +16,9 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
-from compiler.ir.reward_settings import FormatReward, JudgeReward, MathReward, RegexReward, Service, base_name
+from compiler.ir.reward_settings import PLACED, FormatReward, JudgeReward, MathReward, RegexReward, Service, base_name
 from compiler.ir.rollout import Judgement
 from compiler.ir.subject import StageSubject, Subject
 
@@ -46,8 +47,22 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if isinstance(reward, Off):
             continue
         for at, one in (("reward", reward), *((f"reward.terms.{i}", term) for i, term in enumerate(reward.terms))):
-            for fault in _faults(one):
+            for fault in (*_unplaced(subject, one), *_faults(one)):
                 yield _diagnostic(stage, f"{at}.{fault.setting}", fault)
+
+
+def _unplaced(subject: Subject, one: Judgement[object]) -> Iterator[_Fault]:
+    """A url of a judge that the plan would have to place, and cannot; RLC0548 looks at those that it can."""
+    base = base_name(one.name)
+    settings = one.__dict__.get(base)
+    if not isinstance(settings, Service) or PLACED not in settings.url:
+        return
+    target = subject.experiment.cluster.target
+    if not isinstance(settings, JudgeReward):
+        yield _Fault(f"{base}.url", f"{PLACED} is the address of a judge, and {one.name} is none", "whose?", "write it")
+    elif not isinstance(subject.experiment.placement, GpuPlacement):
+        message = f"target {target} places no judge, and the url asks for its address"
+        yield _Fault(f"{base}.url", message, "nobody's", "write the address of a judge that somebody serves")
 
 
 def _faults(one: Judgement[object]) -> Iterator[_Fault]:

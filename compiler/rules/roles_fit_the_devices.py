@@ -1,6 +1,6 @@
 """Roles fit the devices.
 
-What: roles that do not share devices need at least one device each, and one process needs one machine.
+What: roles that do not share devices need at least one device each, and without GPUs one machine is enough.
 Why it matters: a placement that cannot be made waits for ever, or fails after every other actor has started.
 Where both sides have GPUs of their own, these are all of the cluster's; where they share, each side has all of them.
 Example: `placement.mode = "split"` on a target with one device, or 4 + 8 GPUs out of 8.
@@ -37,11 +37,11 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             rule=ID,
             paths=("placement.mode", "cluster.target"),
         )
-    if cluster.nodes > 1 and "ray" not in target.executors:
+    if cluster.nodes > 1:
         yield Diagnostic(
             CODE,
-            f"{cluster.nodes} nodes are asked for, and everything on target {target.name} runs in one process",
-            subject.labels(("cluster.target", "one process"), ("cluster.nodes", "all but one would be idle")),
+            f"{cluster.nodes} nodes are asked for, and everything on target {target.name} runs on one machine",
+            subject.labels(("cluster.target", "one machine"), ("cluster.nodes", "all but one would be idle")),
             (Help("set cluster.nodes = 1", (("cluster.nodes", "1"),)),),
             rule=ID,
             paths=("cluster.nodes", "cluster.target"),

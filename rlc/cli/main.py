@@ -15,6 +15,8 @@ import typer
 from compiler.diagnostics.diagnostic import SpecError
 from rlc.cli.border import guarded
 from rlc.cli.check import check
+from rlc.cli.ckpt import convert, inspect
+from rlc.cli.doctor import doctor
 from rlc.cli.emit import emit
 from rlc.cli.eval import evaluate
 from rlc.cli.explain import explain
@@ -91,6 +93,7 @@ def told(verb: Callable[Concatenate[typer.Context, P], int]) -> Callable[Concate
 for verb in (told(plan), told(simulate), told(run), told(check), told(fmt), told(explain), told(recipes)):
     app.command()(verb)
 app.command()(told(emit))
+app.command()(told(doctor))
 app.command("eval")(told(evaluate))
 app.command()(told(serve))
 for verb in (told(models), told(rules), told(hardware), told(schema), told(lsp)):
@@ -102,6 +105,13 @@ new = typer.Typer(
 for verb in (told(experiment), told(rule), told(reward)):
     new.command()(verb)
 app.add_typer(new, name="new")
+
+ckpt = typer.Typer(
+    help="Look at checkpoints, and write them in another form.", no_args_is_help=True, rich_markup_mode=None
+)
+for verb in (told(inspect), told(convert)):
+    ckpt.command()(verb)
+app.add_typer(ckpt, name="ckpt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

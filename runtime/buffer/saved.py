@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Never
 
 import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.ir.experiment import Stage
+from compiler.ir.openness import Off
+from compiler.ir.rollout import Rollout
 from runtime.buffer.rollout_buffer import Kept, RolloutBuffer
 from stdlib.episodes import EpisodeFacts
 from stdlib.samples import ExpertIds, Group, JsonValue, Prompt, Sample, SampleId, Segment
@@ -30,6 +33,12 @@ class SavedBuffer:
 
     state: JsonValue
     tensors: Mapping[str, Tensor]
+
+
+def is_kept(stage: Stage[Never]) -> bool:
+    """Whether groups of a stage wait for a later step: in [rollout.buffer], or since sampling does not wait."""
+    rollout = stage.rollout
+    return isinstance(rollout, Rollout) and (not isinstance(rollout.buffer, Off) or stage.schedule.lag > 0)
 
 
 def saved(buffer: RolloutBuffer) -> SavedBuffer:

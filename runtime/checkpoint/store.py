@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.checkpoint.manifest import MODEL, STATE, TENSORS, damage, same_content, write_manifest
+from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, damage, same_content, write_manifest
+from runtime.checkpoint.retention import Retention, not_kept
 from runtime.weights.expert_layout import as_computed
 from runtime.weights.prediction_layers import without_copies
 from stdlib.samples import JsonValue
@@ -130,6 +131,19 @@ class CheckpointStore:
         ways = "restore one from a backup", f"or move {self._directory.name}/ away to start from the beginning"
         none = Diagnostic(code="RLC0623", message=f"the run cannot resume: {what}", help=tuple(map(Help, ways)))
         raise SpecError(none, *warnings)
+
+    def retain(self, rule: Retention) -> None:
+        """Remove the checkpoints that a rule does not keep.  What is damaged, or was recorded otherwise, stays."""
+        found: list[tuple[Path, dict[str, JsonValue]]] = []
+        for _, _, path in self._all():
+            try:
+                state = json.loads((path / STATE).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if isinstance(state, dict) and (path / MANIFEST).is_file():
+                found.append((path, state))
+        for at in not_kept([state for _, state in found], rule):
+            self._remove(found[at][0])
 
     @staticmethod
     def at(path: Path) -> Checkpoint:

@@ -6,11 +6,13 @@ processes of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, ParamSpec, TypeVar
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.algorithm import ActorCriticParams, TaughtParams
@@ -30,12 +32,16 @@ from runtime.logprob_gap import token_bound_of
 from runtime.rewards.runner import RewardRunner
 from runtime.weights.initial import initial_weights
 from runtime.weights.prediction_layers import are_held, held_model
+from runtime.weights.sync import sync_weights
 from runtime.weights.teacher import teacher_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runtime.protocols import Critic, Learner, RolloutEngine, Scorer, Trainer
+    from runtime.protocols import Critic, Learner, RolloutEngine, Scorer, SendsWeights, Trainer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ROLLOUT_ENGINES = {"native": NativeEngine}
 _TRAINERS = {"torch": TorchTrainer}
@@ -63,15 +69,22 @@ class Actors:
     learns from a teacher needs none, and an algorithm without a critic has none either.
 
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
-    by name, that have a reward of their own.
+    by name, that have a reward of their own.  `overlap` says whether engines go on while the trainer works, as they do
+    where they are not in its process.  `send_weights` gives the engine, where there is one, what is trained.
     """
 
     learners: Learners
     critic: Critic | None
     engine: RolloutEngine | None
+    send_weights: SendsWeights | None
     reward: RewardRunner | None
     algorithm: Any
     set_rewards: Mapping[str, RewardRunner]
+    overlap: bool = False
+
+    async def carry_out(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what work of the trainer returns; in a thread where other actors go on meanwhile."""
+        return await asyncio.to_thread(work, *args, **kwargs) if self.overlap else work(*args, **kwargs)
 
     @property
     def learner(self) -> Learner:
@@ -105,20 +118,40 @@ def build_actors(
     experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor], *, root: Path
 ) -> Actors:
     """Return the actors that a stage asks for; the trainer starts from `weights`."""
-    algorithm = _algorithm_of(stage)
-    spec, params, critic = _trainer_spec(experiment, stage), stage.algorithm, None
-    samples = _mode(stage) != "train_only" or bool(sampled_sets(stage.eval))
-    reward = None if isinstance(stage.reward, Off) or not samples else RewardRunner(stage.reward, root=root)
-    if isinstance(params, ActorCriticParams) and _mode(stage) != "rollout_only":
-        critic = TorchCritic(_critic_spec(spec, stage, params.critic), params.critic, algorithm, weights)
+    learners = build_learners(experiment, stage, weights, root=root)
+    engine = build_engine(experiment, stage) if samples(stage) else None
     return Actors(
-        learners=build_learners(experiment, stage, weights, root=root),
-        critic=critic,
-        engine=build_engine(experiment, stage) if samples else None,
-        reward=reward,
-        algorithm=algorithm,
+        learners=learners,
+        critic=build_critic(experiment, stage, weights) if has_critic(stage) else None,
+        engine=engine,
+        send_weights=partial(sync_weights, learners.trained, engine) if engine is not None else None,
+        reward=build_reward(stage, root=root),
+        algorithm=algorithm_of(stage),
         set_rewards=build_set_rewards(stage, root=root),
     )
+
+
+def samples(stage: Stage[Never]) -> bool:
+    """Whether a stage generates anything, be it only to be measured."""
+    return _mode(stage) != "train_only" or bool(sampled_sets(stage.eval))
+
+
+def build_reward(stage: Stage[Never], *, root: Path) -> RewardRunner | None:
+    """Return what judges the samples of a stage, where there are some."""
+    return None if isinstance(stage.reward, Off) or not samples(stage) else RewardRunner(stage.reward, root=root)
+
+
+def has_critic(stage: Stage[Never]) -> bool:
+    """Whether a stage trains a critic."""
+    return isinstance(stage.algorithm, ActorCriticParams) and _mode(stage) != "rollout_only"
+
+
+def build_critic(experiment: Experiment[Never], stage: Stage[Never], weights: Mapping[str, Tensor]) -> TorchCritic:
+    """Return the critic of a stage that has one; its trunk starts from `weights`."""
+    params = stage.algorithm
+    assert isinstance(params, ActorCriticParams), "only such a stage has a critic"
+    spec = _critic_spec(_trainer_spec(experiment, stage), stage, params.critic)
+    return TorchCritic(spec, params.critic, algorithm_of(stage), weights)
 
 
 def build_learners(
@@ -127,7 +160,7 @@ def build_learners(
     """Return what a stage trains; it starts from `weights`."""
     if _mode(stage) == "rollout_only":
         return Learners(FixedWeights(experiment.model, weights), None)
-    algorithm, spec, engine = _algorithm_of(stage), _trainer_spec(experiment, stage), stage.train.engine.name
+    algorithm, spec, engine = algorithm_of(stage), _trainer_spec(experiment, stage), stage.train.engine.name
     if isinstance(stage.algorithm.loss, ScoreLoss):
         return Learners(None, _SCORERS[engine](spec, algorithm, weights))
     params, taught = stage.algorithm, None
@@ -192,7 +225,8 @@ def _mode(stage: Stage[Never]) -> str:
     return "full" if isinstance(stage.debug, Off) else stage.debug.mode
 
 
-def _algorithm_of(stage: Stage[Never]) -> Any:
+def algorithm_of(stage: Stage[Never]) -> Any:
+    """Return the module of stdlib/algorithms/ that a stage learns by."""
     return import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from runtime.recording.steps import RecordedRollouts
-from runtime.schedules.sync import train
+from runtime.schedules.trained import train
 from runtime.stage_job import StageJob
 
 

@@ -153,8 +153,8 @@ def _stage(name: str, rows: Sequence[Row]) -> StageSummary:
     if not any("reward/mean" in row for row in steps):
         keys = ("train/loss",)
     tokens = _total(steps, "rollout/tokens")
-    # With a buffer a step trains on other tokens than it draws.
-    drawn = _total(steps, "buffer/sampled_tokens") or tokens
+    # Where groups wait for a later step, one trains on other tokens than it draws.
+    drawn = _total(steps, "buffer/sampled_tokens") + _total(steps, "schedule/sampled_tokens") or tokens
     rollout_s = _total(steps, "time/rollout_s")
     seconds = _total(steps, "time/step_s") + _total(rows, "time/eval_s")
     return StageSummary(

@@ -39,6 +39,18 @@ def test_a_run_killed_at_random_moments_ends_like_one_that_never_was(
     assert points_of(run_dir) == points_of(undisturbed[0])
 
 
+def test_kills_while_checkpoints_are_written_beside_training_change_nothing(
+    server: Server, home: Path, undisturbed: tuple[Path, Ended], tmp_path: Path, chaos_seed: int
+) -> None:
+    draw, run_dir, beside = random.Random(chaos_seed), tmp_path / "killed", ("--set", "checkpoint.asynchronous=true")
+    for place in draw.sample(_NEEDED, len(_NEEDED)):
+        _kill_at(server, home, run_dir, (place, draw.randint(1, _MOST_VISITS[place])), *beside)
+    ended = server.run("run", "spec.toml", "--run-dir", run_dir, *beside, cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    assert results_of(run_dir) == results_of(undisturbed[0])
+    assert points_of(run_dir) == points_of(undisturbed[0])
+
+
 def test_kills_at_every_other_place_change_nothing_either(
     server: Server, home: Path, undisturbed: tuple[Path, Ended], tmp_path: Path
 ) -> None:
@@ -116,8 +128,8 @@ def test_a_run_without_a_whole_checkpoint_stops_and_touches_nothing(server: Serv
     assert snapshot(run_dir) == before
 
 
-def _kill_at(server: Server, home: Path, run_dir: Path, gate: tuple[str, int]) -> None:
-    process = server.start("run", "spec.toml", "--run-dir", run_dir, cwd=home, gate=gate)
+def _kill_at(server: Server, home: Path, run_dir: Path, gate: tuple[str, int], *more: str) -> None:
+    process = server.start("run", "spec.toml", "--run-dir", run_dir, *more, cwd=home, gate=gate)
     is_there = process.reaches_its_gate()
     if is_there:
         process.signal(signal.SIGKILL)

@@ -12,7 +12,7 @@ from compiler.compile import compile_spec
 from compiler.ir.plan import Plan
 from rlc.catalogue import scan
 from runtime.driver import RunPlace, run_plan
-from runtime.schedules import sync
+from runtime.schedules import trained
 from stdlib.samples import TrainBatch
 from tests.support.good_spec import Changes, codes
 from tests.support.run_directory import results_of, rows_of
@@ -85,13 +85,13 @@ def test_every_pass_has_each_sample_once_and_an_order_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selected: list[tuple[int, ...]] = []
-    plain = sync.select
+    plain = trained.select
 
     def seen(batch: TrainBatch, sequences: list[int]) -> TrainBatch:
         selected.append(tuple(sequences))
         return plain(batch, sequences)
 
-    monkeypatch.setattr(sync, "select", seen)
+    monkeypatch.setattr(trained, "select", seen)
     run(tmp_path)
     passes = [selected[at] + selected[at + 1] for at in range(0, len(selected), 2)]
     assert len(passes) == 4 * PASSES

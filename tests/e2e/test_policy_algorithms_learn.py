@@ -102,6 +102,29 @@ def test_settings_of_grpo_learn(further: tuple[str, ...], tmp_path: Path) -> Non
     assert sum(rewards[-3:]) / 3 > 0.7, rewards
 
 
+@pytest.mark.parametrize(
+    "further",
+    [
+        ('schedule.mode="one_step_off"',),
+        ('schedule.mode="async"', "rollout.concurrency=96"),
+        ('schedule.mode="async"', "schedule.max_staleness=2", "rollout.concurrency=192"),
+        (
+            'schedule.mode="async"',
+            "schedule.max_staleness=2",
+            "rollout.concurrency=192",
+            'loss.old_logprobs="recompute"',
+            'loss.mismatch.bound="truncate"',
+        ),
+    ],
+)
+def test_what_older_weights_sampled_teaches_as_well(further: tuple[str, ...], tmp_path: Path) -> None:
+    rows = run(tmp_path, "grpo", *further)
+    rewards = [float(row["reward/mean"]) for row in rows]
+    assert len(rewards) == STEPS
+    assert sum(float(row["schedule/staleness_mean"]) for row in rows) / STEPS > 0.5
+    assert sum(rewards[-3:]) / 3 > 0.7, rewards
+
+
 def test_a_reference_that_is_refreshed_is_the_policy_of_that_step(tmp_path: Path) -> None:
     further = ('loss.kl.estimator="k3"', "loss.kl.refresh_steps=4", 'loss.old_logprobs="recompute"')
     kls = [float(row["train/kl"]) for row in run(tmp_path, "grpo", *further)]

@@ -30,6 +30,8 @@ def test_a_finished_run_holds_all_that_is_promised(home: Path, undisturbed: tupl
         "summary.svg",
         "summary.txt",
         "tensorboard",
+        "timeline.jsonl",
+        "timeline.svg",
         "transcripts",
     }
     assert (run_dir / "spec.toml").read_bytes() == (home / "spec.toml").read_bytes()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rlc.cli.main import main
-from tests.support.good_spec import GPU, GRPO, spec_text
+from tests.golden_files import Golden
+from tests.support.good_spec import GPU, GRPO, Changes, spec_text
 from tests.support.left_out import EXPERTS_LEFT_OUT, LEFT_OUT
 
 
@@ -70,3 +71,18 @@ def test_a_choice_that_leaves_little_free_is_said_on_the_page_and_in_the_table(
     assert main(["plan", str(tmp_path / "spec.toml")]) == 0
     page = " ".join(capsys.readouterr().out.split())
     assert ("no layout that leaves 7% of a GPU free was found" in page) == is_tight
+
+
+TABLES: dict[str, Changes] = {
+    "dense": {"model.name": '"//models:qwen3_8b"', "placement.mode": '"colocate"'},
+    "shards": {"model.name": '"//models:qwen2_5_32b"', "train.engine.name": '"fsdp2"', "cluster.nodes": "2"},
+    "required": {"require": '[{ that = "parallel.tp == 1 or parallel.tp == 8", why = "so it is" }]'},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_of_a_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, golden: Golden) -> None:
+    changes: Changes = {"rollout.max_prompt_tokens": '"1Ki"', **TABLES[name]}
+    code, out, err = table(tmp_path, spec_text(changes, base=LEFT_OUT), capsys)
+    assert code == 0, err
+    golden(f"choices/{name}.txt", out)

@@ -89,7 +89,7 @@ def test_a_plan_for_a_target_that_is_not_there_is_refused_and_no_file_is_looked_
     saved.write_text(Plan(experiment=plan.experiment.replacing(cluster=cluster), forecast=plan.forecast).to_text())
     (found,) = prepare(saved, overrides=(), place=Place()).diagnostics
     assert found.code == "RLC0503"
-    assert found.message == f"this rlc has no target {name[:60]!r}: it has cpu, cuda, rocm"
+    assert found.message == f"this rlc has no target {name[:60]!r}: it has cpu, cpu_cluster, cuda, rocm"
 
 
 def test_a_root_belongs_to_a_plan_and_not_to_a_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_figures_are_those_of_the_publishers(
 
 def test_a_file_holds_the_gpus_of_one_vendor() -> None:
     files = sorted((ROOT / "stdlib" / "hardware").glob("*.toml"))
-    assert [f.stem for f in files] == ["amd", "nvidia"] == sorted({gpu.vendor for gpu in GPUS.values()})
+    assert [f.stem for f in files] == ["amd", "cpu", "nvidia"] == sorted({gpu.vendor for gpu in GPUS.values()})
     written = sum(text.count("\n[[gpu]]\n") for text in (f.read_text(encoding="utf-8") for f in files))
     assert len(GPUS) == written, "two GPUs of one name"
 

@@ -12,11 +12,15 @@ class StuckError(AssertionError):
     """A loop in which nothing may begin, nothing is under way, and not everything is trained."""
 
 
-def explore(first: Loop, *, may_leave_out: bool = False, most_states: int = 200_000) -> set[Loop]:
+def explore(
+    first: Loop, *, may_leave_out: bool = False, begins_anew: bool = False, most_states: int = 200_000
+) -> set[Loop]:
     """Return every loop that can be reached from one, whatever ends first, and hold each to what must be true.
 
     Args:
         may_leave_out: whether any group may be left out, or lost with its engine, and begun again.
+        begins_anew: whether a step ends with each batch, and the next one begins with what is under way and waits, as
+            a runtime does that may be killed between two steps.
 
     Raises: StuckError, or AssertionError for a broken invariant.
     """
@@ -24,6 +28,8 @@ def explore(first: Loop, *, may_leave_out: bool = False, most_states: int = 200_
     while open_ones:
         now = open_ones.pop()
         following = list(_after(now, may_leave_out=may_leave_out))
+        if begins_anew:
+            following = [_anew(then) if then.trained > now.trained else then for then in following]
         if not following and not _is_over(now):
             raise StuckError(f"nothing can happen any more: {now}")
         for then in following:
@@ -52,6 +58,13 @@ def _after(now: Loop, *, may_leave_out: bool) -> Iterator[Loop]:
         yield schedule.ended(now, Send(now.trained))
     if now.trainer == "trains":
         yield schedule.ended(now, Train(now.trained, ()))
+
+
+def _anew(now: Loop) -> Loop:
+    """The loop of the next step; whole batches are sampled to their end before."""
+    while now.under_way and not now.order.flows:
+        now = schedule.sampled(now, now.under_way[0])
+    return schedule.resumed(now.order, now.trained, under_way=now.under_way, waiting=now.waiting)
 
 
 def _hold(now: Loop) -> None:

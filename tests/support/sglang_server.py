@@ -36,6 +36,8 @@ def start_sglang(python: Path, model_dir: Path, log_dir: Path, *, words: Sequenc
         records=(),
         first_port=0,
         ports=2,
+        cpus=1,
+        cpus_per_gpu=0,
         shm_gib=0.0,
         ipc="private",
     )

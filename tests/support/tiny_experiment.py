@@ -50,6 +50,10 @@ path = "heldout.jsonl"
 [eval]
 correct_at = 0.2
 
+# Which checkpoints are there when a run is killed is then a function of where it is.
+[checkpoint]
+asynchronous = false
+
 [[stages]]
 name = "sft"
 use = ["//recipes:sft"]

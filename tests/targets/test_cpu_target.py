@@ -32,7 +32,7 @@ def test_a_target_is_called_like_its_folder_and_has_a_default_of_everything(name
 
 def test_the_cpu_is_one_device_with_engines_that_the_runtime_has() -> None:
     cpu = load_target("cpu")
-    assert (cpu.device, cpu.devices_per_node, cpu.executors) == ("cpu", 1, ("inline",))
+    assert (cpu.device, cpu.devices_per_node, cpu.executors) == ("cpu", 1, ("inline", "ray"))
     engines = ROOT / "runtime/engines"
     assert all((engines / "rollout" / name).is_dir() for name in cpu.rollout_engines)
     assert all((engines / "train" / f"{name}_.py").is_file() for name in cpu.train_engines)

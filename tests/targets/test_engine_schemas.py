@@ -14,14 +14,15 @@ from rlc.catalogue import load_engine, load_target, scan
 
 FOLDER = Path(__file__).parents[2] / "targets" / "engines"
 PINNED = sorted({f"{name}-{v}" for target in scan().targets for name, v in load_target(target).versions})
+ROUTERS = sorted({f"{t.router}-{t.router_version}" for t in map(load_target, scan().targets) if t.router})
 TABLES = {"rollout": RolloutEngine, "train": TrainEngine}
 
 
 def test_there_is_a_file_for_each_pinned_engine_and_no_other() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == PINNED
+    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == sorted(PINNED + ROUTERS)
 
 
-@pytest.mark.parametrize("pinned", PINNED)
+@pytest.mark.parametrize("pinned", PINNED + ROUTERS)
 def test_the_file_is_named_for_what_is_in_it(pinned: str) -> None:
     engine = load_engine(pinned)
     assert f"{engine.name}-{engine.version}" == pinned
@@ -34,7 +35,7 @@ def test_an_engine_has_a_table_in_its_role(pinned: str) -> None:
     assert TABLES[engine.role].fields()[engine.name].kind.records == (Options,)
 
 
-@pytest.mark.parametrize("pinned", PINNED)
+@pytest.mark.parametrize("pinned", PINNED + ROUTERS)
 def test_what_the_plan_decides_is_a_setting_and_follows_from_a_field_that_can_be_written(pinned: str) -> None:
     engine, keys = load_engine(pinned), spec_keys(scan())
     fields = engine.options.fields()
@@ -43,18 +44,18 @@ def test_what_the_plan_decides_is_a_setting_and_follows_from_a_field_that_can_be
 
 
 def test_a_target_pins_every_engine_that_is_not_of_rlc_itself() -> None:
-    for name in ("cuda", "rocm"):
+    for name, own in (("cuda", {"fsdp2"}), ("rocm", {"fsdp2"}), ("cpu_cluster", {"fsdp2", "native"})):
         target = load_target(name)
         schemas = {engine.name for engine in map(load_engine, (f"{n}-{v}" for n, v in target.versions))}
-        assert {*target.rollout_engines, *target.train_engines} - schemas == {"fsdp2"}
+        assert {*target.rollout_engines, *target.train_engines} - schemas == own
     assert load_target("cpu").versions == ()
 
 
 def test_a_setting_that_each_engine_is_known_for_is_there_with_its_type() -> None:
     kinds = {
-        ("sglang-0.5.23", "mem_fraction_static"): ["float"],
+        ("sglang-0.5.23", "mem_fraction_static"): ["float", "auto"],
         ("sglang-0.5.23", "chunked_prefill_size"): ["int"],
-        ("vllm-0.32.0", "gpu_memory_utilization"): ["float"],
+        ("vllm-0.32.0", "gpu_memory_utilization"): ["float", "auto"],
         ("vllm-0.32.0", "served_model_name"): ["str", "list"],
         ("megatron-0.16.1", "recompute_granularity"): ["literal"],
         ("megatron-0.16.1", "recompute_modules"): ["list"],

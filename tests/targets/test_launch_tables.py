@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compiler.ir.experiment import Stage
-from compiler.ir.machine import GPU_TARGETS, Cluster, GpuPlacement, Parallel
+from compiler.ir.machine import GPU_TARGETS, JUDGE_SHARE, Cluster, GpuPlacement, Parallel
 from compiler.ir.model import Model
 from compiler.ir.record import Record
 from compiler.ir.training import Optim, PolicyTrain
@@ -20,6 +20,8 @@ from targets.gpu.launches import STEPS, EngineTables
 
 FOLDER = Path(__file__).parents[2] / "targets" / "launch"
 VERSIONS = {name: version for target in GPU_TARGETS for name, version in load_target(target).versions}
+ROUTERS = {target.router: target.router_version for target in map(load_target, GPU_TARGETS)}
+VERSIONS |= ROUTERS
 ENGINES = sorted(VERSIONS)
 KINDS = {"bool": bool, "int": int, "float": float, "str": str}
 
@@ -51,7 +53,7 @@ def call_kinds(engine: str) -> dict[str, dict[str, str]]:
 def test_every_engine_of_a_target_has_a_table() -> None:
     named = {name for target in GPU_TARGETS for name in load_target(target).train_engines}
     named |= {name for target in GPU_TARGETS for name in load_target(target).rollout_engines}
-    assert named == {path.stem for path in FOLDER.glob("*.toml")}
+    assert named | ROUTERS.keys() == {path.stem for path in FOLDER.glob("*.toml")}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -92,7 +94,7 @@ def test_what_the_plan_decides_cannot_be_written_for_the_engine_and_what_yields_
 
 @pytest.mark.parametrize("engine", ["fsdp2", *ENGINES])
 def test_a_setting_is_made_by_the_fixed_steps_of_fields_that_a_plan_has(engine: str) -> None:
-    known = {*_paths(Stage[Any], ""), "launch.engine_nodes"}
+    known = {*_paths(Stage[Any], ""), "launch.engine_nodes", "launch.engine_gpus", "launch.role"}
     for part, record in (("model", Model), ("cluster", Cluster), ("placement", GpuPlacement), ("parallel", Parallel)):
         known |= _paths(record, f"{part}.")
     for _, name, rules in settings(engine):
@@ -126,6 +128,14 @@ def test_every_field_of_model_parallelism_and_training_is_mapped_or_waived_with_
         return bool(above & waived.keys()) or path in used or any(other.startswith(f"{path}.") for other in used)
 
     assert {path for path in fields if not has_owner(path)} == set()
+
+
+def test_a_judge_is_told_by_names_of_its_engine_and_takes_the_share_that_the_page_says() -> None:
+    options, judge = load_engine(f"sglang-{VERSIONS['sglang']}").options.fields(), tables("sglang").launch["judge"]
+    assert judge["options"].keys() <= options.keys()
+    assert judge["options"]["mem_fraction_static"] == {"to": JUDGE_SHARE}
+    first = [tables(engine).launch["ports"]["first"] for engine in ("sglang_router", "megatron", "sglang")]
+    assert [*first, judge["ports"]["first"]] == [*sorted(first), 17000]
 
 
 def test_what_engines_are_told_of_memory_is_what_the_planner_counts() -> None:

@@ -23,6 +23,17 @@ AMD: Changes = {"cluster.target": '"rocm"', "cluster.gpus_per_node": '"8xMI300X-
 VLLM: Changes = {"rollout.engine.name": '"vllm"'}
 FSDP2: Changes = {"train.engine.name": '"fsdp2"'}
 SPLIT: Changes = {"placement.mode": '"split"', "placement.train_gpus": "16", "cluster.nodes": "4"}
+PAIRS: Changes = {
+    "placement.gpus_per_engine": "4",
+    "placement.disaggregation.prefill_engines": "2",
+    "placement.disaggregation.prefill_gpus_per_engine": "2",
+}
+JUDGED: Changes = {
+    "placement.judge": '{ weights = "judge", weights_gib = 61.0, gpus = 4, gpus_per_engine = 2 }',
+    "reward.name": '"judge"',
+    "reward.judge.url": '"http://{judge}/v1/chat/completions"',
+    "reward.judge.model": '"a-judge"',
+}
 ROUTED: Changes = {"allow": '[{ rule = "RLC0536", why = "a test" }]'}
 LATENT: Changes = {
     **RECOMPUTED,
@@ -158,6 +169,30 @@ def test_fsdp2_is_handed_its_mesh_and_its_rule(tmp_path: Path) -> None:
     assert sgd == {*adam, "SGD"} - {"AdamW"}
 
 
+def test_fsdp2_is_handed_what_its_table_says(tmp_path: Path) -> None:
+    of_fsdp2: Changes = {
+        "train.engine.fsdp2.activation_checkpointing": '"selective"',
+        "train.engine.fsdp2.cpu_offload": "true",
+        "train.engine.fsdp2.dp_replicate_size": "2",
+        "train.engine.fsdp2.reduce_dtype": '"bfloat16"',
+        "train.engine.fsdp2.reshard_after_forward": "2",
+        "train.engine.fsdp2.compile": "true",
+    }
+    short: Changes = {**FSDP2, "train.packing.tokens": '"4Ki"', "rollout.max_context_tokens": '"4Ki"'}
+    found = changed(tmp_path, of_fsdp2, base={**GPU, **{key: str(value) for key, value in short.items()}})
+    kept = found.pop("trainer create_selective_checkpoint_contexts.policy_fn_or_list")
+    assert "aten.mm.default" in str(kept[1])
+    assert found == {
+        "trainer init_device_mesh.mesh_shape": ((8, 1, 1), (2, 4, 1, 1)),
+        "trainer init_device_mesh.mesh_dim_names": (("dp", "cp", "tp"), ("dp_replicate", "dp_shard", "cp", "tp")),
+        "trainer MixedPrecisionPolicy.reduce_dtype": ("float32", "bfloat16"),
+        "trainer fully_shard.reshard_after_forward": (True, 2),
+        "trainer CPUOffloadPolicy.pin_memory": (None, True),
+        "trainer checkpoint.use_reentrant": (None, False),
+        "trainer compile.dynamic": (None, True),
+    }
+
+
 def test_stages_that_start_their_engines_alike_share_a_launch(tmp_path: Path) -> None:
     stages: Changes = {"stages": '[{ name = "one" }, { name = "two", optim.eps = 1e-6 }]'}
     placement = plan_of(tmp_path, stages).experiment.placement
@@ -187,6 +222,72 @@ def test_no_two_engines_of_a_machine_share_a_gpu_or_a_port(tmp_path: Path) -> No
     names = ("port", "second_port", "third_port")
     assert len({(p.node, p.values[name]) for p in found for name in names}) == 8 * 3
     assert len({p.values["seed"] for p in found}) == 8
+
+
+def test_engines_of_both_kinds_share_their_machines_without_a_common_gpu_or_port(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS})
+    readers, writers = (list(processes(plan.experiment, launches(plan)[role])) for role in ("prefill", "decode"))
+    assert [(p.engine, p.node, p.values["gpus"]) for p in readers] == [(0, 2, "0,1"), (1, 2, "2,3")]
+    assert [(p.engine, p.node, p.values["gpus"]) for p in writers] == [
+        (2, 2, "4,5,6,7"),
+        (3, 3, "0,1,2,3"),
+        (4, 3, "4,5,6,7"),
+    ]
+    assert [p.values["port"] for p in (*readers, *writers)] == ["15000", "15064", "15128", "15000", "15064"]
+    assert [p.values["last_port"] for p in readers] == ["15063", "15127"]
+
+
+def test_a_pair_is_told_which_half_it_is_and_nothing_else_of_it_differs(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS, "placement.disaggregation.transfer_backend": '"nixl"'})
+    reads, writes = (set(launches(plan)[role].words) for role in ("prefill", "decode"))
+    assert reads - writes == {
+        "--disaggregation-mode=prefill",
+        "--disaggregation-bootstrap-port={last_port}",
+        "--tp-size=2",
+    }
+    assert writes - reads == {"--disaggregation-mode=decode", "--tp-size=4"}
+    assert "--disaggregation-transfer-backend=nixl" in reads & writes
+
+
+def test_the_router_is_told_of_every_engine_and_of_the_bootstrap_port_of_those_that_read(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **PAIRS})
+    (router,) = processes(plan.experiment, launches(plan)["router"])
+    words = list(words_of(launches(plan)["router"], router))
+    at = words.index("--pd-disaggregation")
+    assert words[at + 1 : at + 13] == [
+        *("--prefill", "http://{node_2}:15000", "15063", "--prefill", "http://{node_2}:15064", "15127"),
+        *("--decode", "http://{node_2}:15128", "--decode", "http://{node_3}:15000"),
+        *("--decode", "http://{node_3}:15064"),
+    ]
+
+
+def test_a_router_that_is_asked_for_has_all_engines_of_one_kind_behind_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, "placement.gpus_per_engine": "8", "placement.router.policy": '"round_robin"'})
+    (router,) = processes(plan.experiment, launches(plan)["router"])
+    words = list(words_of(launches(plan)["router"], router))
+    at = words.index("--worker-urls")
+    assert words[at + 1 : at + 4] == ["http://{node_2}:15000", "http://{node_3}:15000", "--policy=round_robin"]
+    assert not [word for word in words if word.startswith(("--cache", "--balance", "--prefill"))]
+
+
+def test_a_judge_is_served_on_the_last_gpus_by_the_name_that_it_is_asked_by(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {**SPLIT, **JUDGED})
+    launch = launches(plan)["judge"]
+    found = list(processes(plan.experiment, launch))
+    assert [(p.node, p.values["gpus"], p.values["port"]) for p in found] == [(3, "4,5", "17000"), (3, "6,7", "17064")]
+    assert {"--model-path=judge", "--served-model-name=a-judge", "--tp-size=2"} <= set(launch.words)
+    rollout = list(processes(plan.experiment, launches(plan)["rollout"]))
+    assert [(p.node, p.values["gpus"]) for p in rollout[-2:]] == [(3, "2"), (3, "3")]
+    assert len(rollout) == 12
+
+
+def test_a_judge_of_somebody_else_takes_nothing(tmp_path: Path) -> None:
+    changes: Changes = {**JUDGED, "placement.judge": None, "reward.judge.url": '"http://judge.example.com/v1"'}
+    assert "judge" not in launches(plan_of(tmp_path, {**SPLIT, **changes}))
+
+
+def test_without_a_word_there_is_no_router(tmp_path: Path) -> None:
+    assert "router" not in launches(plan_of(tmp_path, SPLIT))
 
 
 def test_seeds_of_engines_have_31_bits(tmp_path: Path) -> None:
@@ -255,7 +356,7 @@ def test_the_vendors_differ_in_this(tmp_path: Path, engine: str, golden: Golden)
     golden(f"launches/{engine}_on_rocm.txt", "".join(f"{k}: {a} -> {b}\n" for k, (a, b) in sorted(found.items())))
 
 
-@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2"])
+@pytest.mark.parametrize("name", ["dense", "experts", "latent", "vllm", "fsdp2", "pairs", "judge"])
 def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
     experts: Changes = {**RECOMPUTED, **ROUTED, "parallel.ep": "8", "cluster.gpus_per_node": '"8xH200-141-SXM"'}
     specs: dict[str, tuple[Changes, dict[str, str]]] = {
@@ -263,7 +364,25 @@ def test_the_lines_of_a_plan(tmp_path: Path, name: str, golden: Golden) -> None:
         "experts": ({**experts, "placement.gpus_per_engine": "8"}, MOE),
         "latent": (LATENT, MOE),
         "vllm": ({**VLLM, **SPLIT, "placement.gpus_per_engine": "16"}, GPU),
+        "judge": ({**SPLIT, **JUDGED}, GPU),
+        "pairs": ({**SPLIT, **PAIRS}, GPU),
         "fsdp2": ({**FSDP2, "placement.gpus_per_engine": "8"}, GPU),
     }
     changes, base = specs[name]
     golden(f"launches/{name}.txt", engine_lines(plan_of(tmp_path, changes, base=base)) + "\n")
+
+
+def test_how_engines_are_started_does_not_depend_on_the_plan_before(tmp_path: Path) -> None:
+    """One after the other, and the same in the other order."""
+    given: Changes = {"rollout.engine.sglang.schedule_conservativeness": "1.0"}
+    others: list[Changes] = [
+        {},
+        given,
+        {"parallel.tp": "2"},
+        {**given, "rollout.engine.sglang.schedule_conservativeness": "2.0"},
+        {},
+    ]
+    first = [said(plan_of(tmp_path, changes)) for changes in others]
+    again = [said(plan_of(tmp_path, changes)) for changes in reversed(others)]
+    assert first == list(reversed(again))
+    assert first[1] != first[3]

@@ -13,6 +13,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.catalogue import Container
 from compiler.ir.cluster_launch import ClusterLaunch, default_launch, launch_faults
 from compiler.ir.hardware import gpus_per_node
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.ir.plan import Plan
 from compiler.ir.subject import toml_literal
@@ -112,6 +113,14 @@ class Job(NamedTuple):
         engines = [rollout.engine.name for rollout in sampling if not isinstance(rollout, Off)]
         gpu = self.plan.experiment.cluster.gpu
         return self.container.base_image(engines[0] if engines else "", gpu if isinstance(gpu, str) else "")
+
+    @property
+    def install(self) -> tuple[str, ...]:
+        """What pip is given: that of the target, and the router that the plan starts, in the version of its words."""
+        placement = self.plan.experiment.placement
+        launches = placement.launches if isinstance(placement, GpuPlacement) else ()
+        routers = (f"{one.engine.replace('_', '-')}=={one.version}" for one in launches if one.role == "router")
+        return (*self.container.install, *dict.fromkeys(routers))
 
     def image(self, artefact: str) -> str:
         """Return the image.  Raises: SpecError RLC0803 if nobody names it."""

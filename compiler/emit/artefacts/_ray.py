@@ -1,6 +1,7 @@
 """Ray on machines of our own: every port fixed, so that a firewall can be told, and a store of objects of known size.
 
-Ports of engines begin behind those of Ray's workers.  Names are the options of `ray start` in Ray 2.60.
+Ports of routers, trainers and engines (targets/launch/) lie below those of Ray's workers.  Names are the options of
+`ray start` in Ray 2.60.
 """
 
 from __future__ import annotations

@@ -96,9 +96,15 @@ class Loop(NamedTuple):
     trainer: Literal["idle", "sends", "trains"] = "idle"
 
 
-def resumed(order: Order, step: int) -> Loop:
-    """Return the loop of a stage that has trained so many batches, and whose engines hold nothing yet."""
-    return Loop(order, trained=step, begun=step * order.batch)
+def resumed(order: Order, step: int, *, under_way: tuple[Cohort, ...] = (), waiting: tuple[Cohort, ...] = ()) -> Loop:
+    """Return the loop of a stage that has trained so many batches, and whose engines hold nothing yet.
+
+    Args:
+        under_way: groups that were begun before and go on, the oldest first.
+        waiting: groups that are ready for training, the oldest first.
+    """
+    begun = step * order.batch + count(under_way) + count(waiting)
+    return Loop(order, trained=step, begun=begun, under_way=under_way, waiting=waiting)
 
 
 def capacity(loop: Loop) -> int:

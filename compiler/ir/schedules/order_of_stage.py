@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from compiler.diagnostics.annotations import Any
-from compiler.ir.experiment import Stage
+from compiler.ir.experiment import Experiment, Stage
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.rollout import Rollout
 from compiler.ir.schedules.loop import Order
 
@@ -26,3 +27,14 @@ def order_of(stage: Stage[Any], *, num_engines: int = 1) -> Order | None:
         flows=stage.schedule.mode == "async",
         most_under_way=max(1, num_engines * places // group) if isinstance(places, int) else prompts,
     )
+
+
+def num_engines(experiment: Experiment[Any]) -> int:
+    """Return how many rollout engines a plan has: as many as fit on the GPUs that generate, and one where there are
+    none.
+    """
+    placement = experiment.placement
+    if not isinstance(placement, GpuPlacement):
+        return 1
+    gpus, each = placement.rollout_gpus, placement.gpus_per_engine
+    return max(1, gpus // each) if isinstance(gpus, int) and isinstance(each, int) else 1

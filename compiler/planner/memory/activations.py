@@ -16,6 +16,7 @@ from compiler.planner.memory.pipeline import Layout
 
 _HALF = 2  # bytes of a number in bf16
 _FULL = 4  # and in fp32
+ELEMENTWISE = "elementwise"
 _LAYERS_UNDER_WAY = 2  # whose inputs are on the GPU while the others' are on the host: one computed, one fetched
 
 
@@ -24,7 +25,7 @@ class Recompute(NamedTuple):
 
     Args:
         granularity: nothing, some modules, or whole layers.
-        modules: those of Megatron's recompute_modules.
+        modules: those of Megatron's recompute_modules, or `elementwise`: all but products and attention.
         method: whether layers are cut into groups of num_layers, or the first num_layers of a chunk are recomputed.
         num_layers: layers of such a group, or so many of a chunk.
         is_offloaded: whether the inputs of layers wait in host memory.
@@ -44,10 +45,12 @@ class Kernels(NamedTuple):
         fuses_attention: attention keeps no scores.
         fuses_layers: norms, gated activations and the weighting of routed tokens keep their inputs only, as
             Transformer Engine has them; in plain PyTorch they keep fp32 copies and what lies in between as well.
+        is_plain_attention: attention is PyTorch's own.
     """
 
     fuses_attention: bool = True
     fuses_layers: bool = True
+    is_plain_attention: bool = False
 
 
 class Tokens(NamedTuple):
@@ -100,9 +103,11 @@ def layer_kept(one: Pass, kinds: LayerKinds) -> Kept:
     again = recompute.modules if recompute.granularity == "selective" else ()
     residuals = 2 * network.hidden * (_HALF if kernels.fuses_layers else _HALF + _FULL)
     inputs = 0.0 if "layernorm" in again else 2 * network.hidden * _HALF
+    if ELEMENTWISE in again:  # what goes in, and what the last products of both halves return
+        residuals, inputs = 3 * network.hidden * _HALF, 0.0
     needs_scores = not kernels.fuses_attention and "core_attn" not in again
     narrow = 0.0 if isinstance(network.linear, Off) else _linear_kept(network) * inside
-    dense = 0.0 if "mlp" in again else _ffn_kept(network, network.ffn, kernels) * inside
+    dense = 0.0 if "mlp" in again else _ffn_kept(network, network.ffn, kernels, again) * inside
     return Kept(
         norms=(residuals + inputs) * outside * kinds.all,
         projections=_projections(one, again, inside=inside, outside=outside) * kinds.full + narrow * kinds.linear,
@@ -162,7 +167,7 @@ def _projections(one: Pass, again: tuple[str, ...], *, inside: float, outside: f
         width = (network.heads + 2 * network.kv_heads) * network.head_dim
         before_norm = (network.heads + network.kv_heads) * network.head_dim if network.qk_norm else 0
         gate = network.heads * network.head_dim if network.attention_gate else 0
-        each = _HALF if kernels.fuses_layers else _HALF + _FULL
+        each = 0 if ELEMENTWISE in again else _HALF if kernels.fuses_layers else _HALF + _FULL
         return (_HALF * (width + gate) + each * before_norm) * inside
     wide = 2 * network.heads * (mla.qk_nope_dim + mla.qk_rope_dim) + network.heads * mla.v_head_dim
     rank = 0 if isinstance(mla.q_lora_rank, Off) else mla.q_lora_rank
@@ -186,11 +191,13 @@ def _linear_kept(network: Network) -> float:
     return _HALF * (2 * (2 * keys + values) + 3 * values) + 8 * linear.num_value_heads
 
 
-def _ffn_kept(network: Network, width: float, kernels: Kernels) -> float:
+def _ffn_kept(network: Network, width: float, kernels: Kernels, again: tuple[str, ...]) -> float:
     """Bytes a token: the input of the activation, both halves of a gated one, and its output.
 
     A gated activation that is not fused keeps its first half before and behind the activation.
     """
+    if ELEMENTWISE in again:
+        return _HALF * width * (2 if network.gated_ffn else 1)
     return _HALF * width * ((3 if kernels.fuses_layers else 4) if network.gated_ffn else 2)
 
 
@@ -207,14 +214,18 @@ def _experts_kept(one: Pass, again: tuple[str, ...]) -> float:
     outside = tokens.count / layout.cp / layout.sequence_ways
     routed = tokens.count / layout.cp / layout.tp * moe.experts_per_token * layout.etp * tokens.imbalance
     shared = 0 if isinstance(moe.shared_expert_size, Off) else moe.shared_expert_size
-    inner = _ffn_kept(network, moe.expert_size, kernels) / layout.etp
+    inner = _ffn_kept(network, moe.expert_size, kernels, again) / layout.etp
     if "moe" in again:
         return 0.0
     if "moe_act" in again:
         inner -= _HALF * moe.expert_size / layout.etp
     router = 8 * moe.num_experts * outside
     common = (
-        0.0 if "shared_experts" in again else _ffn_kept(network, shared, kernels) * tokens.count / layout.cp / layout.tp
+        0.0
+        if "shared_experts" in again
+        else _ffn_kept(network, shared, kernels, again) * tokens.count / layout.cp / layout.tp
     )
+    if ELEMENTWISE in again:  # what the second product returns; what goes into the first is gathered again
+        return routed * (_HALF * network.hidden + inner) + router + common
     weighted = 0 if kernels.fuses_layers else 2 * _FULL  # fp32, before and behind the weights of the router
     return routed * ((2 * _HALF + weighted) * network.hidden + inner) + router + common

@@ -24,10 +24,9 @@ from compiler.planner.memory.network import (
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import stage_parameters
 from compiler.planner.ranks import BF16_BYTES, EngineFormats, engine_sequence_bytes
+from compiler.planner.weight_formats import PLAIN, WeightFormat
 
 CACHE = "KV cache"  # what an engine makes as large as what is left
-_BLOCK = 128  # sides of a block of weights that share a scale in fp8
-_SCALE_BYTES = 4
 _LOGIT_BYTES = 6  # in bf16, and in fp32 as they are sampled from
 
 
@@ -36,7 +35,7 @@ class EngineJob(NamedTuple):
 
     Args:
         gpus: of one engine.
-        is_fp8: whether the matrices of layers are kept in eight bits, with scales of blocks.
+        weights: in which format the matrices of layers are kept.
         cache_bytes: of one cached number.
         sequences: decoded at once.
         context: longest sequence, in tokens.
@@ -53,7 +52,7 @@ class EngineJob(NamedTuple):
     context: int
     pool_bytes: float
     is_pool_given: bool = False
-    is_fp8: bool = False
+    weights: WeightFormat = PLAIN
     cache_bytes: float = 2
     prefill_tokens: int = 8192
     pool_has_all: bool = False
@@ -72,6 +71,13 @@ def engine_lines(job: EngineJob, constants: Constants) -> Lines:
     return (*weights, *non_empty(Line(CACHE, cache), Line("recurrent states", _states(job, network))), *working)
 
 
+def largest_pool(job: EngineJob, room: float, constants: Constants) -> float:
+    """Return the most that weights and cache may take together, where an engine may take so many bytes of a GPU."""
+    working = total(_working_lines(job, network_of(job.model), constants))
+    outside = _states(job, network_of(job.model)) + (0.0 if job.pool_has_all else working)
+    return max(0.0, room - outside)
+
+
 def weight_lines(job: EngineJob) -> Lines:
     """Return the weights on one GPU."""
     network = network_of(job.model)._replace(mtp_layers=0)
@@ -80,8 +86,7 @@ def weight_lines(job: EngineJob) -> Lines:
     attention = attention_parameters(network, layer_kinds(network, 0, network.num_layers)).split
     copied = attention * (1 - 1 / job.gpus) if job.copies_attention else 0.0
     matrices = (parts.split - tables + parts.routed) / job.gpus + copied
-    each = 1 + _SCALE_BYTES / _BLOCK**2 if job.is_fp8 else BF16_BYTES
-    return (Line("engine weights", matrices * each + (tables / job.gpus + parts.copied) * BF16_BYTES),)
+    return (Line("engine weights", matrices * job.weights.bytes + (tables / job.gpus + parts.copied) * BF16_BYTES),)
 
 
 def _wanted_cache(job: EngineJob) -> float:

@@ -1,8 +1,8 @@
 """What a resolved experiment says of the memory of a stage: the axes, the batch, and the settings of its engines.
 
 Megatron's settings are read by its own names, as a spec hands them on; what is not given is the engine's default: no
-recomputation, gradients in the format of the weights.  FSDP2 keeps fp32 shards of everything, and nothing is recomputed
-but by settings, of which it has none yet.
+recomputation, gradients in the format of the weights.  FSDP2 keeps fp32 shards of everything, and recomputes what its
+own table says.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import ScoreLoss
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import Off
-from compiler.ir.options import Options
+from compiler.ir.options import settings_given
 from compiler.ir.rollout import Rollout
 from compiler.ir.sides import has_engine, trains
-from compiler.planner.memory.activations import Kernels, Recompute, Tokens
+from compiler.ir.training import Fsdp2
+from compiler.planner.memory.activations import ELEMENTWISE, Kernels, Recompute, Tokens
 from compiler.planner.memory.engine import EngineJob
 from compiler.planner.memory.lines import GIB, Line, Lines, total
 from compiler.planner.memory.loss import Loss
 from compiler.planner.memory.network import Network, network_of
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.memory.static import Storage, static_lines
+from compiler.planner.memory.static import Sharding, Storage, static_lines
 from compiler.planner.memory.training import Job
 from compiler.planner.ranks import engine_formats
+from compiler.planner.remembered import remembered
+from compiler.planner.weight_formats import weight_format
 
 _WAITING_BYTES = 32  # a token of a sample that waits: id, log-prob, weight version, mask, as Python and tensors have it
 _PROMPT_TOKENS = 8192  # of one step, which both engines take on GPUs of 80 GB and more
@@ -36,6 +39,7 @@ _DEFAULT_SHARE = 0.88  # of a GPU, that engines take at most where nobody says
 _CORES = ("core_attn",)
 
 
+@remembered
 def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StageJob | None:
     """Return what decides the memory of a stage, or None where there are no GPUs or an axis is open."""
     parallel, placement = experiment.parallel, experiment.placement
@@ -59,12 +63,13 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
         gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
         buffer_bytes=_waiting(stage),
         trains=trains(stage),
+        reader=_reader_job(experiment, stage, gpu) if has_engine(stage) else None,
     )
 
 
 def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Job | None:
     """Return what decides the memory of a training GPU, or None where a micro-batch is open."""
-    parallel, train, given = experiment.parallel, stage.train, engine_options(stage.train.engine, "megatron")
+    parallel, train, given = experiment.parallel, stage.train, settings_given(stage.train.engine, "megatron")
     assert isinstance(parallel, Parallel), "a training job is spread over GPUs"
     longest = longest_sample(experiment, stage)
     tokens = train.packing.tokens if isinstance(train.packing.tokens, int) else None
@@ -72,7 +77,7 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
         if not isinstance(train.micro_batch, int):
             return None
         tokens = train.micro_batch * longest
-    is_sharded = train.engine.name == "fsdp2"
+    fsdp2 = train.engine.fsdp2 if isinstance(train.engine.fsdp2, Fsdp2) else None
     layout = Layout(**{axis: getattr(parallel, axis) for axis in ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")})
     first, last = parallel.pp_first_layers, parallel.pp_last_layers
     layout = layout._replace(
@@ -86,12 +91,12 @@ def training_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Jo
             tied=network.tied or isinstance(stage.algorithm.loss, ScoreLoss),
         ),
         layout=layout,
-        storage=_storage(stage, given, is_sharded=is_sharded),
-        recompute=_recompute(given),
+        storage=_storage(stage, given, fsdp2),
+        recompute=_recompute(given) if fsdp2 is None else recompute_of(fsdp2, network.num_layers),
         tokens=Tokens(count=tokens, pairs=tokens * min(tokens, longest)),
         loss=_loss(stage),
         micro_batches=_micro_batches(stage, layout, longest, tokens),
-        kernels=Kernels(fuses_layers=not is_sharded),
+        kernels=Kernels() if fsdp2 is None else Kernels(fuses_layers=fsdp2.compile, is_plain_attention=True),
         has_new_kernels=gpu.fp8_tflops > 0,
         reserves=True,
     )
@@ -126,25 +131,43 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     rollout, placement = stage.rollout, experiment.placement
     assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
     assert not isinstance(rollout, Off), "and samples"
-    given = engine_options(rollout.engine, str(rollout.engine.name))
+    given = settings_given(rollout.engine)
     is_vllm = rollout.engine.name == "vllm"
     share = given.get("gpu_memory_utilization" if is_vllm else "mem_fraction_static")
     each = placement.gpus_per_engine
-    engines = max(1, placement.rollout_gpus // each)
+    engines = placement.generating_engines()
     chunk = given.get("max_num_batched_tokens" if is_vllm else "chunked_prefill_size")
     return EngineJob(
         model=experiment.model,
         gpus=each,
         sequences=_sequences(stage, engines),
         context=rollout.max_context_tokens,
-        is_fp8="fp8" in str(given.get("quantization", "")),
+        weights=weight_format(given.get("quantization")),
         cache_bytes=engine_formats(rollout.engine).cache,
         prefill_tokens=chunk if isinstance(chunk, int) and chunk > 0 else _PROMPT_TOKENS,
         pool_bytes=(share if isinstance(share, float) else _DEFAULT_SHARE) * gpu.memory_gib * GIB,
         is_pool_given=isinstance(share, float),
         pool_has_all=is_vllm,
-        has_graphs=given.get("enforce_eager") is not True and given.get("disable_cuda_graph") is not True,
+        has_graphs=gpu.vendor != "cpu"
+        and given.get("enforce_eager") is not True
+        and given.get("disable_cuda_graph") is not True,
         copies_attention=given.get("enable_dp_attention") is True,
+    )
+
+
+def _reader_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob | None:
+    """What decides the memory of a GPU of an engine that reads prompts for others: it holds prompts alone."""
+    rollout, placement = stage.rollout, experiment.placement
+    assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
+    group = placement.engine_groups()[0]
+    if group.role != "prefill" or isinstance(rollout, Off):
+        return None
+    generating = engine_job(experiment, stage, gpu)
+    prompt = rollout.max_prompt_tokens
+    return generating._replace(
+        gpus=group.gpus,
+        sequences=_sequences(stage, group.engines),
+        context=prompt if isinstance(prompt, int) else generating.context,
     )
 
 
@@ -166,12 +189,6 @@ def _sequences(stage: Stage[Any], engines: int) -> int:
     return min(rollout.concurrency, -(-rollout.prompts_per_step * rollout.samples_per_prompt // engines))
 
 
-def engine_options(engine: Any, name: str) -> dict[str, Any]:
-    """Return what a spec gives an engine by its own names."""
-    given = engine.__dict__.get(name)
-    return {k: v for k, v in given.__dict__.items() if not isinstance(v, Off)} if isinstance(given, Options) else {}
-
-
 def _sampled(stage: Stage[Any]) -> tuple[object, ...]:
     """The numbers that sampling has, of which none may be open."""
     rollout = stage.rollout
@@ -186,10 +203,11 @@ def longest_sample(experiment: Experiment[Any], stage: Stage[Any]) -> int:
     return experiment.model.max_position_tokens if isinstance(stage.rollout, Off) else stage.rollout.max_context_tokens
 
 
-def _storage(stage: Stage[Any], given: dict[str, Any], *, is_sharded: bool) -> Storage:
+def _storage(stage: Stage[Any], given: dict[str, Any], fsdp2: Fsdp2 | None) -> Storage:
     moments = 2 if stage.optim.name == "adamw" else int(stage.optim.momentum > 0)
-    if is_sharded:
-        return Storage(weight=4, gradient=4, master=0, moments=4 * moments, shared="all")
+    if fsdp2 is not None:
+        sharding = sharding_of(fsdp2)
+        return Storage(weight=4, gradient=4, master=0, moments=4 * moments, shared="all", sharding=sharding)
     is_bf16 = stage.train.precision == "bf16"
     offloads = given.get("optimizer_cpu_offload") is True
     share = float(given.get("optimizer_offload_fraction", 1.0)) if offloads else 0.0
@@ -214,6 +232,29 @@ def _size(given: dict[str, Any], key: str) -> int:
     """Bytes of a number of the optimizer's state; fp32 where nobody says."""
     name = str(given.get(key, "fp32"))
     return 1 if "8" in name else 2 if "16" in name else 4
+
+
+def sharding_of(fsdp2: Fsdp2) -> Sharding:
+    """Return how FSDP2 shares everything: a layer that is not given back stays whole, or in fewer parts."""
+    given_back = fsdp2.reshard_after_forward
+    kept = float(not given_back) if isinstance(given_back, bool) else 1 / max(1, given_back)
+    return Sharding(
+        groups=fsdp2.dp_replicate_size,
+        kept_frac=kept,
+        is_on_host=fsdp2.cpu_offload,
+        is_pinned=fsdp2.pin_memory,
+        reduced=2 if fsdp2.reduce_dtype == "bfloat16" else 4,
+    )
+
+
+def recompute_of(fsdp2: Fsdp2, num_layers: int) -> Recompute:
+    """Return what FSDP2's trainer computes again; one layer of so many is as much as so many of the first."""
+    policy, freq = fsdp2.activation_checkpointing, fsdp2.activation_checkpointing_freq
+    if isinstance(policy, Off):
+        return Recompute()
+    if policy == "selective":
+        return Recompute("selective", (ELEMENTWISE,))
+    return Recompute("full") if freq == 1 else Recompute("full", method="block", num_layers=ceil(num_layers / freq))
 
 
 def _recompute(given: dict[str, Any]) -> Recompute:

@@ -8,6 +8,8 @@ of the trained weights for its pass, and waits in host memory otherwise.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.memory.activations import Recompute, working_bytes
 from compiler.planner.memory.constants import Constants
@@ -40,7 +42,8 @@ class StageJob(NamedTuple):
     """All that decides the memory of a stage of an experiment.
 
     Args:
-        engine: None where nothing is sampled.
+        engine: that which generates; None where nothing is sampled.
+        reader: an engine that reads prompts for it, where there are two kinds.
         trains: False where weights stay as they are: nothing is kept of them but themselves.
         others: what lies on a training GPU for the whole stage beside the policy: a critic, a teacher.
         has_reference: whether log-probs of a reference model are taken.
@@ -60,8 +63,10 @@ class StageJob(NamedTuple):
     gpus_per_node: int = 8
     buffer_bytes: float = 0
     trains: bool = True
+    reader: EngineJob | None = None
 
 
+@lru_cache(maxsize=16)  # every plan of a sweep over what a loss is made of asks the same
 def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
     """Return the phases of a step, in their order, and the RAM of a machine."""
     device = SHARED if stage.is_shared else TRAINING
@@ -73,6 +78,14 @@ def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
         found.append(
             Phase("rollout", SHARED, (*sampling, *trainer)) if stage.is_shared else Phase("rollout", ROLLOUT, sampling)
         )
+    if engine is not None and stage.reader is not None:
+        reading = (*engine_lines(stage.reader, constants), *sampler)
+        is_shared = stage.is_shared
+        found.append(
+            Phase("prefill", SHARED, (*reading, *trainer)) if is_shared else Phase("prefill", ROLLOUT, reading)
+        )
+        # Weights are handed to both kinds alike.
+        engine = max((engine, stage.reader), key=lambda job: total(engine_lines(job, constants)))
     beside = (*trainer, *(sampler if stage.is_shared else ()), *stage.others)
     static = _fullest_static(stage.job, constants)
     if not stage.trains:
@@ -94,6 +107,12 @@ def phases_of(stage: StageJob, constants: Constants) -> tuple[Phase, ...]:
 def fullest(phases: tuple[Phase, ...], device: str) -> Phase | None:
     """Return the phase in which a class of device holds most, None where there is no such device."""
     return max((phase for phase in phases if phase.device == device), key=lambda phase: phase.bytes, default=None)
+
+
+def beside_engine(stage: StageJob, constants: Constants) -> float:
+    """Return the bytes of an engine's GPU that it never has: contexts, communicators, weights on their way."""
+    trainer = total(_trainer_at_rest(stage, constants)) if stage.is_shared else _BUCKETS * _BUCKET_BYTES
+    return total(_engine_at_rest(stage, constants)) + trainer
 
 
 def host_lines(stage: StageJob, constants: Constants) -> Lines:

@@ -27,6 +27,24 @@ from compiler.planner.memory.pipeline import Layout, depth_of, stage_layers
 _MOST_KEPT = 4096  # of what was counted for other layouts of the same stages: a search asks it thousands of times
 
 
+class Sharding(NamedTuple):
+    """How FSDP2 shares everything among copies of a model.
+
+    Args:
+        groups: of GPUs, each of which holds the whole model in shards (HSDP).
+        kept_frac: share of a layer's gathered weights that each GPU keeps from its forward to its backward pass.
+        is_on_host: whether the shards, their gradients and the optimizer's state lie in host memory.
+        is_pinned: whether that memory is pinned, so that copies go on beside computing.
+        reduced: bytes of a gradient's number as it is summed over GPUs.
+    """
+
+    groups: int = 1
+    kept_frac: float = 0.0
+    is_on_host: bool = False
+    is_pinned: bool = True
+    reduced: float = 4
+
+
 class Storage(NamedTuple):
     """In how many bytes of a parameter each thing is kept, and what copies of the model share.
 
@@ -35,6 +53,7 @@ class Storage(NamedTuple):
         offloaded_frac: share of the optimizer's state that lies in host memory.
         quantised_copies: bytes of further copies of a weight in eight bits that are kept for its products.
         trained: share of the parameters that have gradients; less than all with adapters.
+        sharding: how, where copies share everything.
     """
 
     weight: float = 2
@@ -46,6 +65,7 @@ class Storage(NamedTuple):
     quantised_copies: float = 0.0
     trained: float = 1.0
     computed: float = 2
+    sharding: Sharding = Sharding()
 
 
 class Held(NamedTuple):
@@ -88,10 +108,12 @@ def held_parameters(network: Network, layout: Layout, stage: int) -> Held:
 def static_lines(network: Network, layout: Layout, storage: Storage, stage: int) -> Lines:
     """Return what one GPU of a stage holds all the time."""
     whole = held_parameters(network, layout, stage)
-    shared = whole.dense / layout.copies + whole.routed / layout.expert_copies
+    shared = shared_parameters(whole, layout, storage)
     kept = shared if storage.shared == "all" else whole.total
     stated = whole.total if storage.shared == "none" else shared
     on_gpu = 1 - storage.offloaded_frac
+    if storage.sharding.is_on_host:
+        return ()
     return non_empty(
         Line("weights", kept * storage.weight),
         Line("weights in eight bits", kept * storage.quantised_copies),
@@ -101,18 +123,28 @@ def static_lines(network: Network, layout: Layout, storage: Storage, stage: int)
     )
 
 
+def shared_parameters(whole: Held, layout: Layout, storage: Storage) -> float:
+    """Return the parameters of which one GPU has the share that is its own."""
+    groups = storage.sharding.groups if storage.shared == "all" else 1
+    copies, expert_copies = max(1.0, layout.copies / groups), max(1.0, layout.expert_copies / groups)
+    return whole.dense / copies + whole.routed / expert_copies
+
+
 def offloaded_bytes(network: Network, layout: Layout, storage: Storage, stage: int) -> float:
     """Return the optimizer state of one GPU that lies in host memory, with the gradients that are sent there."""
-    if not storage.offloaded_frac:
+    is_on_host = storage.sharding.is_on_host
+    if not storage.offloaded_frac and not is_on_host:
         return 0.0
     whole = held_parameters(network, layout, stage)
-    shared = whole.dense / layout.copies + whole.routed / layout.expert_copies
+    shared = shared_parameters(whole, layout, storage)
+    if is_on_host:
+        return shared * (storage.weight + storage.trained * (storage.gradient + storage.master + storage.moments))
     stated = whole.total if storage.shared == "none" else shared
     return stated * storage.offloaded_frac * (storage.master + storage.moments + storage.gradient)
 
 
 def unsharded_lines(network: Network, layout: Layout, storage: Storage, constants: Constants) -> Lines:
-    """Return what is gathered of weights that copies share: some layers, and the tables at both ends.
+    """Return what is gathered of weights that copies share: some layers, or all, and the tables at both ends.
 
     The table of the vocabulary is gathered for the whole pass, and so is its gradient, where it has one.
     """
@@ -121,7 +153,9 @@ def unsharded_lines(network: Network, layout: Layout, storage: Storage, constant
     layer = kinds_parameters(network, last_layer(network))
     whole = (layer.split / layout.tp + layer.copied + layer.routed / (layout.ep * layout.etp)) * storage.computed
     tables = embedding_parameters(network).split / layout.tp * (1 if network.tied else 2) * storage.computed
+    under_way, layers = constants.gathered_layers, float(network.num_layers)
+    kept = max(0.0, layers - under_way) * storage.sharding.kept_frac
     return non_empty(
-        Line("gathered layers", whole * constants.gathered_layers),
+        Line("gathered layers", whole * (under_way + kept)),
         Line("gathered tables", tables * (2 if storage.trained == 1 else 1)),
     )

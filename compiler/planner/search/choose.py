@@ -16,7 +16,16 @@ from compiler.ir.experiment import Stage
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.search.clock import SideSeconds, least_seconds, least_side_seconds, rollout_seconds, side_seconds
+from compiler.planner.memory.static import Sharding
+from compiler.planner.search.applied import refusal
+from compiler.planner.search.clock import (
+    NOT_WAITED,
+    SideSeconds,
+    least_seconds,
+    least_side_seconds,
+    rollout_seconds,
+    side_seconds,
+)
 from compiler.planner.search.judge import (
     Fullness,
     fullness,
@@ -28,7 +37,16 @@ from compiler.planner.search.judge import (
     trains_within,
 )
 from compiler.planner.search.problem import Candidate, Problem, Way, is_banned, is_cut_by_samples
-from compiler.planner.search.space import Side, engines, groups_of_layers, layouts, levels, recomputations, sides
+from compiler.planner.search.space import (
+    Side,
+    engines,
+    groups_of_layers,
+    layouts,
+    levels,
+    recomputations,
+    shardings,
+    sides,
+)
 from compiler.planner.time.step import StepJob
 
 RUNNERS_UP = 5
@@ -53,6 +71,13 @@ class TurnedDown(NamedTuple):
     fullest: Fullness
 
 
+class Excluded(NamedTuple):
+    """The fastest candidate that fits and that a requirement excludes, and the reason that it gives."""
+
+    timed: Timed
+    why: str
+
+
 class Choice(NamedTuple):
     """What a search found.
 
@@ -64,6 +89,8 @@ class Choice(NamedTuple):
         num_legal: legal ways to lay training out that were looked at.
         is_strict: whether training was judged by the longest samples that there may be.
         headroom_frac: of a GPU that what was found leaves free.
+        excludes: whether a requirement excludes something that would fit.
+        excluded: where nothing else is left, the fastest that is excluded.
     """
 
     best: Timed | None
@@ -73,6 +100,8 @@ class Choice(NamedTuple):
     num_legal: int
     is_strict: bool
     headroom_frac: float
+    excludes: bool = False
+    excluded: Excluded | None = None
 
 
 class _Trainer(NamedTuple):
@@ -88,6 +117,7 @@ class _Trainer(NamedTuple):
     again: int
     level: int
     trains: SideSeconds
+    sharding: Sharding | None = None
 
 
 class _Sampler(NamedTuple):
@@ -110,6 +140,10 @@ def choose(problem: Problem, *, names_nearest: bool = True) -> Choice:
         if found.best is None:
             problem = problem._replace(is_strict=is_strict, headroom_frac=headroom_frac)
             found = _found(problem)
+    if found.best is None and found.excludes:
+        free = _found(problem._replace(heeds_requirements=False)).best
+        if free is not None:
+            return found._replace(excluded=Excluded(free, refusal(problem, free.candidate)))
     return found._replace(nearest=_nearest(problem)) if found.best is None and names_nearest else found
 
 
@@ -137,13 +171,25 @@ def _found(problem: Problem) -> Choice:
         table.num_legal,
         problem.is_strict,
         problem.headroom_frac,
+        table.excludes,
     )
+
+
+def described(one: Timed) -> str:
+    """Return a candidate in a few words."""
+    candidate, layout = one.candidate, one.candidate.layout
+    axes = ", ".join(f"{axis} {getattr(layout, axis)}" for axis in ("tp", "pp", "cp", "ep", "dp"))
+    sides = candidate.mode
+    if sides == "split":
+        sides = f"{candidate.train_gpus:,} GPUs train and {candidate.rollout_gpus:,} generate"
+    return f"{axes}, {sides}, engines of {candidate.gpus_per_engine:,}: {one.step_s:,.2f} s a step"
 
 
 def timed(problem: Problem, candidate: Candidate) -> Timed:
     """Return the times of one candidate, whether it fits or not."""
-    trains = _train_s(problem, candidate.mode, candidate.layout, candidate.recompute, candidate.level)
-    rollout_s = _rollout_s(problem, candidate.rollout_gpus, candidate.gpus_per_engine, candidate.way)
+    trains = _train_s(problem, candidate)
+    side = (candidate.mode, candidate.train_gpus, candidate.rollout_gpus)
+    rollout_s = _rollout_s(problem, side, candidate.gpus_per_engine, candidate.way, trains)
     return Timed(candidate, trains.train_s, rollout_s, trains.both_s, _step_s(problem, trains, rollout_s))
 
 
@@ -154,6 +200,7 @@ class _Table:
         self.kept: list[Timed] = []
         self.refused: list[TurnedDown] = []
         self.num_legal = 0
+        self.excludes = False
 
     @property
     def bound(self) -> float:
@@ -200,7 +247,7 @@ def _is_hopeless(problem: Problem, side: Side, fastest: _Sampler, table: _Table)
 def _samplers(problem: Problem, side: Side) -> Iterator[_Sampler]:
     for each, way in engines(problem, side[2]):
         if samples_within(problem, side[0], each, side[2], way):
-            yield _Sampler(_rollout_s(problem, side[2], each, way), each, way)
+            yield _Sampler(_rollout_s(problem, side, each, way), each, way)
 
 
 def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table) -> None:
@@ -220,14 +267,14 @@ def _match(problem: Problem, side: Side, samplers: list[_Sampler], table: _Table
         cut: list[_Trainer] = []
         if one.level < 0:
             cut = list(_cut(problem, side, one.layout, samplers[0], table))
-        elif trains_within(problem, one.layout, variants[one.again], one.level, side[0]):
+        elif trains_within(problem, one.layout, variants[one.again], one.level, side[0], one.sharding):
             if _seat(problem, side, one, variants[one.again], samplers, table):
                 continue
         else:
             table.refuse(problem, _timed(problem, side, one, samplers[0], variants[one.again]))
         if one.level >= 0 and one.again + 1 < len(variants):
-            trains = _train_s(problem, side[0], one.layout, variants[one.again + 1], one.level)
-            cut.append(one._replace(again=one.again + 1, trains=trains))
+            more = _candidate(side, one, samplers[0], variants[one.again + 1])
+            cut.append(one._replace(again=one.again + 1, trains=_train_s(problem, more)))
         for way in cut:
             heappush(waiting, way._replace(least_s=_step_s(problem, way.trains, samplers[0].seconds), order=order))
             order += 1
@@ -247,10 +294,13 @@ def _seat(
         if found.step_s >= table.bound_of(_shape(found.candidate)):
             continue
         full = fullness(problem, found.candidate)
-        if full.over <= 0:
+        if full.over <= 0 and refusal(problem, found.candidate):
+            table.excludes = True
+        elif full.over <= 0:
             table.keep(found)
             return index == 0
-        table.refuse(problem, found)
+        else:
+            table.refuse(problem, found)
     return False
 
 
@@ -262,9 +312,9 @@ def _axes(problem: Problem, side: Side, fastest: _Sampler, table: _Table) -> Ite
             groups = list(groups_of_layers(problem, one))[-1:]
             for layout in (one._replace(vpp=vpp) for vpp in groups):
                 most = levels(problem, layout) - 1
-                trains = _train_s(
-                    problem, side[0], layout, recomputations(problem)[0], most, seconds=least_side_seconds
-                )
+                again = recomputations(problem)[0]
+                candidate = Candidate(*side, fastest.each, layout, again, most, fastest.way)
+                trains = _train_s(problem, candidate, seconds=least_side_seconds)
                 yield _Trainer(_step_s(problem, trains, fastest.seconds), order, layout, 0, -1, trains)
 
 
@@ -274,35 +324,45 @@ def _cut(problem: Problem, side: Side, axes: Layout, fastest: _Sampler, table: _
     first, leanest = variants[0], variants[-1]
     for vpp in groups_of_layers(problem, axes):
         layout = axes._replace(vpp=vpp)
-        candidate = Candidate(*side, fastest.each, layout, leanest, 0, fastest.way)
-        if is_banned(problem, candidate):
-            continue
-        if not trains_within(problem, layout, leanest, 0, side[0]):
-            table.refuse(problem, timed(problem, candidate))
-            continue
-        for level in range(levels(problem, layout)):
-            yield _Trainer(0.0, 0, layout, 0, level, _train_s(problem, side[0], layout, first, level))
+        for sharding in shardings(problem, layout):
+            candidate = Candidate(*side, fastest.each, layout, leanest, 0, fastest.way, sharding)
+            if is_banned(problem, candidate):
+                continue
+            if not trains_within(problem, layout, leanest, 0, side[0], sharding):
+                table.refuse(problem, timed(problem, candidate))
+                continue
+            if refusal(problem, candidate, is_whole=False):
+                table.excludes = True
+                continue
+            for level in range(levels(problem, layout)):
+                trains = _train_s(problem, candidate._replace(recompute=first, level=level))
+                yield _Trainer(0.0, 0, layout, 0, level, trains, sharding)
 
 
 def _timed(problem: Problem, side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Timed:
-    candidate = Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way)
-    step_s = _step_s(problem, one.trains, sampler.seconds)
-    return Timed(candidate, one.trains.train_s, sampler.seconds, one.trains.both_s, step_s)
+    candidate = _candidate(side, one, sampler, again)
+    rollout_s = sampler.seconds
+    if problem.is_async and any(facts.step.sampling and facts.step.sampling.lag for facts in problem.stages):
+        rollout_s = _rollout_s(problem, side, sampler.each, sampler.way, one.trains)
+    step_s = _step_s(problem, one.trains, rollout_s)
+    return Timed(candidate, one.trains.train_s, rollout_s, one.trains.both_s, step_s)
+
+
+def _candidate(side: Side, one: _Trainer, sampler: _Sampler, again: Recompute | None) -> Candidate:
+    return Candidate(*side, sampler.each, one.layout, again, one.level, sampler.way, one.sharding)
 
 
 def _train_s(
     problem: Problem,
-    mode: str,
-    layout: Layout,
-    again: Recompute | None,
-    level: int,
+    one: Candidate,
     *,
     seconds: Callable[[StepJob, Stage[Any], StageJob, float | None], SideSeconds] = side_seconds,
 ) -> SideSeconds:
     """The mean over the stages, each by its steps."""
     own = both = 0.0
     for index, facts in enumerate(problem.stages):
-        held = trained(problem, facts, layout, again, level)._replace(is_shared=mode == "colocate")
+        held = trained(problem, facts, one.layout, one.recompute, one.level, one.sharding)
+        held = held._replace(is_shared=one.mode == "colocate")
         budget = None if is_cut_by_samples(problem, index) else held.job.tokens.count
         found = seconds(facts.step, facts.stage, held, budget)
         own += facts.steps * found.train_s
@@ -310,11 +370,13 @@ def _train_s(
     return SideSeconds(own, both)
 
 
-def _rollout_s(problem: Problem, gpus: int, each: int, way: Way) -> float:
-    seconds = 0.0
+def _rollout_s(problem: Problem, side: Side, each: int, way: Way, beside: SideSeconds = NOT_WAITED) -> float:
+    """The mean over the stages, each by its steps: what sampling takes at least, or beside such a training."""
+    (mode, _, gpus), seconds = side, 0.0
     for facts in problem.stages:
-        held = sampled(facts.job, facts, each=each, gpus=gpus, way=way)
-        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each))
+        base = facts.job._replace(is_shared=mode == "colocate")
+        held = sampled(problem, base, facts, each=each, gpus=gpus, way=way)
+        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each), beside)
     return seconds
 
 

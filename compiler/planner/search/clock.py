@@ -25,7 +25,16 @@ from compiler.planner.time.experiment_facts import (
 )
 from compiler.planner.time.overlap import Sampled
 from compiler.planner.time.speed import product_rate
-from compiler.planner.time.step import BATCH, LOGPROBS, TRAIN, StepJob, sampling_seconds, step_of, training_seconds
+from compiler.planner.time.step import (
+    BATCH,
+    LOGPROBS,
+    TRAIN,
+    StepJob,
+    sampling_seconds,
+    step_of,
+    training_seconds,
+    waits_of,
+)
 from compiler.planner.time.training import train_flops, train_seconds
 
 
@@ -86,12 +95,22 @@ def _sides(moved: StepJob, trained: float, scored: float) -> SideSeconds:
     return SideSeconds(own, sum(phase.seconds for phase in phases) - own)
 
 
-def rollout_seconds(step: StepJob, held: StageJob, engines: int) -> float:
-    """Return what sampling takes with so many engines of another size."""
+NOT_WAITED = SideSeconds(0.0, 0.0)
+
+
+def rollout_seconds(step: StepJob, held: StageJob, engines: int, beside: SideSeconds = NOT_WAITED) -> float:
+    """Return what sampling takes with so many engines of another size.
+
+    Args:
+        beside: of training and of the handover, which samples wait for that may be behind by so many versions only;
+            without it, what sampling takes at least.
+    """
     if step.sampling is None or held.engine is None:
         return 0.0
     sampler = resized_sampler(step.sampling.sampler, held.engine)
-    return sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES).seconds()
+    found = sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES)
+    waited = sum(seconds for _, seconds in waits_of(step.sampling, found))
+    return found.seconds(beside.train_s, beside.both_s) + waited
 
 
 def least_seconds(step: StepJob, gpus: int) -> float:

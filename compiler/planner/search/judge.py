@@ -12,18 +12,18 @@ from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.openness import Off
-from compiler.ir.subject import StageSubject
-from compiler.planner.engine_settings import number_of
 from compiler.planner.forecast import stage_bytes
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.constants import CONSTANTS
-from compiler.planner.memory.engine import CACHE
+from compiler.planner.memory.engine import CACHE, EngineJob
 from compiler.planner.memory.experiment_facts import relaid, resized
 from compiler.planner.memory.lines import GIB, Line
 from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.ranks import Spread, engine_formats, engine_sequence_bytes, engine_weight_bytes
 from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way
+from compiler.planner.search.share import with_share
 from compiler.planner.search.space import tokens_at
 
 OF_TRAINING = ("train", "log-probs")
@@ -65,13 +65,16 @@ def fits(problem: Problem, candidate: Candidate) -> bool:
     return fullness(problem, candidate).over <= 0
 
 
-def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str) -> bool:
+def trains_within(
+    problem: Problem, layout: Layout, recompute: Recompute | None, level: int, mode: str, sharding: Sharding | None
+) -> bool:
     """Whether training alone fits, before anyone asks what engines take beside it."""
     room = _room(problem)
     for facts in problem.stages:
         if stage_bytes(problem.experiment.model, facts.stage, _spread(layout)).total > room:
             return False
-        job = trained(problem, facts, layout, recompute, level)._replace(engine=None, is_shared=mode == "colocate")
+        job = trained(problem, facts, layout, recompute, level, sharding)
+        job = job._replace(engine=None, is_shared=mode == "colocate")
         if any(_over(problem, phase) > 0 for phase in _judged(problem, facts, job)):
             return False
     return True
@@ -80,13 +83,12 @@ def trains_within(problem: Problem, layout: Layout, recompute: Recompute | None,
 def samples_within(problem: Problem, mode: str, each: int, gpus: int, way: Way) -> bool:
     """Whether engines of so many GPUs fit beside the least that any trainer keeps on them."""
     for index, facts in enumerate(problem.stages):
-        job = sampled(facts.job, facts, each=each, gpus=gpus, way=way)._replace(
-            is_shared=mode == "colocate", communicators=1
-        )
+        base = facts.job._replace(is_shared=mode == "colocate", communicators=1)
+        job = sampled(problem, base, facts, each=each, gpus=gpus, way=way)
         if job.engine is None:
             continue
         sampling = [phase for phase in phases_of(job, CONSTANTS) if phase.name == "rollout"]
-        if any(_over(problem, phase) > 0 for phase in (*sampling, _one_sequence(problem, index, each))):
+        if any(_over(problem, phase) > 0 for phase in (*sampling, _one_sequence(problem, index, job.engine))):
             return False
     return True
 
@@ -101,60 +103,71 @@ def held(problem: Problem, layout: Layout) -> int:
     return max(stage_bytes(problem.experiment.model, f.stage, _spread(layout)).total for f in problem.stages)
 
 
-def trained(problem: Problem, facts: StageFacts, layout: Layout, recompute: Recompute | None, level: int) -> StageJob:
+def trained(
+    problem: Problem,
+    facts: StageFacts,
+    layout: Layout,
+    recompute: Recompute | None,
+    level: int,
+    sharding: Sharding | None,
+) -> StageJob:
     """Return what decides the memory of a stage with other axes, its engine as it was."""
+    base = facts.job
+    if sharding is not None:
+        base = base._replace(job=base.job._replace(storage=base.job.storage._replace(sharding=sharding)))
     return relaid(
-        facts.job,
+        base,
         facts.stage,
         layout,
         longest=facts.longest,
         tokens=tokens_at(problem, facts, layout, level),
-        recompute=facts.job.job.recompute if recompute is None else recompute,
+        recompute=base.job.recompute if recompute is None else recompute,
     )
 
 
-def sampled(job: StageJob, facts: StageFacts, *, each: int, gpus: int, way: Way) -> StageJob:
-    """Return a stage with engines of another size."""
+def sampled(problem: Problem, job: StageJob, facts: StageFacts, *, each: int, gpus: int, way: Way) -> StageJob:
+    """Return a stage with engines of another size, and the share of a GPU that they then take."""
     if job.engine is None:
         return job
     engine = resized(job.engine, facts.stage, gpus=each, engines=max(1, gpus // each))
-    return job._replace(engine=engine._replace(copies_attention=way == "dp"))
+    return with_share(problem, facts, job._replace(engine=engine._replace(copies_attention=way == "dp")))
 
 
 def stage_of(problem: Problem, facts: StageFacts, candidate: Candidate) -> StageJob:
     """Return what decides the memory of a stage of a candidate."""
-    job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level)
-    job = sampled(job, facts, each=candidate.gpus_per_engine, gpus=candidate.rollout_gpus, way=candidate.way)
-    return job._replace(is_shared=candidate.mode == "colocate")
+    job = trained(problem, facts, candidate.layout, candidate.recompute, candidate.level, candidate.sharding)
+    job = job._replace(is_shared=candidate.mode == "colocate")
+    each, gpus = candidate.gpus_per_engine, candidate.rollout_gpus
+    return sampled(problem, job, facts, each=each, gpus=gpus, way=candidate.way)
 
 
 def _phases(problem: Problem, index: int, facts: StageFacts, candidate: Candidate) -> Iterator[tuple[str, Phase]]:
     """The phases of the memory model, and what is counted from below, which other rules ask for."""
     name, device = facts.stage.name, "GPU"
-    for phase in _judged(problem, facts, stage_of(problem, facts, candidate)):
+    job = stage_of(problem, facts, candidate)
+    for phase in _judged(problem, facts, job):
         yield name, phase
     model, each = problem.experiment.model, candidate.gpus_per_engine
     state = stage_bytes(model, facts.stage, _spread(candidate.layout))
     yield name, Phase("train", device, (Line("weights, gradients and optimizer state", state.total),))
     rollout = facts.stage.rollout
-    if isinstance(rollout, Off):
+    if isinstance(rollout, Off) or job.engine is None:
         return
     weights = engine_weight_bytes(model, each, engine_formats(rollout.engine))
     if candidate.mode == "colocate":
         yield name, Phase("handoff", device, (Line("both sets of weights", state.weights + weights),))
-    yield name, _one_sequence(problem, index, each)
+    yield name, _one_sequence(problem, index, job.engine)
 
 
-def _one_sequence(problem: Problem, index: int, each: int) -> Phase:
+def _one_sequence(problem: Problem, index: int, engine: EngineJob) -> Phase:
     """An engine's weights and one sequence, with what its share of a GPU leaves to others."""
-    rollout, model = problem.stages[index].stage.rollout, problem.experiment.model
+    rollout, model, each = problem.stages[index].stage.rollout, problem.experiment.model, engine.gpus
     assert not isinstance(rollout, Off), "an engine samples"
     formats = engine_formats(rollout.engine)
     held = engine_weight_bytes(model, each, formats)
     held += engine_sequence_bytes(model, each, rollout.max_context_tokens, formats)
-    view = StageSubject(problem.subject, index, problem.stages[index].stage)
-    share = number_of(view, "rollout", "mem_fraction_static") or number_of(view, "rollout", "gpu_memory_utilization")
-    taken = 0.0 if share is None else problem.gpu.memory_gib * GIB * (1 - min(share, 1.0))
+    memory = problem.gpu.memory_gib * GIB
+    taken = max(0.0, memory - engine.pool_bytes) if engine.is_pool_given else 0.0
     lines = (Line("an engine with one sequence", held), Line(CACHE, taken)) if taken else ()
     return Phase("rollout", "GPU", lines or (Line("an engine with one sequence", held),))
 

@@ -14,22 +14,26 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.openness import OFF, Off
+from compiler.ir.options import SHARES
 from compiler.ir.provenance import Provenance
 from compiler.ir.subject import StageSubject, Subject
 from compiler.ir.training import PolicyTrain
 from compiler.planner.chosen import HEADROOM_FRAC, is_left_out
 from compiler.planner.conditions import value_at
-from compiler.planner.engine_settings import setting_of
+from compiler.planner.engine_settings import path_of, setting_of
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.experiment_facts import longest_sample, stage_job
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.search.clock import stage_step
 from compiler.planner.splits import engines_copy_heads
 from compiler.planner.time.step import StepJob
 
 _BOUNDS = ("train.packing.tokens", "rollout.max_context_tokens", "rollout.max_prompt_tokens")
 _RECOMPUTE = ("recompute_granularity", "recompute_method", "recompute_num_layers", "recompute_modules")
+OF_FSDP2 = "train.engine.fsdp2"
+SHARDING = ("reshard_after_forward", "dp_replicate_size")
 _WAYS = ("ep_size", "dp_size", "enable_dp_attention")
 _OF_LAYOUTS = ("placement", "parallel")
 
@@ -44,6 +48,7 @@ class Candidate(NamedTuple):
         layout: the axes of training.
         recompute: as the stages say it themselves, or the same for all of them.
         level: which of the sizes of a micro-batch each stage takes, from its smallest one up.
+        sharding: how FSDP2 shares everything, or as the stages say it themselves.
         way: how an engine spreads its layers: "tp" splits all of them, "ep" has whole experts, "dp" has whole attention
             too, each GPU with sequences of its own.
     """
@@ -56,6 +61,7 @@ class Candidate(NamedTuple):
     recompute: Recompute | None
     level: int
     way: Way = "tp"
+    sharding: Sharding | None = None
 
 
 class StageFacts(NamedTuple):
@@ -69,6 +75,7 @@ class StageFacts(NamedTuple):
         is_bounded: whether something that is written says how long samples are, so that training can be judged.
         tokens: of a micro-batch where a candidate does not say it.
         pad_multiple: what a micro-batch's tokens are a multiple of.
+        gives_share: whether it says which share of a GPU its engine takes, or has one that is not told.
     """
 
     stage: Stage[Any]
@@ -79,6 +86,7 @@ class StageFacts(NamedTuple):
     is_bounded: bool
     tokens: float
     pad_multiple: int
+    gives_share: bool = True
 
 
 class Problem(NamedTuple):
@@ -93,6 +101,7 @@ class Problem(NamedTuple):
         released: names of stages' settings that are open although a stage says them.
         is_strict: whether training is judged by the longest samples that there may be, where nothing bounds them, too.
         headroom_frac: of a GPU that candidates leave free, an engine's cache aside.
+        heeds_requirements: whether what is required of the layout leaves candidates out.
     """
 
     subject: Subject
@@ -107,6 +116,7 @@ class Problem(NamedTuple):
     released: frozenset[str] = frozenset()
     is_strict: bool = True
     headroom_frac: float = HEADROOM_FRAC
+    heeds_requirements: bool = True
 
     @property
     def experiment(self) -> Experiment[Any]:
@@ -155,7 +165,7 @@ def problem_of(
     return Problem(
         subject=subject,
         gpu=gpu,
-        total=named.count * cluster.nodes,
+        total=named.count * cluster.nodes - placement.judge_gpus(),
         per_node=named.count,
         open=open_names,
         base=base,
@@ -206,9 +216,19 @@ def _stages(subject: Subject, gpu: Gpu) -> tuple[StageFacts, ...]:
                 is_bounded=any(view.written(field) for field in bounds),
                 tokens=job.job.tokens.count,
                 pad_multiple=stage.train.packing.pad_multiple,
+                gives_share=_gives_share(view),
             )
         )
     return tuple(found)
+
+
+def _gives_share(view: StageSubject) -> bool:
+    rollout = view.stage.rollout
+    key = None if isinstance(rollout, Off) else SHARES.get(str(rollout.engine.name))
+    if key is None:
+        return True
+    is_given = setting_of(view, "rollout", key) not in (None, OFF)
+    return is_given and not is_left_out(view.subject.origins, view.path(path_of(view, "rollout", key)))
 
 
 def _bans(subject: Subject) -> list[Ban]:
@@ -241,13 +261,26 @@ def _value(candidate: Candidate, name: str) -> object:
 def gives_recompute(problem: Problem, index: int) -> bool:
     """Whether a stage says itself what it computes again, or cannot be told."""
     facts, origins = problem.stages[index], problem.subject.origins
-    if facts.stage.train.engine.name != "megatron":
+    if facts.stage.train.engine.name not in ("megatron", "fsdp2"):
         return True
     if "recompute" in problem.released:
         return False
     view = StageSubject(problem.subject, index, facts.stage)
+    if facts.stage.train.engine.name == "fsdp2":
+        return not is_left_out(origins, view.path(f"{OF_FSDP2}.activation_checkpointing"))
     keys = [key for key in _RECOMPUTE if setting_of(view, "train", key) is not None]
     return not all(is_left_out(origins, view.path(f"train.engine.megatron.{key}")) for key in keys)
+
+
+def gives_sharding(problem: Problem, index: int) -> bool:
+    """Whether a stage says itself how FSDP2 shares everything, or is trained by another engine."""
+    facts, origins = problem.stages[index], problem.subject.origins
+    if facts.stage.train.engine.name != "fsdp2":
+        return True
+    if "sharding" in problem.released:
+        return False
+    view = StageSubject(problem.subject, index, facts.stage)
+    return not all(is_left_out(origins, view.path(f"{OF_FSDP2}.{key}")) for key in SHARDING)
 
 
 def gives_tokens(problem: Problem, index: int) -> bool:

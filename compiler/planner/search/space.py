@@ -9,6 +9,7 @@ divide them (RLC0504), and the target's limits hold (RLC0512).  Beyond the rules
 - tensor parallelism of an expert no more than of a layer;
 - where layers do not divide among pipeline stages, as many on each as possible and fewer on the last, beside the head;
 - of the groups of layers that a pipeline stage may interleave, up to eight: none, the fewest and the most;
+- of FSDP2's groups that hold all weights each, one for all copies, or one for each domain of fast links;
 - of divided machines, sides in eighths of them;
 - of the ways in which SGLang spreads experts, whole ones on each GPU only where none can be split, or with attention
   that is whole too (DP attention), over as many GPUs as the engine has.
@@ -19,15 +20,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import lcm
 
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.ir.subject import StageSubject
 from compiler.planner.chosen import is_left_out
 from compiler.planner.engine_settings import expert_ways
-from compiler.planner.memory.activations import Recompute
+from compiler.planner.memory.activations import ELEMENTWISE, Recompute
 from compiler.planner.memory.pipeline import Layout
+from compiler.planner.memory.static import Sharding
 from compiler.planner.number_formats import block_widths, formats_of
 from compiler.planner.padding import padded
-from compiler.planner.search.problem import Problem, StageFacts, Way, gives_recompute, gives_tokens, gives_way
+from compiler.planner.search.problem import (
+    Problem,
+    StageFacts,
+    Way,
+    gives_recompute,
+    gives_sharding,
+    gives_tokens,
+    gives_way,
+)
 from compiler.planner.splits import heads_split, split_widths
 
 _MOST_CP = 64
@@ -109,12 +120,32 @@ def recomputations(problem: Problem) -> tuple[Recompute | None, ...]:
     if "recompute" not in problem.open or any(gives_recompute(problem, index) for index in range(len(problem.stages))):
         return (None,)
     model = problem.experiment.model
+    engines_used = {facts.stage.train.engine.name for facts in problem.stages}
+    if engines_used == {"fsdp2"}:
+        return Recompute(), Recompute("selective", (ELEMENTWISE,)), Recompute("full")
+    if len(engines_used) > 1:
+        return (None,)
     modules = ["layernorm"]
     if not isinstance(model.moe, Off):
         modules.append("moe_act")
     if not isinstance(model.mla, Off):
         modules.append("mla_up_proj")
     return Recompute(), Recompute("selective", tuple(modules)), Recompute("full", method="uniform", num_layers=1)
+
+
+def shardings(problem: Problem, layout: Layout) -> tuple[Sharding | None, ...]:
+    """Return how FSDP2 may share everything; None is what the stages say themselves.
+
+    Weights are given back after a layer's forward pass, or kept until its backward pass; and they are spread over all
+    copies, or over those that fast links reach, with a group of copies for each domain of such links.
+    """
+    if "sharding" not in problem.open or any(gives_sharding(problem, index) for index in range(len(problem.stages))):
+        return (None,)
+    base = problem.stages[0].job.job.storage.sharding
+    reach = max(problem.per_node, problem.gpu.scaleup_gpus or 1)
+    groups = layout.tp * layout.cp * layout.dp // reach
+    counts = (1, groups) if groups > 1 and layout.dp % groups == 0 else (1,)
+    return tuple(base._replace(groups=count, kept_frac=kept) for kept in (0.0, 1.0) for count in counts)
 
 
 def levels(problem: Problem, layout: Layout) -> int:
@@ -153,7 +184,7 @@ def engines(problem: Problem, gpus: int) -> Iterator[tuple[int, Way]]:
     for each in _sizes("gpus_per_engine", problem.base.gpus_per_engine, problem.open, divisors(gpus)):
         on_a_node = problem.per_node
         straddles = on_a_node % each != 0 if each <= on_a_node else each % on_a_node != 0
-        if gpus % each or straddles:
+        if straddles or not _fills(problem, gpus, each):
             continue
         is_even = _splits(problem, "rollout", each, each if is_open else None)
         if is_even:
@@ -164,6 +195,14 @@ def engines(problem: Problem, gpus: int) -> Iterator[tuple[int, Way]]:
                 yield each, "ep"
             if each <= _MOST_COPIES:
                 yield each, "dp"
+
+
+def _fills(problem: Problem, gpus: int, each: int) -> bool:
+    """Whether engines of that size use up the GPUs of their side, with those that read prompts, if any."""
+    placement = problem.experiment.placement
+    assert isinstance(placement, GpuPlacement), "a layout is searched for GPUs"
+    groups = placement.replacing(gpus_per_engine=each, rollout_gpus=gpus).engine_groups()
+    return all(group.engines for group in groups) and sum(group.engines * group.gpus for group in groups) == gpus
 
 
 def unit_of(layout: Layout) -> int:

@@ -8,9 +8,10 @@ from compiler.diagnostics.annotations import Any
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import Off
-from compiler.ir.options import Options, given
+from compiler.ir.options import given, settings_given
 from compiler.ir.paths import replaced
 from compiler.ir.subject import toml_literal
+from compiler.ir.training import Fsdp2
 from compiler.planner.chosen import CHOOSABLE, paths_of
 from compiler.planner.memory.lines import GIB
 from compiler.planner.search.choose import choose
@@ -46,23 +47,30 @@ def _released(problem: Problem) -> Iterator[WayOut]:
         note = _note(problem._replace(open=problem.open | {name}, released=problem.released | {name}))
         if note:
             shown = problem.subject.shown(path)
-            if name == "recompute":
+            if name in ("recompute", "sharding"):
                 yield WayOut(f"leave {shown} out", note)
             else:
                 yield WayOut(f'set {shown} = "auto"', note, ((shown, '"auto"'),))
 
 
 def _offloaded(problem: Problem) -> Iterator[WayOut]:
-    """The state of the optimizer on the host, where Megatron trains and nobody says where it is.
+    """The state of the optimizer on the host, where nobody says where it is; FSDP2's with the weights.
 
     Nothing that a tool should apply: what is known of it (RLC0540) is for a person to weigh.
     """
     experiment = problem.experiment
     said: list[str] = []
     for index, facts in enumerate(problem.stages):
-        own = facts.stage.train.engine.megatron
-        kept = {k: v for k, v in own.__dict__.items() if not isinstance(v, Off)} if isinstance(own, Options) else {}
-        if facts.stage.train.engine.name != "megatron" or "optimizer_cpu_offload" in kept:
+        engine = facts.stage.train.engine
+        if isinstance(engine.fsdp2, Fsdp2):
+            path = f"stages.{index}.train.engine.fsdp2.cpu_offload"
+            if engine.fsdp2.cpu_offload or problem.subject.written(path):
+                return
+            experiment = replaced(experiment, path, True)
+            said.append(f"{problem.subject.shown(path)} = true")
+            continue
+        kept = settings_given(engine, "megatron")
+        if engine.name != "megatron" or "optimizer_cpu_offload" in kept:
             return
         path = f"stages.{index}.train.engine.megatron"
         experiment = replaced(experiment, path, given({**kept, **dict(_OFFLOAD)}))

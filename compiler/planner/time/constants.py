@@ -43,10 +43,16 @@ NETWORK_HOPS = (
     4.4  # latency of a collective beyond a domain, over that within: 2 to 0.45 us (Primus, collective_args.py)
 )
 HOST_GB_PER_S = 50.0  # of pinned memory that is kept, in each direction: PCIe 5 x16 reaches 50 to 55
+UNPINNED_GB_PER_S = (
+    2.8  # of memory that is not pinned: tensors moved one by one on an H200 (SGLang, pull request 32032)
+)
 # What a side that makes room for the other reaches of it, to the host and back: torch_memory_saver, which SGLang and
 # slime pause with (its issue 111: 2.41 and 5.32 GiB/s, where plain copies of pinned memory reach 24).  Tensors that are
 # moved one by one to memory that is not pinned reach 2.8 GB/s on an H200 (SGLang, pull request 32032).
 PAUSE_GB_PER_S, RESUME_GB_PER_S = 2.6, 5.7
+# Drafts of a further layer that are kept, each where those before it are: one draft makes DeepSeek-V3's rollouts 1.43
+# times as quick (NeMo-RL, pull request 2779), which is this share by what a step then computes.
+DRAFT_ACCEPTED_FRAC = 0.7
 # Of each sample, from the engines to the trainer's ranks: collected, scored by rules, packed and sent.  NeMo-RL's steps
 # of 2,048 samples are 3 s longer than their phases, with 8 and with 70 billion parameters (its issue 959).
 SAMPLE_MS = 1.5

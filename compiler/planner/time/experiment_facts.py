@@ -2,12 +2,12 @@
 
 Lengths decide.  Prompts are half as long as they may be; responses are as the spec expects them, or else half of the
 longest on average.  Of a stage that trains on data, only the data says how long samples are: a forecast is made where
-the spec says what is expected of it.  What a judge, an environment or a draft model takes or saves is not known and not
-counted.
+the spec says what is expected of it, and so is the time of rewards and of environments counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 
 from compiler.diagnostics.annotations import Any
@@ -17,23 +17,25 @@ from compiler.ir.data import PreferenceData, Samples
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import OFF, Off
-from compiler.ir.rollout import Rollout
+from compiler.ir.options import settings_given
+from compiler.ir.rollout import Generation, Rollout
 from compiler.ir.sides import rolls_out, trains
 from compiler.ir.training import PolicyTrain, Train
 from compiler.planner.memory.activations import Tokens
 from compiler.planner.memory.engine import EngineJob
-from compiler.planner.memory.experiment_facts import engine_job, engine_options, longest_sample, stage_job
+from compiler.planner.memory.experiment_facts import engine_job, longest_sample, stage_job
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import network_of
 from compiler.planner.memory.phases import StageJob
 from compiler.planner.memory.static import static_lines
 from compiler.planner.memory.training import Job
-from compiler.planner.time.constants import ROUTED_IMBALANCE
+from compiler.planner.remembered import remembered
+from compiler.planner.time.constants import DRAFT_ACCEPTED_FRAC, ROUTED_IMBALANCE
 from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
 from compiler.planner.time.packing import packed_micro_batches
-from compiler.planner.time.rollout import Sampler, cached_bytes, sampler_bytes
+from compiler.planner.time.rollout import Sampler, cached_bytes, drawn_tokens, sampler_bytes
 from compiler.planner.time.speed import Format
-from compiler.planner.time.step import Sampling, StepJob
+from compiler.planner.time.step import Calls, Sampling, StepJob
 from compiler.planner.time.training import Trainer
 from compiler.planner.time.work import network_work
 
@@ -41,6 +43,7 @@ _ROUNDING = 1e-6
 PROMPT_FRAC = 0.5  # of the longest prompt, where nothing says how long prompts are
 
 
+@remembered
 def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJob | None:
     """Return what decides the time of a step, or None where the machine or the length of samples is open."""
     held, rollout, placement = stage_job(experiment, stage, gpu), stage.rollout, experiment.placement
@@ -65,6 +68,7 @@ def step_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> StepJo
         sampling=_sampling(experiment, stage, trainer, lengths, prompt),
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
+        exchanged_bytes=_exchanged_bytes(held, job),
         overlaps=stage.schedule.lag > 0,
         rolls_out=rolls_out(stage),
         trains=trains(stage),
@@ -85,8 +89,10 @@ def _step_on_rows(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, held
     return StepJob(
         trainer=trainer,
         scoring_passes=held.has_reference,
+        exchanged_bytes=_exchanged_bytes(held, job),
         frozen=None if not isinstance(params, TaughtParams) else _teacher(trainer, params),
         is_shared=held.is_shared,
+        swapped_bytes=_swapped_bytes(held, job),
     )
 
 
@@ -113,11 +119,19 @@ def relaid_step(step: StepJob, held: StageJob, job: Job) -> StepJob:
         frozen=frozen,
         is_shared=held.is_shared,
         swapped_bytes=_swapped_bytes(held, job),
+        exchanged_bytes=_exchanged_bytes(held, job),
     )
 
 
 def _swapped_bytes(held: StageJob, job: Job) -> float:
-    return total(static_lines(job.network, job.layout, job.storage, 0)) if held.is_shared else 0.0
+    """What a training GPU moves to the host before sampling, and back: all but gradients, of which nothing is left."""
+    kept = job.storage._replace(gradient=0)
+    return total(static_lines(job.network, job.layout, kept, 0)) if held.is_shared else 0.0
+
+
+def _exchanged_bytes(held: StageJob, job: Job) -> float:
+    lines = static_lines(job.network, job.layout, job.storage, 0) if held.has_reference else ()
+    return sum(line.bytes for line in lines if line.name == "weights")
 
 
 def response_lengths(rollout: Rollout[Any]) -> Lengths:
@@ -154,7 +168,7 @@ def typical_job(job: Job, train: Train[Any], lengths: Lengths, prompt: float, *,
 
 def trainer_of(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu, job: Job) -> Trainer:
     """Return what decides the time of training on a micro-batch."""
-    given = engine_options(stage.train.engine, "megatron")
+    given = settings_given(stage.train.engine, "megatron")
     number: Format = "fp8" if "fp8" in given else "bf16" if stage.train.precision == "bf16" else "fp32"
     return Trainer(
         job=job,
@@ -182,8 +196,8 @@ def _sampling(
     is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
     spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
     return Sampling(
-        sampler=_sampler(experiment, stage, trainer),
-        engines=max(1, placement.rollout_gpus // placement.gpus_per_engine),
+        sampler=sampler_of(experiment, stage, trainer),
+        engines=placement.generating_engines(),
         samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
         prompt=prompt,
         lengths=lengths,
@@ -191,14 +205,28 @@ def _sampling(
         lag=stage.schedule.lag if stage.schedule.mode == "async" else 0,
         steps_ahead=spare if is_partial else 1,
         is_partial=is_partial,
+        calls=tuple(_calls(stage, rollout)),
     )
 
 
-def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -> Sampler:
-    """The engine of a stage; its layers are those that are trained."""
+def _calls(stage: Stage[Any], rollout: Rollout[Any]) -> Iterator[Calls]:
+    """What environments and rewards take, as far as the spec says."""
+    environment, reward = stage.environment, stage.reward
+    samples = rollout.prompts_per_step * rollout.samples_per_prompt
+    if not isinstance(environment, Off) and not isinstance(environment.expected_turn_s, Off):
+        turns = environment.expected_turns
+        gaps = max(0.0, (environment.max_turns / 2 if isinstance(turns, Off) else turns) - 1)
+        yield Calls("environment", samples * gaps, environment.concurrency, environment.expected_turn_s, gaps)
+    if not isinstance(reward, Off) and not isinstance(reward.expected_call_s, Off):
+        count = {"sample": samples, "group": rollout.prompts_per_step}.get(str(reward.level), 1)
+        yield Calls("rewards", count, reward.concurrency, reward.expected_call_s)
+
+
+def sampler_of(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -> Sampler:
+    """Return the engine of a stage that has one; its layers are those that are trained."""
     engine, rollout = engine_job(experiment, stage, trainer.gpu), stage.rollout
-    assert isinstance(rollout, Rollout)
-    network = network_of(experiment.model)._replace(mtp_layers=0)
+    assert not isinstance(rollout, Off), "who samples nothing has no engine"
+    network, drafts = network_of(experiment.model)._replace(mtp_layers=0), _drafts(rollout)
     made = Sampler(
         network=network,
         work=trainer.work,
@@ -206,9 +234,20 @@ def _sampler(experiment: Experiment[Any], stage: Stage[Any], trainer: Trainer) -
         gpus=engine.gpus,
         capacity_tokens=0,
         concurrency=rollout.concurrency,
-        weight_bytes=1.0 if engine.is_fp8 else 2.0,
+        weight_bytes=engine.weights.bytes,
         cache_bytes=engine.cache_bytes,
-        number="fp8" if engine.is_fp8 else "bf16",
+        number=engine.weights.number(trainer.gpu),
         copies_attention=engine.copies_attention,
+        drafts=drafts,
+        drawn=drawn_tokens(drafts, DRAFT_ACCEPTED_FRAC),
     )
     return resized_sampler(made, engine)
+
+
+def _drafts(rollout: Generation[Any]) -> int:
+    """Tokens that the engine is told to draft for each sequence and step, by its own name for them."""
+    given = settings_given(rollout.engine)
+    steps = given.get("speculative_num_steps") if "speculative_algorithm" in given else None
+    _, _, told = str(given.get("speculative_config", "")).partition('"num_speculative_tokens":')
+    count = told.strip().partition(",")[0].strip(" }")
+    return steps if isinstance(steps, int) else int(count) if count.isdecimal() else 0

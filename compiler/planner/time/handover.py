@@ -38,6 +38,14 @@ def swap_seconds(size: float) -> float:
     return size / (PAUSE_GB_PER_S * _GIGA) + size / (RESUME_GB_PER_S * _GIGA)
 
 
+def exchange_weights_seconds(size: float) -> float:
+    """Return how long a GPU takes to compute with other weights of so many bytes, which wait in host memory.
+
+    Its own are moved away, the others in, and its own back.
+    """
+    return size / (PAUSE_GB_PER_S * _GIGA) + 2 * size / (RESUME_GB_PER_S * _GIGA)
+
+
 @lru_cache(maxsize=16)  # a search asks it of the same network thousands of times
 def tensors_of(network: Network) -> float:
     """Return the tensors of a checkpoint: nine of a layer with its norms and projections, three of each expert."""

@@ -59,6 +59,18 @@ def classes_of(lengths: Lengths, samples: float) -> tuple[Class, ...]:
     return tuple(Class(share, min(lengths.longest, scale * size)) for share, size in zip(shares, sizes, strict=True))
 
 
+def variation_of(classes: tuple[Class, ...]) -> float:
+    """Return the deviation of lengths over their mean."""
+    mean = sum(one.share * one.tokens for one in classes)
+    square = sum(one.share * one.tokens**2 for one in classes)
+    return sqrt(max(0.0, square / mean**2 - 1)) if mean else 0.0
+
+
+def expected_maximum(count: float) -> float:
+    """Return the mean of the largest of so many standard normal numbers.  Source: Blom, 1958."""
+    return _normal_point(0.625 / (count + 0.25)) if count > 1 else 0.0
+
+
 def _scale(shares: list[float], sizes: list[float], lengths: Lengths) -> float:
     """What sizes are multiplied by, so that cut at the longest they have the mean."""
     rest = sum(share * size for share, size in zip(shares, sizes, strict=True))

@@ -30,6 +30,7 @@ from compiler.planner.time.work import NetworkWork, add
 
 _HALF = 2  # bytes of a number in bf16
 _EXPERT_KERNELS = 0.6  # kernels of a layer of experts beyond those of a dense one, of its eleven: to route and to sort
+_BLOCK, _STAGES_TO_FILL = 64, 2  # numbers of a turn of a kernel's loop, and turns that fill its pipeline of three
 _WAVES = 4  # of an engine's slots that are followed response by response; before, the mixture is that of any time
 
 
@@ -44,6 +45,7 @@ class Sampler(NamedTuple):
         copies_attention: whether each GPU has all of attention and its own sequences (DP attention).
         capacity_tokens: tokens whose keys and values it holds.
         concurrency: sequences that it decodes at once, at most.
+        drafts: tokens that one further layer drafts for a sequence and step, one after the other.
         drawn: tokens that a sequence gets of one step; more than one with drafts that are verified.
     """
 
@@ -57,6 +59,7 @@ class Sampler(NamedTuple):
     cache_bytes: float = 2
     number: Format = "bf16"
     copies_attention: bool = False
+    drafts: int = 0
     drawn: float = 1.0
 
 
@@ -73,6 +76,7 @@ class DecodeCosts(NamedTuple):
         cached: keys and values of one token, read.
         scored: scores and weighted values of one cached token.
         sequence: sampling and communication of one sequence.
+        tokens: of one sequence that a step computes, drafts being verified together.
     """
 
     fixed: float
@@ -84,10 +88,11 @@ class DecodeCosts(NamedTuple):
     cached: float
     scored: float
     sequence: float
+    tokens: float = 1.0
 
     def seconds(self, sequences: float, context: float) -> float:
         """Return the seconds of one step over so many sequences with so many cached tokens altogether."""
-        reached = 1 - (1 - self.visited) ** sequences
+        reached = 1 - (1 - self.visited) ** (sequences * self.tokens)
         return (
             self.fixed
             + self.read
@@ -99,29 +104,46 @@ class DecodeCosts(NamedTuple):
 
 
 def decode_costs(sampler: Sampler, rates: Rates) -> DecodeCosts:
-    """Return what a step of an engine costs."""
+    """Return what a step of an engine costs.
+
+    With drafts, a step computes all of them and one token more at once, after one layer and the head have gone over
+    each draft alone.
+    """
     network, work, gpu, gpus = sampler.network, sampler.work, sampler.gpu, sampler.gpus
     kinds = layer_kinds(network, 0, network.num_layers)
     layers = work.layers(kinds)
     moved = memory_rate(gpu, rates)
     computed = product_rate(gpu, sampler.number, rates)
     parts = kinds_parameters(network, kinds)
-    weights = _read_bytes(sampler, kinds)
-    flops = add((layers, 1), (work.head, 1))
+    drafts = sampler.drafts
+    tokens = 1 + drafts
+    once, each = 1 + drafts / kinds.all, tokens + drafts / kinds.all  # passes over a layer, and tokens of them
+    head = head_parameters(network).split * _HALF / gpus
+    weights = (_read_bytes(sampler, kinds) - head) * once + head * tokens
+    flops = add((layers, each), (work.head, tokens + drafts))
     moe = network.moe
     collectives, sequence = _collectives(sampler, kinds, rates)
     launched = (kinds.all + kinds.sparse * _EXPERT_KERNELS) * rates.decode_layer_us
     return DecodeCosts(
-        fixed=(launched + collectives * _hop_us(sampler, rates)) * 1e-6,
+        fixed=(launched + collectives * _hop_us(sampler, rates)) * once * 1e-6,
         read=weights / moved,
-        read_experts=parts.routed * sampler.weight_bytes / gpus / moved,
+        read_experts=parts.routed * sampler.weight_bytes / gpus / moved * _filled(sampler) * once,
         visited=0.0 if isinstance(moe, Off) else min(1.0, moe.experts_per_token / moe.num_experts),
         product=(flops.split + flops.copied) / gpus / computed,
         expert=flops.routed * _imbalance(sampler) / gpus / computed,
-        cached=cached_bytes(sampler) / gpus / moved,
-        scored=_scores(network) * kinds.full / gpus / attention_rate(gpu, rates),
-        sequence=sequence + rates.sequence_us * 1e-6 / (gpus if sampler.copies_attention else 1),
+        cached=cached_bytes(sampler) / gpus / moved * once,
+        scored=_scores(network) * kinds.full / gpus / attention_rate(gpu, rates) * each,
+        sequence=sequence * each + rates.sequence_us * 1e-6 / (gpus if sampler.copies_attention else 1),
+        tokens=tokens,
     )
+
+
+def drawn_tokens(drafts: int, accepted_frac: float) -> float:
+    """Return the tokens that a step gives a sequence, where each draft is kept with this chance if those before it are.
+
+    Paper: arXiv:2211.17192, equation 1.
+    """
+    return sum(accepted_frac**n for n in range(drafts + 1))
 
 
 def prefill_seconds(sampler: Sampler, tokens: float, length: float, rates: Rates) -> float:
@@ -135,6 +157,20 @@ def prefill_seconds(sampler: Sampler, tokens: float, length: float, rates: Rates
     each += layers.pair * length / gpus / attention_rate(gpu, rates)
     each += (layers.inside / gpus + layers.outside + layers.moved / gpus) / (memory_rate(gpu, rates))
     return tokens * (each + sequence)
+
+
+def _filled(sampler: Sampler) -> float:
+    """Time of reading experts over that at full rate: a kernel that goes through k blocks takes k + 2 turns.
+
+    Two of the three products of an expert go through the hidden size, and one through the part of the expert's own
+    width that a GPU has: where an engine of many GPUs splits experts, it is few blocks.
+    """
+    moe, network = sampler.network.moe, sampler.network
+    if isinstance(moe, Off):
+        return 1.0
+    width = moe.expert_size if sampler.copies_attention else moe.expert_size / sampler.gpus
+    ways = ((2, network.hidden), (1, width))
+    return sum(share * (1 + _STAGES_TO_FILL * _BLOCK / size) for share, size in ways) / 3
 
 
 def _imbalance(sampler: Sampler) -> float:

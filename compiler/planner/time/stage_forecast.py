@@ -8,6 +8,7 @@ from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.openness import OFF, Off
 from compiler.ir.plan import PhaseTime, StageTime
 from compiler.planner.time.constants import RATES
+from compiler.planner.time.evaluation import evaluations_of
 from compiler.planner.time.experiment_facts import step_job
 from compiler.planner.time.speed import peak_flops
 from compiler.planner.time.step import TRAIN, step_seconds
@@ -28,7 +29,8 @@ def stage_time(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu) -> 
     flops = train_flops(trainer) * batches * layout.dp * job.trained_networks
     trains_on = layout.tp * layout.pp * layout.cp * layout.dp
     peak = peak_flops(trainer.gpu, trainer.number) * trains_on
-    hours = seconds * stage.run.max_steps * gpus / _HOUR
+    measured = evaluations_of(experiment, stage, job)
+    hours = (seconds * stage.run.max_steps + measured.total) * gpus / _HOUR
     price = experiment.cluster.usd_per_gpu_hour
     return StageTime(
         phases=tuple(PhaseTime(name=one.name, side=one.side, seconds=_short(one.seconds)) for one in step.phases),
@@ -37,6 +39,8 @@ def stage_time(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu) -> 
         tokens_per_s=_short(tokens / seconds),
         tokens_per_s_per_gpu=_short(tokens / seconds / gpus),
         mfu=_short(flops / (step.of(TRAIN) * peak)) if job.trains else 0.0,
+        evaluations=measured.count,
+        evaluation_seconds=_short(measured.seconds),
         gpu_hours=_short(hours),
         usd=OFF if isinstance(price, Off) else _short(hours * price),
     )

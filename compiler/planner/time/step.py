@@ -7,12 +7,13 @@ another's layout, so `step_of` takes what was computed for each.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import sqrt
 
 from compiler.diagnostics.annotations import Literal
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.planner.time.constants import SAMPLE_MS, Rates
-from compiler.planner.time.handover import swap_seconds, sync_seconds
-from compiler.planner.time.lengths import Lengths, classes_of
+from compiler.planner.time.handover import exchange_weights_seconds, swap_seconds, sync_seconds
+from compiler.planner.time.lengths import Lengths, classes_of, expected_maximum, variation_of
 from compiler.planner.time.overlap import Decoding, Sampled, overlapped
 from compiler.planner.time.rollout import (
     Sampler,
@@ -38,6 +39,32 @@ class PhaseSeconds(NamedTuple):
     seconds: float
 
 
+class Calls(NamedTuple):
+    """What a rollout waits for that no engine does: a reward, or what an environment says between two turns.
+
+    Args:
+        name: of the phase.
+        count: calls of one step.
+        servers: calls that may be under way at once.
+        seconds: of one call.
+        in_turn: calls of one response, one after the other.
+    """
+
+    name: str
+    count: float
+    servers: float
+    seconds: float
+    in_turn: float = 1
+
+    def waited(self, beside: float) -> float:
+        """Return the seconds that a step waits beside sampling: for those of the last response, and for a queue.
+
+        Args:
+            beside: seconds in which responses come one by one.
+        """
+        return self.in_turn * self.seconds + max(0.0, self.count * self.seconds / max(1.0, self.servers) - beside)
+
+
 class Sampling(NamedTuple):
     """What the engines of a stage do in one step.
 
@@ -48,6 +75,7 @@ class Sampling(NamedTuple):
         group: samples of one prompt, which is read once for all of them.
         lag: versions by which samples may be behind where groups begin one by one; 0 where whole batches do.
         steps_ahead: where a rollout is partial, the samples that are under way over those of a step.
+        calls: of rewards and of an environment, as far as somebody says how long one takes.
         is_partial: whether what is unfinished when a step has its samples goes on in the next one.
     """
 
@@ -60,6 +88,7 @@ class Sampling(NamedTuple):
     lag: int = 0
     steps_ahead: float = 1
     is_partial: bool = False
+    calls: tuple[Calls, ...] = ()
 
 
 class StepJob(NamedTuple):
@@ -73,6 +102,7 @@ class StepJob(NamedTuple):
         sampling: None where nothing is sampled.
         is_shared: whether both sides have the same GPUs.
         swapped_bytes: of one GPU that are moved to the host and back where both sides share it.
+        exchanged_bytes: of one GPU's weights that a reference takes the place of for its pass.
         overlaps: whether the next step is sampled while this one is trained on.
         sync_interval: steps from one handover of the weights to the next.
         rolls_out: whether a step samples; on a recording it trains alone.
@@ -87,6 +117,7 @@ class StepJob(NamedTuple):
     sampling: Sampling | None = None
     is_shared: bool = True
     swapped_bytes: float = 0.0
+    exchanged_bytes: float = 0.0
     overlaps: bool = False
     sync_interval: int = 1
     rolls_out: bool = True
@@ -126,6 +157,8 @@ def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
     scored = 0.0
     if job.scoring_passes:
         scored = scoring_seconds(job.trainer, rates).total * job.optimizer_steps * job.scoring_passes
+    if job.exchanged_bytes:
+        scored += exchange_weights_seconds(job.exchanged_bytes)
     if job.frozen is not None:
         scored += scoring_seconds(job.frozen, rates).total * job.optimizer_steps
     return trained, scored
@@ -149,7 +182,9 @@ def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
         under_way = share * sampling.steps_ahead
         seconds = prompts + steady_seconds(sampler, lengths, share, under_way, prompt, rates)
         return Sampled(seconds, seconds)
-    seconds = prompts + rollout_seconds(sampler, lengths, share, prompt, rates)
+    # The busiest engine has more tokens than the others: as many as chance gives to the largest of so many sums.
+    more = variation_of(every) * expected_maximum(sampling.engines) / sqrt(max(1.0, share))
+    seconds = prompts + rollout_seconds(sampler, lengths, share * (1 + more), prompt, rates)
     # The longest response of all is on one engine, which all others wait for.
     longest, own = every[-1].tokens, classes_of(lengths, share)[-1].tokens
     tail = max(0.0, longest - own) * decode_costs(sampler, rates).seconds(1, prompt + longest) / sampler.drawn
@@ -164,12 +199,15 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
     sampling, one = job.sampling if job.rolls_out else None, job.trainer
     made = handed = 0.0
     if not job.trains:
-        return StepSeconds((PhaseSeconds(ROLLOUT, samples, sampled.seconds()),), False)
+        return StepSeconds(
+            (PhaseSeconds(ROLLOUT, samples, sampled.seconds()), *_phases(sampling, samples, sampled)), False
+        )
     if sampling is not None:
         made = sampling.samples * SAMPLE_MS * 1e-3
         handed = sync_seconds(one.job.network, one.job.layout, one.gpu, is_shared=job.is_shared)
         handed /= max(1, job.sync_interval)
         found.append(PhaseSeconds(ROLLOUT, samples, sampled.seconds(made + scored + trained, handed)))
+        found.extend(_phases(sampling, samples, sampled))
         if job.is_shared:
             found.append(PhaseSeconds(SWAP, "both", swap_seconds(job.swapped_bytes)))
         found.append(PhaseSeconds(BATCH, trains, made))
@@ -179,3 +217,16 @@ def step_of(job: StepJob, *, trained: float, scored: float, sampled: Sampled) ->
         found.append(PhaseSeconds(SYNC, "both", handed))
     overlaps = job.overlaps and job.rolls_out and not job.is_shared
     return StepSeconds(tuple(phase for phase in found if phase.seconds > 0), overlaps)
+
+
+def waits_of(sampling: Sampling, sampled: Sampled) -> tuple[tuple[str, float], ...]:
+    """Return what sampling waits for beside decoding, by name; of groups that begin one by one, only for a queue."""
+    alone = sampled.seconds()
+    return tuple(
+        (one.name, one.waited(alone) - (one.in_turn * one.seconds if sampling.lag else 0.0)) for one in sampling.calls
+    )
+
+
+def _phases(sampling: Sampling | None, side: Side, sampled: Sampled) -> tuple[PhaseSeconds, ...]:
+    waited = () if sampling is None else waits_of(sampling, sampled)
+    return tuple(PhaseSeconds(name, side, seconds) for name, seconds in waited)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.ir.catalogue import Gpu
 from compiler.ir.openness import Off
+from compiler.planner.memory.activations import ELEMENTWISE
 from compiler.planner.memory.network import LayerKinds, layer_kinds
 from compiler.planner.memory.pipeline import stage_layers
-from compiler.planner.memory.static import Held, held_parameters
+from compiler.planner.memory.static import Held, held_parameters, shared_parameters
 from compiler.planner.memory.training import Job
-from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, PLAIN_ATTENTION_FRAC, Rates
+from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, PLAIN_ATTENTION_FRAC, UNPINNED_GB_PER_S, Rates
 from compiler.planner.time.links import Group, exchange_seconds, gather_seconds, send_seconds
 from compiler.planner.time.speed import Format, attention_rate, memory_rate, product_rate
 from compiler.planner.time.work import NetworkWork, Work, activated_work, add, raised_work
@@ -108,7 +109,8 @@ def scoring_seconds(trainer: Trainer, rates: Rates) -> TrainSeconds:
     gathered = 0.0
     if job.storage.shared == "all":
         dense, routed = _held(job)
-        gathered = max(0.0, _weights_gathered(trainer, dense, routed) - forward.total) * job.micro_batches
+        fetched = max(_weights_gathered(trainer, dense, routed), _from_host(trainer, dense, routed, 1.0))
+        gathered = max(0.0, fetched - forward.total) * job.micro_batches
     times = [seconds * job.micro_batches for seconds in forward]
     return TrainSeconds._make((*times, pipeline, gathered, 0.0))
 
@@ -170,7 +172,7 @@ def _forward(trainer: Trainer, kinds: LayerKinds, work: Work, head: Work, rates:
     collectives = 2 * (kinds.all + kinds.dense) + (1 if head.split else 0)
     pairs = job.tokens.pairs / layout.cp / layout.tp
     attention = work.pair * pairs / attention_rate(gpu, rates)
-    if not job.kernels.fuses_layers:
+    if job.kernels.is_plain_attention or not job.kernels.fuses_layers:
         attention /= PLAIN_ATTENTION_FRAC
     if not job.kernels.fuses_attention:
         attention += _SCORE_BYTES * job.network.heads * pairs * kinds.full / memory_rate(gpu, rates)
@@ -267,6 +269,8 @@ def _again(trainer: Trainer, kinds: LayerKinds, work: Work, forward: Pass, rates
         )
         return Pass._make([seconds * share for seconds in whole])
     modules = recompute.modules
+    if ELEMENTWISE in modules:
+        return Pass(moving=_moving(trainer, work, here, rates), launches=forward.launches)
     of_experts = "moe" in modules
     parts = trainer.work
     mlp = _products(trainer, add((parts.dense, kinds.dense)), here, rates) if "mlp" in modules else 0.0
@@ -311,8 +315,10 @@ def _held(job: Job) -> Held:
 
 def _groups(trainer: Trainer) -> tuple[Group, Group]:
     """Copies of the dense weights, and copies of the experts."""
-    layout = trainer.job.layout
-    return Group(layout.copies, layout.tp), Group(max(1, int(layout.expert_copies)), layout.ep * layout.etp)
+    layout, storage = trainer.job.layout, trainer.job.storage
+    groups = storage.sharding.groups if storage.shared == "all" else 1
+    copies, expert_copies = max(1, layout.copies // groups), max(1, int(layout.expert_copies / groups))
+    return Group(copies, layout.tp), Group(expert_copies, layout.ep * layout.etp)
 
 
 def _weights_gathered(trainer: Trainer, dense: float, routed: float) -> float:
@@ -326,30 +332,72 @@ def _weights_gathered(trainer: Trainer, dense: float, routed: float) -> float:
 def _exchanged(trainer: Trainer, dense: float, routed: float, both: float, backward: float) -> float:
     """What copies of the model wait for one another, once what computing hides is taken off.
 
-    Weights that are shared are gathered twice for each micro-batch and their gradients reduced once; else gradients
-    are reduced during the last backward pass, and new weights gathered during the next forward pass.
+    Weights that are shared are gathered for each pass of each micro-batch and their gradients reduced once; else
+    gradients are reduced during the last backward pass, and new weights gathered during the next forward pass.
     """
     job = trainer.job
     copies, expert_copies = _groups(trainer)
+    if job.storage.shared == "all":
+        summed = _summed(trainer, dense, routed)
+        each, last = (_sharded(trainer, dense, routed, both, more) for more in (0.0, summed))
+        return each * (job.micro_batches - 1) + last
     if copies.size == 1 and expert_copies.size == 1:
         return 0.0
     gathered = _weights_gathered(trainer, dense, routed)
     reduced = gathered / _HALF * job.storage.gradient
-    if job.storage.shared == "all":
-        return max(0.0, 2 * gathered + reduced - both) * job.micro_batches
     hidden = min(reduced, backward / max(1, job.layout.vpp)) + min(gathered, (both - backward) / max(1, job.layout.vpp))
     return max(0.0, reduced + gathered - hidden)
 
 
+def _summed(trainer: Trainer, dense: float, routed: float) -> float:
+    """The sum over groups of shards of what each has summed up, once for a step: each GPU its own shard."""
+    sharding = trainer.job.storage.sharding
+    seconds = 0.0
+    for group, held in zip(_groups(trainer), (dense, routed), strict=True):
+        over = Group(sharding.groups, group.stride * group.size)
+        seconds += 2 * gather_seconds(over, held / group.size * sharding.reduced, trainer.gpu, LINK_FRAC)
+    return seconds * trainer.job.storage.trained
+
+
+def _sharded(trainer: Trainer, dense: float, routed: float, both: float, summed: float) -> float:
+    """What a micro-batch waits for where copies share everything.
+
+    For the backward pass a GPU gathers the share of weights that it did not keep.  Host memory that is not pinned is
+    not copied from while anything is computed.
+    """
+    job, sharding = trainer.job, trainer.job.storage.sharding
+    gathered = _weights_gathered(trainer, dense, routed)
+    reduced = gathered / _HALF * sharding.reduced * job.storage.trained
+    exchanged = gathered * (2 - sharding.kept_frac) + reduced + summed
+    copied = _from_host(trainer, dense, routed, 2 - sharding.kept_frac + job.storage.trained)
+    if not sharding.is_pinned:
+        return copied + max(0.0, exchanged - both)
+    return max(0.0, max(exchanged, copied) - both)
+
+
+def _from_host(trainer: Trainer, dense: float, routed: float, times: float) -> float:
+    """Copies of a GPU's shards from host memory, or to it."""
+    storage = trainer.job.storage
+    if not storage.sharding.is_on_host:
+        return 0.0
+    size = shared_parameters(Held(dense, routed), trainer.job.layout, storage) * storage.weight * times
+    return size / ((HOST_GB_PER_S if storage.sharding.is_pinned else UNPINNED_GB_PER_S) * 1e9)
+
+
 def _update(trainer: Trainer, dense: float, routed: float, rates: Rates) -> float:
-    """Reading gradients, and reading and writing what the optimizer keeps; what lies on the host crosses its link."""
+    """Reading gradients, and reading and writing what the optimizer keeps; what lies on the host crosses its link.
+
+    An optimizer that runs on the host has a GPU's share of its memory's bandwidth, which is about that of the link.
+    """
     job = trainer.job
     storage, layout = job.storage, job.layout
     count = dense + routed
     if storage.shared != "none":
-        count = dense / layout.copies + routed / layout.expert_copies
+        count = shared_parameters(Held(dense, routed), layout, storage)
     count *= storage.trained
     size = count * (2 * storage.gradient + 2 * (storage.master + storage.moments) + storage.weight)
     on_host = count * storage.offloaded_frac * (storage.gradient + storage.weight)
+    if storage.sharding.is_on_host:
+        return size / (HOST_GB_PER_S * 1e9)
     moved = size / memory_rate(trainer.gpu, rates)
     return moved + on_host / (HOST_GB_PER_S * 1e9)

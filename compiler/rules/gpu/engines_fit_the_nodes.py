@@ -29,6 +29,8 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     named = gpus_per_node(subject.experiment.cluster.gpus_per_node)
     if layout is None or named is None or not isinstance(layout.placement.rollout_gpus, int):
         return
+    if not isinstance(layout.placement.disaggregation, Off):
+        return  # RLC0544 counts engines of two kinds
     if all(isinstance(stage.rollout, Off) for stage in subject.experiment.stages):
         return
     each, gpus = layout.each, layout.placement.rollout_gpus

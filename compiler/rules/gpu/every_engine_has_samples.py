@@ -28,7 +28,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     layout = layout_of(subject)
     if layout is None or not isinstance(layout.placement.rollout_gpus, int):
         return
-    engines = layout.placement.rollout_gpus // layout.each
+    engines = layout.placement.generating_engines()
     for stage in subject.stages():
         rollout = stage.stage.rollout
         if not isinstance(rollout, Rollout):

@@ -107,7 +107,7 @@ def _ways(stage: StageSubject, machine: Machine, job: StageJob, phase: Phase) ->
         yield from _smaller_share(stage, machine, phase)
         return
     recomputed = job._replace(job=job.job._replace(recompute=Recompute("full")))
-    can_recompute = stage.stage.train.engine.name == "megatron" and job.job.recompute.granularity != "full"
+    can_recompute = stage.stage.train.engine.name in ("megatron", "fsdp2") and job.job.recompute.granularity != "full"
     if can_recompute and _fits(stage, machine, recomputed):
         yield _recompute_fix(stage, job, recomputed)
     yield from _smaller_batch(stage, machine, job)
@@ -133,6 +133,8 @@ def _saved(job: StageJob, other: StageJob) -> str:
 
 
 def _recompute_fix(stage: StageSubject, job: StageJob, other: StageJob) -> Help:
+    if stage.stage.train.engine.name == "fsdp2":
+        return stage.fix("train.engine.fsdp2.activation_checkpointing", "full", _saved(job, other))
     prefix = "train.engine.megatron.recompute"
     ways = (
         stage.fix(f"{prefix}_granularity", "full"),

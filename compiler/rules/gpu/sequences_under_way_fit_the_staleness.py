@@ -28,7 +28,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     layout = layout_of(subject)
     if layout is None or not isinstance(layout.placement.rollout_gpus, int):
         return
-    engines = layout.placement.rollout_gpus // layout.each
+    engines = layout.placement.generating_engines()
     for stage in subject.stages():
         rollout, schedule = stage.stage.rollout, stage.stage.schedule
         if schedule.mode != "async" or not isinstance(rollout, Rollout) or not stage.written(_FIELD) or not engines:

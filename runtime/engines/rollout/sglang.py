@@ -85,10 +85,6 @@ class SGLangEngine:
         """Whether the order in which responses end is a function of the requests."""
         return self._is_native
 
-    def note_weights(self, *, version: int) -> None:
-        """Take note that somebody else has given the server its weights: a trainer in another process."""
-        self._version = version
-
     def send_over_group(self, *, address: str = "127.0.0.1") -> None:
         """Broadcast weights from now on, over a group of processes that the server joins: gloo, on this machine.
 
@@ -151,8 +147,7 @@ class SGLangEngine:
             self._place,
             name,
             routed=self._routed,
-            is_native=self._is_native,
-            kept=self._kept,
+            kept=None if self._is_native else self._kept,
             check=self._check,
         )
 
@@ -174,6 +169,16 @@ class SGLangEngine:
             self._connection.run(self._send(files, version))
         else:
             self._through_directory(dict(tensors), version)
+        self._version = version
+
+    def counters(self) -> dict[str, int]:
+        """Return what a server of rlc counts; SGLang itself counts nothing by request.  Raises: as `load_weights`."""
+        if not self._is_native:
+            return {}
+        return dict(self._connection.run(self._connection.get("/server_info"))["rlc"]["counters"])
+
+    def note_weights(self, version: int) -> None:
+        """Note that the server has weights that somebody else has sent."""
         self._version = version
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -51,8 +51,8 @@ class HttpGeneration:
     Args:
         name: of all that it asks for, on the server.
         routed: where the experts are that are asked for, or None where they are not.
-        is_native: whether it is a server of rlc, which draws by name and in lockstep.
-        kept: what SGLang is asked for where a filter keeps some tokens only.
+        kept: what SGLang is asked for where a filter keeps some tokens only, or None for a server of rlc, which draws
+            by name and in lockstep.
         check: raises InternalError where the server was given no weights.
     """
 
@@ -63,12 +63,11 @@ class HttpGeneration:
         name: str,
         *,
         routed: RoutedLayers | None,
-        is_native: bool,
-        kept: Kept,
+        kept: Kept | None,
         check: Callable[[], None],
     ) -> None:
         self._connection, self._place, self._name = connection, place, name
-        self._is_native, self._check, self._routed = is_native, check, routed
+        self._is_native, self._check, self._routed = kept is None, check, routed
         self._kept = kept
         self._num_requests = 0
         self._outstanding: dict[str, _Place] = {}
@@ -216,9 +215,10 @@ class HttpGeneration:
 
     def _top_k(self, settings: Sampling) -> int:
         """Return how many tokens are drawn from; SGLang gives log-probs after a filter for a limited number only."""
-        top_k, most = settings.top_k, self._kept.most
-        if self._is_native or not _is_filtered(settings):
+        top_k = settings.top_k
+        if self._kept is None or not _is_filtered(settings):
             return -1 if isinstance(top_k, Off) else top_k
+        most = self._kept.most
         vocab_size = self._kept.vocab_size or most + 1
         wanted = vocab_size if isinstance(top_k, Off) else min(top_k, vocab_size)
         if wanted > most:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from runtime.engines.train.chunked_logprobs import HeadSpec, columns_in, logits_of
+from runtime.engines.train.chunked_logprobs import HeadSpec, columns_in, logits_of, over_all_ranks
 
 # What the teacher's log-prob of a token is taken for that is not among its most likely ones.
 LOG_ZERO = -100.0
@@ -55,7 +55,7 @@ def topk_divergences(
     that it gives to other tokens counts in KL(student || teacher) against a log-prob of -100.
     """
     with torch.no_grad():
-        ids_MK, logits_MK = _most_likely(teacher, min(topk, teacher.head_VD.shape[0]), spec)
+        ids_MK, logits_MK = _most_likely(teacher, topk, spec)
         logp_MK = logits_MK.log_softmax(dim=1)
     found_MK, lse_M, mean_logit_M = _GatheredHead.apply(student.hidden_MD, student.head_VD, ids_MK, spec)
     logq_MK = found_MK.log_softmax(dim=1) if outside == "left_out" else found_MK - lse_M[:, None]
@@ -91,8 +91,9 @@ class _Running:
         self._weighted_M = self._weighted_M * shrink_M + exp_MC.mul_(values_MC).sum(dim=1)
         self._largest_M = new_M
 
-    def sums(self) -> _Sums:
-        return _Sums(self._largest_M + self._mass_M.log(), self._weighted_M / self._mass_M)
+    def sums(self, spec: HeadSpec) -> _Sums:
+        lse_M = self._largest_M + self._mass_M.log()
+        return _Sums(*over_all_ranks(lse_M, self._weighted_M / self._mass_M, spec))
 
 
 class _FullDivergence(torch.autograd.Function):
@@ -110,7 +111,7 @@ class _FullDivergence(torch.autograd.Function):
                 )
                 of_student.add(z_MC, z_MC - t_MC)
                 of_teacher.add(t_MC, t_MC - z_MC)
-            student, teacher = of_student.sums(), of_teacher.sums()
+            student, teacher = of_student.sums(spec), of_teacher.sums(spec)
         forward_M = teacher.mean_M - teacher.lse_M + student.lse_M
         reverse_M = student.mean_M - student.lse_M + teacher.lse_M
         ctx.save_for_backward(hidden_MD, head_VD, teacher_ME, teacher_VE, student.lse_M, teacher.lse_M, reverse_M)
@@ -158,10 +159,12 @@ class _GatheredHead(torch.autograd.Function):
             found_MK = torch.zeros(ids_MK.shape, dtype=_dtype(head_VD), device=hidden_MD.device)
             for start in range(0, head_VD.shape[0], spec.chunk):
                 z_MC = _slice(low_MD, head_VD, start, spec).to(found_MK.dtype)
-                columns_MK, is_here_MK = columns_in(ids_MK, start, z_MC.shape[1])
+                columns_MK, is_here_MK = columns_in(ids_MK, spec.first + start, z_MC.shape[1])
                 found_MK += z_MC.gather(1, columns_MK) * is_here_MK
                 running.add(z_MC, z_MC)
-            lse_M, mean_M = running.sums()
+            lse_M, mean_M = running.sums(spec)
+            if spec.vocabulary is not None:
+                found_MK = spec.vocabulary.total(found_MK)
         ctx.save_for_backward(hidden_MD, head_VD, ids_MK, lse_M, mean_M)
         ctx.spec = spec
         return found_MK, lse_M, mean_M
@@ -180,7 +183,7 @@ def _backward_gathered(ctx: Any, grad_MK: Tensor, grad_lse_M: Tensor, grad_mean_
         probs_MC = (z_MC - lse_M[:, None]).exp_()
         slope_MC = (z_MC - mean_M[:, None] + 1.0).mul_(grad_mean_M[:, None]).add_(grad_lse_M[:, None])
         grad_MC = probs_MC.mul_(slope_MC)
-        columns_MK, is_here_MK = columns_in(ids_MK, start, z_MC.shape[1])
+        columns_MK, is_here_MK = columns_in(ids_MK, ctx.spec.first + start, z_MC.shape[1])
         return grad_MC.scatter_add_(1, columns_MK, (grad_MK * is_here_MK).to(grad_MC.dtype))
 
     return (*_through_the_head(hidden_MD, head_VD, ctx.spec, grad_logits), None, None)
@@ -207,10 +210,14 @@ def _most_likely(side: Side, count: int, spec: HeadSpec) -> tuple[Tensor, Tensor
     with torch.autocast(low_MD.device.type, enabled=False):
         for start in range(0, side.head_VD.shape[0], spec.chunk):
             z_MC = _slice(low_MD, side.head_VD, start, spec).to(dtype)
-            here = torch.arange(start, start + z_MC.shape[1], device=z_MC.device).expand_as(z_MC)
+            first = spec.first + start
+            here = torch.arange(first, first + z_MC.shape[1], device=z_MC.device).expand_as(z_MC)
             all_MC, all_ids_MC = torch.cat((best_MK, z_MC), dim=1), torch.cat((ids_MK, here), dim=1)
             best_MK, at_MK = all_MC.topk(min(count, all_MC.shape[1]), dim=1)
             ids_MK = all_ids_MC.gather(1, at_MK)
+    if spec.vocabulary is not None:
+        best_MK, at_MK = (every := spec.vocabulary.gathered(best_MK)).topk(min(count, every.shape[1]), dim=1)
+        ids_MK = spec.vocabulary.gathered(ids_MK).gather(1, at_MK)
     return ids_MK, best_MK
 
 

@@ -9,6 +9,7 @@ Shape letters: M predicted tokens, D model width, V vocabulary, C columns of one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -24,12 +25,35 @@ class TokenStats(NamedTuple):
     entropy_M: Tensor
 
 
+class Vocabulary(NamedTuple):
+    """The part of the vocabulary that this rank has.
+
+    first: its first token.  largest, total: the elementwise maximum, and sum, of what all ranks have; in place.
+    gathered: [M, C] columns of all ranks beside one another.
+    """
+
+    first: int
+    largest: Callable[[Tensor], Tensor]
+    total: Callable[[Tensor], Tensor]
+    gathered: Callable[[Tensor], Tensor]
+
+
 class HeadSpec(NamedTuple):
-    """How logits are computed: slice width, divisor of the logits, and the dtype of the matrix products."""
+    """How logits are computed: slice width, divisor of the logits, and the dtype of the matrix products.
+
+    vocabulary: where the head has some of its rows only.  Every rank then has the same statistics, and the gradient of
+    the hidden states is that through its own rows.
+    """
 
     chunk: int
     temperature: float
     matmul_dtype: torch.dtype
+    vocabulary: Vocabulary | None = None
+
+    @property
+    def first(self) -> int:
+        """The token of the head's first row."""
+        return 0 if self.vocabulary is None else self.vocabulary.first
 
 
 def token_stats(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, *, spec: HeadSpec) -> TokenStats:
@@ -75,7 +99,7 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
     for start in range(0, head_VD.shape[0], spec.chunk):
         head_CD = head_VD[start : start + spec.chunk].to(spec.matmul_dtype)
         logits_MC = logits_of(hidden_MD, head_CD, spec).to(dtype)
-        columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
+        columns_M1, is_here_M1 = columns_in(targets_M[:, None], spec.first + start, head_CD.shape[0])
         target_M += (logits_MC.gather(1, columns_M1) * is_here_M1)[:, 0]
         new_M = torch.maximum(largest_M, logits_MC.amax(dim=1))
         shrink_M = (largest_M - new_M).exp_()
@@ -83,7 +107,19 @@ def _forward(hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, spec: HeadSp
         mass_M = mass_M * shrink_M + exp_MC.sum(dim=1)
         weighted_M = weighted_M * shrink_M + exp_MC.mul_(logits_MC).sum(dim=1)
         largest_M = new_M
-    return _Sums(largest_M + mass_M.log(), target_M, weighted_M / mass_M)
+    lse_M, mean_M = over_all_ranks(largest_M + mass_M.log(), weighted_M / mass_M, spec)
+    return _Sums(lse_M, target_M if spec.vocabulary is None else spec.vocabulary.total(target_M), mean_M)
+
+
+def over_all_ranks(lse_M: Tensor, mean_M: Tensor, spec: HeadSpec) -> tuple[Tensor, Tensor]:
+    """Return log-sum-exp, and a mean under the softmax, over the whole vocabulary, of those over this rank's part."""
+    if spec.vocabulary is None:
+        return lse_M, mean_M
+    largest_M = spec.vocabulary.largest(lse_M.clone())
+    mass_M = (lse_M - largest_M).exp_()
+    total_M = spec.vocabulary.total(mass_M.clone())
+    weighted_M = spec.vocabulary.total(mass_M * mean_M)
+    return largest_M + total_M.log(), weighted_M / total_M
 
 
 @once_differentiable
@@ -101,7 +137,7 @@ def _backward(
         logits_MC = logits_of(low_MD, head_CD, spec).to(lse_M.dtype)
         grad_MC = _grad_logits(logits_MC, (lse_M, mean_logit_M), (grad_logprobs_M, grad_entropy_M))
         if grad_logprobs_M is not None:
-            columns_M1, is_here_M1 = columns_in(targets_M[:, None], start, head_CD.shape[0])
+            columns_M1, is_here_M1 = columns_in(targets_M[:, None], spec.first + start, head_CD.shape[0])
             grad_MC.scatter_add_(1, columns_M1, (grad_logprobs_M[:, None] * is_here_M1).to(grad_MC.dtype))
         grad_MC = grad_MC.div_(spec.temperature).to(spec.matmul_dtype)
         grad_hidden_MD += grad_MC @ head_CD

@@ -8,17 +8,18 @@ Shape letters: T tokens of the batch, M wanted tokens of one micro-batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError
 from compiler.ir.algorithm import Critic
-from runtime.engines.train.forward import accumulated, cut, totals_of
-from runtime.engines.train.hf_model import check_names_and_shapes
+from runtime.engines.train.forward import accumulated, micro_batches, totals_of
 from runtime.engines.train.optimizer import Optimizer
-from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
-from runtime.engines.train.scalar_head import ScalarHead
+from runtime.engines.train.packed_batch import PackedBatch, predictable
+from runtime.engines.train.spread import OneProcess, Spread
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
 from runtime.engines.train.torch_ import TrainerSpec
 from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, Totals, ValueTerms
 from stdlib.samples import TrainBatch
@@ -33,29 +34,39 @@ class TorchCritic:
         spec: `optim` is the critic's own.
         algorithm: a module of stdlib/algorithms/ with a `value_loss`.
         weights: initial weights of the policy by Hugging Face name; copied.  The value head begins with zeros.
+        spread: over which processes; this one alone, if nothing is said.
 
     Raises: SpecError RLC0640 if the weights do not fit the model.
     """
 
     def __init__(
-        self, spec: TrainerSpec, critic: Critic, algorithm: CriticAlgorithm, weights: Mapping[str, Tensor]
+        self,
+        spec: TrainerSpec,
+        critic: Critic,
+        algorithm: CriticAlgorithm,
+        weights: Mapping[str, Tensor],
+        *,
+        spread: Spread | None = None,
     ) -> None:
         self._spec = spec
+        self._spread = OneProcess() if spread is None else spread
         self._critic = critic
         self._algorithm = algorithm
-        self._network = ScalarHead(spec, weights, head=VALUE_HEAD)
-        self._optimizer = Optimizer(spec.optim, self._network.parameters())
+        self._network = self._spread.scalar_network(spec.model, weights, head=VALUE_HEAD)
+        self._optimizer = Optimizer(spec.optim, self._network.trained(), norm=self._network.norm)
 
     def values(self, batch: TrainBatch) -> Tensor:
         """Return [T] float32 the value of the state before each token; 0 at the first token of each sequence."""
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
-        found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
+        found_T = torch.full_like(batch.mask_T, -torch.inf, dtype=torch.float32)
+        dealt = self._spread.deal(batch, self._spec, wanted_T)
         with torch.no_grad():
-            for sequences in cut(batch, self._spec):
-                packed = pack(batch, sequences, wanted_T, heads=self._network.heads)
-                if packed is not None:
-                    found_T[packed.tokens_M] = self._network.numbers(packed)
-        return found_T
+            for packed, is_idle in micro_batches(batch, dealt, wanted_T, self._network.heads):
+                values_M = self._network.run(partial(self._network.numbers, packed, self._spec.train))
+                if not is_idle:
+                    found_T[packed.tokens_M] = values_M
+        self._network.rest()
+        return self._spread.joined(found_T).masked_fill_(wanted_T == 0, 0.0)
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a global batch with values and returns, and return its metrics, `critic/...`.
@@ -64,38 +75,38 @@ class TorchCritic:
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N)
+        dealt = self._spread.deal(batch, self._spec, wanted_T)
         shares = (
-            self._loss(batch, packed, totals)
-            for sequences in cut(batch, self._spec)
-            if (packed := pack(batch, sequences, wanted_T, heads=self._network.heads)) is not None
+            self._network.run(partial(self._share, batch, packed, totals, is_idle=is_idle))
+            for packed, is_idle in micro_batches(batch, dealt, wanted_T, self._network.heads)
         )
-        loss, means = accumulated(shares, totals)
+        loss, means = accumulated(shares, totals, self._spread)
+        self._network.settle()
         return self._optimizer.update(loss, means, role="critic", not_finite=_not_finite)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""
-        return {name: live.detach().clone() for name, live in self._live_state().items()}
+        return saved(self._held(), keeps=self._spread.keeps_state)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned.  Raises: SpecError RLC0644 if names or shapes differ."""
-        live = self._live_state()
-        shapes = {name: tensor.shape for name, tensor in live.items()}
-        check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the critic")
-        with torch.no_grad():
-            for name, tensor in live.items():
-                if name.startswith("critic."):
-                    tensor.copy_(state[name])
-        own = {n.removeprefix("critic_optim."): t for n, t in state.items() if n.startswith("critic_optim.")}
-        self._optimizer.load_state(own)
+        held = self._held()
+        check_state(held, state, what="the checkpoint does not fit the critic")
+        load({name: own for name, own in held.items() if name.startswith("critic.")}, state)
+        load_rule(self._optimizer, self._network, state, "critic_optim")
 
-    def _live_state(self) -> dict[str, Tensor]:
-        found = {f"critic.{name}": parameter for name, parameter in self._network.weights().items()}
-        return found | {f"critic_optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
+    def _held(self) -> dict[str, Held]:
+        return held_by(self._network, "critic") | held_by_rule(self._optimizer, self._network, "critic_optim")
+
+    def _share(self, batch: TrainBatch, packed: PackedBatch, totals: Totals, *, is_idle: bool) -> LossOutput:
+        if is_idle:
+            return LossOutput(self._network.numbers(packed, self._spec.train).sum() * 0.0, {})
+        return self._loss(batch, packed, totals)
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
         if batch.values_T is None or batch.returns_T is None:
             raise InternalError("a critic was given a batch without values and returns")
-        values_M, at = self._network.numbers(packed), packed.tokens_M
+        values_M, at = self._network.numbers(packed, self._spec.train), packed.tokens_M
         terms = ValueTerms(
             values_T=values_M,
             old_values_T=batch.values_T[at],

@@ -5,25 +5,28 @@ Shape letters: M wanted tokens of one micro-batch, U its nodes, D model width.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Never
 
 import torch
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.openness import Off
 from compiler.ir.training import Train
-from runtime.engines.train.packed_batch import PackedBatch, filled_up
+from runtime.engines.train.packed_batch import PackedBatch, filled_up, pack
 from runtime.packing.micro_batches import MicroBatches, pack_by_count, pack_by_tokens
-from stdlib.algorithms._terms import LossOutput, MetricSum, Totals
+from stdlib.algorithms._terms import LossOutput, Totals
 from stdlib.samples import TrainBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runtime.engines.train.hf_families import CausalModel
+    from runtime.engines.train.packed_attention import Heads
     from runtime.engines.train.routing import Routing
+    from runtime.engines.train.spread import Spread
     from runtime.engines.train.torch_ import TrainerSpec
 
 
@@ -44,22 +47,20 @@ def _cut(lengths: Sequence[int], spec: TrainerSpec) -> MicroBatches:
     return pack_by_tokens(lengths, train.packing, max_tokens=train.packing.tokens, seed=spec.seed)
 
 
-def hidden_states(
-    model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None
-) -> Tensor:
-    """Return hidden_MD: [M, D], the last hidden state before each wanted token; else as node_states."""
-    return node_states(model, packed, train, routing).index_select(0, packed.sources_M)
-
-
 def node_states(model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
     """Return [U, D], the last hidden state of each node and of what fills the micro-batch up, behind the last norm.
 
     Args:
         routing: of the model's routers, where it is recorded or replayed.
     """
-    packed = filled_up(packed, train.packing.pad_multiple)
+    return states(model, filled_up(packed, train.packing.pad_multiple), train, routing)
+
+
+def states(model: CausalModel, packed: PackedBatch, train: Train[Never], routing: Routing | None = None) -> Tensor:
+    """Return the same of a micro-batch that is filled up."""
+    device = packed.tokens_1U.device.type
     routed = nullcontext() if routing is None else routing.over(packed)
-    with routed, torch.autocast("cpu", torch.bfloat16, enabled=train.precision == "bf16"):
+    with routed, torch.autocast(device, torch.bfloat16, enabled=train.precision == "bf16"):
         output = model.model(
             input_ids=packed.tokens_1U,
             position_ids=packed.positions_1U,
@@ -86,27 +87,57 @@ def totals_of(wanted_T: Tensor, lengths: Sequence[int], is_right_T: Tensor | Non
     )
 
 
-def accumulated(shares: Iterable[LossOutput], totals: Totals) -> tuple[float, dict[str, float]]:
+def micro_batches(
+    batch: TrainBatch, dealt: MicroBatches, wanted_T: Tensor, heads: Heads
+) -> Iterator[tuple[PackedBatch, bool]]:
+    """Yield the micro-batches in which a token is wanted, and of each whether it only keeps step with other processes.
+
+    Such a one has a token that is in no batch; what comes of it has to be multiplied by 0.
+    """
+    for sequences in dealt:
+        packed = pack(batch, sequences, wanted_T, heads=heads)
+        if packed is not None:
+            yield packed, False
+        elif not sequences:
+            yield _idle(batch, heads), True
+
+
+def _idle(batch: TrainBatch, heads: Heads) -> PackedBatch:
+    tokens_T = torch.zeros(2, dtype=torch.int64)
+    own = replace(batch, tokens_T=tokens_T, lengths_N=(2,), row_size=1, expert_ids_TLC=None)
+    found = pack(own, (0,), torch.tensor([0.0, 1.0]), heads=heads)
+    if found is None:
+        raise InternalError("a token that is wanted was not packed")
+    return found
+
+
+def accumulated(shares: Iterable[LossOutput], totals: Totals, spread: Spread) -> tuple[float, dict[str, float]]:
     """Add the gradients of all micro-batches up; return the loss of the global batch, and its metrics by name.
 
     Args:
         shares: computed one at a time, so that only one micro-batch's activations exist at once.
     """
-    loss, sums = 0.0, defaultdict[str, list[MetricSum]](list)
+    loss, sums = 0.0, dict[str, tuple[float, str]]()
     for output in shares:
         output.loss.backward()
         loss += float(output.loss.detach())
         for name, metric in output.metrics.items():
-            sums[name].append(metric)
-    return loss, {name: _mean(parts, totals) for name, parts in sums.items()}
+            sums[name] = (sums.get(name, (0.0, ""))[0] + float(metric.value), metric.over)
+    return joined(spread.gathered((loss, sums)), totals)
 
 
-def _mean(parts: Sequence[MetricSum], totals: Totals) -> float:
-    """Return a metric of the global batch from the sums of its micro-batches."""
+def joined(
+    every: Sequence[tuple[float, Mapping[str, tuple[float, str]]]], totals: Totals
+) -> tuple[float, dict[str, float]]:
+    """Return the loss of the global batch, and its metrics by name, from the shares of all ranks: of each its loss, and
+    the sums of its metrics with what they are divided by.
+    """
+    names = {name: over for _, found in every for name, (_, over) in found.items()}
     total = {
         "tokens": totals.num_tokens,
         "right_tokens": max(totals.num_right_tokens, 1),
         "sequences": totals.num_sequences,
         "pairs": totals.num_sequences / 2,
-    }[parts[0].over]
-    return sum(float(part.value) for part in parts) / total
+    }
+    means = {n: sum(found[n][0] for _, found in every if n in found) / total[over] for n, over in names.items()}
+    return sum(share for share, _ in every), means

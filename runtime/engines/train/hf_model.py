@@ -36,9 +36,7 @@ def build_model(model: Model[Never], weights: Mapping[str, Tensor]) -> CausalMod
 
     Raises: SpecError RLC0640 if a name is missing or unknown, or a shape does not fit.
     """
-    given = dict(weights)
-    if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
-        del given[HEAD]
+    given = untied(model, weights)
     return _filled(empty_model(model, predicts=holds_prediction(model, given)), given, model)
 
 
@@ -54,15 +52,33 @@ def build_backbone(model: Model[Never], weights: Mapping[str, Tensor]) -> Causal
 
 def _filled(built: CausalModel, given: Mapping[str, Tensor], model: Model[Never]) -> CausalModel:
     """The model with memory and weights, adapted."""
-    expected = {name: tensor.shape for name, tensor in held_weights(built).items()}
-    check_names_and_shapes(expected, given, code="RLC0640", what="the weights do not fit the model")
+    check_fit(built, given)
     built.to_empty(device="cpu")
     if not isinstance(built.lm_head, nn.Identity):
         built.tie_weights()
     with torch.no_grad():
         for name, tensor in held_weights(built).items():
             tensor.copy_(given[name])
-    _restore_rotary_tables(built)
+    restore_rotary_tables(built)
+    return adapted(built, model)
+
+
+def check_fit(built: CausalModel, given: Mapping[str, Tensor]) -> None:
+    """Raise SpecError RLC0640 if a name is missing or unknown, or a shape does not fit."""
+    expected = {name: tensor.shape for name, tensor in held_weights(built).items()}
+    check_names_and_shapes(expected, given, code="RLC0640", what="the weights do not fit the model")
+
+
+def untied(model: Model[Never], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights without the head of a tied model, where they hold it and it equals the embedding table."""
+    given = dict(weights)
+    if model.tie_embeddings and HEAD in given and EMBEDDING in given and given[HEAD].equal(given[EMBEDDING]):
+        del given[HEAD]
+    return given
+
+
+def adapted(built: CausalModel, model: Model[Never]) -> CausalModel:
+    """Return the model with its attention and layers replaced."""
     built.set_attn_implementation(register_packed_attention())
     _replace_layers(built, hf_family(model.family))
     return built.train()
@@ -152,7 +168,7 @@ def _replace_layers(model: CausalModel, family: HfFamily) -> None:
                 setattr(module, name, LeanSwiGlu(layer.gate_proj, layer.up_proj, layer.down_proj))
 
 
-def _restore_rotary_tables(model: CausalModel) -> None:
+def restore_rotary_tables(model: CausalModel) -> None:
     """Fill the non-persistent buffers, which a checkpoint does not hold and to_empty() leaves undefined."""
     rotary = model.model.rotary_emb
     kind = rotary.rope_type

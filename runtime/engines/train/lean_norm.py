@@ -8,6 +8,7 @@ Shape letters: R rows (all leading dimensions), D width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,18 +21,23 @@ class LeanNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension, computed and returned in the weight's dtype.
 
     weight: [D], taken over as it is; its name within the module is `weight`, as in Hugging Face models.
+    read_weight: makes of it what is computed with, where ranks have it in another form.
     """
 
     def __init__(self, weight: nn.Parameter, *, eps: float) -> None:
         super().__init__()
         self.weight = weight
+        self.read_weight: Callable[[Tensor], Tensor] | None = None
         self._eps = eps
 
     @override
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., D] for x: [..., D] of any floating dtype."""
-        normed: Tensor = _Norm.apply(x, self.weight, self._eps)
-        return normed
+        weight_D = self.weight if self.read_weight is None else self.read_weight(self.weight)
+        # The weight in half precision, as some ranks gather it, is no reason to compute in it.
+        wide_D = weight_D.to(torch.promote_types(weight_D.dtype, torch.float32))
+        normed: Tensor = _Norm.apply(x, wide_D, self._eps)
+        return normed.to(weight_D.dtype)
 
 
 class _Norm(torch.autograd.Function):

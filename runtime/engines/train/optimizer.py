@@ -16,12 +16,24 @@ from runtime.engines.train.learning_rate import learning_rate
 
 MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
+Norm = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+def whole_norm(gradients: Mapping[str, Tensor]) -> Tensor:
+    """Return the norm of all gradients together, each of which is whole."""
+    return torch.nn.utils.get_total_norm(list(gradients.values()))
+
 
 class Optimizer:
-    """Steps named parameters.  Moments exist from the start (zeros), so that its state always has the same names."""
+    """Steps named parameters.  Moments exist from the start (zeros), so that its state always has the same names.
 
-    def __init__(self, optim: Optim[Never], parameters: Mapping[str, Tensor]) -> None:
+    Args:
+        norm: of all gradients together, by name, where this process has parts of them only.
+    """
+
+    def __init__(self, optim: Optim[Never], parameters: Mapping[str, Tensor], *, norm: Norm = whole_norm) -> None:
         self._optim = optim
+        self._norm = norm
         self._parameters = dict(parameters)
         self.num_steps = 0
         decayed = [p for p in self._parameters.values() if p.ndim > 1]
@@ -41,8 +53,7 @@ class Optimizer:
 
         Leaves them as they are if the norm is not finite.
         """
-        gradients = [p.grad for p in self._parameters.values() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = self._norm({name: p.grad for name, p in self._parameters.items() if p.grad is not None})
         if not isinstance(self._optim.clip_grad_norm, Off) and math.isfinite(norm):
             torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self._optim.clip_grad_norm, norm)
         return float(norm)
@@ -95,13 +106,17 @@ class Optimizer:
                 found[f"{moment}.{name}"] = self._rule.state[parameter][moment]
         return found
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what state() returned; names and shapes must be the same."""
+    def load_state(self, state: Mapping[str, Tensor], fill: Callable[[str, Tensor, Tensor], None]) -> None:
+        """Take over what state() returned; names and shapes must be the same.
+
+        Args:
+            fill: copies into a live tensor what is its of a given one, by the name of the parameter.
+        """
         self.num_steps = int(state["step"])
         self._fill_state()
         for name, live in self.state().items():
             if name != "step":
-                live.copy_(state[name])
+                fill(name.split(".", 1)[1], live, state[name])
 
     def _moments(self) -> tuple[str, ...]:
         if self._optim.name == "sgd" and self._optim.momentum == 0.0:

@@ -14,9 +14,9 @@ Q = H / K query heads of one key-value head, E width of a query and a key, V wid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,31 @@ class AttentionLayout:
 
     buckets: tuple[Bucket, ...]
     outputs: Tensor
+
+    def to(self, device: torch.device) -> AttentionLayout:
+        """Return the layout on a device."""
+        buckets = tuple(
+            replace(
+                bucket,
+                queries=bucket.queries.to(device),
+                keys=bucket.keys.to(device),
+                mask_QL=None if bucket.mask_QL is None else bucket.mask_QL.to(device),
+            )
+            for bucket in self.buckets
+        )
+        return AttentionLayout(buckets=buckets, outputs=self.outputs.to(device))
+
+
+class OtherLayout(Protocol):
+    """A layout of those who do not have all nodes."""
+
+    def to(self, device: torch.device) -> OtherLayout:
+        """Return the layout on a device."""
+        ...
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, *, scaling: float) -> Tensor:
+        """Return [1, U, H, V] attention outputs; arguments as packed_attention has them."""
+        ...
 
 
 def attention_layout(forest: Forest, heads: Heads) -> AttentionLayout:
@@ -125,7 +150,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    layout: AttentionLayout,
+    layout: AttentionLayout | OtherLayout,
     **_unused: object,
 ) -> tuple[Tensor, None]:
     """Return [1, U, H, V] attention outputs for [1, H, U, E] queries, [1, K, U, E] keys and [1, K, U, V] values.
@@ -133,6 +158,8 @@ def packed_attention(
     The signature is that of transformers' attention functions; `layout` reaches it through the model's keyword
     arguments.  There is no mask to be given: causality and sequence borders are in the layout.
     """
+    if not isinstance(layout, AttentionLayout):
+        return layout.attend(query, key, value, scaling=scaling), None
     num_heads, num_kv_heads, width = query.shape[1], key.shape[1], query.shape[3]
     value_width = value.shape[3]
     q, k, v = (x.transpose(1, 2).reshape(-1, x.shape[3]) for x in (query, key, value))

@@ -135,3 +135,12 @@ def filled_up(packed: PackedBatch, multiple: int) -> PackedBatch:
         positions_1U=F.pad(packed.positions_1U, (0, num_more)),
         layout=replace(packed.layout, outputs=F.pad(packed.layout.outputs, (0, num_more * num_heads))),
     )
+
+
+def on_device(packed: PackedBatch, device: torch.device) -> PackedBatch:
+    """Return the micro-batch with what a forward pass reads on a device."""
+    if device.type == "cpu":
+        return packed
+    moved = packed.layout.to(device)
+    tokens_1U, positions_1U = packed.tokens_1U.to(device), packed.positions_1U.to(device)
+    return replace(packed, tokens_1U=tokens_1U, positions_1U=positions_1U, layout=moved)

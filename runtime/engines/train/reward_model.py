@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError
-from runtime.engines.train.forward import accumulated, cut
-from runtime.engines.train.hf_model import check_names_and_shapes
+from runtime.engines.train.forward import accumulated, micro_batches
 from runtime.engines.train.optimizer import Optimizer
-from runtime.engines.train.packed_batch import PackedBatch, pack
-from runtime.engines.train.scalar_head import ScalarHead
+from runtime.engines.train.packed_batch import PackedBatch
+from runtime.engines.train.spread import OneProcess, Spread
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
 from runtime.engines.train.torch_ import TrainerSpec
 from runtime.weights.huggingface import SCORE_HEAD
 from stdlib.algorithms._terms import Algorithm, LossOutput, ScoreTerms, Totals
@@ -35,23 +36,35 @@ class TorchRewardModel:
         algorithm: a module of stdlib/algorithms/, whose Params `spec.params` is an instance of.
         weights: initial weights by Hugging Face name; copied.  Without `score.weight` the head begins with zeros; a
             head over the vocabulary is left out.
+        spread: over which processes; this one alone, if nothing is said.
 
     Raises: SpecError RLC0640 if the weights do not fit the model.
     """
 
-    def __init__(self, spec: TrainerSpec, algorithm: Algorithm, weights: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        spec: TrainerSpec,
+        algorithm: Algorithm,
+        weights: Mapping[str, Tensor],
+        *,
+        spread: Spread | None = None,
+    ) -> None:
         self._spec = spec
+        self._spread = OneProcess() if spread is None else spread
         self._algorithm = algorithm
-        self._network = ScalarHead(spec, weights, head=SCORE_HEAD)
-        self._optimizer = Optimizer(spec.optim, self._network.parameters())
+        self._network = self._spread.scalar_network(spec.model, weights, head=SCORE_HEAD)
+        self._optimizer = Optimizer(spec.optim, self._network.trained(), norm=self._network.norm)
 
     def scores(self, batch: TrainBatch) -> Tensor:
         """Return [N] float32 the score of each answer.  Raises: SpecError RLC0642 if one is above the token budget."""
-        found_N = torch.zeros(len(batch.lengths_N))
+        found_N = torch.full((len(batch.lengths_N),), -torch.inf)
         with torch.no_grad():
             for micro in self._micro_batches(batch):
-                found_N[micro.answers] = self._network.numbers(micro.packed)
-        return found_N
+                scores_N = self._network.run(partial(self._network.numbers, micro.packed, self._spec.train))
+                if micro.answers.numel():
+                    found_N[micro.answers] = scores_N
+        self._network.rest()
+        return self._spread.joined(found_N)
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a global batch with targets and return its metrics, `train/...`.
@@ -61,58 +74,62 @@ class TorchRewardModel:
         """
         count = len(batch.lengths_N)
         totals = Totals(num_tokens=count, num_sequences=count, num_nonempty=count)
-        shares = (self._loss(batch, micro, totals) for micro in self._micro_batches(batch))
-        loss, means = accumulated(shares, totals)
+        shares = (self._network.run(partial(self._loss, batch, m, totals)) for m in self._micro_batches(batch))
+        loss, means = accumulated(shares, totals, self._spread)
+        self._network.settle()
         metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
         return metrics | {"train/num_tokens": float(sum(batch.lengths_N))}
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live weights by their Hugging Face names, fp32, the head among them."""
-        for name, parameter in self._network.weights().items():
-            yield name, parameter.detach()
+        for name, part in self._network.held().items():
+            yield name, self._network.whole(name, part)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `model.<name>`, `optim.step`, `optim.<moment>.<name>`."""
-        return {name: live.detach().clone() for name, live in self._live_state().items()}
+        return saved(self._held(), keeps=self._spread.keeps_state)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned; from here on training continues bit by bit as it would have.
 
         Raises: SpecError RLC0644 if names or shapes differ from this trainer's own.
         """
-        live = self._live_state()
-        shapes = {name: tensor.shape for name, tensor in live.items()}
-        check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the reward model")
-        with torch.no_grad():
-            for name, tensor in live.items():
-                if not name.startswith("optim."):
-                    tensor.copy_(state[name])
-        own = {name.removeprefix("optim."): t for name, t in state.items() if name.startswith("optim.")}
-        self._optimizer.load_state(own)
+        held = self._held()
+        check_state(held, state, what="the checkpoint does not fit the reward model")
+        load({name: own for name, own in held.items() if not name.startswith("optim.")}, state)
+        load_rule(self._optimizer, self._network, state, "optim")
 
-    def _live_state(self) -> dict[str, Tensor]:
-        found = {f"model.{name}": parameter for name, parameter in self._network.weights().items()}
-        return found | {f"optim.{name}": tensor for name, tensor in self._optimizer.state().items()}
+    def _held(self) -> dict[str, Held]:
+        return held_by(self._network, "model") | held_by_rule(self._optimizer, self._network, "optim")
 
     def _micro_batches(self, batch: TrainBatch) -> Iterator[_MicroBatch]:
         """Yield the micro-batches of a batch; the one number that is wanted of an answer stands before its end."""
         ends_T = _with_ends(batch)
         last = torch.tensor([end - 1 for end in accumulate(ends_T.lengths_N)])
         wanted_T = torch.zeros(len(ends_T.tokens_T)).index_fill(0, last, 1.0)
-        for answers in cut(batch, self._spec):
-            packed = pack(ends_T, answers, wanted_T, heads=self._network.heads)
-            if packed is not None:
-                yield _MicroBatch(torch.tensor(answers), packed)
+        # Cut by the answers' own lengths: the place behind each holds no token.
+        dealt = self._spread.deal(batch, self._spec, torch.ones_like(batch.mask_T))
+        filled = (answers for answers in dealt if sum(batch.lengths_N[i] for i in answers) or not answers)
+        for answers, (packed, _) in zip(
+            filled, micro_batches(ends_T, dealt, wanted_T, self._network.heads), strict=True
+        ):
+            yield _MicroBatch(torch.tensor(answers, dtype=torch.int64), packed)
 
     def _loss(self, batch: TrainBatch, micro: _MicroBatch, totals: Totals) -> LossOutput:
         if batch.targets_N is None:
             raise InternalError("a reward model was given a batch without targets")
-        terms = ScoreTerms(scores_N=self._network.numbers(micro.packed), targets_N=batch.targets_N[micro.answers])
+        scores_N = self._network.numbers(micro.packed, self._spec.train)
+        if not micro.answers.numel():
+            return LossOutput(scores_N.sum() * 0.0, {})
+        terms = ScoreTerms(scores_N=scores_N, targets_N=batch.targets_N[micro.answers])
         return self._algorithm.loss(self._spec.params, terms, totals)
 
 
 class _MicroBatch(NamedTuple):
-    """Some answers of a batch, and the micro-batch of them, with one wanted place for each, in their order."""
+    """Some answers of a batch, and the micro-batch of them, with one wanted place for each, in their order.
+
+    Without answers it only keeps step with other processes.
+    """
 
     answers: Tensor
     packed: PackedBatch

@@ -5,7 +5,7 @@ scores of them, so that gradients reach the router.  With the experts that it wo
 the same numbers bit for bit.
 Papers: arXiv:2510.11370 (experts of the rollout), arXiv:2507.18071 section 5.3 (experts of the old policy).
 
-Shape letters: T tokens of the global batch, U nodes of the micro-batch, M wanted tokens, L layers with experts, E
+Shape letters: T tokens of the global batch, U nodes of the micro-batch, W wanted tokens, L layers with experts, E
 experts, C experts that a token visits.
 """
 
@@ -42,9 +42,10 @@ class Routing:
         self._experts = experts
         self._num_layers = len(gates)
         self._given_ULC: Tensor | None = None
-        self._chosen: list[Tensor] = []
+        # Of each layer, so that one whose forward pass is gone through again counts once.
+        self._chosen: dict[int, Tensor] = {}
+        self._others: dict[int, Tensor] = {}
         self._recorded_TLC: Tensor | None = None
-        self._others_U: Tensor | None = None
 
     @contextmanager
     def recording(self, num_tokens: int) -> Iterator[Tensor]:
@@ -58,40 +59,44 @@ class Routing:
 
     @contextmanager
     def over(self, packed: PackedBatch) -> Iterator[None]:
-        """Let one forward pass go over a micro-batch, whose tokens visit the experts that it names, if it does."""
-        given_ULC = packed.expert_ids_ULC
-        self._given_ULC = None if given_ULC is None else given_ULC.long()
-        self._chosen.clear()
-        self._others_U = None
-        try:
-            yield
-            if self._recorded_TLC is not None:
-                chosen_ULC = torch.stack(self._chosen, dim=1).to(torch.int16)
-                self._recorded_TLC[packed.inputs_I] = chosen_ULC[packed.nodes_I]
-        finally:
-            self._given_ULC = None
-            self._chosen.clear()
+        """Let one forward pass go over a micro-batch, whose tokens visit the experts that it names, if it does.
 
-    def rerouted(self, packed: PackedBatch) -> Tensor:
-        """Return [M] float32, of the token before each wanted one the share of layers whose router would have chosen
-        other experts in the last pass than those that were given.
+        Until the next one they do so as well where the backward pass computes layers again.
         """
-        if self._others_U is None:
-            return torch.zeros(packed.sources_M.shape)
-        return self._others_U[packed.sources_M] / self._num_layers
+        given_ULC = packed.expert_ids_ULC
+        self.forget()
+        self._given_ULC = None if given_ULC is None else given_ULC.to(packed.tokens_1U.device).long()
+        yield
+        if self._recorded_TLC is not None:
+            chosen_ULC = torch.stack([self._chosen[at] for at in range(self._num_layers)], dim=1).to("cpu", torch.int16)
+            self._recorded_TLC[packed.inputs_I] = chosen_ULC[packed.nodes_I]
+
+    def forget(self) -> None:
+        """Let the routers choose, in a pass over what is in no batch."""
+        self._given_ULC = None
+        self._chosen.clear()
+        self._others.clear()
+
+    def rerouted(self, sources_W: Tensor) -> Tensor:
+        """Return [W] float32, of each of these nodes the share of layers whose router would have chosen other experts
+        in the last pass than those that were given.
+        """
+        if not self._others:
+            return torch.zeros(sources_W.shape, device=sources_W.device)
+        others_U = torch.stack([self._others[at] for at in sorted(self._others)]).sum(0)
+        return others_U[sources_W] / self._num_layers
 
     def _route(self, layer: int, gate: Any, _inputs: Any, output: tuple[Tensor, Tensor, Tensor]) -> Any:
         """Replace what a router returns: logits [U, E], weights [U, C] of the chosen experts, and which these are."""
         del gate
         logits_UE, weight_UC, own_UC = output
         if self._given_ULC is None:
-            self._chosen.append(own_UC.detach())
+            self._chosen[layer] = own_UC.detach()
             return output
         given_UC = self._given_ULC[:, layer]
         # A node that only fills the micro-batch up has none.
         chosen_UC = torch.where(given_UC < 0, own_UC, given_UC)
-        differs_U = (chosen_UC.sort(-1).values != own_UC.sort(-1).values).any(-1).float()
-        self._others_U = differs_U if self._others_U is None else self._others_U + differs_U
+        self._others[layer] = (chosen_UC.sort(-1).values != own_UC.sort(-1).values).any(-1).float()
         return logits_UE, self._weights(logits_UE, chosen_UC).to(weight_UC.dtype), chosen_UC
 
     def _weights(self, logits_UE: Tensor, chosen_UC: Tensor) -> Tensor:

@@ -14,15 +14,12 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.loss import DistillationLoss
-from compiler.ir.model import Model
 from compiler.ir.training import Train
-from runtime.engines.train.chunked_divergence import Side, full_divergences, topk_divergences
+from runtime.engines.train.chunked_divergence import Divergences, Side, full_divergences, topk_divergences
 from runtime.engines.train.chunked_logprobs import HeadSpec
-from runtime.engines.train.forward import hidden_states
-from runtime.engines.train.hf_model import build_model
+from runtime.engines.train.network import Network
 from runtime.engines.train.packed_attention import Heads
 from runtime.engines.train.packed_batch import PackedBatch, laid_out_for
-from stdlib.algorithms._terms import DistillationTerms
 
 
 class Teacher:
@@ -31,36 +28,31 @@ class Teacher:
     `sha256` is [32] uint8, the digest of all weights by name: a run is only continued with the teacher that it had.
 
     Args:
-        weights: by Hugging Face name; copied.
-
-    Raises: SpecError RLC0640 if the weights do not fit the model.
+        network: a model with these weights that is not trained.
+        weights: by Hugging Face name.
     """
 
-    def __init__(self, model: Model[Never], weights: Mapping[str, Tensor]) -> None:
-        self.model = build_model(model, weights).requires_grad_(False)
-        self.heads = Heads(model.num_heads, model.num_kv_heads)
+    def __init__(self, network: Network, weights: Mapping[str, Tensor]) -> None:
+        self.network = network
         self.sha256 = _digest(weights)
 
     @torch.no_grad()
     def side(self, packed: PackedBatch, train: Train[Never], *, heads: Heads) -> Side:
-        """Return what the distributions before the wanted tokens come from.
+        """Return what the distributions before the wanted tokens come from, until the network rests.
 
         Args:
             heads: those that the micro-batch is laid out for.
         """
-        own = packed if heads == self.heads else laid_out_for(packed, heads=self.heads)
-        return Side(hidden_states(self.model, own, train), self.model.lm_head.weight)
+        network = self.network
+        own = packed if heads == network.heads else laid_out_for(packed, heads=network.heads)
+        return network.run(lambda: network.side(network.hidden(network.nodes(own, train), own)))
 
 
-def divergence_terms(
-    loss: DistillationLoss, student: Side, teacher: Side, *, spec: HeadSpec, sequence_M: Tensor
-) -> DistillationTerms:
-    """Return what [loss] compares of a micro-batch, in which every token counts."""
+def divergences(loss: DistillationLoss, student: Side, teacher: Side, *, spec: HeadSpec) -> Divergences:
+    """Return what [loss] compares."""
     if loss.vocabulary == "full":
-        found = full_divergences(student, teacher, spec=spec)
-    else:
-        found = topk_divergences(student, teacher, topk=loss.topk, outside=loss.outside_topk, spec=spec)
-    return DistillationTerms(found.forward_M, found.reverse_M, torch.ones_like(found.forward_M), sequence_M)
+        return full_divergences(student, teacher, spec=spec)
+    return topk_divergences(student, teacher, topk=loss.topk, outside=loss.outside_topk, spec=spec)
 
 
 def other_teacher() -> Diagnostic:

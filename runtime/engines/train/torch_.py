@@ -9,45 +9,49 @@ Shape letters: T tokens of the global batch, M predicted tokens of one micro-bat
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Never
+from functools import partial
+from typing import Literal, NamedTuple, Never
 
 import torch
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.algorithm import AlgorithmParams, TaughtParams
-from compiler.ir.loss import DistillationLoss, PolicyLoss, PreferenceLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.model import Model
 from compiler.ir.openness import OFF, Off
 from compiler.ir.training import Optim, PolicyTrain, Train
 from runtime.engines.architecture import architecture
-from runtime.engines.train.chunked_divergence import Side
-from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats, token_stats
-from runtime.engines.train.forward import accumulated, cut, hidden_states, node_states, totals_of
-from runtime.engines.train.hf_model import build_model, check_names_and_shapes, held_weights
+from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats
+from runtime.engines.train.forward import accumulated, micro_batches, totals_of
+from runtime.engines.train.loss_terms import (
+    Predicted,
+    loss_of,
+    loss_temperature,
+    not_finite,
+    nothing_to_learn,
+    sampling_temperature,
+    without,
+)
+from runtime.engines.train.network import Network
 from runtime.engines.train.optimizer import Optimizer
-from runtime.engines.train.packed_attention import Heads
-from runtime.engines.train.packed_batch import PackedBatch, pack, predictable
+from runtime.engines.train.packed_batch import PackedBatch, predictable
 from runtime.engines.train.prediction import Prediction
 from runtime.engines.train.routing import Routing, check_recorded
-from runtime.engines.train.teacher import Teacher, divergence_terms, other_teacher
+from runtime.engines.train.spread import OneProcess, Spread, without_prediction
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
+from runtime.engines.train.teacher import Teacher, divergences, other_teacher
 from runtime.logprob_gap import GapMeter
 from stdlib.algorithms._terms import (
     Algorithm,
+    DistillationTerms,
     LossOutput,
     MetricSum,
-    PolicyTerms,
-    PreferenceTerms,
-    SupervisedTerms,
     Totals,
 )
 from stdlib.samples import TrainBatch
-
-if TYPE_CHECKING:
-    from runtime.engines.train.hf_families import CausalModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +86,7 @@ class TorchTrainer:
         algorithm: a module of stdlib/algorithms/, whose Params `spec.params` is an instance of.
         weights: initial weights by Hugging Face name; copied.
         teacher: those of the teacher, where the algorithm has one.
+        spread: over which processes; this one alone, if nothing is said.
 
     Raises: SpecError RLC0640 if weights do not fit their model.
     """
@@ -92,36 +97,38 @@ class TorchTrainer:
         algorithm: Algorithm,
         weights: Mapping[str, Tensor],
         teacher: Mapping[str, Tensor] | None = None,
+        *,
+        spread: Spread | None = None,
     ) -> None:
         self._spec = spec
         self._algorithm = algorithm
-        self._policy = build_model(spec.model, weights)
-        self._reference: CausalModel | None = None
+        self._spread = OneProcess() if spread is None else spread
+        predicts = not isinstance(spec.train.mtp, Off)
+        self._policy = self._spread.network(spec.model, weights, trained=True, predicts=predicts)
+        self._reference: Network | None = None
         if spec.keep_reference:
-            self._reference = copy.deepcopy(self._policy).requires_grad_(False)
-            del self._reference.model.layers[spec.model.num_layers :]  # those that predict further tokens
-        if isinstance(spec.train.mtp, Off):
-            self._policy.model.layers[spec.model.num_layers :].requires_grad_(False)
+            own = without_prediction(spec.model, weights)
+            self._reference = self._spread.network(spec.model, own, trained=False, predicts=False)
         self._teacher: Teacher | None = None
         if isinstance(spec.params, TaughtParams) and teacher is not None:
-            self._teacher = Teacher(spec.params.teacher, teacher)
-        # Behind the copy, which chooses for itself: a reference is never replayed.
+            taught = self._spread.network(spec.params.teacher, teacher, trained=False, predicts=False)
+            self._teacher = Teacher(taught, teacher)
         self._replayed = spec.train.routing_replay if isinstance(spec.train, PolicyTrain) else OFF
         experts = architecture(spec.model).experts
         self._routing: Routing | None = None
         if experts is not None and not isinstance(self._replayed, Off):
-            self._routing = Routing(self._policy, experts)
-        trained = {name: p for name, p in self._policy.named_parameters() if p.requires_grad}
-        self._optimizer = Optimizer(spec.optim, trained)
+            self._routing = Routing(self._policy.model, experts)
+        self._optimizer = Optimizer(spec.optim, self._policy.trained(), norm=self._policy.norm)
         is_bf16 = spec.train.precision == "bf16"
         self._head = HeadSpec(
             chunk=spec.train.vocab_chunk,
-            temperature=_temperature(spec),
+            temperature=loss_temperature(spec),
             matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
         )
         self._prediction: Prediction | None = None
         if not isinstance(spec.train.mtp, Off):
-            self._prediction = Prediction(self._policy, spec.train, spec.train.mtp, head=self._head, heads=self._heads)
+            model, heads = self._policy.model, self._policy.heads
+            self._prediction = Prediction(model, spec.train, spec.train.mtp, head=self._head, heads=heads)
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
@@ -131,19 +138,21 @@ class TorchTrainer:
         Raises: SpecError RLC0643 if there is no such model; RLC0642 if a sequence is above the token budget.
         """
         if of == "teacher":
-            model, heads = (None, self._heads) if self._teacher is None else (self._teacher.model, self._teacher.heads)
+            network = None if self._teacher is None else self._teacher.network
         else:
-            model, heads = self._policy if of == "policy" else self._reference, self._heads
-        if model is None:
-            raise SpecError(_without(of))
+            network = self._policy if of == "policy" else self._reference
+        if network is None:
+            raise SpecError(without(of))
         wanted_T = predictable(torch.ones_like(batch.mask_T), batch.lengths_N)
-        found_T = torch.zeros_like(batch.mask_T, dtype=torch.float32)
+        found_T = torch.full_like(batch.mask_T, -torch.inf, dtype=torch.float32)
+        dealt = self._spread.deal(batch, self._spec, wanted_T)
         with torch.no_grad():
-            for sequences in cut(batch, self._spec):
-                packed = pack(batch, sequences, wanted_T, heads=heads)
-                if packed is not None:
-                    found_T[packed.tokens_M] = self._forward(model, packed).logprobs_M
-        return found_T
+            for packed, is_idle in micro_batches(batch, dealt, wanted_T, network.heads):
+                stats = network.run(partial(self._stats, network, packed, is_idle=is_idle))
+                if not is_idle:
+                    found_T[packed.tokens_M] = stats.logprobs_M
+        network.rest()
+        return self._spread.joined(found_T).masked_fill_(wanted_T == 0, 0.0)
 
     def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
         """Return the batch with the policy's log-probs as old ones, and with the experts of this pass if they are what
@@ -153,7 +162,7 @@ class TorchTrainer:
             return replace(batch, old_logprobs_T=self.logprobs(batch, of="policy"))
         with self._routing.recording(batch.tokens_T.shape[0]) as expert_ids_TLC:
             old_T = self.logprobs(replace(batch, expert_ids_TLC=None), of="policy")
-        return replace(batch, old_logprobs_T=old_T, expert_ids_TLC=expert_ids_TLC)
+        return replace(batch, old_logprobs_T=old_T, expert_ids_TLC=self._spread.joined(expert_ids_TLC))
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a whole global batch and return its metrics, `train/...`.
@@ -165,34 +174,38 @@ class TorchTrainer:
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
-            raise SpecError(_nothing_to_learn(batch))
+            raise SpecError(nothing_to_learn(batch))
         counted = _Counted(
             totals=totals,
             further=() if self._prediction is None else self._prediction.num_predicted(wanted_T, batch.lengths_N),
         )
         gap = GapMeter(self._spec.gap_token_bound)
+        dealt = self._spread.deal(batch, self._spec, wanted_T)
         shares = (
-            self._share(batch, packed, counted, gap)
-            for sequences in cut(batch, self._spec)
-            if (packed := pack(batch, sequences, wanted_T, heads=self._heads)) is not None
+            self._idle_share(packed, counted) if is_idle else self._share(batch, packed, counted, gap)
+            for packed, is_idle in micro_batches(batch, dealt, wanted_T, self._policy.heads)
         )
-        loss, means = accumulated(shares, totals)
-        metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
-        return metrics | gap.metrics() | {"train/num_tokens": float(totals.num_tokens)}
+        loss, means = accumulated(shares, totals, self._spread)
+        self._policy.settle()
+        if self._teacher is not None:
+            self._teacher.network.rest()
+        metrics = self._optimizer.update(loss, means, role="train", not_finite=not_finite)
+        gaps = gap.joined(self._spread.gathered(gap.sums())).metrics()
+        return metrics | gaps | {"train/num_tokens": float(totals.num_tokens)}
 
     def refresh_reference(self) -> None:
         """Let the reference take over the policy's weights.  Raises: SpecError RLC0643 if there is no reference."""
         if self._reference is None:
-            raise SpecError(_without("reference"))
+            raise SpecError(without("reference"))
         with torch.no_grad():
-            live = held_weights(self._policy)
-            for name, kept in held_weights(self._reference).items():
+            live = self._policy.held()
+            for name, kept in self._reference.held().items():
                 kept.copy_(live[name])
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the live policy weights by their Hugging Face names, fp32; a tied head is not repeated."""
-        for name, tensor in held_weights(self._policy).items():
-            yield name, tensor.detach()
+        for name, part in self._policy.held().items():
+            yield name, self._policy.whole(name, part)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs, by flat names.
@@ -200,162 +213,100 @@ class TorchTrainer:
         `model.<name>`, `reference.<name>` (where kept), `optim.step`, `optim.<moment>.<name>`; of a teacher, which
         never changes, only `teacher.sha256`.
         """
-        return {name: live.detach().clone() for name, live in self._live_state().items()}
+        return saved(self._held(), keeps=self._spread.keeps_state)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned; from here on training continues bit by bit as it would have.
 
         Raises: SpecError RLC0644 if names or shapes differ from this trainer's own, RLC0654 if the teacher does.
         """
-        live = self._live_state()
-        shapes = {name: tensor.shape for name, tensor in live.items()}
-        check_names_and_shapes(shapes, state, code="RLC0644", what="the checkpoint does not fit the trainer")
-        with torch.no_grad():
-            for name, tensor in live.items():
-                if name == "teacher.sha256" and not torch.equal(tensor, state[name]):
-                    raise SpecError(other_teacher())
-                if not name.startswith("optim."):
-                    tensor.copy_(state[name])
-            own = {name.removeprefix("optim."): t for name, t in state.items() if name.startswith("optim.")}
-            self._optimizer.load_state(own)
+        held = self._held()
+        check_state(held, state, what="the checkpoint does not fit the trainer")
+        if self._teacher is not None and not torch.equal(self._teacher.sha256, state["teacher.sha256"]):
+            raise SpecError(other_teacher())
+        load({name: own for name, own in held.items() if not name.startswith("optim.")}, state)
+        load_rule(self._optimizer, self._policy, state, "optim")
 
-    def _live_state(self) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {f"model.{n}": t for n, t in held_weights(self._policy).items()}
+    def _held(self) -> dict[str, Held]:
+        found = held_by(self._policy, "model")
         if self._reference is not None:
-            found |= {f"reference.{n}": t for n, t in held_weights(self._reference).items()}
+            found |= held_by(self._reference, "reference")
         if self._teacher is not None:
-            found["teacher.sha256"] = self._teacher.sha256
-        return found | {f"optim.{n}": t for n, t in self._optimizer.state().items()}
+            found["teacher.sha256"] = Held(self._teacher.sha256)
+        return found | held_by_rule(self._optimizer, self._policy, "optim")
 
-    @property
-    def _heads(self) -> Heads:
-        return Heads(self._spec.model.num_heads, self._spec.model.num_kv_heads)
-
-    def _forward(self, model: CausalModel, packed: PackedBatch) -> TokenStats:
-        hidden_MD = hidden_states(model, packed, self._spec.train, self._routing if model is self._policy else None)
-        return token_stats(hidden_MD, model.lm_head.weight, packed.targets_M, spec=self._head)
+    def _stats(self, network: Network, packed: PackedBatch, *, is_idle: bool = False) -> TokenStats:
+        routing = self._routing if network is self._policy and not is_idle else None
+        if is_idle and self._routing is not None:
+            self._routing.forget()
+        nodes_UD = network.nodes(packed, self._spec.train, routing)
+        return network.stats(network.hidden(nodes_UD, packed), packed, self._head)
 
     def _share(self, batch: TrainBatch, packed: PackedBatch, counted: _Counted, gap: GapMeter) -> LossOutput:
         """The loss of a micro-batch, that of further tokens included."""
         if not isinstance(self._replayed, Off):
             check_recorded(packed, replayed=self._replayed)
-        nodes_UD = node_states(self._policy, packed, self._spec.train, self._routing)
-        hidden_MD = nodes_UD.index_select(0, packed.sources_M)
+        return self._policy.run(lambda: self._output(batch, packed, counted, gap))
+
+    def _output(self, batch: TrainBatch, packed: PackedBatch, counted: _Counted, gap: GapMeter) -> LossOutput:
+        nodes_UD = self._policy.nodes(packed, self._spec.train, self._routing)
+        hidden_WD = self._policy.hidden(nodes_UD, packed)
         if isinstance(self._spec.params.loss, DistillationLoss):
-            output = self._distillation(hidden_MD, batch, packed, counted.totals, gap)
+            output = self._distillation(hidden_WD, batch, packed, counted.totals, gap)
         else:
-            output = self._loss(hidden_MD, batch, packed, counted.totals, gap)
+            output = self._loss(hidden_WD, batch, packed, counted.totals, gap)
         if self._prediction is None:
             return output
         return self._prediction.added_to(output, packed, nodes_UD, counted.further, counted.totals)
 
+    def _idle_share(self, packed: PackedBatch, counted: _Counted) -> LossOutput:
+        """Nothing, by the way that _share goes: every weight has a gradient, of zeros, and every rank is waited for."""
+
+        if self._routing is not None:
+            self._routing.forget()
+
+        def zero() -> LossOutput:
+            nodes_UD = self._policy.nodes(packed, self._spec.train)
+            hidden_WD = self._policy.hidden(nodes_UD, packed)
+            if self._teacher is not None:
+                loss = self._divergences(hidden_WD, packed).forward_kl_T.sum()
+            else:
+                loss = self._policy.stats(hidden_WD, packed, self._head).logprobs_M.sum()
+            output = LossOutput(loss, {})
+            if self._prediction is not None:
+                output = self._prediction.added_to(output, packed, nodes_UD, counted.further, counted.totals)
+            return LossOutput(output.loss * 0.0, {})
+
+        return self._policy.run(zero)
+
     def _loss(
-        self, hidden_MD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
+        self, hidden_WD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
     ) -> LossOutput:
-        stats = token_stats(hidden_MD, self._policy.lm_head.weight, packed.targets_M, spec=self._head)
-        at = packed.tokens_M
-        mask_M = torch.ones_like(stats.logprobs_M)
-        params, loss = self._spec.params, self._spec.params.loss
-        if isinstance(loss, PreferenceLoss):
-            if batch.ref_logprobs_T is None:
-                raise SpecError(_lacks("reference", "a preference loss"))
-            pairs = PreferenceTerms(stats.logprobs_M, mask_M, packed.sequence_M, batch.ref_logprobs_T[at])
-            return self._algorithm.loss(params, pairs, totals)
-        if not isinstance(loss, PolicyLoss):
-            terms = SupervisedTerms(logprobs_T=stats.logprobs_M, mask_T=mask_M, sequence_T=packed.sequence_M)
-            return self._algorithm.loss(params, terms, totals)
-        old_M = _old_logprobs(loss.old_logprobs, batch, stats.logprobs_M.detach(), at)
-        policy_terms = PolicyTerms(
-            logprobs_T=stats.logprobs_M,
-            mask_T=mask_M,
-            sequence_T=packed.sequence_M,
-            old_logprobs_T=old_M,
-            rollout_logprobs_T=batch.rollout_logprobs_T[at],
-            advantages_T=batch.advantages_T[at],
-            weights_T=None if batch.weights_T is None else batch.weights_T[at],
-            ref_logprobs_T=self._ref_logprobs(loss, batch, at),
-            entropy_T=stats.entropy_M,
-            is_right_T=None if batch.is_right_T is None else batch.is_right_T[at],
-            reduction_T=None if batch.reduction_T is None else batch.reduction_T[at],
-        )
-        if batch.compared_T is not None:
-            gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
-        output = self._algorithm.loss(params, policy_terms, totals)
+        stats = self._policy.stats(hidden_WD, packed, self._head)
+        predicted = Predicted(stats, packed.tokens_M, packed.sequence_M)
+        output = loss_of(self._spec, self._algorithm, batch, predicted, totals, gap)
         if self._routing is None:
             return output
-        rerouted = MetricSum(self._routing.rerouted(packed).sum(), "tokens")
+        rerouted_W = self._routing.rerouted(self._policy.sources(packed))
+        rerouted = MetricSum(self._policy.of_all(packed, rerouted_W).sum(), "tokens")
         return LossOutput(output.loss, {**output.metrics, "rerouted_frac": rerouted})
 
     def _distillation(
-        self, hidden_MD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
+        self, hidden_WD: Tensor, batch: TrainBatch, packed: PackedBatch, totals: Totals, gap: GapMeter
     ) -> LossOutput:
-        loss = self._spec.params.loss
-        if self._teacher is None or not isinstance(loss, DistillationLoss):
-            raise SpecError(_without("teacher"))
         if batch.compared_T is not None:
-            sampled = self._head._replace(temperature=_sampling_temperature(self._spec))
+            sampled = self._head._replace(temperature=sampling_temperature(self._spec))
             with torch.no_grad():
-                stats = token_stats(hidden_MD, self._policy.lm_head.weight, packed.targets_M, spec=sampled)
+                stats = self._policy.stats(hidden_WD, packed, sampled)
             at = packed.tokens_M
             gap.add(stats.logprobs_M, batch.rollout_logprobs_T[at], batch.compared_T[at])
-        student = Side(hidden_MD, self._policy.lm_head.weight)
-        teacher = self._teacher.side(packed, self._spec.train, heads=self._heads)
-        terms = divergence_terms(loss, student, teacher, spec=self._head, sequence_M=packed.sequence_M)
-        return self._algorithm.loss(self._spec.params, terms, totals)
+        return self._algorithm.loss(self._spec.params, self._divergences(hidden_WD, packed), totals)
 
-    def _ref_logprobs(self, loss: PolicyLoss[Never], batch: TrainBatch, at: Tensor) -> Tensor | None:
-        if batch.ref_logprobs_T is not None:
-            return batch.ref_logprobs_T[at]
-        if isinstance(loss.kl.estimator, Off):
-            return None
-        raise SpecError(_lacks("reference", f'loss.kl.estimator = "{loss.kl.estimator}"'))
-
-
-def _old_logprobs(
-    source: Literal["rollout", "recompute", "current"], batch: TrainBatch, current_M: Tensor, at: Tensor
-) -> Tensor:
-    """Return the denominator of the ratio: what the batch holds, else what the setting says."""
-    if source == "current":
-        return current_M
-    if batch.old_logprobs_T is not None:
-        return batch.old_logprobs_T[at]
-    if source == "rollout":
-        return batch.rollout_logprobs_T[at]
-    raise SpecError(_lacks("old", 'loss.old_logprobs = "recompute"'))
-
-
-def _temperature(spec: TrainerSpec) -> float:
-    """What divides logits: as in the rollout, or as the loss compares them."""
-    loss = spec.params.loss
-    if isinstance(loss, DistillationLoss):
-        return loss.temperature
-    return _sampling_temperature(spec)
-
-
-def _sampling_temperature(spec: TrainerSpec) -> float:
-    return spec.temperature if spec.temperature > 0.0 else 1.0
-
-
-def _without(what: str) -> Diagnostic:
-    return Diagnostic("RLC0643", f"this trainer was built without {what} weights")
-
-
-def _lacks(what: str, setting: str) -> Diagnostic:
-    return Diagnostic("RLC0643", f"{setting} needs {what} log-probs, and the batch holds none", paths=("loss",))
-
-
-def _nothing_to_learn(batch: TrainBatch) -> Diagnostic:
-    return Diagnostic(
-        "RLC0645",
-        f"none of the {sum(batch.lengths_N)} tokens of the global batch ({len(batch.lengths_N)} sequences) "
-        "counts in the loss",
-    )
-
-
-def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
-    return Diagnostic(
-        "RLC0641",
-        f"optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; the weights are unchanged",
-        help=(Help("lower optim.lr or set optim.clip_grad_norm, and look at the rewards and log-probs of this step"),),
-        paths=("optim.lr", "optim.clip_grad_norm"),
-    )
+    def _divergences(self, hidden_WD: Tensor, packed: PackedBatch) -> DistillationTerms:
+        loss = self._spec.params.loss
+        if self._teacher is None or not isinstance(loss, DistillationLoss):
+            raise SpecError(without("teacher"))
+        teacher = self._teacher.side(packed, self._spec.train, heads=self._policy.heads)
+        found = divergences(loss, self._policy.side(hidden_WD), teacher, spec=self._policy.head_spec(self._head))
+        forward_M, reverse_M = (self._policy.of_all(packed, values) for values in found)
+        return DistillationTerms(forward_M, reverse_M, torch.ones_like(forward_M), packed.sequence_M)

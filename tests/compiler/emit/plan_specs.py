@@ -15,6 +15,7 @@ from tests.compiler.emit.debug_specs import debug_specs
 from tests.compiler.emit.environment_specs import PLAY, environment_specs
 from tests.compiler.emit.expert_specs import FURTHER_TOKENS
 from tests.compiler.emit.function_specs import OWN_PARTS, function_specs
+from tests.compiler.emit.placement_specs import PAIRED
 
 PROJECT = Path(__file__).parents[3]
 QUICKSTART = "experiments/quickstart.toml"
@@ -278,6 +279,45 @@ lr = 5e-4
 """
 
 TWO_STAGES = SHARED + IMITATION + REINFORCEMENT
+
+ON_SHARDS = """\
+rlc = 1
+name = "on-shards"
+use = ["//recipes:sft"]
+
+[model]
+name = "//models:qwen3_4b"
+weights = "weights"
+
+[cluster]
+target = "cuda"
+nodes = 2
+gpus_per_node = "8xH100-80-SXM"
+
+[parallel]
+cp = 2
+dp = 8
+
+[run]
+max_steps = 50
+
+[train]
+global_batch = 64
+precision = "bf16"
+packing = { tokens = "40Ki" }
+
+[train.engine]
+name = "fsdp2"
+
+[train.engine.fsdp2]
+activation_checkpointing = "full"
+activation_checkpointing_freq = 2
+cpu_offload = true
+dp_replicate_size = 2
+
+[[data.train]]
+path = "dialogues.jsonl"
+"""
 
 ON_GPUS = """\
 rlc = 1
@@ -665,6 +705,8 @@ SPECS = {
     "rewards": REWARDS,
     "by_row": BY_ROW,
     "on_gpus": ON_GPUS,
+    "paired": PAIRED,
+    "on_shards": ON_SHARDS,
     "uneven": UNEVEN,
     "stretched": STRETCHED,
     "delta_nets": DELTA_NETS,

@@ -11,7 +11,7 @@ from compiler.compile import Compiled, compile_spec
 from compiler.ir.experiment import Experiment
 from compiler.ir.openness import OFF
 from compiler.ir.paths import read
-from compiler.lowering.shrink import MAX_STEPS, PROMPT_TOKENS, PROMPTS_PER_STEP, RESPONSE_TOKENS
+from compiler.lowering.shrink import JUDGE_URL, MAX_STEPS, PROMPT_TOKENS, PROMPTS_PER_STEP, RESPONSE_TOKENS
 from compiler.lowering.shrink_model import MOST_HEADS
 from rlc.catalogue import scan
 from tests.support.good_spec import GPU, GRPO, SFT
@@ -187,3 +187,14 @@ def test_a_buffer_is_kept_and_its_replay_is_a_whole_group_of_the_smaller_step(tm
     assert (read(found, f"{stage}.buffer.oversample"), read(found, f"{stage}.buffer.max_staleness_steps")) == (1.5, 4)
     kept = experiment(shrunk(tmp_path, {**buffer, "rollout.buffer.replay.frac": "0.5"}))
     assert read(kept, f"{stage}.buffer.replay.frac") == 0.5
+
+
+def test_a_judge_that_the_plan_placed_is_asked_where_somebody_may_serve_it(tmp_path: Path) -> None:
+    judged = {
+        "placement.judge": '{ weights = "judge", weights_gib = 8.0, gpus = 4 }',
+        "reward.name": '"judge"',
+        "reward.judge": '{ url = "http://{judge}/v1/chat/completions", model = "a-judge" }',
+        "train.global_batch": "256",
+    }
+    found = shrunk(tmp_path, judged, base=GPU)
+    assert read(experiment(found), "stages.0.reward.judge.url") == JUDGE_URL

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from compiler.ir.machine import GpuPlacement, Parallel
 from compiler.ir.options import Options
 from compiler.ir.paths import read
+from compiler.ir.training import Fsdp2
 from compiler.passes.pipeline import PIPELINE
 from compiler.planner.chosen import AFTERWARDS, BY, CHOOSABLE, left_out, undecided
 from compiler.planner.search.choose import timed
@@ -38,6 +39,7 @@ WRITTEN = st.fixed_dictionaries(
         "train.engine.megatron.recompute_granularity": st.just('"selective"'),
     },
 )
+SHARE = "rollout.engine.sglang.mem_fraction_static"
 OF_MEMORY = {"RLC0402", "RLC0530", "RLC0532", "RLC0537"}
 OF_LAYOUTS = {"RLC0506", "RLC0507", "RLC0508", "RLC0509", "RLC0512", "RLC0520", "RLC0521", "RLC0523", "RLC0308"}
 
@@ -81,6 +83,12 @@ def test_what_is_written_stays_and_what_is_chosen_is_legal_and_fits(changes: dic
                     literal = f'"{value}"' if isinstance(value, str) else str(value)
                     more = [f'"{one}"' for one in value] if isinstance(value, tuple) else []
                     again[f"train.engine.megatron.{key}"] = f"[{', '.join(more)}]" if more else literal
+            if isinstance(stage.train.engine.fsdp2, Fsdp2):
+                own = stage.train.engine.fsdp2
+                again["train.engine.fsdp2.activation_checkpointing"] = f'"{own.activation_checkpointing}"'
+                again["train.engine.fsdp2.reshard_after_forward"] = str(own.reshard_after_forward).lower()
+                again["train.engine.fsdp2.dp_replicate_size"] = str(own.dp_replicate_size)
+            again[SHARE] = str(read(subject.experiment, f"stages.0.{SHARE}"))
             same = compiled(Path(folder), again, base=LEFT_OUT)
             assert {d.code for d in same.diagnostics if d.severity == "error"} <= errors
 
@@ -137,8 +145,8 @@ ASKED = {
     "parallel.pp": {"dp", "pp", "sp"},
     "parallel.cp": {"dp", "cp", "sp"},
     "parallel.vpp": {"dp", "vpp", "sp"},
-    "placement.gpus_per_engine": {"dp", "sp", "gpus_per_engine", "engine_way"},
-    "placement.mode": {"dp", "sp", "mode", "train_gpus", "rollout_gpus"},
+    "placement.gpus_per_engine": {"dp", "sp", "gpus_per_engine", "engine_way", "share"},
+    "placement.mode": {"dp", "sp", "mode", "train_gpus", "rollout_gpus", "share"},
     "train.packing.tokens": {"dp", "sp", "tokens", "recompute"},
 }
 
@@ -154,7 +162,7 @@ def test_in_a_written_table_what_says_auto_is_chosen_and_nothing_else(tmp_path: 
     asked = f"stages.0.{path}" if path.startswith("train.") else path
     assert asked in chosen
     names = {field.rpartition(".")[2] for field in chosen if "recompute" not in field}
-    assert names <= {*ASKED[path], "pp_last_layers"}
+    assert names <= {*ASKED[path], "pp_last_layers", "mem_fraction_static"}
 
 
 @pytest.mark.parametrize(("path", "written"), [("parallel.pp", ["1", "2", "4", "8"]), ("parallel.cp", ["1", "2", "4"])])

@@ -12,11 +12,6 @@ CONFIG = '{"kv_connector":"NixlConnector","kv_role":"ROLE"}'
 VLLM: Changes = {"rollout.engine.name": '"vllm"'}
 
 
-@pytest.mark.parametrize("half", ["prefill", "decode"])
-def test_a_half_of_sglang_is_refused(tmp_path: Path, half: str) -> None:
-    assert codes(tmp_path, {"rollout.engine.sglang.disaggregation_mode": f'"{half}"'}, base=GPU) == ["RLC0543"]
-
-
 @pytest.mark.parametrize("role", ["kv_producer", "kv_consumer"])
 def test_a_half_of_vllm_is_refused(tmp_path: Path, role: str) -> None:
     given = f"'{CONFIG.replace('ROLE', role)}'"
@@ -24,6 +19,5 @@ def test_a_half_of_vllm_is_refused(tmp_path: Path, role: str) -> None:
 
 
 def test_whole_engines_pass(tmp_path: Path) -> None:
-    assert codes(tmp_path, {"rollout.engine.sglang.disaggregation_mode": '"null"'}, base=GPU) == []
     both = f"'{CONFIG.replace('ROLE', 'kv_both')}'"
     assert codes(tmp_path, {**VLLM, "rollout.engine.vllm.kv_transfer_config": both}, base=GPU) == []

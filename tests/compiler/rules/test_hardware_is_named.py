@@ -20,10 +20,10 @@ def test_every_gpu_of_the_library_is_known_to_its_vendors_target_and_to_no_other
         changes: dict[str, str | None] = {"cluster.target": f'"{target}"', "cluster.gpus_per_node": f'"2x{name}"'}
         return set(codes(tmp_path, changes, base=GPU)) & {"RLC0505"}
 
-    targets = {"nvidia": "cuda", "amd": "rocm"}
+    targets = {"nvidia": "cuda", "amd": "rocm", "cpu": "cpu_cluster"}
     own = targets.pop(vendor)
     assert found(own) == set()
-    assert [found(other) for other in targets.values()] == [{"RLC0505"}]
+    assert [found(other) for other in targets.values()] == [{"RLC0505"}, {"RLC0505"}]
 
 
 @pytest.mark.parametrize("text", [None, '"H100-80-SXM"', '"0xH100-80-SXM"', '"8 x H100-80-SXM"', '"8xH100"', '""'])

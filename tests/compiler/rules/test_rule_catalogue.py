@@ -17,10 +17,10 @@ SIZES = {
     "BATCH": 10,
     "TOK": 5,
     "PAR": 4,
-    "PLACE": 4,
+    "PLACE": 8,
     "MEM": 7,
     "SYNC": 5,
-    "LIVE": 5,
+    "LIVE": 6,
     "BUF": 5,
     "EPI": 4,
     "CFG": 8,
@@ -28,7 +28,7 @@ SIZES = {
     "DISTILL": 3,
     "CKPT": 3,
     "ENV": 7,
-    "REWARD": 5,
+    "REWARD": 6,
     "EVAL": 5,
     "DBG": 2,
 }
@@ -39,7 +39,7 @@ ELSEWHERE = {
     "BATCH-04": {"RLC0672"},
     "CFG-07": {"RLC0213", "RLC0236"},
     "CFG-08": {"RLC0673"},
-    "CKPT-03": {"RLC0208"},
+    "CKPT-03": {"RLC0208", "RLC0377"},
     "ENV-02": {"RLC0512"},
 }
 

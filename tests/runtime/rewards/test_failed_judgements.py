@@ -15,7 +15,7 @@ from compiler.ir.openness import OFF
 from compiler.ir.reward_settings import MathReward
 from compiler.ir.rollout import CustomCode, Reward
 from runtime.rewards.runner import RewardRunner, nothing_left
-from runtime.schedules.sync import rollout_metrics
+from runtime.schedules.trained import rollout_metrics
 from tests.support.judged import arriving, group, rewards
 
 Level = Literal["sample", "group", "batch"]

@@ -15,7 +15,7 @@ from compiler.ir.reward_settings import FormatReward, Overlong, Scale, Shaping
 from compiler.ir.rollout import CustomCode, Reward, RewardTerm
 from runtime.rewards.open_terms import check_reward
 from runtime.rewards.runner import RewardRunner
-from runtime.schedules.sync import rollout_metrics
+from runtime.schedules.trained import rollout_metrics
 from stdlib.samples import Group
 from tests.support.judged import arriving, group, rewards, sample
 

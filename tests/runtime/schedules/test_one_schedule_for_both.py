@@ -18,6 +18,7 @@ from rlc.catalogue import scan
 from runtime.driver import RunPlace, run_plan
 from runtime.schedules import sync
 from runtime.schedules.sync import PolicySchedule
+from runtime.schedules.trained import Sampling
 from runtime.stage_job import StageJob
 from tests.support.tiny_experiment import SPEC, write_experiment
 
@@ -39,7 +40,7 @@ def _ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     compiled = compile_spec(write_experiment(tmp_path, spec=spec), scan())
     assert compiled.plan is not None, [d.message for d in compiled.diagnostics]
     done: list[str] = []
-    sends, samples, trains = StageJob.sync, PolicySchedule._sampling, sync._trained
+    sends, samples, trains = StageJob.sync, PolicySchedule._sampling, sync.trained
 
     def send(job: StageJob) -> float:
         done.append("Send")
@@ -49,13 +50,13 @@ def _ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("Begin")
         return await samples(self, job)
 
-    def train(job: StageJob, sampling: sync._Sampling) -> dict[str, float]:
+    async def train(job: StageJob, sampling: Sampling) -> dict[str, float]:
         done.append("Train")
-        return trains(job, sampling)
+        return await trains(job, sampling)
 
     monkeypatch.setattr(StageJob, "sync", send)
     monkeypatch.setattr(PolicySchedule, "_sampling", sample)
-    monkeypatch.setattr(sync, "_trained", train)
+    monkeypatch.setattr(sync, "trained", train)
     run_plan(compiled.plan, RunPlace(root=tmp_path, run_dir=tmp_path / "run", stream=io.StringIO()))
     order = order_of(compiled.plan.experiment.stages[0])
     assert order is not None

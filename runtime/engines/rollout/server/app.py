@@ -171,6 +171,7 @@ class EngineServer:
             "engine": "native",
             "custom_params": [DRAW, LOCKSTEP, KEEPS_PREFIX],
             "weights": self._weights.sizes(),
+            "counters": dict(self._served.engine.counters()),
             "records_experts": self._served.routed is not None,
             "logprobs_of": "the distribution that was drawn from",
         }

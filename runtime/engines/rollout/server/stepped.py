@@ -5,7 +5,7 @@ With it one task can serve all connections: it advances the engine, hands out wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from runtime.protocols import Completion, Generation, GenerationRequest, RolloutEngine
@@ -43,6 +43,10 @@ class SteppedEngine(RolloutEngine, Protocol):
 
     def check(self, requests: Sequence[GenerationRequest]) -> None:
         """Raise SpecError with every request that cannot be served."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what happened since the engine was made, by name."""
         ...
 
     def advance(self) -> None:

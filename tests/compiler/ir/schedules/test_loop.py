@@ -63,6 +63,20 @@ def test_no_order_of_events_makes_a_loop_stop_or_grow_older_than_its_bound(may_l
         explore(Loop(order), may_leave_out=may_leave_out)
 
 
+@pytest.mark.parametrize("may_leave_out", [False, True])
+def test_no_order_of_events_makes_steps_that_may_be_resumed_stop_or_grow_older(may_leave_out: bool) -> None:
+    for order in ORDERS:
+        explore(schedule.resumed(order, 0), may_leave_out=may_leave_out, begins_anew=True)
+
+
+def test_a_resumed_loop_has_the_groups_that_were_under_way_and_waited() -> None:
+    order = Order(9, 4, lag=2, flows=True, most_under_way=8)
+    loop = schedule.resumed(order, 3, under_way=(Cohort(2, 3),), waiting=(Cohort(1, 1), Cohort(2, 2)))
+    assert loop.begun == 3 * 4 + 3 + 3
+    assert schedule.due(loop) == (Send(3),)
+    assert schedule.capacity(schedule.ended(schedule.started(loop, Send(3)), Send(3))) == 5
+
+
 def test_a_stage_that_is_shorter_than_its_bound_ends() -> None:
     assert any(now.trained == 2 for now in explore(Loop(Order(2, 2, lag=5, flows=True, most_under_way=8))))
 

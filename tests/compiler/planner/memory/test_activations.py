@@ -66,6 +66,14 @@ def test_a_module_that_is_computed_again_is_not_kept(module: str, network: Netwo
     assert kept(network) - kept(network, recompute=Recompute("selective", (module,))) == pytest.approx(8 * 128 * saved)
 
 
+def test_outputs_of_products_and_of_attention_by_hand() -> None:
+    """A layer's input and its last products 3 x 2h; q, k, v 2 (a + 2g) d; attention (2d + 4) a; gate, up 4f."""
+    recompute, plain = Recompute("selective", ("elementwise",)), Kernels(fuses_layers=False)
+    one = Pass(DENSE._replace(qk_norm=True), Layout(), TOKENS, recompute, plain)
+    by_hand = 3 * 2 * 64 + 2 * (4 + 2 * 2) * 16 + (2 * 16 + 4) * 4 + 4 * 256
+    assert total(activation_lines(one, layer_kinds(DENSE, 0, 8), 1)) == 8 * 128 * by_hand
+
+
 def test_attention_that_is_not_fused_keeps_scores_unless_they_are_computed_again() -> None:
     plain = Kernels(fuses_attention=False)
     one = Pass(DENSE, Layout(), TOKENS, Recompute(), plain)

@@ -12,6 +12,7 @@ from compiler.planner.memory.experiment_facts import stage_job
 from compiler.planner.memory.lines import GIB, total
 from compiler.planner.memory.phases import HOST, ROLLOUT, SHARED, TRAINING, Phase, StageJob, fullest, phases_of
 from compiler.planner.parameters import count_parameters
+from compiler.planner.weight_formats import weight_format
 from rlc.catalogue import scan
 from rlc.models import read_model
 from tests.support.good_spec import GPU, MOE, Changes, compiled
@@ -176,7 +177,7 @@ def test_an_engine_splits_its_weights_and_eight_bits_halve_its_matrices(name: st
     model = engine(name)
     even = 2 * count_parameters(model.model) / 4
     assert even <= total(weight_lines(model)) < 1.03 * even
-    assert 0.5 < total(weight_lines(model._replace(is_fp8=True))) / total(weight_lines(model)) < 0.62
+    assert 0.5 < total(weight_lines(model._replace(weights=weight_format("fp8")))) / total(weight_lines(model)) < 0.62
 
 
 def test_a_given_share_is_filled_with_cache_and_another_only_as_needed() -> None:

@@ -9,7 +9,14 @@ from compiler.planner.memory.constants import CONSTANTS
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import Network
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.memory.static import Storage, offloaded_bytes, stage_parameters, static_lines, unsharded_lines
+from compiler.planner.memory.static import (
+    Sharding,
+    Storage,
+    offloaded_bytes,
+    stage_parameters,
+    static_lines,
+    unsharded_lines,
+)
 
 DENSE = Network(4, 64, 128, 4, 4, 16, 1000)
 SPARSE = DENSE._replace(moe=Moe(num_experts=8, experts_per_token=2, expert_size=32))
@@ -65,3 +72,35 @@ def test_only_shards_are_gathered() -> None:
     assert unsharded_lines(DENSE, Layout(dp=2), Storage(), CONSTANTS) == ()
     gathered = unsharded_lines(DENSE, Layout(dp=2), Storage(shared="all"), CONSTANTS)
     assert [line.name for line in gathered] == ["gathered layers", "gathered tables"]
+
+
+FULL = Storage(weight=4, gradient=4, master=0, moments=8, shared="all")
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 8])
+def test_groups_of_shards_hold_the_whole_model_each(groups: int) -> None:
+    """16 bytes of a parameter, over the copies of one group."""
+    storage = FULL._replace(sharding=Sharding(groups=groups))
+    held = total(static_lines(DENSE, Layout(dp=4, cp=2), storage, 0))
+    assert held == pytest.approx(16 * COUNT / (8 / groups))
+
+
+def test_what_fsdp_offloads_is_all_on_the_host_and_nothing_on_the_gpu() -> None:
+    storage = FULL._replace(sharding=Sharding(is_on_host=True))
+    assert static_lines(DENSE, Layout(dp=8), storage, 0) == ()
+    assert offloaded_bytes(DENSE, Layout(dp=8), storage, 0) == pytest.approx(16 * COUNT / 8)
+
+
+def test_layers_that_are_not_given_back_are_all_gathered() -> None:
+    """As many bytes as all layers have in two bytes a parameter; in four parts a quarter of those not under way."""
+    deep = DENSE._replace(num_layers=32)
+    layer = 2 * (stage_parameters(deep, Layout(), 0).total - 2 * 1000 * 64 - 64) / 32
+    under_way = CONSTANTS.gathered_layers
+
+    def gathered(kept_frac: float) -> float:
+        storage = FULL._replace(sharding=Sharding(kept_frac=kept_frac))
+        return unsharded_lines(deep, Layout(dp=8), storage, CONSTANTS)[0].bytes
+
+    assert gathered(1.0) == pytest.approx(32 * layer)
+    assert gathered(0.25) == pytest.approx((under_way + (32 - under_way) / 4) * layer)
+    assert gathered(0.0) == pytest.approx(under_way * layer)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.ir.openness import Off
 from compiler.planner.chosen import HEADROOM_FRAC
 from compiler.planner.memory.activations import Recompute
 from compiler.planner.memory.constants import CONSTANTS
@@ -14,27 +15,30 @@ from compiler.planner.memory.phases import HOST, phases_of
 from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
-from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, sides
-from tests.support.good_spec import Changes
-from tests.support.left_out import problem
+from compiler.planner.search.share import share_of
+from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, shardings, sides
+from tests.support.good_spec import Changes, compiled
+from tests.support.left_out import LEFT_OUT, problem
 
 MOE: Changes = {"model.name": '"//models:qwen3_30b_a3b"', "cluster.nodes": "2"}
+SHARDED: Changes = {"train.engine.name": '"fsdp2"', "cluster.nodes": "2"}
 LONG: Changes = {"model.name": '"//models:qwen3_8b"', "rollout.max_response_tokens": '"24Ki"'}
 
 
 def everything(found: Problem) -> list[Candidate]:
     return [
-        Candidate(*side, each, one._replace(vpp=vpp), again, level, way)
+        Candidate(*side, each, one._replace(vpp=vpp), again, level, way, sharding)
         for side in sides(found)
         for one in layouts(found, side[1])
         for vpp in groups_of_layers(found, one)
         for each, way in engines(found, side[2])
         for again in recomputations(found)
+        for sharding in shardings(found, one)
         for level in range(levels(found, one._replace(vpp=vpp)))
     ]
 
 
-@pytest.mark.parametrize("changes", [{}, LONG, {**LONG, "cluster.gpus_per_node": '"4xH100-80-SXM"'}])
+@pytest.mark.parametrize("changes", [{}, LONG, {**LONG, "cluster.gpus_per_node": '"4xH100-80-SXM"'}, SHARDED])
 def test_nothing_that_fits_is_faster_than_what_is_chosen(tmp_path: Path, changes: Changes) -> None:
     found = problem(tmp_path, {**changes, "placement.mode": '"colocate"'})
     found = found._replace(open=found.open - {"mode"})
@@ -70,7 +74,8 @@ def test_runners_up_fit_and_come_in_order_and_what_was_turned_down_is_faster_and
     assert order == sorted(order, key=lambda one: one.step_s)
     assert all(fits(found, one.candidate) for one in order)
     shapes = {
-        (one.candidate._replace(recompute=None, level=0, layout=one.candidate.layout._replace(vpp=1))) for one in order
+        (one.candidate._replace(recompute=None, level=0, sharding=None, layout=one.candidate.layout._replace(vpp=1)))
+        for one in order
     }
     assert len(shapes) == len(order)
     for down in result.turned_down:
@@ -151,5 +156,24 @@ def test_the_memory_of_a_candidate_is_that_of_the_experiment_with_its_values(tmp
         }
         tokens = found.stages[0].stage.train.packing.tokens
         job = stage_of(found._replace(open=found.open - {"tokens"}), found.stages[0], candidate)
-        written = problem(tmp_path, {**changes, "train.packing.tokens": str(tokens)}).stages[0].job
+        share = share_of(found, job)
+        changes |= {"train.packing.tokens": str(tokens), "rollout.engine.sglang.mem_fraction_static": str(share)}
+        written = problem(tmp_path, changes).stages[0].job
         assert job == written
+
+
+def test_the_clock_of_a_search_is_that_of_the_forecast_where_samples_may_be_late(tmp_path: Path) -> None:
+    """Samples wait for training then, which depends on the other side."""
+    late: Changes = {
+        "placement.mode": '"split"',
+        "schedule.mode": '"async"',
+        "schedule.max_staleness": "1",
+        "rollout.max_response_tokens": '"8Ki"',
+    }
+    best = choose(problem(tmp_path, late)).best
+    plan = compiled(tmp_path, late, base=LEFT_OUT).plan
+    assert best is not None
+    assert plan is not None
+    time = plan.forecast.stages[0].time
+    assert not isinstance(time, Off)
+    assert best.step_s == pytest.approx(time.step_seconds, rel=1e-3)

@@ -6,7 +6,7 @@ from math import exp
 
 import pytest
 
-from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths
+from compiler.planner.time.lengths import Lengths, classes_of, expected_lengths, expected_maximum, variation_of
 
 
 @pytest.mark.parametrize(("mean", "longest"), [(100.0, 4096.0), (1000.0, 4096.0), (3200.0, 4096.0), (4096.0, 4096.0)])
@@ -43,3 +43,14 @@ def test_a_percentile_sets_the_tail() -> None:
 
 def test_without_a_word_the_mean_is_half_of_the_limit() -> None:
     assert expected_lengths(4096.0) == Lengths(2048.0, 4096.0)
+
+
+@pytest.mark.parametrize(("count", "mean"), [(1, 0.0), (2, 0.5642), (8, 1.4236), (64, 2.3437)])
+def test_the_mean_of_the_largest_of_so_many_normal_numbers(count: int, mean: float) -> None:
+    """Tables of order statistics (Harter, 1961), to one percent for a few."""
+    assert expected_maximum(count) == pytest.approx(mean, abs=0.03)
+
+
+def test_lengths_vary_as_a_log_normal_distribution_does() -> None:
+    """Without a cut: the deviation over the mean is sqrt(exp(s^2) - 1); the classes lose some of the far tail."""
+    assert variation_of(classes_of(Lengths(1000.0, 1e9, spread=0.5), 1e5)) == pytest.approx(0.5329, rel=0.02)

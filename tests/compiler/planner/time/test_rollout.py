@@ -9,17 +9,19 @@ import pytest
 from compiler.ir.model import Moe
 from compiler.planner.memory.network import Network
 from compiler.planner.time.constants import RATES
-from compiler.planner.time.lengths import Class, Lengths, classes_of
+from compiler.planner.time.lengths import Class, Lengths, classes_of, variation_of
 from compiler.planner.time.rollout import (
     DecodeCosts,
     Sampler,
     cached_bytes,
     decode_costs,
     drained_seconds,
+    drawn_tokens,
     sampler_bytes,
     slots_of,
     steady_seconds,
 )
+from compiler.planner.time.step import Sampling, sampling_seconds
 from compiler.planner.time.work import network_work
 from rlc.catalogue import scan
 
@@ -50,11 +52,36 @@ def test_every_cached_token_is_read_in_every_step() -> None:
 
 
 def test_experts_are_read_as_far_as_they_are_visited() -> None:
-    """With 2 of 8 for each sequence, three sequences leave (3/4)^3 of the experts unread."""
+    """With 2 of 8 for each sequence, three sequences leave (3/4)^3 of the experts unread.
+
+    Of n blocks of 64 numbers a kernel's loop takes n + 2 turns: 64 + 2 for two of three products, 128 + 2 for the last.
+    """
     moe = Moe(num_experts=8, experts_per_token=2, expert_size=8192)
     costs = decode_costs(sampler(DENSE._replace(moe=moe)), READS)
-    all_of_them = 10 * 8 * 3 * 4096 * 8192 * 2 / 3.35e12
+    turns = (2 * 66 / 64 + 130 / 128) / 3
+    all_of_them = 10 * 8 * 3 * 4096 * 8192 * 2 / 3.35e12 * turns
     assert costs.seconds(3, 0) - costs.read == pytest.approx(all_of_them * (1 - 0.75**3), rel=1e-6)
+
+
+def test_experts_that_are_split_over_many_gpus_are_read_at_a_lower_rate() -> None:
+    """Thirty-two GPUs have 64 numbers of a width of 2,048 each: one block, and so three turns in place of one."""
+    moe = Moe(num_experts=8, experts_per_token=2, expert_size=2048)
+    one, split = (decode_costs(sampler(DENSE._replace(moe=moe), gpus=gpus), READS) for gpus in (1, 32))
+    assert split.read_experts * 32 / one.read_experts == pytest.approx((2 * 66 / 64 + 3) / (2 * 66 / 64 + 34 / 32))
+
+
+def test_drafts_are_verified_together_and_each_costs_a_layer_and_the_head() -> None:
+    """Two drafts for ten layers: two passes over one layer more, and over the head three; three tokens are verified."""
+    plain, drafted = (decode_costs(sampler(drafts=drafts), READS) for drafts in (0, 2))
+    head = 4096 * 32000 * 2 / 3.35e12
+    layers = plain.read - head
+    assert drafted.read == pytest.approx(layers * 12 / 10 + 3 * head)
+    assert drafted.cached == pytest.approx(plain.cached * 12 / 10)
+    of_layers = 10 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 16384)
+    of_head = 4096 * 32000
+    more = (3.2 * of_layers + 5 * of_head) / (of_layers + of_head)
+    assert drafted.product == pytest.approx(plain.product * more)
+    assert drawn_tokens(2, 0.5) == 1 + 0.5 + 0.25
 
 
 def test_a_drained_batch_by_hand() -> None:
@@ -99,6 +126,15 @@ def test_engines_that_go_on_do_not_wait_for_the_last_response() -> None:
     age = sum(each.share * each.tokens**2 for each in classes) / (2 * 1000)
     steady = steady_seconds(one, lengths, 64, 128, 100.0, RATES)
     assert steady == pytest.approx(64 * 1000 / 128 * costs.seconds(128, 128 * (100 + age)), rel=1e-6)
+
+
+def test_all_wait_for_the_engine_that_chance_gives_most_to_decode() -> None:
+    """The largest of eight sums of 64 lengths is 1.42 deviations over their mean, so one has more samples' worth."""
+    lengths = Lengths(300.0, 1000.0)
+    eight = Sampling(sampler(), engines=8, samples=512.0, prompt=0.0, lengths=lengths)
+    more = variation_of(classes_of(lengths, 512)) * 1.4236 / 64**0.5
+    alone = eight._replace(engines=1, samples=64 * (1 + more))
+    assert sampling_seconds(eight, RATES).busy == pytest.approx(sampling_seconds(alone, RATES).busy, rel=1e-3)
 
 
 def test_slots_are_what_the_cache_holds_and_no_more_than_is_allowed() -> None:

@@ -74,6 +74,59 @@ def test_log_probs_are_taken_where_the_loss_asks_for_them(tmp_path: Path) -> Non
     assert "log-probs" in names
 
 
+def test_a_reference_waits_in_host_memory_and_changes_places_with_the_policy(tmp_path: Path) -> None:
+    """Beside its pass: weights of 2 bytes go at 2.6 GB/s, the others come at 5.7 GB/s, and they come back."""
+    asked: Changes = {"loss.old_logprobs": '"recompute"'}
+    with_reference: Changes = {**asked, "loss.kl.estimator": '"k3"'}
+    one, two = (
+        next(phase.seconds for phase in known(tmp_path, changes).phases if phase.name == "log-probs")
+        for changes in (asked, with_reference)
+    )
+    plan = compiled(tmp_path, with_reference, base=GPU).plan
+    assert plan is not None
+    weights = plan.forecast.weight_bytes / 1e9
+    assert two - 2 * one == pytest.approx(weights * (1 / 2.6 + 2 / 5.7), rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"speculative_algorithm": '"NEXTN"', "speculative_num_steps": "1"},
+        {"speculative_config": """'{"method": "mtp", "num_speculative_tokens": 1}'"""},
+    ],
+)
+def test_what_an_engine_is_told_to_draft_saves_time(tmp_path: Path, told: dict[str, str]) -> None:
+    engine = "vllm" if "speculative_config" in told else "sglang"
+    chosen: Changes = {"rollout.engine.name": f'"{engine}"'}
+    plain = known(tmp_path, chosen).phases[0].seconds
+    drafted: Changes = {**chosen, **{f"rollout.engine.{engine}.{key}": value for key, value in told.items()}}
+    assert 1.2 < plain / known(tmp_path, drafted).phases[0].seconds < 1.7
+
+
+def test_a_reward_that_takes_longer_than_sampling_is_waited_for_in_its_queue(tmp_path: Path) -> None:
+    """The last call of all, and what a queue of 64 at once has left when the last response is done."""
+    plain = known(tmp_path)
+    seconds = 2 * plain.phases[0].seconds
+    changes: Changes = {"reward.expected_call_s": str(seconds), "reward.concurrency": "64"}
+    time = known(tmp_path, changes)
+    waited = {phase.name: phase.seconds for phase in time.phases}["rewards"]
+    calls = 32 * 8
+    assert waited == pytest.approx(seconds + calls * seconds / 64 - plain.phases[0].seconds, rel=1e-2)
+    assert time.step_seconds == pytest.approx(plain.step_seconds + waited, rel=1e-2)
+
+
+def test_turns_of_an_environment_follow_one_another(tmp_path: Path) -> None:
+    """Two waits of three seconds between three turns, where calls do not queue."""
+    changes: Changes = {
+        "environment.name": '"tools"',
+        "environment.tools": '[{ name = "calculator" }]',
+        "environment.concurrency": "100000",
+        "environment.expected_turns": "3",
+        "environment.expected_turn_s": "3.0",
+    }
+    assert {phase.name: phase.seconds for phase in known(tmp_path, changes).phases}["environment"] == 6
+
+
 def test_shorter_responses_than_expected_take_less_time(tmp_path: Path) -> None:
     most = known(tmp_path).step_seconds
     less = known(tmp_path, {"rollout.expected_response_tokens": "8"}).step_seconds

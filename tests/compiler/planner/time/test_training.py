@@ -8,9 +8,9 @@ from compiler.planner.memory.activations import Recompute, Tokens
 from compiler.planner.memory.loss import Loss
 from compiler.planner.memory.network import Network, network_of
 from compiler.planner.memory.pipeline import Layout
-from compiler.planner.memory.static import Storage
+from compiler.planner.memory.static import Sharding, Storage, stage_parameters
 from compiler.planner.memory.training import Job
-from compiler.planner.time.constants import LINK_FRAC, RATES
+from compiler.planner.time.constants import HOST_GB_PER_S, LINK_FRAC, RATES, UNPINNED_GB_PER_S
 from compiler.planner.time.speed import product_rate
 from compiler.planner.time.training import Trainer, scoring_seconds, train_flops, train_seconds
 from compiler.planner.time.work import network_work
@@ -116,3 +116,60 @@ def test_work_is_shared_by_all_that_split_it() -> None:
     alone = train_seconds(trainer(), RATES).products
     for layout in (Layout(tp=2, sp=True), Layout(cp=2)):
         assert train_seconds(trainer(layout), RATES).products == pytest.approx(alone / 2, rel=1e-3)
+
+
+SHARDS = Storage(weight=4, gradient=4, master=0, moments=8, shared="all")
+NVLINK = 450e9 * LINK_FRAC
+GATHERED = 2 * stage_parameters(GPT, Layout(), 0).total  # bytes of the weights in bf16
+
+
+def sharded(sharding: Sharding, copies: int = 8, micro_batches: int = 1) -> Trainer:
+    """Micro-batches of a single token, which hide nothing of what is exchanged."""
+    one = trainer(Layout(dp=copies), micro_batches=micro_batches)
+    storage = SHARDS._replace(sharding=sharding)
+    gpu = one.gpu._replace(bf16_tflops=1e9, memory_tb_per_s=1e9)
+    return one._replace(gpu=gpu, job=one.job._replace(storage=storage, tokens=Tokens(1, 1)))
+
+
+QUICK = RATES._replace(layer_us=0.0)
+
+
+@pytest.mark.parametrize(("kept", "passes"), [(0.0, 2.0), (0.75, 1.25), (1.0, 1.0)])
+@pytest.mark.parametrize("reduced", [2, 4])
+def test_weights_are_gathered_for_each_pass_in_which_they_are_not_there(
+    kept: float, passes: float, reduced: int
+) -> None:
+    """A ring of eight moves 7/8 of the bytes; gradients are reduced once, in their own format."""
+    found = train_seconds(sharded(Sharding(kept_frac=kept, reduced=reduced)), QUICK).data_parallel
+    assert found == pytest.approx(7 / 8 * GATHERED * (passes + reduced / 2) / NVLINK, rel=1e-3)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 5])
+def test_gradients_of_groups_are_summed_over_them_by_their_shards_once(micro_batches: int) -> None:
+    """Two groups of four on one NVLink domain: rings of four, and an all-reduce of two over a quarter of fp32."""
+    found = train_seconds(sharded(Sharding(groups=2), micro_batches=micro_batches), QUICK).data_parallel
+    ring, summed = 3 / 4 * GATHERED * (2 + 2), 2 * 1 / 2 * 2 * GATHERED / 4
+    assert found == pytest.approx((ring * micro_batches + summed) / NVLINK, rel=1e-3)
+
+
+@pytest.mark.parametrize(("micro_batches", "is_faster"), [(1, False), (8, True)])
+def test_groups_that_fill_a_domain_pay_where_there_are_many_micro_batches(micro_batches: int, is_faster: bool) -> None:
+    one, groups = (sharded(Sharding(groups=count), 64, micro_batches) for count in (1, 8))
+    assert (train_seconds(groups, QUICK).data_parallel < train_seconds(one, QUICK).data_parallel) == is_faster
+
+
+@pytest.mark.parametrize(("is_pinned", "rate"), [(True, HOST_GB_PER_S), (False, UNPINNED_GB_PER_S)])
+def test_shards_on_the_host_cross_the_link_twice_and_their_gradients_once(is_pinned: bool, rate: float) -> None:
+    found = train_seconds(sharded(Sharding(is_on_host=True, is_pinned=is_pinned)), QUICK)
+    shards = 2 * GATHERED / 8  # in fp32
+    exchanged = 0 if is_pinned else 7 / 8 * GATHERED * (2 + 2) / NVLINK
+    assert found.data_parallel == pytest.approx(3 * shards / (rate * 1e9) + exchanged, rel=1e-3)
+    assert found.optimizer == pytest.approx((2 * 4 + 2 * 8 + 4) * shards / 4 / (HOST_GB_PER_S * 1e9))
+
+
+def test_what_is_no_product_moves_once_more_where_it_is_computed_again() -> None:
+    plain, again = (
+        train_seconds(trainer(recompute=one), RATES) for one in (Recompute(), Recompute("selective", ("elementwise",)))
+    )
+    assert (again.products, again.attention) == (plain.products, plain.attention)
+    assert plain.moving < again.moving < plain.moving * 4 / 3

@@ -1,0 +1,1 @@
+"""Whether machines have what a plan asks of them."""

@@ -1,0 +1,1 @@
+"""The CUDA target: NVIDIA GPUs, with engines that a cluster runs."""
