@@ -43,7 +43,13 @@ def engine(server: ServerProcess, tmp_path: Path) -> Iterator[SGLangEngine]:
 
 
 def under_contract(engine: SGLangEngine) -> UnderContract:
-    return UnderContract(engine=engine, model=tiny_model(), renormalizes=False, num_new_tokens=NUM_NEW_TOKENS)
+    return UnderContract(
+        engine=engine,
+        model=tiny_model(),
+        renormalizes=False,
+        has_min_tokens=False,
+        num_new_tokens=NUM_NEW_TOKENS,
+    )
 
 
 @pytest.mark.parametrize("check", CONTRACT_PARAMS)
