@@ -42,6 +42,7 @@ class UnderContract:
         renormalizes: whether top-p is a share of what top-k keeps, and not of all.
         filters: whether its log-probs are those after top-k and top-p.
         has_min_tokens: whether it takes a least number of tokens; SGLang does only with a tokenizer.
+        names_tokens: whether log-probs of named tokens are given at each position.
         gives_tokens_of_aborted: whether responses that are broken off come back with what there is of them.
         num_new_tokens: of a long response, so long that it is under way while something else happens.
     """
@@ -51,6 +52,7 @@ class UnderContract:
     renormalizes: bool = True
     filters: bool = True
     has_min_tokens: bool = True
+    names_tokens: bool = True
     gives_tokens_of_aborted: bool = True
     num_new_tokens: int = 400
 
@@ -111,13 +113,16 @@ def log_probs_of_a_prompt_are_those_of_the_softmax(under: UnderContract) -> None
 
 
 def likeliest_and_named_tokens_are_those_of_the_softmax(under: UnderContract) -> None:
-    (found,) = generate(under.engine, [request([3, 1, 2], top_logprobs=4, logprob_token_ids=(5, 30))])
+    names = (5, 30) if under.names_tokens else ()
+    (found,) = generate(under.engine, [request([3, 1, 2], top_logprobs=4, logprob_token_ids=names)])
     logits_NV = hf_response_logits(hf_model(under.model), [3, 1, 2], found.tokens).log_softmax(-1)
-    for logprob_V, likeliest, named in zip(logits_NV, found.top_logprobs, found.token_logprobs, strict=True):
+    assert len(found.token_logprobs) == (len(found.tokens) if names else 0)
+    named_N = found.token_logprobs or ((),) * len(found.tokens)
+    for logprob_V, likeliest, named in zip(logits_NV, found.top_logprobs, named_N, strict=True):
         top = logprob_V.topk(4)
         assert [token for token, _ in likeliest] == top.indices.tolist()
         assert [p for _, p in likeliest] == pytest.approx(top.values.tolist(), abs=ROUNDING)
-        assert named == pytest.approx([float(logprob_V[5]), float(logprob_V[30])], abs=ROUNDING)
+        assert named == pytest.approx([float(logprob_V[token]) for token in names], abs=ROUNDING)
 
 
 def a_stop_token_ends_a_response_and_is_part_of_it(under: UnderContract) -> None:
