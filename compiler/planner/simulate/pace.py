@@ -36,6 +36,19 @@ class Judging(NamedTuple):
     mean_s: float = 0.0
 
 
+class Turns(NamedTuple):
+    """What answers a policy between its turns: groups at a time, episodes of a group, waits of one, their mean seconds.
+
+    The waits of an episode are added up behind its tokens, as if it had them in a row: meanwhile its engine decodes
+    others, as it does in between.
+    """
+
+    servers: int = 1
+    episodes: int = 1
+    waits: float = 0.0
+    mean_s: float = 0.0
+
+
 class Training(NamedTuple):
     """The trainer.
 
@@ -65,6 +78,9 @@ class Pace(NamedTuple):
         samples_per_group: responses to one prompt.
         is_shared: whether both sides have the same GPUs, and fail together.
         left_out_frac: groups that a filter leaves out, and others are begun for.
+        turns: of episodes, where there is an environment.
+        prefill_gpus: of engines that only read prompts.
+        judge_gpus: of a judge's own engines.
     """
 
     fleet: Fleet
@@ -74,10 +90,20 @@ class Pace(NamedTuple):
     judging: Judging = Judging()
     is_shared: bool = False
     left_out_frac: float = 0.0
+    turns: Turns = Turns()
+    prefill_gpus: int = 0
+    judge_gpus: int = 0
 
     @property
     def gpus(self) -> int:
-        """GPUs of both sides."""
+        """All GPUs: of both sides, and of a judge."""
+        rollout = self.fleet.engines * self.fleet.gpus_per_engine + self.prefill_gpus
+        both = max(rollout, self.training.gpus) if self.is_shared else rollout + self.training.gpus
+        return both + self.judge_gpus
+
+    @property
+    def failing_gpus(self) -> int:
+        """GPUs of which a failure is simulated: of the trainer and of engines that generate."""
         rollout = self.fleet.engines * self.fleet.gpus_per_engine
         return max(rollout, self.training.gpus) if self.is_shared else rollout + self.training.gpus
 

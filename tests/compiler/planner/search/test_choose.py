@@ -16,7 +16,7 @@ from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
 from compiler.planner.search.share import share_of
-from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, shardings, sides
+from compiler.planner.search.space import layouts
 from tests.compiler.planner.search.everything import everything
 from tests.support.good_spec import Changes, compiled
 from tests.support.left_out import LEFT_OUT, problem
