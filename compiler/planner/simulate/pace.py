@@ -19,6 +19,8 @@ class Fleet(NamedTuple):
         places: sequences that one decodes at once.
         step_s: seconds of one decode step, by the number of sequences: 0 to `places`.
         prefill_s: seconds in which an engine reads the prompt of one group.
+        readers: engines that read prompts for these, which then do not.
+        read_s: seconds in which one of them reads the prompt of one group.
     """
 
     engines: int
@@ -26,6 +28,8 @@ class Fleet(NamedTuple):
     places: int
     step_s: tuple[float, ...]
     prefill_s: float = 0.0
+    readers: int = 0
+    read_s: float = 0.0
 
 
 class Judging(NamedTuple):

@@ -120,7 +120,7 @@ def limits_of(timeouts: Timeouts[Never]) -> Limits:
 
 
 def _fleet(sampling: Sampling) -> Fleet:
-    sampler, prompt = sampling.sampler, sampling.prompt
+    sampler, reader, prompt = sampling.sampler, sampling.reader, sampling.prompt
     classes = classes_of(sampling.lengths, sampling.samples)
     mean = sum(one.share * one.tokens for one in classes)
     # A response is met at any time in proportion to its length, and on average at its half.
@@ -132,7 +132,9 @@ def _fleet(sampling: Sampling) -> Fleet:
         gpus_per_engine=sampler.gpus,
         places=places,
         step_s=tuple(costs.seconds(n, n * context) / sampler.drawn for n in range(places + 1)),
-        prefill_s=prefill_seconds(sampler, prompt, prompt, RATES),
+        prefill_s=prefill_seconds(sampler, prompt, prompt, RATES) if reader is None else 0.0,
+        readers=0 if reader is None else sampling.readers,
+        read_s=0.0 if reader is None else prefill_seconds(reader, prompt, prompt, RATES),
     )
 
 

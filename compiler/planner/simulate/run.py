@@ -68,6 +68,7 @@ class _Run:
         )
         self.engines = Engines(pace.fleet, [self._slowness() for _ in range(pace.fleet.engines)])
         self.servers, self.worlds = Servers(pace.judging.servers), Servers(pace.turns.servers)
+        self.readers = Servers(max(1, pace.fleet.readers))
         pipeline = pace.training.pipeline
         # A slow machine stretches what it computes, and not what the others wait for one another anyway.
         self.stretched = 1.0 if pipeline is None else slow_stage_frac(pipeline)
@@ -144,7 +145,11 @@ class _Run:
         if isinstance(action, Begin):
             size, table, random = self.pace.samples_per_group, self.pace.lengths, self.lengths
             jobs = [Job(action.version, *draw_group(table, size, random)) for _ in range(action.groups)]
-            self._look_ahead(self.engines.submit(jobs, self.now))
+            if not self.pace.fleet.readers:
+                self._look_ahead(self.engines.submit(jobs, self.now))
+            for job in jobs if self.pace.fleet.readers else ():
+                seconds = self.readers.serve(self.now, self.pace.fleet.read_s) - self.now
+                self._later(seconds, partial(self._prompt_is_read, job, self.life))
             return
         seconds, limit_s = training.sync_s, self.troubles.limits.weight_sync_s
         if isinstance(action, Train):
@@ -164,6 +169,10 @@ class _Run:
             self._later(limit_s, partial(self._is_given_up, self.life))
         else:
             self._later(seconds, partial(self._trainer_ends, action, self.life))
+
+    def _prompt_is_read(self, job: Job, life: int) -> None:
+        if life == self.life:
+            self._look_ahead(self.engines.submit([job], self.now))
 
     def _trainer_ends(self, action: Action, life: int) -> None:
         if life != self.life or self.working_since is None:
