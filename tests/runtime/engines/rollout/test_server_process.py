@@ -178,7 +178,7 @@ def test_the_command_of_a_planned_engine_is_filled_in(tmp_path: Path) -> None:
         first_port=15000,
         ports=64,
         cpus=1,
-        cpus_per_gpu=0,
+        cpus_per_gpu=1,
         shm_gib=1.0,
         ipc="private",
     )
