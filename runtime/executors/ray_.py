@@ -41,7 +41,7 @@ from runtime.executors.ray_group import RankGroup
 from runtime.executors.ray_machines import Machines
 from runtime.executors.ray_shells import EngineShell, RankShell, ServerShell
 from runtime.executors.served_engine import recorded_layers
-from runtime.executors.waits import Wait, answer_s, waits_of
+from runtime.executors.waits import answer_s, collective_s, limited, waits_of
 from runtime.weights.stored import StoredTensors
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class RayExecutor:
                 rank=number,
                 world_size=int(process.values["world_size"]),
                 backend="gloo",
-                timeout_s=self._waits.train.seconds or self._waits.placement_s,
+                timeout_s=collective_s(self._waits),
             )
             name = f"trainer {number}"
             found.append((self._actor(RankShell, name, place, f"trainer_{number}", variables), meeting))
@@ -160,7 +160,7 @@ class RayExecutor:
         placement = self._experiment.placement
         begun = self._planned(stage) if isinstance(placement, GpuPlacement) else self._one_engine(stage_index)
         late_s = (self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0) + _LATE_S
-        wait = Wait(late_s, self._waits.start.path)
+        wait = limited(late_s, self._waits.start.path)
         actors = [self._engines[number] for number in begun]
         urls = answers_of_all(actors, list(begun.values()), wait, asked="begin")
         return {number: self._server_place(url) for number, url in zip(begun, urls, strict=True)}
