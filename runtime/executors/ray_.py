@@ -222,7 +222,7 @@ class RayExecutor:
         if isinstance(engine, EngineFleet) and not engine.engines:
             raise next(iter(lost.values()), InternalError("no engine of the fleet is left"))
         for number in there.keys() - lost.keys():
-            self._clients[number].note_weights(version)
+            self._clients[number].note_weights(version=version)
 
     def _close_clients(self) -> None:
         for client in self._clients.values():
