@@ -1,0 +1,62 @@
+"""A run on Ray whose processes are killed or stopped ends like one that was never disturbed.
+
+`./do chaos N` draws who is struck, how and when, with N seeds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.process_tree import below, wait_for_the_end_of, words_of
+from tests.support.processes import Ended, Process, Server
+from tests.support.run_directory import results_of
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+ON_RAY = ("--set", 'run.executor="ray"', "--set", "run.health_interval_s=0.2", "--set", "run.health_timeout_s=10.0")
+_PATIENCE_S = 240.0
+_ACTORS = {"rank": "RankShell", "engine": "EngineShell"}
+
+
+def _wait_until(process: Process, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, process.printed()
+        time.sleep(0.02)
+
+
+def _has_rows(run_dir: Path, count: int) -> bool:
+    rows = run_dir / "metrics.jsonl"
+    return rows.exists() and rows.read_bytes().count(b"\n") >= count
+
+
+def _found(process: Process, kind: str) -> list[int]:
+    return [pid for pid in below(process.pid) if f"ray::{_ACTORS[kind]}" in words_of(pid)]
+
+
+def _strike(process: Process, kind: str, number: signal.Signals) -> None:
+    """Send a signal to the process of this kind, as soon as there is one."""
+    _wait_until(process, lambda: bool(_found(process, kind)))
+    os.kill(_found(process, kind)[0], number)
+
+
+@pytest.mark.parametrize(("kind", "after"), [("rank", 4), ("engine", 9)])
+def test_a_killed_process_is_replaced_and_the_run_ends_like_one_that_never_lost_it(
+    server: Server, home: Path, undisturbed: tuple[Path, Ended], tmp_path: Path, kind: str, after: int
+) -> None:
+    run_dir = tmp_path / "struck"
+    process = server.start("run", "spec.toml", "--run-dir", run_dir, *ON_RAY, cwd=home)
+    _wait_until(process, lambda: _has_rows(run_dir, after))
+    pids = below(process.pid)
+    _strike(process, kind, signal.SIGKILL)
+    ended = process.wait()
+    assert (ended.code, ended.err) == (0, "")
+    assert "RLC0784" in ended.out
+    assert results_of(run_dir) == results_of(undisturbed[0])
+    wait_for_the_end_of(pids)
