@@ -146,10 +146,6 @@ class SGLangEngine:
             return {}
         return dict(self._connection.run(self._connection.get("/server_info"))["rlc"]["counters"])
 
-    def note_weights(self, version: int) -> None:
-        """Note that the server has weights that somebody else has sent."""
-        self._version = version
-
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names.  Raises: as `load_weights`."""
         if not self._is_native:
