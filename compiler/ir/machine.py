@@ -313,7 +313,8 @@ class Run(Record):
     seed: int = setting("Every random draw derives from it.", default=0, ge=0, lt=2**63)
     executor: Literal["inline", "ray"] = setting("What carries the actors: one process, or Ray.", default="inline")
     engine_restarts: int = setting(
-        "Times that a rollout engine which died or hung is started anew, all engines of a run together.",
+        "Times that a rollout engine which died or hung is started anew while the others go on, all engines together; "
+        "a restart of the run has all of them again. Where there is one engine, the run is started anew.",
         default=8,
         unit="restarts",
         ge=0,

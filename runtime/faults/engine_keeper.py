@@ -8,6 +8,7 @@ weights that all engines get.  The others go on meanwhile, and what the lost one
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from runtime.engines.rollout.fleet import EngineFleet
 from runtime.engines.rollout.fleet_dispatch import FleetEngine
 
 _MOST_AT_ONCE: Final = 32
+_LOOK_EVERY_S: Final = 0.1
 
 
 class KeptEngine(Protocol):
@@ -47,12 +49,25 @@ class KeeperRules:
     Args:
         interval_s: between two looks at an engine.
         answer_s: the longest that an engine which is well takes to say so.
-        most_restarts: of all engines together.
+        revival_s: the longest that weights wait for an engine while there is none.
     """
 
     interval_s: float
     answer_s: float
-    most_restarts: int
+    revival_s: float
+
+
+class EngineRestarts:
+    """The restarts of engines, of which there are `most`."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.num_taken = most, 0
+
+    def take(self) -> bool:
+        """Use one up, and return whether there was one."""
+        has_one = self.num_taken < self.most
+        self.num_taken += has_one
+        return has_one
 
 
 class EngineKeeper:
@@ -68,15 +83,19 @@ class EngineKeeper:
         self,
         engines: Mapping[int, KeptEngine],
         rules: KeeperRules,
+        restarts: EngineRestarts,
         *,
         resend: Callable[[int, FleetEngine], bool],
         tell: Callable[[str], None],
     ) -> None:
         self._engines, self._rules, self._resend, self._tell = engines, rules, resend, tell
         self._fleet: EngineFleet | None = None
-        self._lock = threading.Lock()
+        self._restarts = restarts
+        # Held while weights are sent: an engine is put back with those of all, or not at all.
+        self.weights = threading.RLock()
         self._waiting: dict[int, FleetEngine] = {}
-        self._num_restarts = 0
+        self._count = threading.Lock()
+        self._given_up: SpecError | None = None
         self._is_over = threading.Event()
         self._threads = ThreadPoolExecutor(min(_MOST_AT_ONCE, 2 * len(engines)), "engine keeper")
         self._watch = threading.Thread(target=self._look_again_and_again, name="engine watch", daemon=True)
@@ -92,11 +111,26 @@ class EngineKeeper:
             self._threads.submit(self._start_anew, number, fault)
 
     def take_waiting(self) -> Mapping[int, FleetEngine]:
-        """Return the engines that wait for the next weights, which are to be put back when they have them."""
-        with self._lock:
+        """Return the engines that wait for the next weights; whoever takes them holds `weights` and puts them back."""
+        with self.weights:
             taken = dict(self._waiting)
             self._waiting.clear()
         return taken
+
+    def wait_for_one(self) -> None:
+        """Return when there is an engine that weights can be sent to.
+
+        Raises: SpecError RLC0729 if none comes in time, RLC0782 if none is started any more.
+        """
+        assert self._fleet is not None, "the watch begins with a fleet"
+        deadline = time.monotonic() + self._rules.revival_s
+        while not self._waiting and not self._fleet.engines:
+            if self._given_up is not None:
+                raise self._given_up
+            if time.monotonic() > deadline:
+                fact = f"no rollout engine came back within {self._rules.revival_s:g} s, and weights wait for one"
+                raise SpecError(Diagnostic("RLC0729", fact))
+            time.sleep(_LOOK_EVERY_S)
 
     def close(self) -> None:
         """Look no more, and start nothing any more; what is being started may still be."""
@@ -129,15 +163,15 @@ class EngineKeeper:
                 return
             try:
                 engine = self._engines[number].start_anew()
-                with self._lock:
+                with self.weights:
                     has_weights = self._resend(number, engine)
-                    if not has_weights:
+                    if has_weights:
+                        self._fleet.put_back(number, engine)
+                    else:
                         self._waiting[number] = engine
             except SpecError as again:
                 fault = again
                 continue
-            if has_weights:
-                self._fleet.put_back(number, engine)
             then = "and generates again" if has_weights else "and waits for the next weights"
             self._tell(f"{self._engines[number].name} was started anew, {then}")
             return
@@ -145,13 +179,13 @@ class EngineKeeper:
     def _may_restart(self, number: int, fault: SpecError) -> bool:
         """Use up a restart; where there is none any more, give the fleet up."""
         assert self._fleet is not None, "the watch begins with a fleet"
-        first, name, most = fault.diagnostics[0], self._engines[number].name, self._rules.most_restarts
-        with self._lock:
-            if self._num_restarts >= most:
-                self._fleet.give_up(SpecError(_used_up(name, most, first)))
+        first, name, most = fault.diagnostics[0], self._engines[number].name, self._restarts.most
+        with self._count:
+            if not self._restarts.take():
+                self._given_up = SpecError(_used_up(name, most, first))
+                self._fleet.give_up(self._given_up)
                 return False
-            self._num_restarts += 1
-            taken = self._num_restarts
+            taken = self._restarts.num_taken
         self._tell(f"{first.code}: restart {taken} of {most} (run.engine_restarts) of {name}: {first.message}")
         return True
 

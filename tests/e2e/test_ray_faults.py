@@ -15,13 +15,14 @@ import pytest
 
 from tests.support.process_tree import below, wait_for_the_end_of, words_of
 from tests.support.processes import Ended, Process, Server
-from tests.support.run_directory import results_of
+from tests.support.run_directory import Results, results_of, rows_of
+from tests.support.tiny_cluster import cluster_spec, write_cluster_experiment
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 ON_RAY = ("--set", 'run.executor="ray"', "--set", "run.health_interval_s=0.2", "--set", "run.health_timeout_s=10.0")
 _PATIENCE_S = 240.0
-_ACTORS = {"rank": "RankShell", "engine": "EngineShell"}
+_WORDS = {"rank": "ray::RankShell", "engine": "ray::EngineShell", "server": " serve "}
 
 
 def _wait_until(process: Process, holds: Callable[[], bool]) -> None:
@@ -37,7 +38,7 @@ def _has_rows(run_dir: Path, count: int) -> bool:
 
 
 def _found(process: Process, kind: str) -> list[int]:
-    return [pid for pid in below(process.pid) if f"ray::{_ACTORS[kind]}" in words_of(pid)]
+    return [pid for pid in below(process.pid) if _WORDS[kind] in words_of(pid)]
 
 
 def _strike(process: Process, kind: str, number: signal.Signals) -> None:
@@ -59,4 +60,37 @@ def test_a_killed_process_is_replaced_and_the_run_ends_like_one_that_never_lost_
     assert (ended.code, ended.err) == (0, "")
     assert "RLC0784" in ended.out
     assert results_of(run_dir) == results_of(undisturbed[0])
+    wait_for_the_end_of(pids)
+
+
+@pytest.fixture(scope="module")
+def on_a_cluster(server: Server, home: Path) -> Path:
+    """The run directory of the tiny experiment on two ranks and two engines, undisturbed."""
+    write_cluster_experiment(home, "cluster.toml", cluster_spec())
+    run_dir = home / "on_a_cluster"
+    ended = server.run("run", "cluster.toml", "--run-dir", run_dir, cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    return run_dir
+
+
+def _without_engines(run_dir: Path) -> Results:
+    """Return what a run left behind, without what engines say of themselves: one that is new has counted nothing."""
+    rows = [{k: v for k, v in row.items() if not k.startswith("engine/")} for row in rows_of(run_dir)]
+    return results_of(run_dir)._replace(rows=rows)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_engine_that_dies_or_hangs_is_started_anew_while_the_run_goes_on(
+    server: Server, home: Path, on_a_cluster: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run_dir = tmp_path / "struck"
+    process = server.start("run", "cluster.toml", "--run-dir", run_dir, *ON_RAY, cwd=home)
+    _wait_until(process, lambda: _has_rows(run_dir, 9))
+    _strike(process, "server", number)
+    pids = below(process.pid)
+    ended = process.wait()
+    assert (ended.code, ended.err) == (0, "")
+    assert "restart 1 of 8 (run.engine_restarts) of rollout engine" in " ".join(ended.out.split())
+    assert "RLC0784" not in ended.out
+    assert _without_engines(run_dir) == _without_engines(on_a_cluster)
     wait_for_the_end_of(pids)

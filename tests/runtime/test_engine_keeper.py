@@ -19,7 +19,7 @@ from runtime.engines.rollout.fleet_dispatch import FleetEngine, FleetRules
 from runtime.engines.rollout.native.engine import NativeEngine
 from runtime.engines.rollout.server_process import ServerProcess
 from runtime.engines.rollout.sglang import SGLangEngine
-from runtime.faults.engine_keeper import EngineKeeper, KeeperRules
+from runtime.faults.engine_keeper import EngineKeeper, EngineRestarts, KeeperRules
 from runtime.protocols import Completion
 from tests.contract.rollout_engines import engine_of, generate, request, weights_of
 from tests.support.native_server import server_process
@@ -94,8 +94,8 @@ def make_kit(tmp_path: Path) -> Iterator[Callable[[int], Kit]]:
     def make(most_restarts: int) -> Kit:
         kept = [Kept(f"rollout engine {n}", tmp_path / str(n)) for n in range(2)]
         trainer, told = Trainer(), list[str]()
-        rules = KeeperRules(interval_s=0.05, answer_s=1.0, most_restarts=most_restarts)
-        keeper = EngineKeeper(dict(enumerate(kept)), rules, resend=trainer.resend, tell=told.append)
+        rules, restarts = KeeperRules(interval_s=0.05, answer_s=1.0, revival_s=60.0), EngineRestarts(most_restarts)
+        keeper = EngineKeeper(dict(enumerate(kept)), rules, restarts, resend=trainer.resend, tell=told.append)
         fleet = EngineFleet([one.start_anew() for one in kept], RULES, when_lost=keeper.lost)
         fleet.load_weights(iter(weights_of(tiny_model()).items()), version=1)
         keeper.watch(fleet)
