@@ -35,7 +35,7 @@ def _not_started(experiment: Experiment[Never], placement: GpuPlacement[Never]) 
                 path, f"rollout engine {launch.engine} is not started by Ray today: {', '.join(_ENGINES)} is"
             )
         elif launch.role == "trainer" and launch.engine not in _TRAINERS:
-            yield _refused(path, f"trainer {launch.engine} is not started by Ray today: {', '.join(_TRAINERS)} is")
+            yield _other_engine(path, launch.engine, "train.engine.name", _TRAINERS[0])
     groups = [group for group in placement.engine_groups() if group.role == "rollout"]
     if any(group.gpus > 1 for group in groups):
         yield _refused("placement.gpus_per_engine", "a server of rlc has one device")
@@ -43,6 +43,12 @@ def _not_started(experiment: Experiment[Never], placement: GpuPlacement[Never]) 
         yield _refused("placement.rollout_gpus", "no engine generates")
 
 
-def _refused(path: str, why: str) -> Diagnostic:
-    way = Help("leave it out, or emit the job and start it by other means: rlc emit")
-    return Diagnostic("RLC0758", f"this plan cannot be executed on Ray: {path}: {why}", help=(way,), paths=(path,))
+def _other_engine(path: str, engine: str, field: str, known: str) -> Diagnostic:
+    way = Help(f'set {field} = "{known}"', sets=((field, f'"{known}"'),))
+    return _refused(path, f"{engine} is not started today, {known} is", way)
+
+
+def _refused(path: str, why: str, *ways: Help) -> Diagnostic:
+    otherwise = Help("leave it out, or emit the job and start it by other means: rlc emit")
+    fact = f"this plan cannot be executed on Ray: {path}: {why}"
+    return Diagnostic("RLC0758", fact, help=(*ways, otherwise), paths=(path,))

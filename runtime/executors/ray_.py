@@ -43,7 +43,7 @@ from runtime.executors.ray_group import RankGroup
 from runtime.executors.ray_machines import Machines
 from runtime.executors.ray_shells import EngineShell, RankShell, ServerShell
 from runtime.executors.served_engine import recorded_layers
-from runtime.executors.waits import Wait, answer_s, waits_of
+from runtime.executors.waits import Wait, answer_s, collective_s, limited, waits_of
 from runtime.faults.engine_keeper import EngineKeeper, EngineRestarts, KeeperRules
 from runtime.weights.stored import StoredTensors
 
@@ -159,7 +159,7 @@ class RayExecutor:
                 rank=number,
                 world_size=int(process.values["world_size"]),
                 backend="gloo",
-                timeout_s=self._waits.train.seconds or self._waits.placement_s,
+                timeout_s=collective_s(self._waits),
             )
             name = f"trainer {number}"
             found.append((self._actor(RankShell, name, place, f"trainer_{number}", variables), meeting))
@@ -212,7 +212,7 @@ class RayExecutor:
 
     def _engine_wait(self) -> Wait:
         late_s = (self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0) + _LATE_S
-        return Wait(late_s, self._waits.start.path)
+        return limited(late_s, self._waits.start.path)
 
     def _new_client(self, number: int, routed: RoutedLayers | None, url: str) -> SGLangEngine:
         """Return a client of an engine that was started anew, in the place of the one before."""

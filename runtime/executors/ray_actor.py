@@ -14,6 +14,8 @@ _LAST_LINES: Final = 3
 # Ranks that wait for one that is gone find out soon after, each in a way of its own.
 _GRACE_S: Final = 5.0
 _GONE: Final = "RLC0762"
+_BROKEN: Final = "RLC0763"
+_SILENT: Final = "RLC0764"
 
 
 class Place(NamedTuple):
@@ -68,13 +70,13 @@ class Actor:
             raise SpecError(self._broken(fault.traceback_str)) from fault
 
     def _silent(self, wait: Wait, asked: str) -> Diagnostic:
-        seconds = wait.seconds or 0.0
+        seconds = wait.limit_s
         ways = (
             Help(f"what it did last is in {self.log}"),
             Help("if it is only slow, wait longer", sets=((wait.path, f"{2 * seconds:g}"),)),
         )
         fact = f"{self.name} ({self.place}) did not answer {asked} within {seconds:g} s{self._last_words()}"
-        return Diagnostic("RLC0764", fact, help=ways, paths=(self.place.path, wait.path))
+        return Diagnostic(_SILENT, fact, help=ways, paths=(self.place.path, wait.path))
 
     def _gone(self, fault: Exception) -> Diagnostic:
         said = " ".join(str(fault).split())[:300]
@@ -95,37 +97,46 @@ class Actor:
         ways = (Help(f"the whole of it is in {self.log}"),)
         at = next((line.strip() for line in reversed(lines) if line.strip().startswith("File ")), "")
         fact = f"{self.name} ({self.place}) broke: {lines[-1]}{f', at {at}' if at else ''}"
-        return Diagnostic("RLC0763", fact, help=ways, paths=(self.place.path,))
+        return Diagnostic(_BROKEN, fact, help=ways, paths=(self.place.path,))
 
 
 def answers_of_all(actors: Sequence[Actor], promises: Sequence[Any], wait: Wait, *, asked: str) -> list[Any]:
     """Return what each actor was asked for.
 
     Raises: as `Actor.answer`.  Where several failed, the cause comes before what it brought about: one that is gone
-    before those that found their peer missing, and a fault that an actor understood before one that it did not.
+    before those that found their peer missing; one that is silent before those that waited for it in vain; and a fault
+    that an actor understood before one that it did not.
     """
     import ray
 
-    started = time.monotonic()
+    deadline = None if wait.seconds is None else time.monotonic() + wait.seconds
     waiting, faults = list(promises), dict[int, SpecError]()
     found: dict[int, Any] = {}
     while waiting:
-        left_s = None if wait.seconds is None else max(0.0, wait.seconds - (time.monotonic() - started))
-        ended, _ = ray.wait(waiting, timeout=_GRACE_S if faults else left_s)
-        for promise in ended or ([] if faults else waiting):
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ended, silent = ray.wait(waiting, timeout=_GRACE_S if faults else left_s)
+        if not ended and any(not _waited_in_vain(fault) for fault in faults.values()):
+            break  # they wait for the one that failed
+        for promise in ended or silent:
             number = promises.index(promise)
             try:
-                found[number] = actors[number].answer(promise, wait if ended else wait._replace(seconds=0), asked=asked)
+                found[number] = actors[number].answer(promise, wait if ended else wait.over(), asked=asked)
             except SpecError as fault:
                 faults[number] = fault
-        if not ended:
-            break
-        waiting = [promise for promise in waiting if promise not in ended]
+        waiting = silent if ended else []
     if faults:
-        raise min(faults.items(), key=lambda item: (_rank_of(item[1]), item[0]))[1]
+        raise min(faults.items(), key=lambda item: (_order_of(item[1]), item[0]))[1]
     return [found[number] for number in range(len(promises))]
 
 
-def _rank_of(fault: SpecError) -> int:
-    code = fault.diagnostics[0].code
-    return {_GONE: 0, "RLC0763": 2, "RLC0764": 3}.get(code, 1)
+def _order_of(fault: SpecError) -> int:
+    """Return how late an error comes among those of one call."""
+    if _waited_in_vain(fault):
+        return 4
+    return {_GONE: 0, _BROKEN: 2, _SILENT: 3}.get(fault.diagnostics[0].code, 1)
+
+
+def _waited_in_vain(fault: SpecError) -> bool:
+    """Whether an actor broke because a collective operation of torch.distributed ended without another one."""
+    found = fault.diagnostics[0]
+    return found.code == _BROKEN and ("Timed out waiting" in found.message or "Connection closed" in found.message)

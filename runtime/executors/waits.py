@@ -13,10 +13,18 @@ _SILENCE_S: Final = 30.0
 
 
 class Wait(NamedTuple):
-    """The longest that an answer may take, None for as long as it takes, and the field of the plan that says so."""
+    """The longest that an answer may take, None for as long as it takes, and the field of the plan that says so.
+
+    `limit_s` is what the plan says, where some of it is over.
+    """
 
     seconds: float | None
     path: str
+    limit_s: float = 0.0
+
+    def over(self) -> Wait:
+        """Return this wait at its end."""
+        return self._replace(seconds=0.0)
 
 
 class Waits(NamedTuple):
@@ -42,17 +50,28 @@ def waits_of(experiment: Experiment[Never]) -> Waits:
     found = experiment.timeouts
     if not isinstance(found, Timeouts):
         for_ever = Wait(None, "run.executor")
-        start = Wait(_START_S, "run.executor")
+        start = limited(_START_S, "run.executor")
         return Waits(_START_S, _SILENCE_S, start, for_ever, for_ever, for_ever, for_ever)
     return Waits(
         placement_s=found.placement_s,
         silence_s=found.generation_s,
-        start=Wait(found.placement_s, "timeouts.placement_s"),
-        load=Wait(found.weight_load_s, "timeouts.weight_load_s"),
-        train=Wait(found.train_step_s, "timeouts.train_step_s"),
-        sync=Wait(found.weight_sync_s, "timeouts.weight_sync_s"),
-        checkpoint=Wait(found.checkpoint_s, "timeouts.checkpoint_s"),
+        start=limited(found.placement_s, "timeouts.placement_s"),
+        load=limited(found.weight_load_s, "timeouts.weight_load_s"),
+        train=limited(found.train_step_s, "timeouts.train_step_s"),
+        sync=limited(found.weight_sync_s, "timeouts.weight_sync_s"),
+        checkpoint=limited(found.checkpoint_s, "timeouts.checkpoint_s"),
     )
+
+
+def limited(seconds: float, path: str) -> Wait:
+    """Return a wait that ends."""
+    return Wait(seconds, path, seconds)
+
+
+def collective_s(waits: Waits) -> float:
+    """Return the longest that a collective operation waits for all ranks: those that wait in vain say so before the
+    driver has waited for them, and the one that is silent then is the one that they waited for."""
+    return 0.8 * (waits.train.seconds or _ANSWER_S)
 
 
 def answer_s(waits: Waits) -> float:
