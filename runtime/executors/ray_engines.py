@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from compiler.diagnostics.diagnostic import Diagnostic, SpecError
-from runtime.executors.waits import Wait
+from runtime.executors.waits import Wait, limited
 
 if TYPE_CHECKING:
     from runtime.engines.rollout.sglang import SGLangEngine
@@ -47,7 +47,7 @@ class RayEngine:
 
         Raises: SpecError RLC0762 or RLC0766 if one of them has ended, RLC0767 if one of them does not answer.
         """
-        wait = Wait(answer_s + _LATE_S, "run.health_timeout_s")
+        wait = limited(answer_s + _LATE_S, "run.health_timeout_s")
         try:
             self.actor.answer(self.actor.begins("check", answer_s), wait, asked="check")
         except SpecError as fault:
