@@ -20,6 +20,8 @@ pytestmark = pytest.mark.L2
 DEEP = tiny_model(num_layers=4)
 PIPELINE: Changes = {"parallel.pp": "2"}
 INTERLEAVED: Changes = {**PIPELINE, "parallel.vpp": "2"}
+REPLAYED: Changes = {"train.routing_replay": '"trainer"', "loss.old_logprobs": '"recompute"'}
+EXPERTS = tiny_families()["qwen3_moe"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,10 @@ INTERLEAVED: Changes = {**PIPELINE, "parallel.vpp": "2"}
         (DEEP, PIPELINE, "variable_seq_lengths", "false"),
         (DEEP, {}, "hidden_dropout", "0.1"),
         (DEEP, {}, "average_in_collective", "true"),
-        (tiny_families()["qwen3_moe"], {}, "moe_expert_capacity_factor", "1.0"),
+        (EXPERTS, {}, "moe_expert_capacity_factor", "1.0"),
+        (EXPERTS, {}, "moe_router_load_balancing_type", '"sinkhorn"'),
+        (EXPERTS, {}, "moe_router_force_load_balancing", "true"),
+        (EXPERTS, REPLAYED, "cuda_graph_impl", '"local"'),
     ],
 )
 def test_a_silent_trap_is_refused(

@@ -7,6 +7,7 @@ holds, S tokens that it holds, D model width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from typing_extensions import override
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats
 from runtime.engines.train.megatron.head import split_token_stats
 from runtime.engines.train.megatron.network import Chunk
+from runtime.engines.train.megatron.routing import Routing
 from runtime.engines.train.megatron.rows import Rows
 
 # What is made of the statistics of a micro-batch: a scalar to differentiate, or None, and something to return.
@@ -30,8 +32,11 @@ Use = Callable[[Rows, TokenStats], tuple[Tensor | None, Any]]
 class Passes:
     """Passes through the chunks of one model."""
 
-    def __init__(self, chunks: Sequence[Any], config: Any, *, vocab_size: int, head: HeadSpec) -> None:
+    def __init__(
+        self, chunks: Sequence[Any], config: Any, *, vocab_size: int, head: HeadSpec, routing: Routing | None = None
+    ) -> None:
         self._chunks, self._config, self._vocab_size, self._head = list(chunks), config, vocab_size, head
+        self._routing = routing
         config.finalize_model_grads_func = _add_up_gradients
 
     def run(self, rows: Sequence[Rows], use: Use, *, backward: bool) -> list[Any]:
@@ -50,7 +55,9 @@ class Passes:
 
         def forward_step(data: Iterator[Rows], chunk: Any) -> tuple[Tensor, Callable[..., Any]]:
             packed = next(data)
-            out = chunk(packed.tokens_1S, packed.positions_1S, None, packed_seq_params=packed.sequences)
+            routing = self._routing
+            with nullcontext() if routing is None else routing.over(unwrap_model(chunk), packed):
+                out = chunk(packed.tokens_1S, packed.positions_1S, None, packed_seq_params=packed.sequences)
 
             def loss(hidden_S1D: Tensor, non_loss_data: bool = False) -> Any:
                 share, found = use(packed, self._stats(unwrap_model(chunk), hidden_S1D, packed))

@@ -8,7 +8,9 @@ Shape letters: T tokens of the global batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Any, Literal, Never
 
 import torch
@@ -20,6 +22,8 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.machine import ConfigRecord, Parallel
+from compiler.ir.openness import OFF, Off
+from compiler.ir.training import PolicyTrain
 from runtime.engines.train.chunked_logprobs import HeadSpec, TokenStats
 from runtime.engines.train.forward import joined, totals_of
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, check_names_and_shapes
@@ -36,10 +40,12 @@ from runtime.engines.train.megatron.network import build_chunks, network_config
 from runtime.engines.train.megatron.optimizer import SplitOptimizer, is_finite
 from runtime.engines.train.megatron.passes import Passes
 from runtime.engines.train.megatron.records import Records
+from runtime.engines.train.megatron.routing import Routing
 from runtime.engines.train.megatron.rows import Rows, Split, rows_of
 from runtime.engines.train.megatron.shares import shares
 from runtime.engines.train.megatron.traps import check_plan
 from runtime.engines.train.packed_batch import predictable
+from runtime.engines.train.routing import check_recorded
 from runtime.engines.train.torch_ import TrainerSpec
 from runtime.logprob_gap import GapMeter
 from stdlib.algorithms._terms import Algorithm, LossOutput, Totals
@@ -74,6 +80,11 @@ class MegatronTrainer:
         model_parallel_cuda_manual_seed(spec.seed)
         config = network_config(found)
         bare = build_chunks(config, found, spec.model)
+        moe = spec.model.moe
+        self._replayed = spec.train.routing_replay if isinstance(spec.train, PolicyTrain) else OFF
+        self._routing: Routing | None = None
+        if not isinstance(moe, Off) and not isinstance(self._replayed, Off):
+            self._routing = Routing(bare, moe, num_layers=spec.model.num_layers, is_split=config.sequence_parallel)
         self._exchange = Exchange(bare, spec.model)
         self._fill(weights)
         replicated = DistributedDataParallelConfig(**found.of("DistributedDataParallelConfig"))
@@ -88,16 +99,19 @@ class MegatronTrainer:
             temperature=loss_temperature(spec),
             matmul_dtype=torch.bfloat16 if is_bf16 else torch.float32,
         )
-        self._passes = Passes(self._chunks, config, vocab_size=spec.model.vocab_size, head=head)
+        self._passes = Passes(self._chunks, config, vocab_size=spec.model.vocab_size, head=head, routing=self._routing)
         self._reference = self._copied() if spec.keep_reference else None
 
     def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
         """Return [T] float32 log-probs of each token given those before it; 0 at the first token of each sequence.
 
+        The policy's tokens visit the experts that the batch names, if routing is replayed; the reference chooses.
+
         Raises: SpecError RLC0643 if there is no such model; RLC0642 if a sequence is above the token budget.
         """
         if of == "policy":
-            return self._logprobs(batch)
+            with self._visiting(batch.expert_ids_TLC):
+                return self._logprobs(batch)
         if of == "teacher" or self._reference is None:
             raise SpecError(without(of))
         live = self._copied()
@@ -108,19 +122,30 @@ class MegatronTrainer:
             self._take(live)
 
     def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
-        """Return the batch with the policy's log-probs as its old ones."""
-        return replace(batch, old_logprobs_T=self.logprobs(batch, of="policy"))
+        """Return the batch with the policy's log-probs as its old ones, and with the experts of this pass if they are
+        what is replayed.
+        """
+        if self._routing is None or self._replayed != "trainer":
+            return replace(batch, old_logprobs_T=self.logprobs(batch, of="policy"))
+        with self._routing.recording(batch.tokens_T.shape[0]) as recorded:
+            old_T = self.logprobs(replace(batch, expert_ids_TLC=None), of="policy")
+            return replace(batch, old_logprobs_T=old_T, expert_ids_TLC=recorded())
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a whole global batch and return its metrics, `train/...`, the same on every rank.
 
         Raises: SpecError RLC0641 if loss or gradient is not finite, before any weight has changed; RLC0645 if no token
-        counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs.
+        counts in the loss; RLC0642 and RLC0643 as the batch cannot be cut or lacks log-probs; RLC0770 if routing is
+        replayed that nobody recorded.
         """
         wanted_T = predictable(batch.mask_T, batch.lengths_N)
         totals = totals_of(wanted_T, batch.lengths_N, batch.is_right_T)
         if totals.num_tokens == 0:
             raise SpecError(nothing_to_learn(batch))
+        if not isinstance(self._replayed, Off):
+            read = _read(batch, wanted_T)  # of all ranks, so that all of them raise
+            ids_TLC = batch.expert_ids_TLC
+            check_recorded(None if ids_TLC is None else ids_TLC[read], len(read), replayed=self._replayed)
         gap = GapMeter(self._spec.gap_token_bound)
         for chunk in self._chunks:
             chunk.zero_grad_buffer()
@@ -133,8 +158,11 @@ class MegatronTrainer:
             output = loss_of(self._spec, self._algorithm, batch, predicted, totals, gap)
             return output.loss, LossOutput(output.loss.detach(), output.metrics)
 
-        found: list[LossOutput | None] = self._passes.run(self._rows(batch, wanted_T), use, backward=True)
+        with self._visiting(batch.expert_ids_TLC):
+            found: list[LossOutput | None] = self._passes.run(self._rows(batch, wanted_T), use, backward=True)
         loss, means, gap = self._added_up([x for x in found if x is not None], gap, totals)
+        if self._routing is not None:
+            means["rerouted_frac"] = self._routing.num_rerouted() / totals.num_tokens
         grad_norm = self._optimizer.gradient_norm()
         if not is_finite(loss, grad_norm):
             raise SpecError(not_finite(self._optimizer.num_steps, loss, grad_norm))
@@ -183,6 +211,9 @@ class MegatronTrainer:
         with torch.no_grad():
             for piece in self._exchange.pieces:
                 self._load(piece, state)
+
+    def _visiting(self, expert_ids_TLC: Tensor | None) -> Any:
+        return nullcontext() if self._routing is None else self._routing.given(expert_ids_TLC)
 
     def _load(self, piece: Any, state: Mapping[str, Tensor]) -> None:
         held, optimizer = self._exchange.held, self._optimizer
@@ -298,3 +329,13 @@ class MegatronTrainer:
         with torch.no_grad():
             for name, tensor in self._exchange.held.items():
                 tensor.copy_(kept[name])
+
+
+def _read(batch: TrainBatch, wanted_T: Tensor) -> list[int]:
+    """Return the tokens that are read: of each sequence those before the last wanted one."""
+    found: list[int] = []
+    for first, end in pairwise(accumulate(batch.lengths_N, initial=0)):
+        wanted = wanted_T[first:end].nonzero()[:, 0]
+        if wanted.numel():
+            found += range(first, first + int(wanted[-1]))
+    return found

@@ -11,6 +11,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.ir.loss import DistillationLoss, ScoreLoss
 from compiler.ir.machine import Parallel
 from compiler.ir.openness import Off
+from compiler.ir.training import PolicyTrain
 from runtime.engines.train.megatron.records import Records
 from runtime.engines.train.torch_ import TrainerSpec
 
@@ -108,6 +109,16 @@ def _wrong_experts(spec: TrainerSpec, network: Mapping[str, Any]) -> Iterator[_W
     if capacity is not None:
         yield _setting("moe_expert_capacity_factor", capacity, "off", "tokens beyond an expert's capacity are dropped")
     balance, coefficient = network.get("moe_router_load_balancing_type", "none"), network.get("moe_aux_loss_coeff", 0.0)
+    if "sinkhorn" in balance:
+        why = "in training experts are chosen by another rule than in the rollout engine"
+        yield _setting("moe_router_load_balancing_type", balance, '"none"', why)
+    if network.get("moe_router_force_load_balancing", False):
+        yield _setting("moe_router_force_load_balancing", True, "false", "tokens visit experts at random")
+    if isinstance(spec.train, PolicyTrain) and not isinstance(spec.train.routing_replay, Off):
+        graphs = network.get("cuda_graph_impl", "none")
+        if graphs != "none":
+            why = "a recorded graph replays the routing of the batch that it was recorded with"
+            yield _setting("cuda_graph_impl", graphs, '"none"', why)
     if balance != "none" and coefficient:
         why = "a loss is added whose size depends on how the batch is cut"
         yield _setting("moe_aux_loss_coeff", coefficient, "0.0", why)
