@@ -59,3 +59,10 @@ def test_what_is_not_computed_is_refused(tmp_path: Path, megatron_ranks: RunRank
     train = tiny_train(mtp=MultiTokenPrediction())
     case = Case(launch=launch, params=policy_params(), weights=tiny_weights(DEEP), batches=[], changes={"train": train})
     assert megatron_ranks(1, refused, case) == [("RLC0772", ("train.mtp",))]
+
+
+def test_a_rule_whose_state_it_could_not_save_is_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
+    path = "train.engine.megatron.optimizer_cpu_offload"
+    launch = launch_of(tmp_path, DEEP, {path: "true"}, num_ranks=1)
+    case = Case(launch=launch, params=policy_params(), weights=tiny_weights(DEEP), batches=[])
+    assert megatron_ranks(1, refused, case) == [("RLC0772", (path,))]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.loss import DistillationLoss, ScoreLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.machine import Parallel
 from compiler.ir.openness import Off
 from compiler.ir.training import PolicyTrain
@@ -18,7 +18,7 @@ from runtime.engines.train.torch_ import TrainerSpec
 
 def check_plan(spec: TrainerSpec, parallel: Parallel[Never], records: Records) -> None:
     """Raise SpecError RLC0772 with what is not computed, or RLC0773 with what would be wrong, if anything."""
-    for path, what in _not_computed(spec):
+    for path, what in _not_computed(spec, records):
         raise SpecError(
             Diagnostic(
                 "RLC0772",
@@ -44,11 +44,14 @@ def _setting(name: str, value: object, needed: str, why: str) -> _Wrong:
     return _Wrong(path, f"{path} = {value!r}: {why}", f"set {path} = {needed}, or leave it out")
 
 
-def _not_computed(spec: TrainerSpec) -> Iterator[tuple[str, str]]:
+def _not_computed(spec: TrainerSpec, records: Records) -> Iterator[tuple[str, str]]:
+    rule = records.of("OptimizerConfig")
+    if rule.get("optimizer_cpu_offload", False):
+        yield "train.engine.megatron.optimizer_cpu_offload", "updates on the host"
+    if rule.get("use_precision_aware_optimizer", False):
+        yield "train.engine.megatron.use_precision_aware_optimizer", "updates of weights in parts"
     if isinstance(spec.params.loss, DistillationLoss):
         yield "loss", "a divergence from a teacher over the whole vocabulary"
-    if isinstance(spec.params.loss, ScoreLoss):
-        yield "loss", "a reward model"
     if not isinstance(spec.train.mtp, Off):
         yield "train.mtp", "losses of layers that predict further tokens"
     model = spec.model
