@@ -2,9 +2,9 @@
 
 The schedule, the rollout worker, the fleet, the reward, the algorithm and the rows of metrics are those of `rlc run`.
 The engines are objects of this process: a response is some tokens that are there already, after one turn of the event
-loop.  The trainer returns what it is given.  CPU time is
-that of the whole process, whatever others do to the clock.  So what is timed is sharing requests out, awaiting, and keeping count; the
-peer is the same step with one such engine and no fleet.
+loop.  The trainer returns what it is given.  So what is timed is sharing requests out, awaiting, and keeping count; the
+peer is the same step with one such engine and no fleet.  CPU time is that of the whole process, whatever others do to
+the clock.
 """
 
 from __future__ import annotations
