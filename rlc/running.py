@@ -25,7 +25,7 @@ _LARGEST_PLAN = 16 << 20
 _LONGEST_NAME = 60
 
 # The experiment and what it reads were in order, and the run broke all the same.
-_RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651", "RLC0762", "RLC0763"})
+_RUN_BROKE = frozenset({"RLC0621", "RLC0624", "RLC0637", "RLC0641", "RLC0651", "RLC0762", "RLC0763", "RLC0764"})
 
 
 class Place(NamedTuple):

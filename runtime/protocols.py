@@ -165,15 +165,19 @@ class Counting(Protocol):
         ...
 
 
-class Learner(Protocol):
+class HasWeights(Protocol):
+    """Holds weights."""
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights by their Hugging Face names, fp32."""
+        ...
+
+
+class Learner(HasWeights, Protocol):
     """Holds weights and the optimizer, and takes steps."""
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step on a whole global batch and return its metrics."""
-        ...
-
-    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights by their Hugging Face names, fp32."""
         ...
 
     def state(self) -> dict[str, Tensor]:

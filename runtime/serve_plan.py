@@ -13,7 +13,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.plan import Plan
-from compiler.ir.rollout import Rollout
+from compiler.ir.rollout import Generation, Rollout
 from compiler.ir.training import PolicyTrain
 from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
@@ -101,8 +101,10 @@ def serve_plan(
     server.serve(started=lambda: started(serving))
 
 
-def _rollout(experiment: Experiment[Never], name: str) -> tuple[Stage[Never], Rollout[Never]]:
-    found = [(s, s.rollout) for s in experiment.stages if isinstance(s.rollout, Rollout)]
+def _rollout(experiment: Experiment[Never], name: str) -> tuple[Stage[Never], Generation[Never]]:
+    # A stage that samples only to be measured is served where it is named.
+    kind = Generation if name else Rollout
+    found = [(s, s.rollout) for s in experiment.stages if isinstance(s.rollout, kind)]
     if not found:
         way = Help("serve a spec with a stage that samples, or give this one a [rollout]")
         raise SpecError(Diagnostic("RLC0733", f"no stage of {experiment.name} has a [rollout]", help=(way,)))

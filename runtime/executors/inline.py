@@ -150,7 +150,7 @@ def build_critic(experiment: Experiment[Never], stage: Stage[Never], weights: Ma
     """Return the critic of a stage that has one; its trunk starts from `weights`."""
     params = stage.algorithm
     assert isinstance(params, ActorCriticParams), "only such a stage has a critic"
-    spec = _critic_spec(_trainer_spec(experiment, stage), stage, params.critic)
+    spec = critic_spec(trainer_spec(experiment, stage), stage, params.critic)
     return TorchCritic(spec, params.critic, algorithm_of(stage), weights)
 
 
@@ -160,7 +160,7 @@ def build_learners(
     """Return what a stage trains; it starts from `weights`."""
     if _mode(stage) == "rollout_only":
         return Learners(FixedWeights(experiment.model, weights), None)
-    algorithm, spec, engine = algorithm_of(stage), _trainer_spec(experiment, stage), stage.train.engine.name
+    algorithm, spec, engine = algorithm_of(stage), trainer_spec(experiment, stage), stage.train.engine.name
     if isinstance(stage.algorithm.loss, ScoreLoss):
         return Learners(None, _SCORERS[engine](spec, algorithm, weights))
     params, taught = stage.algorithm, None
@@ -212,7 +212,7 @@ def build_set_rewards(stage: Stage[Never], *, root: Path) -> dict[str, RewardRun
     return {s.name: RewardRunner(s.reward, root=root) for s in sets if not isinstance(s.reward, Off)}
 
 
-def _critic_spec(spec: TrainerSpec, stage: Stage[Never], critic: CriticSettings) -> TrainerSpec:
+def critic_spec(spec: TrainerSpec, stage: Stage[Never], critic: CriticSettings) -> TrainerSpec:
     """What a critic is trained with: a rate of its own, and a horizon that its warm-up alone belongs to."""
     train, optim = stage.train, spec.optim
     alone = critic.warmup_rollouts
@@ -230,7 +230,8 @@ def algorithm_of(stage: Stage[Never]) -> Any:
     return import_module(f"stdlib.algorithms.{stage.algorithm.algo.name}")
 
 
-def _trainer_spec(experiment: Experiment[Never], stage: Stage[Never]) -> TrainerSpec:
+def trainer_spec(experiment: Experiment[Never], stage: Stage[Never]) -> TrainerSpec:
+    """Return what a trainer of a stage is made with."""
     rollout = stage.rollout
     return TrainerSpec(
         model=experiment.model,

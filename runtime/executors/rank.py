@@ -6,7 +6,7 @@ to the engines and never through whoever calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import Any, Literal, Never
 
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import InternalError
+from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.experiment import Experiment
+from runtime.engines.rollout.fleet_dispatch import is_loss
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.engines.rollout.sglang import SGLangEngine
+from runtime.engines.rollout.weights_to_all import load_into_all
 from runtime.executors.inline import build_critic, build_learners
+from runtime.executors.spread_learners import build_spread_critic, build_spread_learners
 from runtime.protocols import Learner
 from runtime.torch_process import set_up_torch
-from runtime.weights.sync import sync_weights
+from runtime.weights.sync import verify_weights
 
 Role = Literal["trainer", "critic"]
 
@@ -45,7 +48,7 @@ class Meeting:
 
 
 class TrainerRank:
-    """Holds what one process trains, stage after stage.
+    """Holds what one process trains, stage after stage: a policy or a reward model, and a critic beside it.
 
     Args:
         meeting: where its peers are, or None for one process that trains alone.
@@ -53,50 +56,105 @@ class TrainerRank:
 
     def __init__(self, experiment: Experiment[Never], *, root: Path, meeting: Meeting | None) -> None:
         self._experiment, self._root, self._meeting = experiment, root, meeting
-        self._held: Any = None
-        self._engines: list[SGLangEngine] = []
+        self._held: dict[Role, Any] = {}
+        self._engines: dict[int, SGLangEngine] = {}
         set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
         if meeting is not None:
             _meet(meeting)
 
     def begin(self, stage_index: int, role: Role, weights: Mapping[str, Tensor]) -> None:
-        """Build what a stage trains; it starts from `weights`.  Raises: SpecError as making a trainer does."""
-        self._held = None  # the memory of the stage before comes first
-        for engine in self._engines:
-            engine.close()
-        self._engines = []
-        stage = self._experiment.stages[stage_index]
-        if role == "critic":
-            self._held = build_critic(self._experiment, stage, weights)
-        else:
-            self._held = build_learners(self._experiment, stage, weights, root=self._root).trained
+        """Build what a stage trains; it starts from `weights`.  What is asked for first of a stage is its trainer.
 
-    def call(self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
-        """Call a method of what is trained, and return what it returns.  Raises: what it raises."""
-        return getattr(self._held, method)(*arguments, **named)
-
-    def send_weights(self, places: Sequence[ServerPlace], *, version: int, verify: bool) -> None:
-        """Give the engines the weights as they are now; the first rank sends, the others help to gather.
-
-        Raises: SpecError as sync_weights.
+        Raises: SpecError as making a trainer does.
         """
-        learner: Learner = self._held
-        if self._meeting is not None and self._meeting.rank > 0:
-            for _ in range(len(places) * (1 + verify)):
-                for _ in learner.named_weights():
-                    pass
-            return
-        if not self._engines:
-            self._engines = [SGLangEngine(place) for place in places]
-        for engine in self._engines:
-            sync_weights(learner, engine, version, verify=verify)
+        if role == "trainer":
+            self._held.clear()  # the memory of the stage before comes first
+        for engine in self._engines.values():
+            engine.close()
+        self._engines = {}
+        stage = self._experiment.stages[stage_index]
+        is_spread = stage.train.engine.name != "torch"
+        if role == "critic":
+            build = build_spread_critic if is_spread else build_critic
+            self._held[role] = build(self._experiment, stage, weights)
+        else:
+            build_all = build_spread_learners if is_spread else build_learners
+            self._held[role] = build_all(self._experiment, stage, weights, root=self._root).trained
+
+    def call(self, role: Role, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        """Call a method of what is trained, and return what it returns.  Raises: what it raises."""
+        return getattr(self._held[role], method)(*arguments, **named)
+
+    def send_weights(self, places: Mapping[int, ServerPlace], *, version: int, verify: bool) -> Mapping[int, SpecError]:
+        """Give the engines the weights as they are now, and return the errors of those that are gone, by number.
+
+        The first rank sends, the others help to gather.  All ranks read the weights equally often, whatever becomes of
+        an engine: they wait for one another.
+
+        Raises: SpecError as sync_weights, except for engines that are gone.
+        """
+        is_first = self._meeting is None or self._meeting.rank == 0
+        learner: Learner = self._held["trainer"]
+        lost: dict[int, SpecError] = {}
+        first_fault: SpecError | None = None
+        for number in (None, *(places if verify else ())):
+            whole = _ReadWhole(learner)
+            try:
+                if not is_first or first_fault is not None or number in lost:
+                    continue
+                if number is None:
+                    lost.update(self._sent(places, whole, version))
+                else:
+                    verify_weights(whole, self._engines[number], version=version)
+            except SpecError as fault:
+                if number is not None and is_loss(fault):
+                    lost[number] = fault
+                else:
+                    first_fault = fault
+            finally:
+                whole.finish()
+        if first_fault is not None:
+            raise first_fault
+        return lost
+
+    def _sent(self, places: Mapping[int, ServerPlace], whole: _ReadWhole, version: int) -> dict[int, SpecError]:
+        lost: dict[int, SpecError] = {}
+        for number, place in places.items():
+            if number not in self._engines:
+                try:
+                    self._engines[number] = SGLangEngine(place)
+                except SpecError as fault:
+                    lost[number] = fault
+        there = {number: self._engines[number] for number in places if number not in lost}
+        lost.update(load_into_all(there, whole.named_weights(), version=version))
+        for number, fault in lost.items():
+            if not is_loss(fault):
+                raise fault
+            if number in self._engines:
+                self._engines.pop(number).close()
+        return lost
+
+
+class _ReadWhole:
+    """Weights that are read to their end once, whatever becomes of whoever reads them."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._tensors = iter(learner.named_weights())
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what is left of them, without gradients."""
+        for name, tensor in self._tensors:
+            yield name, tensor.detach()
+
+    def finish(self) -> None:
+        """Read what is left."""
+        for _ in self._tensors:
+            pass
 
 
 def _meet(meeting: Meeting) -> None:
     from torch import distributed
 
-    if meeting.world_size < 2:
-        raise InternalError("a rank that meets nobody")
     distributed.init_process_group(
         meeting.backend,
         init_method=f"tcp://{meeting.address}:{meeting.port}",

@@ -1,24 +1,31 @@
 """The Ray executor: what a stage trains and what generates, each in processes of its own, which the driver calls.
 
 Who sits where is the plan's placement.  The classes in the processes are those of the inline executor, and an engine is
-asked over HTTP as any server is: results equal those of one process bit by bit.
+asked over HTTP as any server is: where one process trains and one generates, results equal those of one process bit by
+bit.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Never
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Never
 
-from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
+from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import ScoreLoss
-from runtime import environ
+from compiler.ir.machine import GpuPlacement, RoleLaunch
+from compiler.ir.openness import Off
+from compiler.ir.processes import filled, processes
 from runtime.checkpoint.store import CheckpointStore
+from runtime.engines.rollout.fleet import EngineFleet
+from runtime.engines.rollout.fleet_dispatch import FleetRules
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.engines.rollout.sglang import SGLangEngine
+from runtime.executors.executable import check_executable
 from runtime.executors.inline import (
     Actors,
     Learners,
@@ -28,175 +35,55 @@ from runtime.executors.inline import (
     has_critic,
     samples,
 )
-from runtime.executors.rank import Role
-from runtime.executors.ray_cluster import Node, RayCluster
-from runtime.executors.ray_placement import Places
-from runtime.executors.ray_shells import EngineShell, RankShell
+from runtime.executors.planned_server import PlannedServer
+from runtime.executors.rank import Meeting, Role
+from runtime.executors.ray_actor import Actor, Place, answers_of_all
+from runtime.executors.ray_engines import RayEngine
+from runtime.executors.ray_group import RankGroup
+from runtime.executors.ray_machines import Machines
+from runtime.executors.ray_shells import EngineShell, RankShell, ServerShell
 from runtime.executors.served_engine import recorded_layers
+from runtime.executors.waits import Wait, answer_s, collective_s, limited, waits_of
+from runtime.faults.engine_keeper import EngineKeeper, EngineRestarts, KeeperRules
 from runtime.weights.stored import StoredTensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stdlib.samples import TrainBatch
+    from runtime.engines.rollout.fleet_dispatch import FleetEngine
+    from runtime.engines.rollout.routed_experts import RoutedLayers
+    from runtime.protocols import RolloutEngine
 
-_START_S: Final = 300.0
-_ANSWER_S: Final = 600.0
-_SILENCE_S: Final = 30.0
 _ATTEMPTS: Final = 4
-_LAST_LINES: Final = 3
-
-
-class Actor:
-    """One process: what it is called, and how it is asked."""
-
-    def __init__(self, kind: Any, name: str, path: str, *, log: Path, options: Mapping[str, Any]) -> None:
-        self.name, self._path = name, path
-        self.log = log
-        import ray
-
-        self._handle = ray.remote(kind).options(**options).remote(str(log))
-
-    def begins(self, method: str, *arguments: Any, **named: Any) -> Any:
-        """Ask for something, and return what stands for its answer."""
-        return getattr(self._handle, method).remote(*arguments, **named)
-
-    def end(self) -> None:
-        """End the process."""
-        import ray
-
-        ray.kill(self._handle)
-
-    def answer(self, promise: Any) -> Any:
-        """Return what was asked for.
-
-        Raises: SpecError with the faults that the process found, RLC0762 if it is gone, RLC0763 if it broke.
-        """
-        import ray
-        from ray.exceptions import RayActorError, RayTaskError
-
-        try:
-            return ray.get(promise)
-        except RayActorError as fault:
-            raise SpecError(self._gone(fault)) from fault
-        except RayTaskError as fault:
-            if isinstance(fault.cause, SpecError):
-                raise fault.cause from fault
-            raise SpecError(self._broken(fault.traceback_str)) from fault
-
-    def _gone(self, fault: Exception) -> Diagnostic:
-        said = " ".join(str(fault).split())[:300]
-        ways = (Help(f"its last words are in {self.log}"), Help("run again: the run goes on from its last checkpoint"))
-        fact = f"{self.name} ({self._path}) is gone: {said}{self._last_words()}"
-        return Diagnostic("RLC0762", fact, help=ways, paths=(self._path,))
-
-    def _last_words(self) -> str:
-        """What the process wrote last, where it wrote anything."""
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return "".join(f"; {line[:200]}" for line in lines[-_LAST_LINES:])
-
-    def _broken(self, trace: str) -> Diagnostic:
-        lines = trace.strip().splitlines()
-        ways = (Help(f"the whole of it is in {self.log}"),)
-        at = next((line.strip() for line in reversed(lines) if line.strip().startswith("File ")), "")
-        fact = f"{self.name} ({self._path}) broke: {lines[-1]}{f', at {at}' if at else ''}"
-        return Diagnostic("RLC0763", fact, help=ways, paths=(self._path,))
-
-
-class RankGroup:
-    """The ranks of a role, called together; what rank 0 answers counts.
-
-    Implements runtime.protocols.Trainer, Scorer and Critic: a method that the ranks' class lacks is never called.
-    """
-
-    def __init__(self, ranks: Sequence[Actor]) -> None:
-        self._ranks = ranks
-
-    def open(self, experiment: Experiment[Never], *, root: Path) -> None:
-        """Make the ranks.  Raises: as `Actor.answer`."""
-        self._all("open", experiment, str(root), None)
-
-    def begin(self, stage_index: int, role: Role, weights: Mapping[str, Tensor]) -> None:
-        """Build what a stage trains.  Raises: as `Actor.answer`."""
-        self._all("do", "begin", (stage_index, role, weights), {}, answers=False)
-
-    def send_weights(self, places: Sequence[ServerPlace], version: int, *, verify: bool) -> None:
-        """Have the engines given the weights.  Raises: as `Actor.answer`."""
-        self._all("do", "send_weights", (places,), {"version": version, "verify": verify}, answers=False)
-
-    def end(self) -> None:
-        """End the processes."""
-        for rank in self._ranks:
-            rank.end()
-
-    def step(self, batch: TrainBatch) -> Mapping[str, float]:
-        """Take one optimizer step."""
-        return self._call("step", batch)
-
-    def logprobs(self, batch: TrainBatch, *, of: Literal["policy", "reference", "teacher"]) -> Tensor:
-        """Return [T] float32 log-probs."""
-        return self._call("logprobs", batch, of=of)
-
-    def with_old_logprobs(self, batch: TrainBatch) -> TrainBatch:
-        """Return the batch with old log-probs."""
-        return self._call("with_old_logprobs", batch)
-
-    def values(self, batch: TrainBatch) -> Tensor:
-        """Return [T] float32 values."""
-        return self._call("values", batch)
-
-    def scores(self, batch: TrainBatch) -> Tensor:
-        """Return [N] float32 scores."""
-        return self._call("scores", batch)
-
-    def refresh_reference(self) -> None:
-        """Let the reference take over the policy's weights."""
-        self._call("refresh_reference")
-
-    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights.  They cross to this process: what sends them to engines is `send_weights`."""
-        state: dict[str, Tensor] = self._call("state")
-        yield from ((n.removeprefix("model."), t) for n, t in state.items() if n.startswith("model."))
-
-    def state(self) -> dict[str, Tensor]:
-        """Return all that a continued run needs."""
-        return self._call("state")
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state` returned; of stored tensors only where they are is sent."""
-        self._call("load_state", state)
-
-    def _call(self, method: str, batch: object = None, **named: Any) -> Any:
-        import ray
-
-        return self._all("train", method, batch if batch is None else ray.put(batch), named, answers=None)
-
-    def _all(self, method: str, *arguments: Any, **named: Any) -> Any:
-        promises = []
-        for number, rank in enumerate(self._ranks):
-            given = {name: number == 0 if value is None else value for name, value in named.items()}
-            promises.append(rank.begins(method, *arguments, **given))
-        answers = [rank.answer(promise) for rank, promise in zip(self._ranks, promises, strict=True)]
-        return answers[0]
+# A server that does not start in time says so itself, with its log; only where its actor is silent is it asked for.
+_LATE_S: Final = 30.0
+_LONGEST_QUEUE_DIFFERENCE: Final = 8  # responses: a few groups' worth weighs less than a prompt that is there already
+_PREFIX_BLOCKS: Final = 1 << 16
+_REQUEUES: Final = 2
 
 
 class RayExecutor:
-    """Builds the actors of each stage; their processes live as long as the run.
+    """Builds the actors of each stage; the processes of trainers live as long as the run.
 
-    Raises: SpecError RLC0760 if there is no cluster.
+    Raises: SpecError RLC0758 for a plan with parts that are not started here; RLC0760 if there is no cluster.
     """
 
-    def __init__(self, experiment: Experiment[Never], *, root: Path, run_dir: Path) -> None:
+    def __init__(
+        self, experiment: Experiment[Never], *, root: Path, run_dir: Path, tell: Callable[[str], None]
+    ) -> None:
+        check_executable(experiment)
+        self._tell = tell
+        self._asking = Lock()
+        self._restarts = EngineRestarts(experiment.run.engine_restarts)
+        self._kept: dict[int, RayEngine] = {}
+        self._keeper: EngineKeeper | None = None
         self._experiment, self._root, self._run_dir = experiment, root, run_dir
         self._token = secrets.token_urlsafe(32)
-        self._groups: dict[Role, RankGroup] = {}
-        self._engine: Actor | None = None
-        self._client: SGLangEngine | None = None
-        self._cluster: RayCluster | None = None
-        self._places: Places | None = None
+        self._waits = waits_of(experiment)
+        self._ranks: dict[Role, list[Actor]] = {}
+        self._engines: dict[int, Actor] = {}
+        self._clients: dict[int, SGLangEngine] = {}
+        self._machines: Machines | None = None
 
     def start(self, read: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """Return tensors that the ranks read themselves."""
@@ -211,21 +98,18 @@ class RayExecutor:
 
     def begin(self, stage_index: int, weights: Mapping[str, Tensor]) -> Actors:
         """Return the actors of a stage.  Raises: SpecError as making them does."""
-        if self._cluster is None:
-            address = environ.secret("RAY_ADDRESS")
-            own = [Node(1, 0, {})]
-            self._cluster = RayCluster.joined(address) if address else RayCluster.started(own, patience_s=_START_S)
-            self._places = Places(1, cpus=1, gpus=0, patience_s=_START_S)
         experiment = self._experiment
+        if self._machines is None:
+            self._machines = Machines(experiment, patience_s=self._waits.placement_s)
         stage = experiment.stages[stage_index]
+        places = self._served(stage_index, stage) if samples(stage) else {}
         policy = self._group("trainer", stage_index, weights)
         critic = self._group("critic", stage_index, weights) if has_critic(stage) else None
         is_scorer = isinstance(stage.algorithm.loss, ScoreLoss)
         engine, send = None, None
-        if samples(stage) and (place := self._served(stage_index, stage)) is not None:
-            engine = SGLangEngine(place, routed=recorded_layers(experiment, stage))
-            send = partial(_send, policy, [place], engine)
-        self._client = engine
+        if places:
+            engine = self._engine(places, stage, policy)
+            send = partial(self._send, policy, places, engine)
         return Actors(
             learners=Learners(None, policy) if is_scorer else Learners(policy, None),
             critic=critic,
@@ -239,52 +123,200 @@ class RayExecutor:
 
     def close(self) -> None:
         """End every process of the run."""
-        if self._client is not None:
-            self._client.close()
-        for group in self._groups.values():
-            group.end()
-        if self._engine is not None:
-            self._engine.end()
-        if self._places is not None:
-            self._places.release()
-        if self._cluster is not None:
-            self._cluster.close()
+        self._close_clients()
+        engines = (*self._engines.values(), *(kept.actor for kept in self._kept.values()))
+        for actor in (*(rank for ranks in self._ranks.values() for rank in ranks), *engines):
+            actor.end()
+        if self._machines is not None:
+            self._machines.close()
 
     def _group(self, role: Role, stage_index: int, weights: Mapping[str, Tensor]) -> RankGroup:
-        group = self._groups.get(role)
-        if group is None:
-            rank = Actor(RankShell, f"{role} 0", self._path(role), log=self._log(role, 0), options=self._options())
-            group = self._groups[role] = RankGroup([rank])
-            group.open(self._experiment, root=self._root)
-        group.begin(stage_index, role, weights)
+        """Return what a stage trains.  On GPUs a critic is in the processes of the trainer."""
+        placement = self._experiment.placement
+        at: Role = "trainer" if isinstance(placement, GpuPlacement) else role
+        if at not in self._ranks:
+            made = self._spread_ranks(stage_index) if isinstance(placement, GpuPlacement) else self._one_rank(role)
+            self._ranks[at] = [rank for rank, _ in made]
+            promises = [rank.begins("open", self._experiment, str(self._root), meeting) for rank, meeting in made]
+            answers_of_all(self._ranks[at], promises, self._waits.of("open"), asked="open")
+        group = RankGroup(self._ranks[at], role, self._waits, self._asking)
+        group.begin(stage_index, weights)
         return group
 
-    def _served(self, stage_index: int, stage: Stage[Never]) -> ServerPlace | None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-        if self._engine is None:
-            log, options = self._log("rollout", 0), self._options()
-            self._engine = Actor(EngineShell, "rollout engine 0", self._path("rollout"), log=log, options=options)
-        begun = self._engine.begins("begin", self._experiment, stage_index, str(self._root), "127.0.0.1", self._token)
-        url = self._engine.answer(begun)
-        return ServerPlace(url=url, token=self._token, answer_s=_ANSWER_S, silence_s=_SILENCE_S, attempts=_ATTEMPTS)
+    def _one_rank(self, role: Role) -> list[tuple[Actor, Meeting | None]]:
+        return [(self._actor(RankShell, f"{role} 0", self._place(role, 0, 0), f"{role}_0", {}), None)]
 
-    def _options(self) -> dict[str, Any]:
-        variables = {v.name: v.value for v in self._experiment.cluster.environment}
-        if self._places is None:
+    def _spread_ranks(self, stage_index: int) -> list[tuple[Actor, Meeting | None]]:
+        launch = self._launch("trainer", self._experiment.stages[stage_index].name)
+        found: list[tuple[Actor, Meeting | None]] = []
+        for number, process in enumerate(processes(self._experiment, launch)):
+            known = {**process.values, **self._known(process.node, process.first_node)}
+            variables = {variable.name: filled(variable.value, known) for variable in launch.environment}
+            place = self._place("trainer", number, process.node)
+            meeting = Meeting(
+                address=known["first_address"],
+                port=int(process.values["port"]),
+                rank=number,
+                world_size=int(process.values["world_size"]),
+                backend="gloo",
+                timeout_s=collective_s(self._waits),
+            )
+            name = f"trainer {number}"
+            found.append((self._actor(RankShell, name, place, f"trainer_{number}", variables), meeting))
+        return found
+
+    def _served(self, stage_index: int, stage: Stage[Never]) -> dict[int, ServerPlace]:
+        """Have engines serve a stage, all of them at the same time, and return where they do."""
+        if isinstance(stage.rollout, Off):
+            return {}
+        self._close_clients()
+        placement = self._experiment.placement
+        begun = self._planned(stage) if isinstance(placement, GpuPlacement) else self._one_engine(stage_index)
+        actors = [self._kept[number].actor if self._kept else self._engines[number] for number in begun]
+        urls = answers_of_all(actors, list(begun.values()), self._engine_wait(), asked="begin")
+        return {number: self._server_place(url) for number, url in zip(begun, urls, strict=True)}
+
+    def _one_engine(self, stage_index: int) -> dict[int, Any]:
+        if not self._engines:
+            place = self._place("rollout", 0, 0)
+            self._engines[0] = self._actor(EngineShell, "rollout engine 0", place, "rollout_0", {})
+        address = self._machine_addresses()[0]
+        begins = self._engines[0].begins
+        return {0: begins("begin", self._experiment, stage_index, str(self._root), address, self._token)}
+
+    def _planned(self, stage: Stage[Never]) -> dict[int, Any]:
+        launch, begun = self._launch("rollout", stage.name), dict[int, Any]()
+        routed = recorded_layers(self._experiment, stage)
+        for number, process in enumerate(processes(self._experiment, launch)):
+            known = {
+                **self._known(process.node, process.first_node),
+                "token": self._token,
+                "plan": str(self._run_dir / "plan.json"),
+                "stage": stage.name,
+            }
+            asked = PlannedServer(
+                launch=launch,
+                process=process,
+                known=known,
+                log_dir=self._run_dir / "logs",
+                startup_s=(self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0),
+            )
+            if number not in self._kept:
+                place = self._place("rollout", number, process.node)
+                make = partial(self._actor, ServerShell, f"rollout engine {number}", place, f"rollout_{number}", {})
+                client_of = partial(self._new_client, number, routed)
+                self._kept[number] = RayEngine(make, asked, self._engine_wait(), client_of)
+            self._kept[number].serves(asked)
+            begun[number] = self._kept[number].begins()
+        return begun
+
+    def _engine_wait(self) -> Wait:
+        late_s = (self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0) + _LATE_S
+        return limited(late_s, self._waits.start.path)
+
+    def _new_client(self, number: int, routed: RoutedLayers | None, url: str) -> SGLangEngine:
+        """Return a client of an engine that was started anew, in the place of the one before."""
+        before = self._clients.pop(number, None)
+        if before is not None:
+            before.close()
+        self._clients[number] = SGLangEngine(self._server_place(url), routed=routed)
+        return self._clients[number]
+
+    def _engine(self, places: Mapping[int, ServerPlace], stage: Stage[Never], policy: RankGroup) -> RolloutEngine:
+        routed = recorded_layers(self._experiment, stage)
+        self._clients = {number: SGLangEngine(place, routed=routed) for number, place in places.items()}
+        if not isinstance(self._experiment.placement, GpuPlacement):
+            return self._clients[0]
+        revival_s = self._engine_wait().seconds or 0.0
+        rules = FleetRules(
+            most_ahead=_LONGEST_QUEUE_DIFFERENCE,
+            most_blocks=_PREFIX_BLOCKS,
+            most_requeues=_REQUEUES,
+            revival_s=revival_s,
+        )
+        run = self._experiment.run
+        kept = KeeperRules(interval_s=run.health_interval_s, answer_s=run.health_timeout_s, revival_s=revival_s)
+        resend = partial(self._resend, policy, places)
+        keeper = EngineKeeper(self._kept, kept, self._restarts, resend=resend, tell=self._tell)
+        fleet = EngineFleet(list(self._clients.values()), rules, when_lost=keeper.lost)
+        keeper.watch(fleet)
+        self._keeper = keeper
+        return fleet
+
+    def _resend(self, group: RankGroup, places: Mapping[int, ServerPlace], number: int, engine: FleetEngine) -> bool:
+        """Give an engine that was started anew the weights of the others, and return whether it has got them."""
+        sent = group.resend_weights({number: places[number]})
+        if sent is None:
+            return False
+        version, lost = sent
+        if lost:
+            raise lost[number]
+        self._clients[number].note_weights(version)
+        return True
+
+    def _send(
+        self, group: RankGroup, places: Mapping[int, ServerPlace], engine: RolloutEngine, version: int, *, verify: bool
+    ) -> None:
+        """Have the ranks send, and let this process's own clients know of it."""
+        if not isinstance(engine, EngineFleet):
+            for fault in group.send_weights(places, version, verify=verify).values():
+                raise fault
+            self._clients[0].note_weights(version=version)
+            return
+        keeper, has_any = self._keeper, False
+        assert keeper is not None, "a fleet has its keeper"
+        while not has_any:
+            keeper.wait_for_one()
+            with keeper.weights:
+                waiting = keeper.take_waiting()
+                there = {**engine.engines, **waiting}
+                lost = group.send_weights({number: places[number] for number in there}, version, verify=verify)
+                for number, fault in lost.items():
+                    (keeper.lost if number in waiting else engine.lose)(number, fault)
+                for number in there.keys() - lost.keys():
+                    self._clients[number].note_weights(version=version)
+                    if number in waiting:
+                        engine.put_back(number, waiting[number])
+                has_any = len(lost) < len(there)
+
+    def _close_clients(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        for client in self._clients.values():
+            client.close()
+        self._clients = {}
+
+    def _server_place(self, url: str) -> ServerPlace:
+        waits = self._waits
+        return ServerPlace(
+            url=url, token=self._token, answer_s=answer_s(waits), silence_s=waits.silence_s, attempts=_ATTEMPTS
+        )
+
+    def _actor(self, kind: Any, name: str, place: Place, log: str, variables: Mapping[str, str]) -> Actor:
+        if self._machines is None:
             raise InternalError("an actor without a place")
-        return {**self._places.options(0), "runtime_env": {"env_vars": variables}, "max_restarts": 0}
+        options = self._machines.options(place.node, variables)
+        return Actor(kind, name, place, log=self._run_dir / "logs" / f"{log}.log", options=options)
 
-    def _path(self, role: str) -> str:
-        roles = [r.role for r in self._experiment.placement.roles]
-        return f"placement.roles.{roles.index(role)}" if role in roles else "placement.roles"
+    def _launch(self, role: str, stage: str) -> RoleLaunch:
+        placement = self._experiment.placement
+        assert isinstance(placement, GpuPlacement), "what is launched is on GPUs"
+        return next(one for one in placement.launches if one.role == role and stage in one.stages)
 
-    def _log(self, role: str, number: int) -> Path:
-        return self._run_dir / "logs" / f"{role}_{number}.log"
+    def _known(self, node: int, first_node: int) -> dict[str, str]:
+        """Return what is known of addresses, for words in braces."""
+        addresses = self._machine_addresses()
+        by_number = {f"node_{number}": address for number, address in enumerate(addresses)}
+        return {"address": addresses[node], "first_address": addresses[first_node], **by_number}
 
+    def _machine_addresses(self) -> tuple[str, ...]:
+        if self._machines is None:
+            raise InternalError("a run without machines")
+        return self._machines.addresses
 
-def _send(group: RankGroup, places: Sequence[ServerPlace], client: SGLangEngine, version: int, *, verify: bool) -> None:
-    """Have the ranks send, and let this process's own client know of it."""
-    group.send_weights(places, version, verify=verify)
-    client.note_weights(version=version)
+    def _place(self, role: str, number: int, node: int) -> Place:
+        """Return the place of the process of a role with that number."""
+        roles = [at for at, one in enumerate(self._experiment.placement.roles) if one.role == role]
+        first = f"placement.roles.{roles[min(number, len(roles) - 1)]}" if roles else "placement.roles"
+        return Place(first, node, self._machine_addresses()[node])

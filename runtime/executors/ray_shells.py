@@ -52,10 +52,10 @@ class RankShell(Shell):
         answer = getattr(self._rank, method)(*arguments, **named)
         return answer if answers else None
 
-    def train(self, method: str, batch: Any, named: Mapping[str, Any], *, answers: bool) -> Any:
+    def train(self, role: str, method: str, batch: Any, named: Mapping[str, Any], *, answers: bool) -> Any:
         """Call a method of what is trained, with one argument where it has one."""
         arguments = () if batch is None else (batch,)
-        return self.do("call", (method, arguments, named), {}, answers=answers)
+        return self.do("call", (role, method, arguments, named), {}, answers=answers)
 
 
 class EngineShell(Shell):
@@ -78,3 +78,26 @@ class EngineShell(Shell):
     def check(self) -> None:
         """Look whether it still serves.  Raises: what ended it."""
         self._engine.check()
+
+
+class ServerShell(Shell):
+    """A rollout server in a process of its own, started by the command line of the plan."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__(log)
+        self._server: Any = None
+
+    def begin(self, asked: Any) -> str:
+        """End the server of the stage before, start one, wait until it can be used, and return where it is.
+
+        Args:
+            asked: a runtime.executors.planned_server.PlannedServer.
+        """
+        if self._server is not None:
+            self._server.stop()
+        self._server = asked.started()
+        return self._server.url
+
+    def check(self, answer_s: float) -> None:
+        """Look whether it is well.  Raises: SpecError RLC0766 if it has ended, RLC0767 if it does not answer."""
+        self._server.check(answer_s=answer_s)

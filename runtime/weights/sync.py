@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.protocols import Learner, RolloutEngine
+from runtime.protocols import HasWeights, Learner, RolloutEngine
 
 
 def sync_weights(trainer: Learner, engine: RolloutEngine, version: int, *, verify: bool) -> None:
@@ -22,7 +22,7 @@ def sync_weights(trainer: Learner, engine: RolloutEngine, version: int, *, verif
         verify_weights(trainer, engine, version=version)
 
 
-def verify_weights(trainer: Learner, engine: RolloutEngine, *, version: int) -> None:
+def verify_weights(trainer: HasWeights, engine: RolloutEngine, *, version: int) -> None:
     """Compare an engine's weights with the trainer's.  Raises: SpecError RLC0621."""
     held = dict(engine.weights())
     for name, sent in _detached(trainer):
@@ -34,7 +34,7 @@ def verify_weights(trainer: Learner, engine: RolloutEngine, *, version: int) -> 
         raise _arrived_changed(f"{next(iter(held))} is not among the trainer's weights", version)
 
 
-def _detached(trainer: Learner) -> Iterator[tuple[str, Tensor]]:
+def _detached(trainer: HasWeights) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in trainer.named_weights():
         yield name, tensor.detach()
 

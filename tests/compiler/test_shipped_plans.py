@@ -72,7 +72,7 @@ def test_the_experiments_cover_kinds_of_training_targets_and_networks() -> None:
     plans = [found.plan for path in EXPERIMENTS for _, found in compile_all(path, CATALOGUE)]
     experiments = [plan.experiment for plan in plans if plan is not None]
     assert len(experiments) == len(plans)
-    assert {e.cluster.target for e in experiments} == {"cpu", "cuda", "rocm"}
+    assert {e.cluster.target for e in experiments} == {"cpu", "cpu_cluster", "cuda", "rocm"}
     assert {e.cluster.nodes > 1 for e in experiments} == {True, False}
     assert {e.placement.mode for e in experiments} == {"colocate", "split"}
     assert {stage.schedule.mode for e in experiments for stage in e.stages} == {"async", "sync"}

@@ -61,6 +61,7 @@ class Dispatch:
     ) -> None:
         self.rules = rules
         self.num_requeued = self.num_lost = 0
+        self.end: SpecError | None = None
         self._num_places = len(engines)
         self._when_lost = when_lost
         self._members = {number: Member(number, engine) for number, engine in enumerate(engines)}

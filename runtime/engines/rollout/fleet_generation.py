@@ -40,7 +40,8 @@ class FleetGeneration:
     """A generation on all engines of a fleet.
 
     Raises: where it is asked for the next response, SpecError of an engine that refuses or fails otherwise than by
-    being gone, and of the last engine that was lost where a request has been lost too often or no engine comes back.
+    being gone, of the last engine that was lost where a request has been lost too often or no engine comes back, and
+    what the fleet was given up for.
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -75,6 +76,8 @@ class FleetGeneration:
         """Return the next finished response, or None."""
         alone_since: float | None = None
         while not self._ready:
+            if self._dispatch.end is not None:
+                raise self._dispatch.end
             self._leave_lost()
             self._place()
             busy = [branch for branch in self._branches.values() if branch.num_outstanding]
@@ -98,8 +101,7 @@ class FleetGeneration:
                 left = [*_fetched(branch), *self._aborted(branch)]
                 found += [completion for part in left if (completion := self._taken(branch, part)) is not None]
                 self._dispatch.note_end(branch.member, (), num_samples=branch.num_outstanding)
-            if branch.task is not None:
-                branch.task.cancel()
+            _drop(branch)
         self._ready.clear()
         self._owed.clear()
         self._unplaced.clear()
@@ -163,8 +165,7 @@ class FleetGeneration:
             if self._dispatch.is_there(member):
                 continue
             del self._branches[member]
-            if branch.task is not None:
-                branch.task.cancel()
+            _drop(branch)
             for idx in sorted({part.idx for part in branch.parts}):
                 self._requeue(idx, [part for part in branch.parts if part.idx == idx])
 
@@ -230,6 +231,13 @@ def _fetched(branch: _Branch) -> list[Completion]:
         return []
     completion = task.result()
     return [] if completion is None else [completion]
+
+
+def _drop(branch: _Branch) -> None:
+    """Wait no more for a branch; what it fails with is nobody's any more."""
+    if branch.task is not None:
+        branch.task.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+        branch.task.cancel()
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -269,3 +269,10 @@ def test_an_engine_that_breaks_ends_the_server_and_everybody_is_told() -> None:
         assert (reply.status_code, reply.json()["diagnostics"][0]["code"]) == (503, "RLC0727")
         with pytest.raises(ZeroDivisionError):
             serving_it.result()
+
+
+def test_an_answer_is_sent_at_once_and_does_not_wait_for_an_acknowledgement() -> None:
+    with listening_socket("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        line, _ = listener.accept()
+        with line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
