@@ -41,25 +41,17 @@ def simulate(
         300.0, "--engine-restart", metavar="SECONDS", min=0, help="Until an engine that failed generates again."
     ),
     judge: float | None = typer.Option(
-        None,
-        "--judge",
-        metavar="SECONDS",
-        min=0,
-        help="Mean time of one call of the reward [default: reward.expected_call_s, or 0].",
+        None, "--judge", metavar="SECONDS", min=0, help="Mean time of a call [default: reward.expected_call_s, or 0]."
     ),
     turns: float | None = typer.Option(
         None,
         "--turns",
         metavar="COUNT",
         min=1,
-        help="Mean turns of an episode [default: environment.expected_turns, or half of max_turns].",
+        help="Mean turns [default: environment.expected_turns, or half of all].",
     ),
     turn: float | None = typer.Option(
-        None,
-        "--turn",
-        metavar="SECONDS",
-        min=0,
-        help="Mean time of an environment between two turns [default: environment.expected_turn_s, or 0].",
+        None, "--turn", metavar="SECONDS", min=0, help="Mean wait between turns [default: environment.expected_turn_s]."
     ),
     left_out: float = typer.Option(
         0.0, "--left-out", metavar="FRACTION", min=0, max=0.99, help="Groups that the filter leaves out."
