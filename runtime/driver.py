@@ -32,7 +32,8 @@ from runtime.data.tokenizers import TextTokenizer, load_tokenizer
 from runtime.environments.known import documents_of
 from runtime.evaluation import build_evaluator, build_worker
 from runtime.executors.inline import Actors, weights_at_the_start
-from runtime.executors.open_executor import open_executor
+from runtime.executors.open_executor import Executor, open_executor
+from runtime.faults.restarts import Restarts
 from runtime.heldout import held_out_measures
 from runtime.progress import Progress
 from runtime.protocols import Measure
@@ -108,13 +109,27 @@ class _Run:
         self.functions: dict[int, AlgorithmFunctions] = {}
         self.replays: dict[int, ReplaySchedule] = {}
         self.tokenizer: TextTokenizer = load_tokenizer(self.experiment.model, root=place.root)
-        self.executor = open_executor(self.experiment, root=place.root, run_dir=place.run_dir)
+        self.executor = self._new_executor()
 
     def run(self) -> Outcome:
-        try:
-            return self._run()
-        finally:
-            self.executor.close()
+        run = self.experiment.run
+        restarts = Restarts(run.trainer_restarts if run.executor == "ray" else 0)
+        while True:
+            try:
+                return self._run()
+            except SpecError as fault:
+                if self.stop.is_set:
+                    raise
+                told = restarts.take(fault)
+            finally:
+                self.executor.close()
+            self.view.warning(f"{told.code}: {told.message}")
+            self.executor = self._new_executor()
+            self.writer = CheckpointWriter(self.store)
+
+    def _new_executor(self) -> Executor:
+        place = self.place
+        return open_executor(self.experiment, root=place.root, run_dir=place.run_dir, tell=self.view.warning)
 
     def _run(self) -> Outcome:
         found = self.store.latest_valid()

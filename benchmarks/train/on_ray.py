@@ -37,7 +37,7 @@ def measure(options: Options) -> Report:
     experiment, root = plans[RAY].experiment, SPEC.parent
     weights = initial_weights(experiment.model, root=root, seed=experiment.run.seed)
     with tempfile.TemporaryDirectory() as folder:
-        executor = open_executor(experiment, root=root, run_dir=Path(folder))
+        executor = open_executor(experiment, root=root, run_dir=Path(folder), tell=print)
         try:
             actors = {RAY: executor.begin(0, weights), INLINE: None}
             contestants = []

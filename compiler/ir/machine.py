@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.diagnostics.annotations import Generic, Literal
 from compiler.diagnostics.named_tuple import NamedTuple
-from compiler.ir.kinds import SpecPath, Tokens
+from compiler.ir.kinds import Seconds, SpecPath, Tokens
 from compiler.ir.openness import OFF, A, Off
 from compiler.ir.options import Options
 from compiler.ir.record import Record, setting
@@ -304,11 +304,48 @@ class Parallel(Record, Generic[A]):
     dp: int | A = setting("Data parallelism: copies of the model, each with its share of a batch.", unit="copies", ge=1)
 
 
+_ON_RAY = ("executor", ("ray",))
+
+
 class Run(Record):
     """[run]: what holds for the whole run."""
 
     seed: int = setting("Every random draw derives from it.", default=0, ge=0, lt=2**63)
     executor: Literal["inline", "ray"] = setting("What carries the actors: one process, or Ray.", default="inline")
+    engine_restarts: int = setting(
+        "Times that a rollout engine which died or hung is started anew while the others go on, all engines together; "
+        "a restart of the run has all of them again. Where there is one engine, the run is started anew.",
+        default=8,
+        unit="restarts",
+        ge=0,
+        in_hash=False,
+        read_if=_ON_RAY,
+    )
+    trainer_restarts: int = setting(
+        "Times that a run starts its processes anew from the last checkpoint, because one that trains died or hung, or "
+        "no engine came back.",
+        default=3,
+        unit="restarts",
+        ge=0,
+        in_hash=False,
+        read_if=_ON_RAY,
+    )
+    health_interval_s: Seconds = setting(
+        "Time between two looks at a process, whether it is well.",
+        default=5.0,
+        unit="seconds",
+        gt=0,
+        in_hash=False,
+        read_if=_ON_RAY,
+    )
+    health_timeout_s: Seconds = setting(
+        "Longest time that a process which is well takes to say so; one that takes longer hangs, and is ended.",
+        default=60.0,
+        unit="seconds",
+        gt=0,
+        in_hash=False,
+        read_if=_ON_RAY,
+    )
 
 
 class StageRun(Record, Generic[A]):

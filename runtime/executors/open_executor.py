@@ -56,10 +56,13 @@ class InlineExecutor:
         """Nothing was begun."""
 
 
-def open_executor(experiment: Experiment[Never], *, root: Path, run_dir: Path) -> Executor:
-    """Return the executor of a plan.  Raises: SpecError RLC0760 if Ray does not start."""
+def open_executor(experiment: Experiment[Never], *, root: Path, run_dir: Path, tell: Callable[[str], None]) -> Executor:
+    """Return the executor of a plan; `tell` is told what people should read.
+
+    Raises: SpecError RLC0760 if Ray does not start.
+    """
     if experiment.run.executor == "inline":
         return InlineExecutor(experiment, root=root)
     from runtime.executors.ray_ import RayExecutor
 
-    return RayExecutor(experiment, root=root, run_dir=run_dir)
+    return RayExecutor(experiment, root=root, run_dir=run_dir, tell=tell)

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Never
 
 from compiler.diagnostics.diagnostic import InternalError
@@ -37,16 +38,20 @@ from runtime.executors.inline import (
 from runtime.executors.planned_server import PlannedServer
 from runtime.executors.rank import Meeting, Role
 from runtime.executors.ray_actor import Actor, Place, answers_of_all
+from runtime.executors.ray_engines import RayEngine
 from runtime.executors.ray_group import RankGroup
 from runtime.executors.ray_machines import Machines
 from runtime.executors.ray_shells import EngineShell, RankShell, ServerShell
 from runtime.executors.served_engine import recorded_layers
-from runtime.executors.waits import answer_s, collective_s, limited, waits_of
+from runtime.executors.waits import Wait, answer_s, collective_s, limited, waits_of
+from runtime.faults.engine_keeper import EngineKeeper, EngineRestarts, KeeperRules
 from runtime.weights.stored import StoredTensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from runtime.engines.rollout.fleet_dispatch import FleetEngine
+    from runtime.engines.rollout.routed_experts import RoutedLayers
     from runtime.protocols import RolloutEngine
 
 _ATTEMPTS: Final = 4
@@ -63,8 +68,15 @@ class RayExecutor:
     Raises: SpecError RLC0758 for a plan with parts that are not started here; RLC0760 if there is no cluster.
     """
 
-    def __init__(self, experiment: Experiment[Never], *, root: Path, run_dir: Path) -> None:
+    def __init__(
+        self, experiment: Experiment[Never], *, root: Path, run_dir: Path, tell: Callable[[str], None]
+    ) -> None:
         check_executable(experiment)
+        self._tell = tell
+        self._asking = Lock()
+        self._restarts = EngineRestarts(experiment.run.engine_restarts)
+        self._kept: dict[int, RayEngine] = {}
+        self._keeper: EngineKeeper | None = None
         self._experiment, self._root, self._run_dir = experiment, root, run_dir
         self._token = secrets.token_urlsafe(32)
         self._waits = waits_of(experiment)
@@ -96,7 +108,7 @@ class RayExecutor:
         is_scorer = isinstance(stage.algorithm.loss, ScoreLoss)
         engine, send = None, None
         if places:
-            engine = self._engine(places, stage)
+            engine = self._engine(places, stage, policy)
             send = partial(self._send, policy, places, engine)
         return Actors(
             learners=Learners(None, policy) if is_scorer else Learners(policy, None),
@@ -112,7 +124,8 @@ class RayExecutor:
     def close(self) -> None:
         """End every process of the run."""
         self._close_clients()
-        for actor in (*(rank for ranks in self._ranks.values() for rank in ranks), *self._engines.values()):
+        engines = (*self._engines.values(), *(kept.actor for kept in self._kept.values()))
+        for actor in (*(rank for ranks in self._ranks.values() for rank in ranks), *engines):
             actor.end()
         if self._machines is not None:
             self._machines.close()
@@ -126,7 +139,7 @@ class RayExecutor:
             self._ranks[at] = [rank for rank, _ in made]
             promises = [rank.begins("open", self._experiment, str(self._root), meeting) for rank, meeting in made]
             answers_of_all(self._ranks[at], promises, self._waits.of("open"), asked="open")
-        group = RankGroup(self._ranks[at], role, self._waits)
+        group = RankGroup(self._ranks[at], role, self._waits, self._asking)
         group.begin(stage_index, weights)
         return group
 
@@ -159,10 +172,8 @@ class RayExecutor:
         self._close_clients()
         placement = self._experiment.placement
         begun = self._planned(stage) if isinstance(placement, GpuPlacement) else self._one_engine(stage_index)
-        late_s = (self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0) + _LATE_S
-        wait = limited(late_s, self._waits.start.path)
-        actors = [self._engines[number] for number in begun]
-        urls = answers_of_all(actors, list(begun.values()), wait, asked="begin")
+        actors = [self._kept[number].actor if self._kept else self._engines[number] for number in begun]
+        urls = answers_of_all(actors, list(begun.values()), self._engine_wait(), asked="begin")
         return {number: self._server_place(url) for number, url in zip(begun, urls, strict=True)}
 
     def _one_engine(self, stage_index: int) -> dict[int, Any]:
@@ -175,11 +186,8 @@ class RayExecutor:
 
     def _planned(self, stage: Stage[Never]) -> dict[int, Any]:
         launch, begun = self._launch("rollout", stage.name), dict[int, Any]()
+        routed = recorded_layers(self._experiment, stage)
         for number, process in enumerate(processes(self._experiment, launch)):
-            if number not in self._engines:
-                place = self._place("rollout", number, process.node)
-                name = f"rollout engine {number}"
-                self._engines[number] = self._actor(ServerShell, name, place, f"rollout_{number}", {})
             known = {
                 **self._known(process.node, process.first_node),
                 "token": self._token,
@@ -193,38 +201,88 @@ class RayExecutor:
                 log_dir=self._run_dir / "logs",
                 startup_s=(self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0),
             )
-            begun[number] = self._engines[number].begins("begin", asked)
+            if number not in self._kept:
+                place = self._place("rollout", number, process.node)
+                make = partial(self._actor, ServerShell, f"rollout engine {number}", place, f"rollout_{number}", {})
+                client_of = partial(self._new_client, number, routed)
+                self._kept[number] = RayEngine(make, asked, self._engine_wait(), client_of)
+            self._kept[number].serves(asked)
+            begun[number] = self._kept[number].begins()
         return begun
 
-    def _engine(self, places: Mapping[int, ServerPlace], stage: Stage[Never]) -> RolloutEngine:
+    def _engine_wait(self) -> Wait:
+        late_s = (self._waits.start.seconds or 0.0) + (self._waits.load.seconds or 0.0) + _LATE_S
+        return limited(late_s, self._waits.start.path)
+
+    def _new_client(self, number: int, routed: RoutedLayers | None, url: str) -> SGLangEngine:
+        """Return a client of an engine that was started anew, in the place of the one before."""
+        before = self._clients.pop(number, None)
+        if before is not None:
+            before.close()
+        self._clients[number] = SGLangEngine(self._server_place(url), routed=routed)
+        return self._clients[number]
+
+    def _engine(self, places: Mapping[int, ServerPlace], stage: Stage[Never], policy: RankGroup) -> RolloutEngine:
         routed = recorded_layers(self._experiment, stage)
         self._clients = {number: SGLangEngine(place, routed=routed) for number, place in places.items()}
         if not isinstance(self._experiment.placement, GpuPlacement):
             return self._clients[0]
+        revival_s = self._engine_wait().seconds or 0.0
         rules = FleetRules(
             most_ahead=_LONGEST_QUEUE_DIFFERENCE,
             most_blocks=_PREFIX_BLOCKS,
             most_requeues=_REQUEUES,
-            revival_s=0.0,
+            revival_s=revival_s,
         )
-        return EngineFleet(list(self._clients.values()), rules, when_lost=lambda number, fault: None)
+        run = self._experiment.run
+        kept = KeeperRules(interval_s=run.health_interval_s, answer_s=run.health_timeout_s, revival_s=revival_s)
+        resend = partial(self._resend, policy, places)
+        keeper = EngineKeeper(self._kept, kept, self._restarts, resend=resend, tell=self._tell)
+        fleet = EngineFleet(list(self._clients.values()), rules, when_lost=keeper.lost)
+        keeper.watch(fleet)
+        self._keeper = keeper
+        return fleet
+
+    def _resend(self, group: RankGroup, places: Mapping[int, ServerPlace], number: int, engine: FleetEngine) -> bool:
+        """Give an engine that was started anew the weights of the others, and return whether it has got them."""
+        sent = group.resend_weights({number: places[number]})
+        if sent is None:
+            return False
+        version, lost = sent
+        if lost:
+            raise lost[number]
+        self._clients[number].note_weights(version)
+        return True
 
     def _send(
         self, group: RankGroup, places: Mapping[int, ServerPlace], engine: RolloutEngine, version: int, *, verify: bool
     ) -> None:
         """Have the ranks send, and let this process's own clients know of it."""
-        there = engine.engines if isinstance(engine, EngineFleet) else self._clients
-        lost = group.send_weights({number: places[number] for number in there}, version, verify=verify)
-        for number, fault in lost.items():
-            if not isinstance(engine, EngineFleet):
+        if not isinstance(engine, EngineFleet):
+            for fault in group.send_weights(places, version, verify=verify).values():
                 raise fault
-            engine.lose(number, fault)
-        if isinstance(engine, EngineFleet) and not engine.engines:
-            raise next(iter(lost.values()), InternalError("no engine of the fleet is left"))
-        for number in there.keys() - lost.keys():
-            self._clients[number].note_weights(version=version)
+            self._clients[0].note_weights(version=version)
+            return
+        keeper, has_any = self._keeper, False
+        assert keeper is not None, "a fleet has its keeper"
+        while not has_any:
+            keeper.wait_for_one()
+            with keeper.weights:
+                waiting = keeper.take_waiting()
+                there = {**engine.engines, **waiting}
+                lost = group.send_weights({number: places[number] for number in there}, version, verify=verify)
+                for number, fault in lost.items():
+                    (keeper.lost if number in waiting else engine.lose)(number, fault)
+                for number in there.keys() - lost.keys():
+                    self._clients[number].note_weights(version=version)
+                    if number in waiting:
+                        engine.put_back(number, waiting[number])
+                has_any = len(lost) < len(there)
 
     def _close_clients(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
         for client in self._clients.values():
             client.close()
         self._clients = {}

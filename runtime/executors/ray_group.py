@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from compiler.diagnostics.diagnostic import SpecError
 from runtime.engines.rollout.server_connection import ServerPlace
@@ -11,7 +11,12 @@ from runtime.executors.rank import Role
 from runtime.executors.ray_actor import Actor, answers_of_all
 from runtime.executors.waits import Waits
 
+# What weights are others after.
+_CHANGES: Final = frozenset(("begin", "load_state", "step"))
+
 if TYPE_CHECKING:
+    from threading import Lock
+
     from torch import Tensor
 
     from stdlib.samples import TrainBatch
@@ -23,8 +28,11 @@ class RankGroup:
     Implements runtime.protocols.Trainer, Scorer and Critic: a method that the ranks' class lacks is never called.
     """
 
-    def __init__(self, ranks: Sequence[Actor], role: Role, waits: Waits) -> None:
-        self._ranks, self._role, self._waits = ranks, role, waits
+    def __init__(self, ranks: Sequence[Actor], role: Role, waits: Waits, asking: Lock) -> None:
+        """Make one; `asking` is held while ranks are asked, so that all of them are asked in one order."""
+        self._ranks, self._role, self._waits, self._asking = ranks, role, waits, asking
+        self._num_changes = 0
+        self._sent: tuple[int, int] | None = None  # the version, and the changes before it
 
     def begin(self, stage_index: int, weights: Mapping[str, Tensor]) -> None:
         """Build what a stage trains.  Raises: as `Actor.answer`."""
@@ -33,7 +41,21 @@ class RankGroup:
     def send_weights(self, places: Mapping[int, ServerPlace], version: int, *, verify: bool) -> Mapping[int, SpecError]:
         """Have the engines given the weights, and return the errors of those that are gone.  Raises: `Actor.answer`."""
         named = {"version": version, "verify": verify}
+        self._sent = version, self._num_changes
         return self._all("send_weights", "do", "send_weights", (places,), named, answers=None)
+
+    def resend_weights(self, places: Mapping[int, ServerPlace]) -> tuple[int, Mapping[int, SpecError]] | None:
+        """Give engines that were started anew what was sent last; None where the ranks have changed it since.
+
+        May be called by another thread than the others.  Raises: as `send_weights`.
+        """
+        with self._asking:
+            if self._sent is None or self._sent[1] != self._num_changes:
+                return None
+            version = self._sent[0]
+            promises = self._begun("do", "send_weights", (places,), {"version": version, "verify": False}, answers=None)
+        wait = self._waits.of("send_weights")
+        return version, answers_of_all(self._ranks, promises, wait, asked="send_weights")[0]
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step."""
@@ -80,7 +102,13 @@ class RankGroup:
 
     def _all(self, asked: str, method: str, *arguments: Any, answers: bool | None) -> Any:
         """Call every rank; `answers` None for an answer of the first one alone."""
-        promises = []
-        for number, rank in enumerate(self._ranks):
-            promises.append(rank.begins(method, *arguments, answers=number == 0 if answers is None else answers))
+        with self._asking:
+            self._num_changes += asked in _CHANGES
+            promises = self._begun(method, *arguments, answers=answers)
         return answers_of_all(self._ranks, promises, self._waits.of(asked), asked=asked)[0]
+
+    def _begun(self, method: str, *arguments: Any, answers: bool | None) -> list[Any]:
+        return [
+            rank.begins(method, *arguments, answers=number == 0 if answers is None else answers)
+            for number, rank in enumerate(self._ranks)
+        ]

@@ -98,6 +98,6 @@ class ServerShell(Shell):
         self._server = asked.started()
         return self._server.url
 
-    def check(self) -> None:
-        """Look whether it still runs.  Raises: SpecError RLC0766 if it has ended."""
-        self._server.check_runs()
+    def check(self, answer_s: float) -> None:
+        """Look whether it is well.  Raises: SpecError RLC0766 if it has ended, RLC0767 if it does not answer."""
+        self._server.check(answer_s=answer_s)

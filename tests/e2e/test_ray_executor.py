@@ -120,8 +120,8 @@ def _token_of(pid: int) -> Path | None:
 def test_a_rank_that_is_killed_is_named_with_its_place_in_the_plan_and_leaves_no_process(
     server: Server, home: Path, long_run: Path
 ) -> None:
-    run_dir = home / "lost_rank"
-    process = server.start("run", long_run.name, "--run-dir", run_dir, *ON_RAY, cwd=home)
+    run_dir, once = home / "lost_rank", ("--set", "run.trainer_restarts=0")
+    process = server.start("run", long_run.name, "--run-dir", run_dir, *ON_RAY, *once, cwd=home)
     pids = _when_training(process, run_dir)
     os.kill(_ranks(pids)[0], signal.SIGKILL)
     ended = process.wait()

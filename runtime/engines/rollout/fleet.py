@@ -15,7 +15,7 @@ arrive.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from compiler.diagnostics.diagnostic import InternalError, SpecError
@@ -40,7 +40,7 @@ class EngineFleet:
     ) -> None:
         self._dispatch = Dispatch(engines, rules, when_lost=when_lost)
 
-    async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
+    async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[Completion]:
         """Yield each response as soon as it is finished.  Raises: as `FleetGeneration`."""
         generation = self.begin()
         generation.submit(requests)
@@ -90,6 +90,10 @@ class EngineFleet:
     def put_back(self, number: int, engine: FleetEngine) -> None:
         """Give requests again to an engine that was started anew and has its weights."""
         self._dispatch.put_back(number, engine)
+
+    def give_up(self, fault: SpecError) -> None:
+        """End what is under way, and whatever is asked from now on, with this."""
+        self._dispatch.end = fault
 
     @property
     def is_repeatable(self) -> bool:
