@@ -67,16 +67,15 @@ class Actor:
         except RayTaskError as fault:
             if isinstance(fault.cause, SpecError):
                 raise fault.cause from fault
-            raise SpecError(self._broken(fault.traceback_str)) from fault
+            raise SpecError(self._broken(str(fault))) from fault
 
     def _silent(self, wait: Wait, asked: str) -> Diagnostic:
         seconds = wait.limit_s
-        ways = (
-            Help(f"what it did last is in {self.log}"),
-            Help("if it is only slow, wait longer", sets=((wait.path, f"{2 * seconds:g}"),)),
-        )
+        ways = [Help(f"what it did last is in {self.log}")]
+        if wait.path:
+            ways.append(Help("if it is only slow, wait longer", sets=((wait.path, f"{2 * seconds:g}"),)))
         fact = f"{self.name} ({self.place}) did not answer {asked} within {seconds:g} s{self._last_words()}"
-        return Diagnostic(_SILENT, fact, help=ways, paths=(self.place.path, wait.path))
+        return Diagnostic(_SILENT, fact, help=tuple(ways), paths=(self.place.path, *([wait.path] if wait.path else [])))
 
     def _gone(self, fault: Exception) -> Diagnostic:
         said = " ".join(str(fault).split())[:300]
@@ -109,7 +108,8 @@ def answers_of_all(actors: Sequence[Actor], promises: Sequence[Any], wait: Wait,
     """
     import ray
 
-    deadline = None if wait.seconds is None else time.monotonic() + wait.seconds
+    started = time.monotonic()
+    deadline = None if wait.seconds is None else started + wait.seconds
     waiting, faults = list(promises), dict[int, SpecError]()
     found: dict[int, Any] = {}
     while waiting:
@@ -117,10 +117,14 @@ def answers_of_all(actors: Sequence[Actor], promises: Sequence[Any], wait: Wait,
         ended, silent = ray.wait(waiting, timeout=_GRACE_S if faults else left_s)
         if not ended and any(not _waited_in_vain(fault) for fault in faults.values()):
             break  # they wait for the one that failed
+        if not ended:
+            # Where others have waited in vain, what they waited is over, and not what the plan gives to this call.
+            so_far_s = round(time.monotonic() - started)
+            wait = Wait(0.0, "", so_far_s) if faults else Wait(0.0, wait.path, wait.limit_s)
         for promise in ended or silent:
             number = promises.index(promise)
             try:
-                found[number] = actors[number].answer(promise, wait if ended else wait.over(), asked=asked)
+                found[number] = actors[number].answer(promise, wait, asked=asked)
             except SpecError as fault:
                 faults[number] = fault
         waiting = silent if ended else []

@@ -22,10 +22,6 @@ class Wait(NamedTuple):
     path: str
     limit_s: float = 0.0
 
-    def over(self) -> Wait:
-        """Return this wait at its end."""
-        return self._replace(seconds=0.0)
-
 
 class Waits(NamedTuple):
     """Every wait of a run; `placement_s` is that for machines, `silence_s` that for the next word of an engine."""
