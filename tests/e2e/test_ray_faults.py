@@ -42,7 +42,8 @@ def _has_rows(run_dir: Path, count: int) -> bool:
 
 
 def _found(process: Process, kind: str) -> list[int]:
-    return [pid for pid in below(process.pid) if _WORDS[kind] in words_of(pid)]
+    words = {pid: words_of(pid) for pid in below(process.pid)}
+    return [pid for pid, said in words.items() if _WORDS[kind] in said and "server_guard" not in said]
 
 
 def _strike(process: Process, kind: str, number: signal.Signals) -> None:
