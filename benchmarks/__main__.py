@@ -12,6 +12,10 @@ conversations
 episodes  tokens per second of 512 episodes with slow tools against those with tools that answer at once
 rewards   judging beside generation against judging after it
 ray       a GRPO step whose trainer and engine are actors of Ray against the same step in one process
+driver    what a driver does for a step with 512 engines that answer at once, against one with one
+placement 64 GPUs that Ray is told of, on eight nodes, kept and given back
+buffer    samples per second through the buffer, against a list
+sync      weights to an engine on each way that there is, bytes per second, against a copy in memory
 train     a whole GRPO step against TRL's; needs --peer-python
 
     python -m benchmarks
@@ -46,6 +50,10 @@ _MODULES = {
     "episodes": "benchmarks.rollout.episodes",
     "rewards": "benchmarks.rewards.overlap",
     "ray": "benchmarks.train.on_ray",
+    "driver": "benchmarks.scale.driver",
+    "placement": "benchmarks.scale.placement",
+    "buffer": "benchmarks.scale.buffer",
+    "sync": "benchmarks.scale.sync",
     "train": "benchmarks.train.against_trl",
 }
 

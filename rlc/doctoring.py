@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.bundles import bundles_of
 from compiler.ir.catalogue import Gpu
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
@@ -23,8 +24,10 @@ from compiler.planner.memory.lines import GIB
 from compiler.planner.memory.phases import HOST, phases_of
 from rlc.catalogue import scan
 from rlc.running import Job
+from runtime import environ
 from runtime.doctor.examine import examine
 from runtime.doctor.needs import Finding, NodeNeeds, PackageNeed, PortNeed, SharedFiles
+from runtime.executors.ray_doctor import examine_cluster
 
 _CODES = {
     "GPUs": ("RLC0790", "cluster.gpus_per_node"),
@@ -35,9 +38,14 @@ _CODES = {
     "files": ("RLC0794", "model.weights"),
     "run directory": ("RLC0794", "checkpoint"),
     "disk": ("RLC0795", "checkpoint.interval"),
+    "versions": ("RLC0793", "run.executor"),
+    "machines": ("RLC0796", "cluster.nodes"),
+    "network": ("RLC0796", "cluster.nodes"),
+    "collectives": ("RLC0796", "cluster.nodes"),
 }
 _PACKAGES = {"megatron": "megatron-core", "fsdp2": "torch"}
 _RUNTIME = ("torch", "transformers", "safetensors")
+_ANSWER_S = 120.0  # a machine that is asked for the first time imports rlc and Ray
 _LIBRARY_GIB = 0.5  # an interpreter with torch and what else is imported
 
 
@@ -54,11 +62,32 @@ class Examined(NamedTuple):
 
 
 def doctor(job: Job) -> Examined:
-    """Examine the machines that a plan would run on."""
-    needs = needs_of(job.plan)
-    with _shared_files(job, is_alone=len(needs) == 1) as files:
-        found = [finding for need in needs[:1] for finding in examine(need, files)]
+    """Examine the machines that a plan would run on: those of the Ray cluster that is given, or this one.
+
+    Raises: SpecError RLC0760 if the cluster cannot be joined.
+    """
+    needs, experiment = needs_of(job.plan), job.plan.experiment
+    is_for_ray = experiment.run.executor == "ray" or isinstance(experiment.placement, GpuPlacement)
+    address = environ.secret("RAY_ADDRESS") if is_for_ray else ""
+    with _shared_files(job, is_alone=not address) as files:
+        if address:
+            found = examine_cluster(address, needs, files, asked=_asked(job.plan), patience_s=_ANSWER_S)
+        else:
+            found = [*_unseen(needs), *examine(needs[0], files)]
     return Examined(tuple(_rows(found)), tuple(_diagnostics(found)))
+
+
+def _asked(plan: Plan) -> dict[str, int]:
+    """What a machine of the plan takes of Ray; those with less of one role take the largest, as one is any other."""
+    bundles = bundles_of(plan.experiment).bundles
+    return {"CPU": max(bundle.cpus for bundle in bundles), "GPU": max(bundle.gpus for bundle in bundles)}
+
+
+def _unseen(needs: Sequence[NodeNeeds]) -> Iterator[Finding]:
+    """Of a plan whose GPUs are made by somebody, all machines but this one; those of processes are all here."""
+    if len(needs) > 1 and needs[0].vendor:
+        told = f"{len(needs)} are planned, and this one alone was looked at"
+        yield Finding(0, "machines", "unsure", told, "set RAY_ADDRESS to the cluster: all of it is looked at then")
 
 
 def needs_of(plan: Plan) -> list[NodeNeeds]:

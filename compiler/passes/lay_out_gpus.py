@@ -13,7 +13,7 @@ from compiler.ir.equations import GPU_IDENTITY
 from compiler.ir.experiment import Experiment
 from compiler.ir.hardware import gpus_per_node
 from compiler.ir.machine import GpuPlacement, Parallel
-from compiler.ir.openness import AUTO, OFF, Auto
+from compiler.ir.openness import AUTO, OFF, Auto, Off
 from compiler.ir.paths import read, replaced
 from compiler.ir.provenance import Origin, Provenance
 
@@ -39,7 +39,7 @@ def lay_out_gpus(experiment: Experiment[Auto], origins: Provenance, _: Catalogue
             experiment = _with_other_side(experiment, total, origins)
             parallel = experiment.parallel
             assert isinstance(parallel, Parallel), "the identity changes sizes only"
-            experiment = experiment.replacing(parallel=_with_experts(parallel, origins))
+            experiment = experiment.replacing(parallel=_with_experts(experiment, parallel, origins))
     return experiment
 
 
@@ -106,11 +106,18 @@ def _solved(experiment: Experiment[Auto], origins: Provenance) -> Experiment[Aut
     return experiment
 
 
-def _with_experts(parallel: Parallel[Auto], origins: Provenance) -> Parallel[Auto]:
-    """The axes that the identity is not about: experts, and sequences, which follow tensor parallelism."""
+def _with_experts(experiment: Experiment[Auto], parallel: Parallel[Auto], origins: Provenance) -> Parallel[Auto]:
+    """The axes that the identity is not about: experts, and sequences, which follow tensor parallelism.
+
+    FSDP2's trainer cuts experts as it cuts every other layer.
+    """
     found: dict[str, object] = {}
+    is_alike = all(stage.train.engine.name == "fsdp2" for stage in experiment.stages)
+    if is_alike and not isinstance(experiment.model.moe, Off) and parallel.etp is AUTO and isinstance(parallel.tp, int):
+        found["etp"] = parallel.tp
+        origins.derived("parallel.etp", by=_BY, inputs=("parallel.tp",))
     for name in ("ep", "etp"):
-        if getattr(parallel, name) is AUTO:
+        if getattr(parallel, name) is AUTO and name not in found:
             found[name] = 1
             origins.record(f"parallel.{name}", Origin("assumed", by=_BY))
     if parallel.sp is AUTO:

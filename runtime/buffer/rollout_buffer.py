@@ -75,5 +75,5 @@ def drawn_at(group: Group) -> tuple[int, int]:
 
 def staleness_steps(group: Group, version: int) -> int:
     """Return by how many steps the weights that sampled a group's oldest token are behind; 0 if it has no token."""
-    versions = [v for sample in group.samples for segment in sample.segments for v in segment.versions]
-    return version - min(versions, default=version)
+    oldest = (min(segment.versions) for sample in group.samples for segment in sample.segments if segment.versions)
+    return version - min(oldest, default=version)

@@ -261,7 +261,7 @@ class RayExecutor:
         if not isinstance(engine, EngineFleet):
             for fault in group.send_weights(places, version, verify=verify).values():
                 raise fault
-            self._clients[0].note_weights(version)
+            self._clients[0].note_weights(version=version)
             return
         keeper, has_any = self._keeper, False
         assert keeper is not None, "a fleet has its keeper"
@@ -274,7 +274,7 @@ class RayExecutor:
                 for number, fault in lost.items():
                     (keeper.lost if number in waiting else engine.lose)(number, fault)
                 for number in there.keys() - lost.keys():
-                    self._clients[number].note_weights(version)
+                    self._clients[number].note_weights(version=version)
                     if number in waiting:
                         engine.put_back(number, waiting[number])
                 has_any = len(lost) < len(there)

@@ -37,7 +37,7 @@ def _assert_same(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> N
 
 
 def _wait_for_rows(process: Process, run_dir: Path, count: int) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     rows = run_dir / "metrics.jsonl"
     while not rows.exists() or rows.read_bytes().count(b"\n") < count:
         assert time.monotonic() < deadline, process.printed()

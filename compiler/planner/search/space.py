@@ -304,6 +304,11 @@ def _with_experts(problem: Problem, one: Layout, gpus: int) -> Iterator[Layout]:
             yield one._replace(ep=1, etp=1)
         return
     in_a_stage = gpus // one.pp
+    if any(facts.stage.train.engine.name == "fsdp2" for facts in problem.stages):
+        etp = one.tp if "etp" in open_names else base.etp
+        if etp == one.tp and ("ep" in open_names or base.ep == 1) and _splits(problem, "train", one.tp, etp):
+            yield one._replace(ep=1, etp=etp)
+        return
     for etp in _sizes("etp", base.etp, open_names, divisors(one.tp)):
         if in_a_stage % etp or not _splits(problem, "train", one.tp, etp):
             continue

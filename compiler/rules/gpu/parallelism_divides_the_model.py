@@ -3,7 +3,7 @@
 What: tensor parallelism divides the query heads, and divides the key and value heads or, where the engine copies heads,
 is a multiple of them; pipeline stages (times the groups that they interleave) divide the layers, unless the first and
 last stage say how many they have; expert parallelism divides the experts; a rollout engine's GPUs divide the heads
-likewise.
+likewise.  With FSDP2, an expert is split over as many GPUs as every other layer.
 Why it matters: each of them is an assertion deep in an engine, after the weights have been read.
 Example: `parallel.tp = 8` with 20 query heads.
 Fix: take a divisor; the message lists the nearest.
@@ -139,7 +139,17 @@ def _experts(subject: Subject, model: Model[Auto], layout: Layout) -> Iterator[D
                     (f"parallel.{axis}", "splits nothing"),
                     (fix(f"parallel.{axis}", 1),),
                 )
-    elif model.moe.num_experts % ep:
+        return
+    tp, etp = size(layout.parallel.tp), size(layout.parallel.etp)
+    if etp != tp and any(stage.train.engine.name == "fsdp2" for stage in subject.experiment.stages):
+        yield _diagnostic(
+            subject,
+            f"FSDP2's trainer cuts experts as it cuts other layers, over {tp:,} GPUs, and not over {etp:,}",
+            (_TP, f"every layer over {tp:,} GPUs"),
+            ("parallel.etp", f"an expert over {etp:,}"),
+            (fix("parallel.etp", tp),),
+        )
+    if model.moe.num_experts % ep:
         yield _diagnostic(
             subject,
             f"{model.moe.num_experts:,} experts cannot be divided among {ep} GPUs",

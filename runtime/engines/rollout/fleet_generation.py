@@ -7,33 +7,15 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from compiler.diagnostics.diagnostic import Diagnostic, InternalError, SpecError
+from runtime.engines.rollout.fleet_branches import Branch, BusyBranches, Part
 from runtime.engines.rollout.fleet_dispatch import Dispatch, Member, is_loss
-from runtime.protocols import Completion, Generation, GenerationRequest
+from runtime.protocols import Completion, GenerationRequest
 
 _LOOK_EVERY_S: Final = 0.1
 _WITHDRAWN: Final = -1
-
-
-class _Part(NamedTuple):
-    """Samples of a request, from `first` on, that one engine was asked for."""
-
-    idx: int
-    first: int
-    request: GenerationRequest
-
-
-class _Branch:
-    """What one engine was asked for."""
-
-    def __init__(self, member: Member) -> None:
-        self.member = member
-        self.generation: Generation = member.engine.begin()
-        self.parts: list[_Part] = []
-        self.num_outstanding = 0
-        self.task: asyncio.Task[Completion | None] | None = None
 
 
 class FleetGeneration:
@@ -46,12 +28,14 @@ class FleetGeneration:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self._branches: dict[Member, _Branch] = {}
+        self._branches: dict[Member, Branch] = {}
+        self._busy = BusyBranches()
+        self._seen_changes = dispatch.num_changes
         self._requests: list[GenerationRequest] = []
         # Samples that have not arrived, and how often each request was lost.
         self._owed: dict[int, set[int]] = {}
         self._losses: dict[int, int] = {}
-        self._unplaced: deque[_Part] = deque()
+        self._unplaced: deque[Part] = deque()
         self._ready: deque[Completion] = deque()
         self._last_number = -1
         self._fault: SpecError | None = None
@@ -65,7 +49,7 @@ class FleetGeneration:
         self._requests += requests
         for idx, request in enumerate(requests, first):
             self._owed[idx] = set(range(request.num_samples))
-            self._unplaced.append(_Part(idx, 0, request))
+            self._unplaced.append(Part(idx, 0, request))
         try:
             self._place()
         except SpecError:
@@ -80,10 +64,9 @@ class FleetGeneration:
                 raise self._dispatch.end
             self._leave_lost()
             self._place()
-            busy = [branch for branch in self._branches.values() if branch.num_outstanding]
-            if busy:
+            if self._busy:
                 alone_since = None
-                await self._advance(sorted(busy, key=lambda branch: branch.member.number))
+                await self._advance()
                 continue
             if not any(self._owed.values()):
                 return None
@@ -106,6 +89,7 @@ class FleetGeneration:
         self._owed.clear()
         self._unplaced.clear()
         self._branches.clear()
+        self._busy.clear()
         return found
 
     def _withdraw(self, first: int) -> None:
@@ -117,22 +101,17 @@ class FleetGeneration:
         for branch in self._branches.values():
             branch.parts = [part if part.idx < first else part._replace(idx=_WITHDRAWN) for part in branch.parts]
 
-    async def _advance(self, busy: Sequence[_Branch]) -> None:
+    async def _advance(self) -> None:
         """Wait for the next response of the branch whose turn it is, or of any, and take what has come."""
-        for branch in busy:
-            if branch.task is None:
-                branch.task = asyncio.create_task(branch.generation.next())
-        turn = next((b for b in busy if b.member.number > self._last_number), busy[0])
-        awaited = [turn] if self._dispatch.is_repeatable else busy
-        tasks = [branch.task for branch in awaited if branch.task is not None]
-        await asyncio.wait(tasks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-        for branch in awaited:
-            if branch.task is not None and branch.task.done():
-                task, branch.task = branch.task, None
-                self._last_number = branch.member.number
-                self._take(branch, task)
+        in_order = self._dispatch.is_repeatable
+        found = await self._busy.ready(in_order=in_order, after=self._last_number, patience_s=_LOOK_EVERY_S)
+        for branch, task in found:
+            self._last_number = branch.member.number
+            self._take(branch, task)
+            if not branch.num_outstanding:
+                self._busy.leave(branch)
 
-    def _take(self, branch: _Branch, task: asyncio.Task[Completion | None]) -> None:
+    def _take(self, branch: Branch, task: asyncio.Task[Completion | None]) -> None:
         try:
             completion = task.result()
         except SpecError as fault:
@@ -147,7 +126,7 @@ class FleetGeneration:
         if found is not None:
             self._ready.append(found)
 
-    def _taken(self, branch: _Branch, completion: Completion) -> Completion | None:
+    def _taken(self, branch: Branch, completion: Completion) -> Completion | None:
         """Return a response as the caller numbers it, or None for one that was withdrawn."""
         part = branch.parts[completion.request]
         branch.num_outstanding -= 1
@@ -161,15 +140,19 @@ class FleetGeneration:
 
     def _leave_lost(self) -> None:
         """Have others asked for what is owed by engines that are gone."""
+        if self._seen_changes == self._dispatch.num_changes:
+            return
+        self._seen_changes = self._dispatch.num_changes
         for member, branch in list(self._branches.items()):
             if self._dispatch.is_there(member):
                 continue
             del self._branches[member]
+            self._busy.leave(branch)
             _drop(branch)
             for idx in sorted({part.idx for part in branch.parts}):
                 self._requeue(idx, [part for part in branch.parts if part.idx == idx])
 
-    def _requeue(self, idx: int, parts: Sequence[_Part]) -> None:
+    def _requeue(self, idx: int, parts: Sequence[Part]) -> None:
         asked = {part.first + sample for part in parts for sample in range(part.request.num_samples)}
         owed = sorted(self._owed.get(idx, set[int]()) & asked)
         if not owed:
@@ -181,7 +164,7 @@ class FleetGeneration:
         request = self._requests[idx]
         for first, count in _runs(owed):
             part = replace(request, first_sample=request.first_sample + first, num_samples=count)
-            self._unplaced.append(_Part(idx, first, part))
+            self._unplaced.append(Part(idx, first, part))
 
     def _lost_too_often(self, idx: int) -> SpecError:
         if self._fault is None:
@@ -192,14 +175,14 @@ class FleetGeneration:
 
     def _place(self) -> None:
         """Ask engines for what nobody has been asked for.  Raises: SpecError of one that refuses it."""
-        chosen: dict[Member, list[_Part]] = {}
+        chosen: dict[Member, list[Part]] = {}
         while self._unplaced and (member := self._dispatch.choose(self._unplaced[0].request)) is not None:
             chosen.setdefault(member, []).append(self._unplaced.popleft())
         for member, parts in chosen.items():
             self._send(member, parts)
 
-    def _send(self, member: Member, parts: Sequence[_Part]) -> None:
-        branch = self._branches.get(member) or self._branches.setdefault(member, _Branch(member))
+    def _send(self, member: Member, parts: Sequence[Part]) -> None:
+        branch = self._branches.get(member) or self._branches.setdefault(member, Branch(member))
         try:
             branch.generation.submit([part.request for part in parts])
         except SpecError as fault:
@@ -213,8 +196,9 @@ class FleetGeneration:
             raise
         branch.parts += parts
         branch.num_outstanding += sum(part.request.num_samples for part in parts)
+        self._busy.enter(branch)
 
-    def _aborted(self, branch: _Branch) -> list[Completion]:
+    def _aborted(self, branch: Branch) -> list[Completion]:
         try:
             return branch.generation.abort()
         except SpecError as fault:
@@ -224,7 +208,7 @@ class FleetGeneration:
             return []
 
 
-def _fetched(branch: _Branch) -> list[Completion]:
+def _fetched(branch: Branch) -> list[Completion]:
     """Return what has come of a branch, and nobody has taken yet."""
     task = branch.task
     if task is None or not task.done() or task.cancelled() or task.exception() is not None:

@@ -82,7 +82,7 @@ class TorchCritic:
         )
         loss, means = accumulated(shares, totals, self._spread)
         self._network.settle()
-        return self._optimizer.update(loss, means, role="critic", not_finite=_not_finite)
+        return self._optimizer.update(loss, means, role="critic", not_finite=critic_not_finite)
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""
@@ -104,20 +104,26 @@ class TorchCritic:
         return self._loss(batch, packed, totals)
 
     def _loss(self, batch: TrainBatch, packed: PackedBatch, totals: Totals) -> LossOutput:
-        if batch.values_T is None or batch.returns_T is None:
-            raise InternalError("a critic was given a batch without values and returns")
-        values_M, at = self._network.numbers(packed, self._spec.train), packed.tokens_M
-        terms = ValueTerms(
-            values_T=values_M,
-            old_values_T=batch.values_T[at],
-            returns_T=batch.returns_T[at],
-            mask_T=torch.ones_like(values_M),
-            sequence_T=packed.sequence_M,
-        )
+        values_M = self._network.numbers(packed, self._spec.train)
+        terms = value_terms(batch, values_M, packed.tokens_M, packed.sequence_M)
         return self._algorithm.value_loss(self._critic, terms, totals)
 
 
-def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+def value_terms(batch: TrainBatch, values_M: Tensor, tokens_M: Tensor, sequence_M: Tensor) -> ValueTerms:
+    """Return what the critic learns from, of wanted tokens at indices of the batch and of their sequences."""
+    if batch.values_T is None or batch.returns_T is None:
+        raise InternalError("a critic was given a batch without values and returns")
+    return ValueTerms(
+        values_T=values_M,
+        old_values_T=batch.values_T[tokens_M],
+        returns_T=batch.returns_T[tokens_M],
+        mask_T=torch.ones_like(values_M),
+        sequence_T=sequence_M,
+    )
+
+
+def critic_not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+    """Say that a step was not taken."""
     return Diagnostic(
         "RLC0641",
         f"the critic's optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; "

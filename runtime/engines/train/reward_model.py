@@ -77,7 +77,7 @@ class TorchRewardModel:
         shares = (self._network.run(partial(self._loss, batch, m, totals)) for m in self._micro_batches(batch))
         loss, means = accumulated(shares, totals, self._spread)
         self._network.settle()
-        metrics = self._optimizer.update(loss, means, role="train", not_finite=_not_finite)
+        metrics = self._optimizer.update(loss, means, role="train", not_finite=score_not_finite)
         return metrics | {"train/num_tokens": float(sum(batch.lengths_N))}
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -104,7 +104,7 @@ class TorchRewardModel:
 
     def _micro_batches(self, batch: TrainBatch) -> Iterator[_MicroBatch]:
         """Yield the micro-batches of a batch; the one number that is wanted of an answer stands before its end."""
-        ends_T = _with_ends(batch)
+        ends_T = with_ends(batch)
         last = torch.tensor([end - 1 for end in accumulate(ends_T.lengths_N)])
         wanted_T = torch.zeros(len(ends_T.tokens_T)).index_fill(0, last, 1.0)
         # Cut by the answers' own lengths: the place behind each holds no token.
@@ -135,14 +135,15 @@ class _MicroBatch(NamedTuple):
     packed: PackedBatch
 
 
-def _with_ends(batch: TrainBatch) -> TrainBatch:
+def with_ends(batch: TrainBatch) -> TrainBatch:
     """Return the batch with a place behind each answer: what is read before it is the state after the whole answer."""
     parts = batch.tokens_T.split(list(batch.lengths_N))
     tokens_T = torch.cat([piece for part in parts for piece in (part, part.new_zeros(1))])
     return replace(batch, tokens_T=tokens_T, lengths_N=tuple(n + 1 for n in batch.lengths_N))
 
 
-def _not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+def score_not_finite(step: int, loss: float, grad_norm: float) -> Diagnostic:
+    """Say that a step was not taken."""
     return Diagnostic(
         "RLC0641",
         f"optimizer step {step} has loss {loss:g} and gradient norm {grad_norm:g}; the weights are unchanged",

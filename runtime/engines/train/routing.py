@@ -109,11 +109,14 @@ class Routing:
         return weight_UC if is_softmax else weight_UC * experts.routed_scaling
 
 
-def check_recorded(packed: PackedBatch, *, replayed: str) -> None:
-    """Raise SpecError RLC0770 if there is a token whose experts nobody recorded."""
-    given_ULC = packed.expert_ids_ULC
-    if given_ULC is None or bool((given_ULC < 0).any()):
-        count = packed.tokens_1U.shape[1] if given_ULC is None else int((given_ULC < 0).flatten(1).any(1).sum())
+def check_recorded(expert_ids_NLC: Tensor | None, num_tokens: int, *, replayed: str) -> None:
+    """Raise SpecError RLC0770 if there is a token whose experts nobody recorded.
+
+    Args:
+        expert_ids_NLC: those of all N tokens that are read.
+    """
+    if expert_ids_NLC is None or bool((expert_ids_NLC < 0).any()):
+        count = num_tokens if expert_ids_NLC is None else int((expert_ids_NLC < 0).flatten(1).any(1).sum())
         raise SpecError(
             Diagnostic(
                 "RLC0770",

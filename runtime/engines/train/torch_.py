@@ -245,7 +245,7 @@ class TorchTrainer:
     def _share(self, batch: TrainBatch, packed: PackedBatch, counted: _Counted, gap: GapMeter) -> LossOutput:
         """The loss of a micro-batch, that of further tokens included."""
         if not isinstance(self._replayed, Off):
-            check_recorded(packed, replayed=self._replayed)
+            check_recorded(packed.expert_ids_ULC, packed.tokens_1U.shape[1], replayed=self._replayed)
         return self._policy.run(lambda: self._output(batch, packed, counted, gap))
 
     def _output(self, batch: TrainBatch, packed: PackedBatch, counted: _Counted, gap: GapMeter) -> LossOutput:

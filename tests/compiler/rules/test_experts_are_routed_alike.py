@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from compiler.rules.gpu.experts_are_routed_alike import check
+from rlc.catalogue import load_target
+
 from tests.support.good_spec import GPU, MOE, SFT, Changes, codes, compiled
 
 FITS: Changes = {"parallel.ep": "8"}
@@ -55,7 +58,12 @@ def test_its_way_out_is_one_that_the_engines_can_go(tmp_path: Path) -> None:
         return next(d.help[0].text for d in found if d.code == "RLC0536")
 
     assert way(FITS) == 'set train.routing_replay = "rollout"'
-    assert way({"train.engine.name": '"fsdp2"'}).startswith("fsdp2 cannot replay")
+    assert way({"train.engine.name": '"fsdp2"'}) == 'set train.routing_replay = "rollout"'
+    subject = compiled(tmp_path, FITS, base=MOE).subject
+    assert subject is not None
+    target = load_target("cuda")._replace(replays_routing=("sglang",))
+    (found,) = check(subject._replace(catalogue=subject.catalogue._replace(load_target=lambda _: target)))
+    assert found.help[0].text.startswith("megatron cannot replay")
 
 
 def test_a_reason_lets_it_through(tmp_path: Path) -> None:

@@ -69,3 +69,11 @@ def test_experts_come_out_even_and_a_model_without_them_splits_none(tmp_path: Pa
 def test_heads_are_copied_by_engines_that_can(tmp_path: Path, engine: str, tp: int, splits: bool) -> None:
     changes: Changes = {"cluster.nodes": "2", "train.engine.name": f'"{engine}"', "parallel.tp": str(tp)}
     assert codes(tmp_path, changes, base=GPU) == ([] if splits else ["RLC0507"])
+
+
+def test_fsdp2_cuts_experts_as_it_cuts_other_layers(tmp_path: Path) -> None:
+    shards: Changes = {"train.engine.name": '"fsdp2"', "parallel.tp": "4", "parallel.etp": None}
+    allow: Changes = {"allow": '[{ rule = "RLC0536", why = "this is about something else" }]'}
+    assert "RLC0507" not in codes(tmp_path, {**shards, **allow}, base=MOE)
+    assert "RLC0507" in codes(tmp_path, {**shards, **allow, "parallel.etp": "1"}, base=MOE)
+    assert "RLC0507" not in codes(tmp_path, {**shards, **allow, "parallel.etp": "4"}, base=MOE)

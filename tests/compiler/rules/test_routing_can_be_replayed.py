@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.good_spec import GPU, MOE, Changes, codes, messages
+from compiler.ir.subject import Subject
+from compiler.rules.routing_can_be_replayed import check
+from rlc.catalogue import load_target
+
+from tests.support.good_spec import GPU, MOE, Changes, codes, compiled, messages
 
 ROUTED: Changes = {"parallel.ep": "8", "train.routing_replay": '"rollout"'}
+
+
+def replaying(subject: Subject, *engines: str) -> Subject:
+    """Return the same on a target of which these engines alone replay."""
+    target = load_target("cuda")._replace(replays_routing=engines)
+    return subject._replace(catalogue=subject.catalogue._replace(load_target=lambda _: target))
 
 
 def test_engines_that_replay_leave_nothing_to_say(tmp_path: Path) -> None:
@@ -23,8 +33,12 @@ def test_a_dense_model_has_nothing_to_replay(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_cannot_is_named(tmp_path: Path) -> None:
-    found = messages(tmp_path, {"train.routing_replay": '"rollout"', "train.engine.name": '"fsdp2"'}, base=MOE)
-    assert "fsdp2 on target cuda does not train with experts that it is given" in found
+    shards: Changes = {"train.routing_replay": '"rollout"', "train.engine.name": '"fsdp2"'}
+    subject = compiled(tmp_path, shards, base=MOE).subject
+    assert subject is not None
+    assert list(check(subject)) == []
+    (found,) = check(replaying(subject, "sglang"))
+    assert found.message == "fsdp2 on target cuda does not train with experts that it is given"
 
 
 @pytest.mark.parametrize(("source", "is_fine"), [("recompute", True), ("rollout", False), ("current", False)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from compiler.ir.model import Moe
 from tests.engines.megatron.answers import assert_same
@@ -68,3 +70,21 @@ def test_a_layout_trains_as_one_process_does(
 ) -> None:
     case = case_of(tmp_path, model, changes, num_ranks=num_ranks)
     assert_same(megatron_ranks(num_ranks, trained, case)[0], case.alone())
+
+
+@pytest.mark.parametrize("layout", [{**TP2, "parallel.sp": "true"}, {"parallel.pp": "2"}], ids=["tp2 sp", "pp2"])
+def test_bf16_has_weights_of_its_own_and_goes_on_from_those_of_fp32(
+    tmp_path: Path, megatron_ranks: RunRanks, layout: Changes
+) -> None:
+    """Products of bf16 round at 2^-8; what the update rule keeps is fp32, and starts as it was given."""
+    fp32 = case_of(tmp_path, {}, layout, num_ranks=2)
+    facts = tiny_model()
+    half = replace(fp32, launch=launch_of(tmp_path, facts, {**layout, "train.precision": '"bf16"'}, num_ranks=2))
+    started = megatron_ranks(2, trained, replace(half, batches=[]))[0]
+    assert all(started.state[f"model.{name}"].equal(weight) for name, weight in fp32.weights.items())
+    found, expected = megatron_ranks(2, trained, half)[0], fp32.alone()
+    torch.testing.assert_close(found.logprobs, expected.logprobs, atol=0.05, rtol=0)
+    for metrics, right in zip(found.metrics, expected.metrics, strict=True):
+        assert metrics["train/grad_norm"] == pytest.approx(right["train/grad_norm"], rel=0.05)
+    moved = {name: found.state[f"model.{name}"] - found.weights[name] for name in found.weights}
+    assert 0 < max(float(tensor.abs().max()) for tensor in moved.values()) < 2e-2

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.L2
 DEEP = tiny_model(num_layers=4)
 PIPELINE: Changes = {"parallel.pp": "2"}
 INTERLEAVED: Changes = {**PIPELINE, "parallel.vpp": "2"}
+REPLAYED: Changes = {"train.routing_replay": '"trainer"', "loss.old_logprobs": '"recompute"'}
+EXPERTS = tiny_families()["qwen3_moe"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,10 @@ INTERLEAVED: Changes = {**PIPELINE, "parallel.vpp": "2"}
         (DEEP, PIPELINE, "variable_seq_lengths", "false"),
         (DEEP, {}, "hidden_dropout", "0.1"),
         (DEEP, {}, "average_in_collective", "true"),
-        (tiny_families()["qwen3_moe"], {}, "moe_expert_capacity_factor", "1.0"),
+        (EXPERTS, {}, "moe_expert_capacity_factor", "1.0"),
+        (EXPERTS, {}, "moe_router_load_balancing_type", '"sinkhorn"'),
+        (EXPERTS, {}, "moe_router_force_load_balancing", "true"),
+        (EXPERTS, REPLAYED, "cuda_graph_impl", '"local"'),
     ],
 )
 def test_a_silent_trap_is_refused(
@@ -54,3 +59,10 @@ def test_what_is_not_computed_is_refused(tmp_path: Path, megatron_ranks: RunRank
     train = tiny_train(mtp=MultiTokenPrediction())
     case = Case(launch=launch, params=policy_params(), weights=tiny_weights(DEEP), batches=[], changes={"train": train})
     assert megatron_ranks(1, refused, case) == [("RLC0772", ("train.mtp",))]
+
+
+def test_a_rule_whose_state_it_could_not_save_is_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
+    path = "train.engine.megatron.optimizer_cpu_offload"
+    launch = launch_of(tmp_path, DEEP, {path: "true"}, num_ranks=1)
+    case = Case(launch=launch, params=policy_params(), weights=tiny_weights(DEEP), batches=[])
+    assert megatron_ranks(1, refused, case) == [("RLC0772", (path,))]

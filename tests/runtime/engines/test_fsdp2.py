@@ -67,6 +67,13 @@ def test_every_family_is_split_exactly(family: str, sizes: dict[str, Any], run_r
     assert_same(every[0], trained(TorchTrainer(spec, grpo, tiny_weights(spec.model))))
 
 
+@pytest.mark.parametrize("sizes", [{"dp": 2}, {"tp": 2, "sp": True}, {"cp": 2}], ids=str)
+def test_plain_descent_decays_weights_and_not_gradients(sizes: dict[str, Any], run_ranks: RunRanks) -> None:
+    spec = spec_with(optim=tiny_optim(name="sgd", momentum=0.9, lr=0.05, weight_decay=0.3))
+    every = on_ranks(run_ranks, spec, layout(**sizes))
+    assert_same(every[0], trained(TorchTrainer(spec, grpo, tiny_weights(spec.model))))
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -15,7 +15,7 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 from compiler.ir.model import Model
-from runtime.engines.train.hf_model import EMBEDDING, empty_model, held_weights
+from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model, held_weights
 from runtime.engines.train.megatron.layouts import Cut, joined, part
 from runtime.engines.train.megatron.names import Piece, pieces
 from runtime.engines.train.megatron.network import Chunk
@@ -31,12 +31,18 @@ class Exchange:
 
     `held` are this process's own tensors, parameters and what no gradient reaches, by names of Megatron in which
     layers are counted over the whole model.
+
+    Args:
+        head: what a head of one number is called, where the model has one in the place of the vocabulary.
     """
 
-    def __init__(self, chunks: Sequence[Chunk], model: Model[Never]) -> None:
+    def __init__(self, chunks: Sequence[Chunk], model: Model[Never], *, head: str | None = None) -> None:
         self._model = model
         self.held = dict(_named(chunks))
         self.shapes = {name: tensor.shape for name, tensor in held_weights(empty_model(model)).items()}
+        if head is not None:
+            self.shapes.pop(HEAD, None)
+            self.shapes[head] = torch.Size((1, model.hidden_size))
         self._stage = parallel_state.get_pipeline_model_parallel_rank()
         names: list[Any] = [None] * parallel_state.get_pipeline_model_parallel_world_size()
         dist.all_gather_object(names, list(self.held), group=parallel_state.get_pipeline_model_parallel_group())

@@ -37,6 +37,8 @@ _OUTSIDE = (
     Piece(("model.embed_tokens.weight",), ("embedding.word_embeddings.weight",), "vocabulary"),
     Piece(("model.norm.weight",), ("decoder.final_layernorm.weight",), "plain"),
     Piece(("lm_head.weight",), ("output_layer.weight",), "vocabulary"),
+    Piece(("value_head.weight",), ("number_head",), "plain"),
+    Piece(("score.weight",), ("number_head",), "plain"),
 )
 _QKV = tuple(f"self_attn.{x}_proj" for x in "qkv")
 _LAYER = (

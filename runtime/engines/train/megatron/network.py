@@ -41,6 +41,11 @@ class Chunk(GPTModel):
         """Return [S, 1, D] hidden states, behind the last norm where these are the last layers."""
         return hidden_states
 
+    def put_number_head(self) -> None:
+        """Have a head of one number in the place of that over the vocabulary, in fp32."""
+        del self.output_layer
+        self.number_head = torch.nn.Parameter(torch.zeros(1, self.config.hidden_size))
+
     @property
     def head_rows(self) -> Tensor:
         """[V / tp, D] this rank's rows of the head, zero-filled behind the vocabulary."""
@@ -70,11 +75,18 @@ def network_config(records: Records) -> Any:
     return _RECORDS[records.network_name](**records.network)
 
 
-def build_chunks(config: Any, records: Records, model: Model[Never]) -> list[Chunk]:
-    """Return this process's chunks, in the order in which a token passes them; weights are not filled in."""
+def build_chunks(config: Any, records: Records, model: Model[Never], *, has_vocabulary: bool = True) -> list[Chunk]:
+    """Return this process's chunks, in the order in which a token passes them; weights are not filled in.
+
+    Args:
+        has_vocabulary: whether the head is one over the vocabulary, and not of one number.
+    """
     virtual = config.virtual_pipeline_model_parallel_size
     stages = [None] if virtual is None else list(range(virtual))
     has_kernels = find_spec("transformer_engine") is not None
+    settings = records.of("GPTModel")
+    if not has_vocabulary:
+        settings["share_embeddings_and_output_weights"] = False
     chunks: list[Chunk] = []
     for stage in stages:
         layers = get_gpt_decoder_block_spec(config, use_transformer_engine=has_kernels, vp_stage=stage)
@@ -89,8 +101,10 @@ def build_chunks(config: Any, records: Records, model: Model[Never]) -> list[Chu
             pre_process=parallel_state.is_pipeline_first_stage(**first_or_last),
             post_process=parallel_state.is_pipeline_last_stage(**first_or_last),
             vp_stage=stage,
-            **records.of("GPTModel"),
+            **settings,
         )
+        if not has_vocabulary and chunk.post_process:
+            chunk.put_number_head()
         _mark_split_weights(chunk)
         _mark_experts(chunk)
         _stretch_positions(chunk, model)

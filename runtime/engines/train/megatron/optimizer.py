@@ -6,7 +6,7 @@ Rates, decay, clipping and moments are those of the trainer of one process (runt
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Never
 
 import torch
@@ -15,6 +15,7 @@ from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 from torch import Tensor
 
+from compiler.diagnostics.diagnostic import Diagnostic, SpecError
 from compiler.ir.training import Optim
 from runtime.engines.train.learning_rate import learning_rate
 from runtime.engines.train.megatron.records import Records
@@ -67,6 +68,26 @@ class SplitOptimizer:
         self._rule.step_with_ready_grads()
         self.num_steps += 1
         return rate
+
+    def update(
+        self,
+        loss: float,
+        means: Mapping[str, float],
+        *,
+        role: str,
+        not_finite: Callable[[int, float, float], Diagnostic],
+    ) -> dict[str, float]:
+        """Take a step on the gradients of the chunks, and return its metrics: `<role>/loss`, `grad_norm`, `lr`, and the
+        means; the same on every rank.
+
+        Raises: SpecError with what `not_finite` says of the number of steps taken, the loss and the gradient's norm, if
+        either is not finite, before any weight has changed.
+        """
+        grad_norm = self.gradient_norm()
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise SpecError(not_finite(self.num_steps, loss, grad_norm))
+        metrics = {"loss": loss, "grad_norm": grad_norm, "lr": self.step(grad_norm), **means}
+        return {f"{role}/{name}": value for name, value in metrics.items()}
 
     def read(self, parameter: Any, what: str) -> Tensor:
         """Return, of the shape of a model's parameter, its main weights ("weight") or one of its moments; collective
@@ -144,8 +165,3 @@ def _held(part: Any, parameter: Any) -> tuple[Any, int, int] | None:
     group, at = part.model_param_group_index_map[parameter]
     span = part._get_model_param_range_map(parameter)["param"]  # which elements, for which there is no public name
     return part.optimizer.param_groups[group]["params"][at], span.start, span.end
-
-
-def is_finite(*numbers: float) -> bool:
-    """Whether all are numbers that a step can be taken with."""
-    return all(math.isfinite(x) for x in numbers)

@@ -98,7 +98,7 @@ def rows_of(batch: TrainBatch, members: Sequence[int], wanted_T: Tensor, split: 
         sequences=_sequences(borders, device),
         tokens_M=wanted_M,
         targets_M=batch.tokens_T[wanted_M].to(device),
-        sequence_M=_joined(sequence_M).to(device),
+        sequence_M=_joined(sequence_M),
         sources_W=source_M[wanted_W].to(device),
         wanted_W=wanted_W.to(device),
         read_S=read_S,

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Never
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from compiler.ir.loss import DistillationLoss, ScoreLoss
+from compiler.ir.loss import DistillationLoss
 from compiler.ir.machine import Parallel
 from compiler.ir.openness import Off
+from compiler.ir.training import PolicyTrain
 from runtime.engines.train.megatron.records import Records
 from runtime.engines.train.torch_ import TrainerSpec
 
 
 def check_plan(spec: TrainerSpec, parallel: Parallel[Never], records: Records) -> None:
     """Raise SpecError RLC0772 with what is not computed, or RLC0773 with what would be wrong, if anything."""
-    for path, what in _not_computed(spec):
+    for path, what in _not_computed(spec, records):
         raise SpecError(
             Diagnostic(
                 "RLC0772",
@@ -43,11 +44,14 @@ def _setting(name: str, value: object, needed: str, why: str) -> _Wrong:
     return _Wrong(path, f"{path} = {value!r}: {why}", f"set {path} = {needed}, or leave it out")
 
 
-def _not_computed(spec: TrainerSpec) -> Iterator[tuple[str, str]]:
+def _not_computed(spec: TrainerSpec, records: Records) -> Iterator[tuple[str, str]]:
+    rule = records.of("OptimizerConfig")
+    if rule.get("optimizer_cpu_offload", False):
+        yield "train.engine.megatron.optimizer_cpu_offload", "updates on the host"
+    if rule.get("use_precision_aware_optimizer", False):
+        yield "train.engine.megatron.use_precision_aware_optimizer", "updates of weights in parts"
     if isinstance(spec.params.loss, DistillationLoss):
         yield "loss", "a divergence from a teacher over the whole vocabulary"
-    if isinstance(spec.params.loss, ScoreLoss):
-        yield "loss", "a reward model"
     if not isinstance(spec.train.mtp, Off):
         yield "train.mtp", "losses of layers that predict further tokens"
     model = spec.model
@@ -108,6 +112,16 @@ def _wrong_experts(spec: TrainerSpec, network: Mapping[str, Any]) -> Iterator[_W
     if capacity is not None:
         yield _setting("moe_expert_capacity_factor", capacity, "off", "tokens beyond an expert's capacity are dropped")
     balance, coefficient = network.get("moe_router_load_balancing_type", "none"), network.get("moe_aux_loss_coeff", 0.0)
+    if "sinkhorn" in balance:
+        why = "in training experts are chosen by another rule than in the rollout engine"
+        yield _setting("moe_router_load_balancing_type", balance, '"none"', why)
+    if network.get("moe_router_force_load_balancing", False):
+        yield _setting("moe_router_force_load_balancing", True, "false", "tokens visit experts at random")
+    if isinstance(spec.train, PolicyTrain) and not isinstance(spec.train.routing_replay, Off):
+        graphs = network.get("cuda_graph_impl", "none")
+        if graphs != "none":
+            why = "a recorded graph replays the routing of the batch that it was recorded with"
+            yield _setting("cuda_graph_impl", graphs, '"none"', why)
     if balance != "none" and coefficient:
         why = "a loss is added whose size depends on how the batch is cut"
         yield _setting("moe_aux_loss_coeff", coefficient, "0.0", why)

@@ -1,0 +1,1 @@
+"""What borders between processes, machines and steps cost."""
