@@ -217,10 +217,15 @@ def _fetched(branch: Branch) -> list[Completion]:
     return [] if completion is None else [completion]
 
 
-def _drop(branch: _Branch) -> None:
+def _forget(task: asyncio.Task[Completion | None]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _drop(branch: Branch) -> None:
     """Wait no more for a branch; what it fails with is nobody's any more."""
     if branch.task is not None:
-        branch.task.add_done_callback(lambda task: None if task.cancelled() else task.exception())
+        branch.task.add_done_callback(_forget)
         branch.task.cancel()
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from compiler.rules.gpu.experts_are_routed_alike import check
 from rlc.catalogue import load_target
-
 from tests.support.good_spec import GPU, MOE, SFT, Changes, codes, compiled
 
 FITS: Changes = {"parallel.ep": "8"}

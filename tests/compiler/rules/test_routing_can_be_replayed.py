@@ -9,7 +9,6 @@ import pytest
 from compiler.ir.subject import Subject
 from compiler.rules.routing_can_be_replayed import check
 from rlc.catalogue import load_target
-
 from tests.support.good_spec import GPU, MOE, Changes, codes, compiled, messages
 
 ROUTED: Changes = {"parallel.ep": "8", "train.routing_replay": '"rollout"'}
