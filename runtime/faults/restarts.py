@@ -10,22 +10,8 @@ from typing import Final
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 
-# A rank or an engine is gone, hangs, or could not be started anew often enough.
-LOSSES: Final = frozenset(
-    (
-        "RLC0762",
-        "RLC0764",
-        "RLC0727",
-        "RLC0729",
-        "RLC0765",
-        "RLC0766",
-        "RLC0767",
-        "RLC0768",
-        "RLC0769",
-        "RLC0780",
-        "RLC0782",
-    )
-)
+# A rank or an engine is gone, does not answer in time, or could not be started anew often enough.
+LOSSES: Final = frozenset(("RLC0727", "RLC0729", "RLC0762", "RLC0764", "RLC0765", "RLC0766", "RLC0767", "RLC0782"))
 
 
 class Restarts:
