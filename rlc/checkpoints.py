@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.checkpoint.contents import HeldTensor, model_tensors, tensors_of
+from runtime.checkpoint.contents import HeldTensor, held_as, model_tensors
 
 _STEPS = "step_*"
 
@@ -94,7 +94,7 @@ def inspect(path: Path, *, verify: bool) -> Inspected:
         path=path,
         state=state,
         model=tuple(model_tensors(path)),
-        trainer=tuple(tensors_of(path / TENSORS)) if is_own else (),
+        trainer=tuple(held_as(path, TENSORS)) if is_own else (),
         damage=damage(path) if is_own and verify else None,
     )
 

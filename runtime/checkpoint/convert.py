@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,11 +19,12 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.checkpoint.contents import HeldTensor, model_tensors
-from runtime.checkpoint.manifest import MANIFEST, STATE, TENSORS
+from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS
 from runtime.checkpoint.store import flush, flush_tree
+from runtime.weights.file_names import dealt, file_name, index_of, write_index
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_OWN = (MANIFEST, STATE, TENSORS)  # what only a run needs
+_OWN = (MANIFEST, STATE, index_of(TENSORS), index_of(MODEL))  # what only a run needs, or is written anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def convert(
         temporary.mkdir(parents=True)
         written = _write(source, temporary, held, dtype, shard_bytes)
         for path in sorted(source.iterdir()):
-            if path.is_file() and path.suffix != ".safetensors" and path.name not in (*_OWN, _INDEX):
+            if path.is_file() and path.suffix != ".safetensors" and path.name not in _OWN:
                 shutil.copyfile(path, temporary / path.name)
         _tell_format(temporary / "config.json", dtype)
         flush_tree(temporary)
@@ -71,14 +71,11 @@ def convert(
     return written
 
 
-_INDEX = "model.safetensors.index.json"
-
-
 def _write(source: Path, target: Path, held: list[HeldTensor], dtype: str, shard_bytes: int) -> Written:
-    shards, total, largest = list(_shards(held, dtype, shard_bytes)), 0, 0.0
+    shards, total, largest = _shards(held, dtype, shard_bytes), 0, 0.0
     placed: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
-        name = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        name = file_name(MODEL, number, len(shards))
         tensors: dict[str, Tensor] = {}
         for place in shard:
             tensors[place.name], change = _read(source, place, dtype)
@@ -87,23 +84,17 @@ def _write(source: Path, target: Path, held: list[HeldTensor], dtype: str, shard
         save_file(tensors, target / name, metadata={"format": "pt"})
         placed |= dict.fromkeys(tensors, name)
     if len(shards) > 1:
-        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(placed.items()))}
-        (target / _INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        write_index(target, MODEL, placed, num_bytes=total)
     return Written(tensors=len(held), num_bytes=total, files=len(shards), largest_change=largest)
 
 
-def _shards(held: list[HeldTensor], dtype: str, most: int) -> Iterator[list[HeldTensor]]:
-    shard: list[HeldTensor] = []
-    size = 0
-    for tensor in held:
+def _shards(held: list[HeldTensor], dtype: str, most: int) -> list[list[HeldTensor]]:
+    def num_bytes(tensor: HeldTensor) -> int:
         is_cast = dtype in _FORMATS and tensor.dtype in ("F64", "F32", "F16", "BF16")
-        nbytes = tensor.numel * _FORMATS[dtype].itemsize if is_cast else tensor.num_bytes
-        if shard and size + nbytes > most:
-            yield shard
-            shard, size = list[HeldTensor](), 0
-        shard.append(tensor)
-        size += nbytes
-    yield shard
+        return tensor.numel * _FORMATS[dtype].itemsize if is_cast else tensor.num_bytes
+
+    by_name = {tensor.name: tensor for tensor in held}
+    return [[by_name[name] for name in names] for names in dealt(((t.name, num_bytes(t)) for t in held), most)]
 
 
 def _read(source: Path, place: HeldTensor, dtype: str) -> tuple[Tensor, float]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from runtime.weights.file_names import index_of, placed_in
+
 MANIFEST = "manifest.json"
 STATE, TENSORS, MODEL = "state.json", "trainer.safetensors", "model.safetensors"
-REQUIRED = (STATE, TENSORS, MODEL)
 VERSION = 1
 
 
@@ -35,10 +36,10 @@ def damage(directory: Path) -> str:
         files: dict[str, dict[str, Any]] = content["files"]
         if content["sha256"] != _digest_of(files):
             return f"{MANIFEST} is damaged: its own digest does not fit"
-        for name in REQUIRED:
-            if name not in files:
-                return f"{MANIFEST} does not list {name}"
-        return next(filter(None, (_damage_of(directory / name, facts) for name, facts in files.items())), "")
+        if STATE not in files:
+            return f"{MANIFEST} does not list {STATE}"
+        found = (_damage_of(directory / name, facts) for name, facts in files.items())
+        return next(filter(None, found), "") or _unlisted(directory, files)
     except OSError as error:
         return f"{Path(error.filename or MANIFEST).name} cannot be read: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -65,6 +66,16 @@ def _damage_of(path: Path, facts: dict[str, Any]) -> str:
         except SafetensorError as error:
             return f"{path.name} is no safetensors file: {error}"
     return ""
+
+
+def _unlisted(directory: Path, files: dict[str, Any]) -> str:
+    """Return what a checkpoint needs and its manifest does not list."""
+    needed: set[str] = set()
+    for name in (TENSORS, MODEL):
+        index = index_of(name)
+        needed |= set(placed_in(directory / index).values()) if index in files else {name}
+    missing = sorted(needed.difference(files))
+    return f"{MANIFEST} does not list {missing[0]}" if missing else ""
 
 
 def _digest(path: Path) -> str:

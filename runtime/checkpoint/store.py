@@ -3,6 +3,8 @@
     step_000123/  model.safetensors, config.json and the tokenizer (the Hugging Face layout), trainer.safetensors (what
                   the trainer needs beside the weights), state.json (everything else), manifest.json (sizes, digests)
 
+Where there is more than goes into one file, both are several and an index (runtime/weights/file_names.py).
+
 A checkpoint is written to a directory whose name begins with `.tmp-`, everything in it is flushed to the disk, and only
 then is it renamed, so a kill at any moment leaves the checkpoints from before or those and one more.  If a step is
 saved again with other content, the new one is `step_000123-r2` and takes precedence; the old one goes only after the
@@ -21,13 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, damage, same_content, write_manifest
 from runtime.checkpoint.retention import Retention, not_kept
 from runtime.weights.expert_layout import as_computed
+from runtime.weights.file_names import FILE_BYTES
+from runtime.weights.files import read_tensors, write_tensors
 from runtime.weights.prediction_layers import without_copies
 from stdlib.samples import JsonValue
 
@@ -45,11 +48,15 @@ class Checkpoint:
 
     def weights(self) -> dict[str, Tensor]:
         """Read the model's weights, by the names that models compute with, onto the CPU."""
-        return as_computed(without_copies(load_file(self.path / MODEL)))
+        return as_computed(without_copies(self.stored()))
+
+    def stored(self) -> dict[str, Tensor]:
+        """Read the model's weights by the names that they have in files."""
+        return read_tensors(self.path, MODEL)
 
     def tensors(self) -> dict[str, Tensor]:
         """Read what the trainer saved beside the weights, onto the CPU."""
-        return load_file(self.path / TENSORS)
+        return read_tensors(self.path, TENSORS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +68,14 @@ class LatestValid:
 
 
 class CheckpointStore:
-    """The checkpoints of one run, written by one process."""
+    """The checkpoints of one run, given their names by one process.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    Args:
+        file_bytes: of tensors that go into one file.
+    """
+
+    def __init__(self, directory: Path, *, file_bytes: int = FILE_BYTES) -> None:
+        self._directory, self._file_bytes = directory, file_bytes
 
     def save(
         self,
@@ -93,7 +104,7 @@ class CheckpointStore:
             temporary = self._make_temporary(name)
             try:
                 write_model(temporary)
-                save_file(_ready(tensors), temporary / TENSORS)
+                write_tensors(temporary, TENSORS, tensors, most=self._file_bytes)
                 (temporary / STATE).write_text(text + "\n", encoding="utf-8")
                 write_manifest(temporary)
                 flush_tree(temporary)
@@ -226,19 +237,6 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # The format takes whole tensors, each with memory of its own.
-    ready: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        place = whole.untyped_storage().data_ptr()
-        is_own = place not in taken and whole.untyped_storage().nbytes() == whole.numel() * whole.element_size()
-        ready[name] = whole if is_own else whole.clone()
-        taken.add(place)
-    return ready
 
 
 def _not_written(name: str, reason: str) -> SpecError:
