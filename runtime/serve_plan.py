@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
-
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.experiment import Experiment, Stage

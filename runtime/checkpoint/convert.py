@@ -19,8 +19,8 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.checkpoint.contents import HeldTensor, model_tensors
-from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS
-from runtime.checkpoint.store import flush, flush_tree
+from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, flush
+from runtime.checkpoint.store import flush_tree
 from runtime.weights.file_names import dealt, file_name, index_of, write_index
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,14 @@ STATE, TENSORS, MODEL = "state.json", "trainer.safetensors", "model.safetensors"
 VERSION = 1
 
 
-def write_manifest(directory: Path) -> None:
-    """Write the manifest of all files below a directory."""
+def write_manifest(directory: Path, digests: Mapping[str, str] | None = None) -> None:
+    """Write the manifest of all files below a directory; of some the digests may be known."""
+    known = digests or {}
     files = {
-        path.relative_to(directory).as_posix(): {"size": path.stat().st_size, "sha256": _digest(path)}
+        path.relative_to(directory).as_posix(): {
+            "size": path.stat().st_size,
+            "sha256": known.get(path.relative_to(directory).as_posix()) or digest_of_file(path),
+        }
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
@@ -46,6 +52,15 @@ def damage(directory: Path) -> str:
         return f"{MANIFEST} is damaged: {type(error).__name__}: {error}"
 
 
+def flush(path: Path) -> None:
+    """Flush one file, or the entries of one directory, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def same_content(one: Path, other: Path) -> bool:
     """Return whether two whole checkpoints hold the same files."""
     return (one / MANIFEST).read_bytes() == (other / MANIFEST).read_bytes()
@@ -57,7 +72,7 @@ def _damage_of(path: Path, facts: dict[str, Any]) -> str:
     size = path.stat().st_size
     if size != facts["size"]:
         return f"{path.name} has {size:,} bytes instead of {facts['size']:,}"
-    if _digest(path) != facts["sha256"]:
+    if digest_of_file(path) != facts["sha256"]:
         return f"{path.name} has other content than was written: its sha256 differs"
     if path.suffix == ".safetensors":
         try:
@@ -78,7 +93,8 @@ def _unlisted(directory: Path, files: dict[str, Any]) -> str:
     return f"{MANIFEST} does not list {missing[0]}" if missing else ""
 
 
-def _digest(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of what a file holds."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -16,11 +16,13 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import InternalError
 from compiler.ir.experiment import Experiment
+from runtime.checkpoint.parts import Part, PartWriter
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.engines.rollout.sglang import SGLangEngine
 from runtime.executors.inline import build_critic, build_learners
 from runtime.protocols import Learner
 from runtime.torch_process import set_up_torch
+from runtime.weights.file_names import FILE_BYTES
 from runtime.weights.sync import sync_weights
 
 Role = Literal["trainer", "critic"]
@@ -55,6 +57,7 @@ class TrainerRank:
         self._experiment, self._root, self._meeting = experiment, root, meeting
         self._held: Any = None
         self._engines: list[SGLangEngine] = []
+        self._writer: PartWriter | None = None
         set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
         if meeting is not None:
             _meet(meeting)
@@ -66,6 +69,10 @@ class TrainerRank:
             engine.close()
         self._engines = []
         stage = self._experiment.stages[stage_index]
+        if self._writer is None:
+            rank, num_ranks = (0, 1) if self._meeting is None else (self._meeting.rank, self._meeting.world_size)
+            who, model = f"{role}-{rank}", self._experiment.model
+            self._writer = PartWriter(who, rank=rank, num_ranks=num_ranks, model=model, file_bytes=FILE_BYTES)
         if role == "critic":
             self._held = build_critic(self._experiment, stage, weights)
         else:
@@ -74,6 +81,22 @@ class TrainerRank:
     def call(self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """Call a method of what is trained, and return what it returns.  Raises: what it raises."""
         return getattr(self._held, method)(*arguments, **named)
+
+    def save_begins(self, folder: str) -> None:
+        """Copy what this rank writes of a checkpoint, and begin to write it into a folder; collective.
+
+        Raises: SpecError RLC0628 if the folder is not on this machine.
+        """
+        self._own_writer().begin(Path(folder), self._held.whole_state())
+
+    def save_ended(self) -> list[Part] | None:
+        """Return what this rank has written, or None as long as it writes.  Raises: SpecError RLC0624."""
+        return self._own_writer().end()
+
+    def _own_writer(self) -> PartWriter:
+        if self._writer is None:
+            raise InternalError("a rank that trains nothing has nothing to write")
+        return self._writer
 
     def send_weights(self, places: Sequence[ServerPlace], *, version: int, verify: bool) -> None:
         """Give the engines the weights as they are now; the first rank sends, the others help to gather.

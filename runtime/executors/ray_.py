@@ -7,6 +7,7 @@ asked over HTTP as any server is: results equal those of one process bit by bit.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Spe
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.loss import ScoreLoss
 from runtime import environ
+from runtime.checkpoint.parts import Part
 from runtime.checkpoint.store import CheckpointStore
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.engines.rollout.sglang import SGLangEngine
@@ -45,6 +47,7 @@ _ANSWER_S: Final = 600.0
 _SILENCE_S: Final = 30.0
 _ATTEMPTS: Final = 4
 _LAST_LINES: Final = 3
+_POLL_S: Final = 0.05
 
 
 class Actor:
@@ -126,6 +129,19 @@ class RankGroup:
     def send_weights(self, places: Sequence[ServerPlace], version: int, *, verify: bool) -> None:
         """Have the engines given the weights.  Raises: as `Actor.answer`."""
         self._all("do", "send_weights", (places,), {"version": version, "verify": verify}, answers=False)
+
+    def save_begins(self, folder: Path) -> None:
+        """Have every rank write its part of a checkpoint.  Raises: as `Actor.answer`."""
+        self._all("do", "save_begins", (str(folder),), {}, answers=False)
+
+    def save_ends(self) -> list[Part]:
+        """Return what the ranks have written, once they have.  Raises: as `Actor.answer`."""
+        parts: list[Part] = []
+        for rank in self._ranks:
+            while (found := rank.answer(rank.begins("do", "save_ended", (), {}, answers=True))) is None:
+                time.sleep(_POLL_S)
+            parts += found
+        return parts
 
     def end(self) -> None:
         """End the processes."""
@@ -235,6 +251,7 @@ class RayExecutor:
             algorithm=algorithm_of(stage),
             set_rewards=build_set_rewards(stage, root=self._root),
             overlap=True,
+            apart=(policy,) if critic is None else (policy, critic),
         )
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ def write_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor], *, mos
     placed: dict[str, str] = {}
     for number, names in enumerate(files, 1):
         file = file_name(name, number, len(files))
-        save_file(_ready({key: tensors[key] for key in names}), folder / file, metadata={"format": "pt"})
+        save_file(ready({key: tensors[key] for key in names}), folder / file, metadata={"format": "pt"})
         placed |= dict.fromkeys(names, file)
     if len(files) > 1:
         write_index(folder, name, placed, num_bytes=sum(tensor.nbytes for tensor in tensors.values()))
@@ -33,14 +33,14 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     return {key: tensor for path in files_of(folder, name) for key, tensor in load_file(path).items()}
 
 
-def _ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # The format takes whole tensors, each with memory of its own.
-    ready: dict[str, Tensor] = {}
+def ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as the format takes them: contiguous, each with memory of its own."""
+    found: dict[str, Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
         whole = tensor.detach().cpu().contiguous()
         place = whole.untyped_storage().data_ptr()
         is_own = place not in taken and whole.untyped_storage().nbytes() == whole.numel() * whole.element_size()
-        ready[name] = whole if is_own else whole.clone()
+        found[name] = whole if is_own else whole.clone()
         taken.add(place)
-    return ready
+    return found

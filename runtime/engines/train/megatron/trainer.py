@@ -158,12 +158,15 @@ class MegatronTrainer:
         nothing on the others.
         """
         found: dict[str, Tensor] = {}
-        for prefix, name, tensor in self._state():
+        for name, tensor in self.whole_state():
             if dist.get_rank() == 0:
-                found[prefix + name] = tensor.cpu()
-        if dist.get_rank() == 0:
-            found["optim.step"] = torch.tensor(self._optimizer.num_steps, dtype=torch.int64)
+                found[name] = tensor.cpu()
         return found
+
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor: every rank goes through all of them."""
+        yield from ((prefix + name, tensor) for prefix, name, tensor in self._state())
+        yield "optim.step", torch.tensor(self._optimizer.num_steps, dtype=torch.int64)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned, on whichever layout.
