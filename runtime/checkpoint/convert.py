@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,17 +52,28 @@ def convert(
     format, or the disk refuses.
     """
     held = model_tensors(source)
+    with new_folder(target) as temporary:
+        written = _write(source, temporary, held, dtype, shard_bytes)
+        for path in sorted(source.iterdir()):
+            if path.is_file() and path.suffix != ".safetensors" and path.name not in _OWN:
+                shutil.copyfile(path, temporary / path.name)
+        _tell_format(temporary / "config.json", dtype)
+    return written
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder to write into, which is `target` afterwards if nothing is raised, and else is gone.
+
+    Raises: SpecError RLC0699 if the target is there already, or the disk refuses.
+    """
     if target.exists():
         raise SpecError(_fault(f"{target} exists already", "name a folder that is not there yet"))
     temporary = target.with_name(f".tmp-{target.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        written = _write(source, temporary, held, dtype, shard_bytes)
-        for path in sorted(source.iterdir()):
-            if path.is_file() and path.suffix != ".safetensors" and path.name not in _OWN:
-                shutil.copyfile(path, temporary / path.name)
-        _tell_format(temporary / "config.json", dtype)
+        yield temporary
         flush_tree(temporary)
         temporary.rename(target)
         flush(target.absolute().parent)
@@ -68,7 +81,6 @@ def convert(
         raise SpecError(_fault(f"{target} cannot be written: {fault.strerror or fault}", "make room")) from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return written
 
 
 def _write(source: Path, target: Path, held: list[HeldTensor], dtype: str, shard_bytes: int) -> Written:
@@ -100,11 +112,19 @@ def _shards(held: list[HeldTensor], dtype: str, most: int) -> list[list[HeldTens
 def _read(source: Path, place: HeldTensor, dtype: str) -> tuple[Tensor, float]:
     with safe_open(source / place.file, framework="pt") as file:
         tensor: Tensor = file.get_tensor(place.name)
-    if dtype not in _FORMATS or place.dtype not in ("F64", "F32", "F16", "BF16"):
+    return cast_to(tensor, dtype, name=place.name)
+
+
+def cast_to(tensor: Tensor, dtype: str, *, name: str) -> tuple[Tensor, float]:
+    """Return a tensor in a number format, and how much its numbers lost; one without fractions, or `as_is`, is kept.
+
+    Raises: SpecError RLC0699 if a number is too large for the format.
+    """
+    if dtype not in _FORMATS or not tensor.is_floating_point():
         return tensor, 0.0
     cast = tensor.to(_FORMATS[dtype])
     if bool(torch.isinf(cast).any()) and not bool(torch.isinf(tensor).any()):
-        fact = f"{place.name} holds {float(tensor.double().abs().max()):.3g}, which {dtype} has no number for"
+        fact = f"{name} holds {float(tensor.double().abs().max()):.3g}, which {dtype} has no number for"
         raise SpecError(_fault(fact, "take --dtype bfloat16, which reaches as far as float32"))
     change = (cast.double() - tensor.double()).abs() / tensor.double().abs().clamp_min(1e-30)
     return cast, float(change.nan_to_num().max()) if change.numel() else 0.0

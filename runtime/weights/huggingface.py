@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 from torch import Tensor
 
@@ -18,6 +18,9 @@ from runtime.weights.expert_layout import as_stored
 from runtime.weights.file_names import FILE_BYTES
 from runtime.weights.files import write_tensors
 from runtime.weights.prediction_layers import with_copies
+
+if TYPE_CHECKING:
+    from transformers.configuration_utils import PreTrainedConfig
 
 SCORE_HEAD = "score.weight"
 SCORED_AT = "rlc_scored_at"  # the entry of config.json by which a reward model says where it was trained to be read
@@ -49,6 +52,18 @@ def write_settings(
     directory: Path, names: Collection[str], *, model: Model[Never], tokenizer: TextTokenizer, dtype: str
 ) -> None:
     """Write what stands beside weights of these names, as models have them, in this number format."""
+    config = _config(names, model, dtype)
+    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    config.save_pretrained(str(directory))
+    tokenizer.save(directory)
+
+
+def write_config(directory: Path, names: Collection[str], *, model: Model[Never], dtype: str) -> None:
+    """Write config.json alone."""
+    _config(names, model, dtype).save_pretrained(str(directory))
+
+
+def _config(names: Collection[str], model: Model[Never], dtype: str) -> PreTrainedConfig:
     config = hf_config(model, architecture(model))
     name: str = hf_family(model.family).model.__name__
     if SCORE_HEAD in names:
@@ -59,7 +74,5 @@ def write_settings(
         config.num_nextn_predict_layers = model.num_mtp_layers
     config.architectures = [name]
     config.use_cache = True
-    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     config.dtype = dtype
-    config.save_pretrained(str(directory))
-    tokenizer.save(directory)
+    return config
