@@ -163,6 +163,10 @@ _KNOWN: Final[dict[tuple[str, str], Any]] = {
             "_MEM_FORMAT_ENCODING",
         )
     },
+    **{  # of a plan of who writes what, which Megatron keeps beside
+        ("torch.distributed.checkpoint.planner", name): _Record
+        for name in ("SavePlan", "WriteItem", "WriteItemType", "TensorWriteData", "BytesIOWriteData")
+    },
     (_STATE, "TensorStorageMetadata"): _Tensor,
     (_STATE, "BytesStorageMetadata"): _Bytes,
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"): _Record,
