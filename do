@@ -25,6 +25,9 @@ usage: ./do VERB [ARGS]
                    `python -m checks.peers`
   engines          compare targets/engines/ with the packages of the pinned engines, which are fetched without what
                    they need
+  lanes [LANE [ARGS]]
+                   the tests with a real engine (tests/engines/LANE/), in an environment of its own, .venv-LANE, made
+                   from constraints/LANE.txt; without LANE, every one; ARGS go to pytest
   smollm2 [ARGS]   the tests with a real small model, SmolLM2-135M-Instruct, out of a package; ARGS go to pytest
   fuzz  [ARGS]     look for inputs that break rlc, for ten minutes; ARGS go to `python -m tests.fuzz`
   chaos [SEEDS]    kill runs at random moments and resume them, with this many seeds (20)
@@ -107,18 +110,53 @@ demo() {
 
 # The peers pin other versions of what they need, so they live in an environment of their own, with nothing resolved.
 peers() {
-    venv=$PWD/.venv-peers
-    stamp=$venv/.installed
-    wanted="$(cksum <constraints/peers.txt) $PWD"
-    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
-        python=$(find_python)
-        printf 'do: installing into %s\n' "$venv" >&2
-        "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment"
-        pip_install "$(grep '^torch==' constraints/peers.txt)"
-        pip_install --no-deps -r constraints/peers.txt
-        printf '%s\n' "$wanted" >"$stamp"
+    pinned_environment peers
+    HF_DATASETS_DISABLE_PROGRESS_BARS=1 exec .venv-peers/bin/python -W ignore -m checks.peers "$@"
+}
+
+# Makes .venv-NAME of exactly what constraints/NAME.txt pins.
+pinned_environment() {
+    folder=$PWD/.venv-$1
+    pins=constraints/$1.txt
+    stamp=$folder/.installed
+    wanted="$(cksum <"$pins") $PWD"
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        return
     fi
-    HF_DATASETS_DISABLE_PROGRESS_BARS=1 exec "$venv/bin/python" -W ignore -m checks.peers "$@"
+    python=$(find_python)
+    printf 'do: installing into %s\n' "$folder" >&2
+    "$python" -m venv --clear "$folder" || fail "$python cannot make a virtual environment"
+    for what in "$(grep '^torch==' "$pins")" "--requirement=$pins"; do
+        PIP_DISABLE_PIP_VERSION_CHECK=1 "$folder/bin/python" -m pip install --no-input -qq --no-deps "$what" ||
+            fail "pip could not install $what"
+    done
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
+lanes() {
+    if [ $# -gt 0 ]; then
+        lane "$@"
+        return
+    fi
+    missed=''
+    for folder in tests/engines/*/; do
+        name=$(basename "$folder")
+        case $name in
+        _*) continue ;;
+        esac
+        printf '\n-- lane %s\n' "$name"
+        (lane "$name") || missed="$missed $name"
+    done
+    [ -z "$missed" ] || fail "failed:$missed"
+}
+
+lane() {
+    name=$1
+    shift
+    [ -d "tests/engines/$name" ] || fail "no lane '$name' in tests/engines/" 2
+    pinned_environment "$name"
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$venv/bin/python" -m pytest -m L2 --durations=5 \
+        --engine-python="$PWD/.venv-$name/bin/python" "tests/engines/$name" "$@"
 }
 
 # vLLM's own package is of several hundred megabytes, so its CPU build is read, whose Python files are the same.
@@ -196,7 +234,7 @@ test_all() {
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-setup | demo | check | test | bench | docs | conformance | engines | smollm2 | fuzz | chaos) setup ;;
+setup | demo | check | test | bench | docs | conformance | engines | lanes | smollm2 | fuzz | chaos) setup ;;
 peers) ;;
 help | -h | --help) usage && exit 0 ;;
 *) usage >&2 && fail "no verb '$verb'" 2 ;;
@@ -211,6 +249,7 @@ bench) exec "$venv/bin/python" -m benchmarks "$@" ;;
 docs) exec "$venv/bin/python" -m rlc schema --write "$@" ;;
 conformance) exec "$venv/bin/python" -m checks.conformance "$@" ;;
 engines) engines ;;
+lanes) lanes "$@" ;;
 smollm2) smollm2 "$@" ;;
 fuzz) exec "$venv/bin/python" -m tests.fuzz "$@" ;;
 chaos) run_pytest --dist load --chaos "${1:-20}" ;;

@@ -28,7 +28,7 @@ from compiler.ir.shrunk import Change, Shrunk
 from compiler.ir.subject import Subject
 from compiler.lowering.lower import Lowered, lower
 from compiler.passes.pipeline import run_pipeline
-from compiler.rules.catalogue import load_rules
+from compiler.rules.catalogue import ABOUT_LOOPS, load_rules
 
 if TYPE_CHECKING:
     from compiler.constraints.constrained import Constrained
@@ -130,6 +130,7 @@ def _compile(
         return Compiled(None, None, tuple(reporter.diagnostics), None)
     lowered = lower(loaded, catalogue, reporter)
     subject, broken = lowered.subject, lowered.broken
+    subject.origins.judges = _check_loops
     constrained = _constrained(loaded, lowered, session, reporter)
     if constrained is None:
         subject = subject._replace(experiment=run_pipeline(subject.experiment, subject.origins, catalogue))
@@ -178,6 +179,13 @@ def check_rules(subject: Subject) -> Iterator[Diagnostic]:
     target = subject.catalogue.load_target(subject.experiment.cluster.target)
     for rule in load_rules(has_gpus=bool(target.vendor)):
         yield from rule.check(subject)
+
+
+def _check_loops(subject: Subject) -> Iterator[Diagnostic]:
+    """Yield what the rules about loops have to say: of a choice of schedule, before anything else is decided."""
+    for rule in load_rules():
+        if rule.code in ABOUT_LOOPS:
+            yield from rule.check(subject)
 
 
 def _independent(found: Iterator[Diagnostic], broken: frozenset[str]) -> Iterator[Diagnostic]:

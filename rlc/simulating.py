@@ -15,7 +15,7 @@ from compiler.ir.schedules.order_of_stage import order_of
 from compiler.ir.timeouts import Timeouts
 from compiler.planner.simulate.outcome import Outcome
 from compiler.planner.simulate.pace import Troubles
-from compiler.planner.simulate.plan_pace import Beside, limits_of, pace_of
+from compiler.planner.simulate.plan_pace import Beside, expected, limits_of, pace_of
 from compiler.planner.simulate.run import simulate
 from rlc.catalogue import load_hardware
 
@@ -46,6 +46,7 @@ def simulate_stage(experiment: Experiment[Never], line: Line, troubles: Troubles
         way = Help('set debug.mode = "full"', (("debug.mode", '"full"'),))
         message = f'a step of stage {stage.name} is taken apart by debug.mode = "{debug.mode}": neither side waits'
         raise SpecError(Diagnostic("RLC0417", message, help=(way,)))
+    beside = expected(stage, beside)
     pace = pace_of(experiment, stage, gpu, beside)
     if pace is None:
         raise InternalError(f"a stage that samples on GPUs has no predicted time: {stage.name}")

@@ -123,6 +123,7 @@ class _Run:
             self.origins.record(path, origin)
         self.origins.read = frozenset(path for referred in self.resolver.referred for path in referred.reads)
         self.origins.refuses = self.resolver.refuses
+        self.origins.judges = self.resolver.subject.origins.judges
         catalogue = self.resolver.subject.catalogue
         self.experiment = run_pipeline(self.start, self.origins, catalogue, self.resolver.equations.solve_one)
         tainted = self.following((*self.pending, *self.lost))

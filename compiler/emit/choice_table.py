@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.printable import printable
 from compiler.ir.subject import Subject
-from compiler.planner.chosen import HEADROOM_FRAC, is_chosen, left_out
+from compiler.planner.chosen import HEADROOM_FRAC, SCHEDULE, is_chosen, left_out
 from compiler.planner.memory.lines import GIB
-from compiler.planner.search.choose import Choice, Timed, choose, timed
+from compiler.planner.search.choose import Choice, Timed, choose, described, timed
 from compiler.planner.search.constraint_costs import ConstraintCost, constraint_costs
 from compiler.planner.search.judge import fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, problem_of
+from compiler.planner.search.schedules import fastest, loops
 from compiler.planner.search.share import share_of
 from compiler.planner.search.space import tokens_at
 
@@ -52,8 +53,27 @@ def choice_table(subject: Subject, *, ascii_only: bool = False) -> str:
     own = timed(problem, problem.base) if found.best is None else found.best
     said = [_headroom(found)] if problem.open and found.best is not None else []
     lines = [_title(problem, found), *said, "", *_aligned([*_HEAD, *_rows(problem, own, found)]), ""]
+    lines += _schedules(subject, names)
     lines += _costs(own, tuple(constraint_costs(problem)))
     return "\n".join(printable(line, ascii_only=ascii_only).rstrip() for line in lines)
+
+
+def _schedules(subject: Subject, names: frozenset[str]) -> Iterator[str]:
+    """Yield each schedule with its fastest step, or why it was not tried, where that was chosen too."""
+    if SCHEDULE not in names:
+        return
+    experiment, origins = subject.experiment, subject.origins
+    tried = loops(experiment, origins, subject.catalogue, names)
+    best = fastest(tried)
+    yield "schedules, each with the fastest layout that it has; what older samples cost in learning is not weighed"
+    rows = []
+    for loop in tried:
+        found = None if loop.found is None else loop.found.best
+        said = f"{found.step_s:,.2f} s: {described(found).rpartition(': ')[0]}" if found else "nothing fits"
+        said = f"not a candidate: {loop.why_not}" if loop.why_not else said
+        rows.append((">" if loop is best else "", loop.mode, said))
+    yield from _aligned(rows)
+    yield ""
 
 
 def _title(problem: Problem, found: Choice) -> str:

@@ -26,7 +26,7 @@ from compiler.ir.debug import Debug
 from compiler.ir.environment import Environment
 from compiler.ir.machine import Cluster, GpuPlacement, Log, Parallel, Placement, Run, StageRun
 from compiler.ir.model import Model
-from compiler.ir.openness import OFF, A, Off
+from compiler.ir.openness import AUTO, OFF, A, Off
 from compiler.ir.record import Record, setting
 from compiler.ir.rollout import Generation, Reward, Rollout
 from compiler.ir.timeouts import Timeouts
@@ -35,12 +35,12 @@ from compiler.ir.training import Optim, PolicyTrain, Train
 IMPLICIT_STAGE = "main"
 
 
-class Schedule(Record):
+class Schedule(Record, Generic[A]):
     """[schedule]: the loop of a stage."""
 
-    mode: Literal["sync", "one_step_off", "async"] = setting(
+    mode: Literal["sync", "one_step_off", "async"] | A = setting(
         "Whether sampling waits for training: always; by whole rollouts, of which one is sampled while the one before "
-        "is trained on; or only where max_staleness would be exceeded.",
+        'is trained on; or only where max_staleness would be exceeded. "auto" is the fastest that the spec allows.',
         default="sync",
     )
     max_staleness: int = setting(
@@ -48,7 +48,7 @@ class Schedule(Record):
         default=1,
         unit="weight updates",
         ge=1,
-        read_if=("mode", ("async",)),
+        read_if=("mode", ("async", AUTO)),
     )
 
     @property
@@ -89,7 +89,7 @@ class Stage(Record, Generic[A]):
         on_resume="may_change",
     )
     run: StageRun[A] = setting("How long.")
-    schedule: Schedule = setting("The loop.")
+    schedule: Schedule[A] = setting("The loop.")
     algorithm: AlgorithmParams[A] = setting("What is optimised.", spread=True)
     data: Data[A] | DemonstrationData[A] | PreferenceData[A] | RankedData[A] | ScoredData[A] = setting("What is read.")
     rollout: Generation[A] | Rollout[A] | Off = setting("How text is sampled.", default=OFF)

@@ -13,8 +13,10 @@ from compiler.diagnostics.named_tuple import NamedTuple
 from compiler.diagnostics.span import Span
 
 if TYPE_CHECKING:
+    from compiler.diagnostics.diagnostic import Diagnostic
     from compiler.ir.experiment import Experiment
     from compiler.ir.openness import Auto
+    from compiler.ir.subject import Subject
 
 OriginKind = Literal["default", "assumed", "recipe", "spec", "shrunk", "override", "derived", "inherited"]
 WRITTEN: tuple[OriginKind, ...] = ("spec", "override")
@@ -57,6 +59,7 @@ class Provenance:
         read: paths that expressions read, whether or not these are computed yet.
         refuses: returns why a requirement does not let a layout be chosen; given an experiment that has it, and whether
             more than its axes and sides are decided.
+        judges: yields what the rules about loops say of an experiment, for a choice of [schedule] mode.
         excluded: where every layout that fits is refused, why the fastest one is, and which it is.
     """
 
@@ -65,6 +68,7 @@ class Provenance:
         self.asked: frozenset[str] = frozenset()
         self.read: frozenset[str] = frozenset()
         self.refuses: Callable[[Experiment[Auto], bool], str] | None = None
+        self.judges: Callable[[Subject], Iterator[Diagnostic]] | None = None
         self.excluded: tuple[str, str] | None = None
 
     def record(self, path: str, origin: Origin) -> None:

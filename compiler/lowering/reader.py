@@ -127,7 +127,7 @@ class Reader:
             self.unreadable.add(key_id(entry.key_span))
             return
         table = path.partition(".")[2].partition(".")[2] if path.startswith("stages.") else path
-        shown = " or ".join(f'"{v}"' if isinstance(v, str) or v is OFF else str(v).lower() for v in values)
+        shown = " or ".join(f'"{v}"' if isinstance(v, str) or v in (AUTO, OFF) else str(v).lower() for v in values)
         self.idle[key_id(entry.key_span)] = f"where {table + '.' if table else ''}{sibling} = {shown}"
 
     def _field(self, field: Field, table: Table, path: str, choice: Choice) -> object:

@@ -17,6 +17,7 @@ AXES = ("tp", "sp", "pp", "vpp", "cp", "ep", "etp", "dp")
 SIDES = ("mode", "train_gpus", "rollout_gpus", "gpus_per_engine")
 OF_STAGES = ("recompute", "sharding", "tokens", "engine_way", "share")
 CHOOSABLE = (*AXES, *SIDES, *OF_STAGES)
+SCHEDULE = "schedule"  # chosen only where it is asked for: what a loop learns is not its layout
 HEADROOM_FRAC = 0.07  # of a GPU that is left free where it can be: no held-out peak is further under (ADR 0060)
 
 _OF_PARALLEL = (*AXES, "pp_first_layers", "pp_last_layers")
@@ -26,6 +27,7 @@ _FIELDS = {
     "tokens": "train.packing.tokens",
     "recompute": f"{_RECOMPUTE}granularity",
     "engine_way": "rollout.engine.sglang.ep_size",
+    SCHEDULE: "schedule.mode",
 }
 _FOLLOWS = ("dp", "sp")
 _DEFAULTS = ("lay_out_gpus", "GPU identity", "budget_micro_batches", BY)
@@ -43,7 +45,7 @@ def is_chosen(origins: Provenance) -> bool:
 def asked_for(experiment: Experiment[Auto], origins: Provenance) -> frozenset[str]:
     """Return the settings that say "auto", before anything is decided."""
     paths = [path for name in (*AXES, *SIDES) for path in paths_of(name, 0)]
-    paths += paths_of("tokens", len(experiment.stages))
+    paths += [path for name in ("tokens", SCHEDULE) for path in paths_of(name, len(experiment.stages))]
     open_paths = (path for path in paths if path in origins and origins[path].kind != "default")
     shares = (path for path in paths_of("share", len(experiment.stages)) if path in origins)
     return frozenset(
@@ -72,23 +74,23 @@ def is_left_out(origins: Provenance, path: str) -> bool:
 def left_out(experiment: Experiment[Any], origins: Provenance) -> frozenset[str]:
     """Return what the planner chooses: all that is left out where all of [parallel] is, otherwise what says "auto".
 
-    What follows a choice is then open too: dp and sp, the GPUs of sides, with micro-batches what is computed again, and
-    with engines their share of memory.
+    What follows a choice is then open too: dp and sp, the GPUs of sides, with micro-batches what is computed again,
+    with engines their share of memory, and with a schedule who has which GPUs.
     """
     if not isinstance(experiment.parallel, Parallel) or not isinstance(experiment.placement, GpuPlacement):
         return frozenset()
-    free = undecided(origins)
+    free, count = undecided(origins), len(experiment.stages)
+    names = {name for name in (*CHOOSABLE, SCHEDULE) if not origins.asked.isdisjoint(paths_of(name, count))} & free
     if is_table_left_out(origins):
-        return free
-    count = len(experiment.stages)
-    names = {name for name in CHOOSABLE if not origins.asked.isdisjoint(paths_of(name, count))} & free
+        return free - {SCHEDULE} | (names & {SCHEDULE})
     if names <= set(_FOLLOWS):
         return frozenset()
     more = {*_FOLLOWS}
+    more |= set(SIDES[:3]) if SCHEDULE in names else set()
     more |= {"train_gpus", "rollout_gpus"} if names & set(SIDES[:3]) else set()
     more |= {"recompute"} if "tokens" in names else set()
     more |= {"engine_way"} if "gpus_per_engine" in names else set()
-    more |= {"share"} if names & {"mode", "gpus_per_engine"} else set()
+    more |= {"share"} if names & {"mode", "gpus_per_engine", SCHEDULE} else set()
     return frozenset(names | (more & free))
 
 
@@ -101,7 +103,7 @@ def is_table_left_out(origins: Provenance) -> bool:
 
 
 def undecided(origins: Provenance) -> frozenset[str]:
-    """Return the names of CHOOSABLE that nobody decided, and from which nothing else was derived."""
+    """Return the names of CHOOSABLE, and SCHEDULE, that nobody decided, and from which nothing else was derived."""
     names = {axis for axis in AXES if is_left_out(origins, f"parallel.{axis}")}
     names |= {side for side in SIDES if is_left_out(origins, f"placement.{side}")}
     used = {
@@ -109,6 +111,7 @@ def undecided(origins: Provenance) -> frozenset[str]:
     } | origins.read
     names -= {axis for axis in AXES if f"parallel.{axis}" in used}
     names -= {side for side in SIDES if f"placement.{side}" in used}
+    names |= {SCHEDULE} if not any(path.endswith(f".{_FIELDS[SCHEDULE]}") for path in used) else set()
     return frozenset((*names, *OF_STAGES))
 
 

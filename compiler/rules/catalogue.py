@@ -13,6 +13,9 @@ from compiler.ir.subject import Subject
 
 _NOT_RULES = ("__init__", "catalogue")
 _ABOUT_GPUS = "gpu"
+# What decides whether a stage may sample beside its training, whatever its layout: the planner asks these of a schedule
+# that it may choose.
+ABOUT_LOOPS = ("RLC0367", "RLC0368", "RLC0398", "RLC0510")
 
 
 class Rule(NamedTuple):

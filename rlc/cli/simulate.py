@@ -40,8 +40,26 @@ def simulate(
     engine_restart: float = typer.Option(
         300.0, "--engine-restart", metavar="SECONDS", min=0, help="Until an engine that failed generates again."
     ),
-    judge: float = typer.Option(
-        0.0, "--judge", metavar="SECONDS", min=0, help="Mean time of one call of the reward, which no plan says."
+    judge: float | None = typer.Option(
+        None,
+        "--judge",
+        metavar="SECONDS",
+        min=0,
+        help="Mean time of one call of the reward [default: reward.expected_call_s, or 0].",
+    ),
+    turns: float | None = typer.Option(
+        None,
+        "--turns",
+        metavar="COUNT",
+        min=1,
+        help="Mean turns of an episode [default: environment.expected_turns, or half of max_turns].",
+    ),
+    turn: float | None = typer.Option(
+        None,
+        "--turn",
+        metavar="SECONDS",
+        min=0,
+        help="Mean time of an environment between two turns [default: environment.expected_turn_s, or 0].",
     ),
     left_out: float = typer.Option(
         0.0, "--left-out", metavar="FRACTION", min=0, max=0.99, help="Groups that the filter leaves out."
@@ -70,7 +88,7 @@ def simulate(
         engine_restart_s=engine_restart,
         trainer_restart_s=restart,
     )
-    found = simulate_stage(experiment, Line(name, steps, seed), troubles, Beside(judge, left_out))
+    found = simulate_stage(experiment, Line(name, steps, seed), troubles, Beside(judge, left_out, turns, turn))
     if as_json:
         output.result(dump(simulation_json(found.outcome, found.assumed)))
     else:

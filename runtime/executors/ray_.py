@@ -304,4 +304,4 @@ class RayExecutor:
 def _send(group: RankGroup, places: Sequence[ServerPlace], client: SGLangEngine, version: int, *, verify: bool) -> None:
     """Have the ranks send, and let this process's own client know of it."""
     group.send_weights(places, version, verify=verify)
-    client.note_weights(version)
+    client.note_weights(version=version)

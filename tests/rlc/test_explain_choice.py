@@ -76,6 +76,8 @@ def test_a_choice_that_leaves_little_free_is_said_on_the_page_and_in_the_table(
 TABLES: dict[str, Changes] = {
     "dense": {"model.name": '"//models:qwen3_8b"', "placement.mode": '"colocate"'},
     "shards": {"model.name": '"//models:qwen2_5_32b"', "train.engine.name": '"fsdp2"', "cluster.nodes": "2"},
+    "schedules": {"schedule.mode": '"auto"', "schedule.max_staleness": "2"},
+    "corrections": {"schedule.mode": '"auto"', "loss.old_logprobs": '"recompute"'},
     "required": {"require": '[{ that = "parallel.tp == 1 or parallel.tp == 8", why = "so it is" }]'},
 }
 

@@ -39,6 +39,32 @@ def test_the_same_line_prints_the_same_json(capsys: pytest.CaptureFixture[str]) 
     assert found["assumed"]["gpu_hours_per_failure"] == 40
 
 
+def test_what_a_spec_expects_is_assumed_unless_the_line_says_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["simulate", "experiments/search_r1_qwen2_5_3b.toml", "--steps", "5", "--failures", "0", "--json"]
+    expects = ["reward.expected_call_s=3.0", "environment.expected_turns=3", "environment.expected_turn_s=20.0"]
+    told = [word for setting in expects for word in ("--set", setting)]
+    found = []
+    for words in (line, [*line, *told], [*line, *told, "--judge", "0", "--turns", "1", "--turn", "0"]):
+        assert main(words) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    plain, expected, said = found
+    names = ("judge_s", "turns", "turn_s")
+    assert [expected["assumed"][name] for name in names] == [3.0, 3.0, 20.0]
+    assert [said["assumed"][name] for name in names] == [0.0, 1.0, 0.0]
+    assert plain["assumed"]["judge_s"] == plain["assumed"]["turn_s"] == 0.0
+    # Two waits and a call behind the tokens of every group, and of the slowest of its episodes.
+    assert expected["step_s"]["mean"] > plain["step_s"]["mean"] + 2 * 20.0 + 3.0
+    assert said["step_s"] == plain["step_s"]
+
+
+def test_engines_that_read_prompts_count_in_gpu_hours() -> None:
+    pairs = "placement.disaggregation.prefill_engines=2"
+    for overrides in ((), (pairs,)):
+        plan = compile_spec(Path(ASYNC), scan(), overrides=overrides).plan
+        assert plan is not None
+        assert simulate_stage(plan.experiment, Line(None, 5, 0), NONE, Beside()).outcome.gpus == 16
+
+
 @pytest.mark.parametrize("name", ["dapo_qwen2_5_7b", "grpo_glm4_5_air", "vapo_qwen2_5_7b"])
 def test_where_nothing_goes_wrong_a_step_takes_what_the_plan_says(name: str) -> None:
     """The planner follows the shares of a distribution through one engine, the simulator draws every group."""

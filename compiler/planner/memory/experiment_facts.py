@@ -63,7 +63,7 @@ def stage_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Stage
         gpus_per_node=max(1, experiment.cluster.num_gpus // experiment.cluster.nodes),
         buffer_bytes=_waiting(stage),
         trains=trains(stage),
-        reader=_reader_job(experiment, stage, gpu) if has_engine(stage) else None,
+        reader=reader_job(experiment, stage, gpu) if has_engine(stage) else None,
     )
 
 
@@ -155,8 +155,11 @@ def engine_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> Engi
     )
 
 
-def _reader_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob | None:
-    """What decides the memory of a GPU of an engine that reads prompts for others: it holds prompts alone."""
+def reader_job(experiment: Experiment[Any], stage: Stage[Any], gpu: Gpu) -> EngineJob | None:
+    """Return what decides the memory of a GPU of an engine that reads prompts for others; None where none does.
+
+    It holds prompts alone.
+    """
     rollout, placement = stage.rollout, experiment.placement
     assert isinstance(placement, GpuPlacement), "an engine that is asked about is on GPUs"
     group = placement.engine_groups()[0]

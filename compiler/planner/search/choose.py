@@ -36,7 +36,7 @@ from compiler.planner.search.judge import (
     trained,
     trains_within,
 )
-from compiler.planner.search.problem import Candidate, Problem, Way, is_banned, is_cut_by_samples
+from compiler.planner.search.problem import Candidate, Problem, Way, generating_engines, is_banned, is_cut_by_samples
 from compiler.planner.search.space import (
     Side,
     engines,
@@ -373,10 +373,11 @@ def _train_s(
 def _rollout_s(problem: Problem, side: Side, each: int, way: Way, beside: SideSeconds = NOT_WAITED) -> float:
     """The mean over the stages, each by its steps: what sampling takes at least, or beside such a training."""
     (mode, _, gpus), seconds = side, 0.0
+    count = generating_engines(problem, gpus, each)
     for facts in problem.stages:
         base = facts.job._replace(is_shared=mode == "colocate")
         held = sampled(problem, base, facts, each=each, gpus=gpus, way=way)
-        seconds += facts.steps * rollout_seconds(facts.step, held, max(1, gpus // each), beside)
+        seconds += facts.steps * rollout_seconds(facts.step, held, count, beside)
     return seconds
 
 

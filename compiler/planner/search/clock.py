@@ -107,8 +107,12 @@ def rollout_seconds(step: StepJob, held: StageJob, engines: int, beside: SideSec
     """
     if step.sampling is None or held.engine is None:
         return 0.0
-    sampler = resized_sampler(step.sampling.sampler, held.engine)
-    found = sampling_seconds(step.sampling._replace(sampler=sampler, engines=engines), RATES)
+    sampling = step.sampling._replace(
+        sampler=resized_sampler(step.sampling.sampler, held.engine),
+        engines=engines,
+        reader=None if held.reader is None else resized_sampler(step.sampling.sampler, held.reader),
+    )
+    found = sampling_seconds(sampling, RATES)
     waited = sum(seconds for _, seconds in waits_of(step.sampling, found))
     return found.seconds(beside.train_s, beside.both_s) + waited
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics.named_tuple import NamedTuple
+from compiler.ir.machine import GpuPlacement
 from compiler.ir.openness import Off
 from compiler.planner.forecast import stage_bytes
 from compiler.planner.memory.activations import Recompute
@@ -22,7 +23,7 @@ from compiler.planner.memory.phases import HOST, Phase, StageJob, phases_of
 from compiler.planner.memory.pipeline import Layout
 from compiler.planner.memory.static import Sharding
 from compiler.planner.ranks import Spread, engine_formats, engine_sequence_bytes, engine_weight_bytes
-from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way
+from compiler.planner.search.problem import Candidate, Problem, StageFacts, Way, generating_engines
 from compiler.planner.search.share import with_share
 from compiler.planner.search.space import tokens_at
 
@@ -129,8 +130,23 @@ def sampled(problem: Problem, job: StageJob, facts: StageFacts, *, each: int, gp
     """Return a stage with engines of another size, and the share of a GPU that they then take."""
     if job.engine is None:
         return job
-    engine = resized(job.engine, facts.stage, gpus=each, engines=max(1, gpus // each))
-    return with_share(problem, facts, job._replace(engine=engine._replace(copies_attention=way == "dp")))
+    engine = resized(job.engine, facts.stage, gpus=each, engines=generating_engines(problem, gpus, each))
+    job = with_share(problem, facts, job._replace(engine=engine._replace(copies_attention=way == "dp")))
+    return job if job.reader is None else job._replace(reader=_reading(problem, job.reader, job.engine or engine))
+
+
+def _reading(problem: Problem, reader: EngineJob, engine: EngineJob) -> EngineJob:
+    """Return the engine that reads prompts for another: as large as a spec says, or as large; told the same."""
+    placement = problem.experiment.placement
+    assert isinstance(placement, GpuPlacement), "a layout is searched for GPUs"
+    pairs = placement.disaggregation
+    own = isinstance(pairs, Off) or isinstance(pairs.prefill_gpus_per_engine, int)
+    return reader._replace(
+        gpus=reader.gpus if own else engine.gpus,
+        copies_attention=engine.copies_attention,
+        pool_bytes=engine.pool_bytes,
+        is_pool_given=engine.is_pool_given,
+    )
 
 
 def stage_of(problem: Problem, facts: StageFacts, candidate: Candidate) -> StageJob:

@@ -231,6 +231,14 @@ def _gives_share(view: StageSubject) -> bool:
     return is_given and not is_left_out(view.subject.origins, view.path(path_of(view, "rollout", key)))
 
 
+def generating_engines(problem: Problem, gpus: int, each: int) -> int:
+    """Return how many engines generate on so many GPUs of the rollout, beside those that only read prompts."""
+    placement = problem.experiment.placement
+    if not isinstance(placement, GpuPlacement) or isinstance(placement.disaggregation, Off):
+        return max(1, gpus // each)
+    return placement.replacing(gpus_per_engine=each, rollout_gpus=gpus).generating_engines()
+
+
 def _bans(subject: Subject) -> list[Ban]:
     """Rows of the target's table of limits that a candidate decides: what else they name holds already."""
     found: list[Ban] = []

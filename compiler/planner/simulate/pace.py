@@ -19,6 +19,8 @@ class Fleet(NamedTuple):
         places: sequences that one decodes at once.
         step_s: seconds of one decode step, by the number of sequences: 0 to `places`.
         prefill_s: seconds in which an engine reads the prompt of one group.
+        readers: engines that read prompts for these, which then do not.
+        read_s: seconds in which one of them reads the prompt of one group.
     """
 
     engines: int
@@ -26,6 +28,8 @@ class Fleet(NamedTuple):
     places: int
     step_s: tuple[float, ...]
     prefill_s: float = 0.0
+    readers: int = 0
+    read_s: float = 0.0
 
 
 class Judging(NamedTuple):
@@ -33,6 +37,19 @@ class Judging(NamedTuple):
 
     servers: int = 1
     calls: int = 1
+    mean_s: float = 0.0
+
+
+class Turns(NamedTuple):
+    """What answers a policy between its turns: groups at a time, episodes of a group, waits of one, their mean seconds.
+
+    The waits of an episode are added up behind its tokens, as if it had them in a row: meanwhile its engine decodes
+    others, as it does in between.
+    """
+
+    servers: int = 1
+    episodes: int = 1
+    waits: float = 0.0
     mean_s: float = 0.0
 
 
@@ -65,6 +82,9 @@ class Pace(NamedTuple):
         samples_per_group: responses to one prompt.
         is_shared: whether both sides have the same GPUs, and fail together.
         left_out_frac: groups that a filter leaves out, and others are begun for.
+        turns: of episodes, where there is an environment.
+        prefill_gpus: of engines that only read prompts.
+        judge_gpus: of a judge's own engines.
     """
 
     fleet: Fleet
@@ -74,10 +94,20 @@ class Pace(NamedTuple):
     judging: Judging = Judging()
     is_shared: bool = False
     left_out_frac: float = 0.0
+    turns: Turns = Turns()
+    prefill_gpus: int = 0
+    judge_gpus: int = 0
 
     @property
     def gpus(self) -> int:
-        """GPUs of both sides."""
+        """All GPUs: of both sides, and of a judge."""
+        rollout = self.fleet.engines * self.fleet.gpus_per_engine + self.prefill_gpus
+        both = max(rollout, self.training.gpus) if self.is_shared else rollout + self.training.gpus
+        return both + self.judge_gpus
+
+    @property
+    def failing_gpus(self) -> int:
+        """GPUs of which a failure is simulated: of the trainer and of engines that generate."""
         rollout = self.fleet.engines * self.fleet.gpus_per_engine
         return max(rollout, self.training.gpus) if self.is_shared else rollout + self.training.gpus
 

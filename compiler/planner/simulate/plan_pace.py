@@ -17,7 +17,7 @@ from compiler.ir.openness import Off
 from compiler.ir.rollout import Rollout
 from compiler.ir.timeouts import Timeouts
 from compiler.planner.simulate.draws import length_table
-from compiler.planner.simulate.pace import Fleet, Judging, Limits, Pace, Training
+from compiler.planner.simulate.pace import Fleet, Judging, Limits, Pace, Training, Turns
 from compiler.planner.simulate.pipeline import Pipeline
 from compiler.planner.time.constants import RATES
 from compiler.planner.time.experiment_facts import step_job
@@ -30,15 +30,38 @@ _MOST_MICRO_BATCHES = 256  # of a pipeline that are followed pass by pass: more 
 
 
 class Beside(NamedTuple):
-    """What no plan says.
+    """What a plan says at most as an expectation; None is what it expects, or nothing.
 
     Args:
         judge_s: mean seconds of one call of the reward.
         left_out_frac: groups that the filter leaves out.
+        turns: mean turns of an episode.
+        turn_s: mean seconds that an environment takes between two turns.
     """
 
-    judge_s: float = 0.0
+    judge_s: float | None = None
     left_out_frac: float = 0.0
+    turns: float | None = None
+    turn_s: float | None = None
+
+
+def expected(stage: Stage[Never], beside: Beside) -> Beside:
+    """Return what is assumed of a stage, all of it said: by whoever asks, else by the spec, else that it takes no time.
+
+    Episodes of which nothing is expected have half of the turns that they may have, as in the forecast of a step.
+    """
+    reward, environment = stage.reward, stage.environment
+    judge_s, turns, turn_s = beside.judge_s, beside.turns, beside.turn_s
+    if judge_s is None:
+        judge_s = 0.0 if isinstance(reward, Off) or isinstance(reward.expected_call_s, Off) else reward.expected_call_s
+    if isinstance(environment, Off):
+        return beside._replace(judge_s=judge_s, turns=1.0, turn_s=0.0)
+    if turns is None:
+        said = environment.expected_turns
+        turns = max(1.0, environment.max_turns / 2) if isinstance(said, Off) else float(said)
+    if turn_s is None:
+        turn_s = 0.0 if isinstance(environment.expected_turn_s, Off) else environment.expected_turn_s
+    return beside._replace(judge_s=judge_s, turns=turns, turn_s=turn_s)
 
 
 def pace_of(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu, beside: Beside) -> Pace | None:
@@ -55,6 +78,7 @@ def pace_of(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu, beside
     interval = stage.checkpoint.interval
     calls = rollout.samples_per_prompt if isinstance(stage.reward, Off) or stage.reward.level == "sample" else 1
     servers = 1 if isinstance(stage.reward, Off) else max(1, stage.reward.concurrency // calls)
+    beside, groups = expected(stage, beside), placement.engine_groups()
     return Pace(
         fleet=_fleet(job.sampling),
         training=Training(
@@ -68,10 +92,20 @@ def pace_of(experiment: Experiment[Never], stage: Stage[Never], gpu: Gpu, beside
         ),
         lengths=length_table(lengths.mean, lengths.longest, lengths.spread),
         samples_per_group=rollout.samples_per_prompt,
-        judging=Judging(servers, calls, beside.judge_s),
+        judging=Judging(servers, calls, beside.judge_s or 0.0),
         is_shared=job.is_shared,
         left_out_frac=beside.left_out_frac,
+        turns=_turns(stage, rollout.samples_per_prompt, beside),
+        prefill_gpus=sum(group.engines * group.gpus for group in groups if group.role == "prefill"),
+        judge_gpus=placement.judge_gpus(),
     )
+
+
+def _turns(stage: Stage[Never], episodes: int, beside: Beside) -> Turns:
+    if isinstance(stage.environment, Off):
+        return Turns()
+    servers = max(1, stage.environment.concurrency // episodes)
+    return Turns(servers, episodes, max(0.0, (beside.turns or 1.0) - 1), beside.turn_s or 0.0)
 
 
 def limits_of(timeouts: Timeouts[Never]) -> Limits:
@@ -86,7 +120,7 @@ def limits_of(timeouts: Timeouts[Never]) -> Limits:
 
 
 def _fleet(sampling: Sampling) -> Fleet:
-    sampler, prompt = sampling.sampler, sampling.prompt
+    sampler, reader, prompt = sampling.sampler, sampling.reader, sampling.prompt
     classes = classes_of(sampling.lengths, sampling.samples)
     mean = sum(one.share * one.tokens for one in classes)
     # A response is met at any time in proportion to its length, and on average at its half.
@@ -98,7 +132,9 @@ def _fleet(sampling: Sampling) -> Fleet:
         gpus_per_engine=sampler.gpus,
         places=places,
         step_s=tuple(costs.seconds(n, n * context) / sampler.drawn for n in range(places + 1)),
-        prefill_s=prefill_seconds(sampler, prompt, prompt, RATES),
+        prefill_s=prefill_seconds(sampler, prompt, prompt, RATES) if reader is None else 0.0,
+        readers=0 if reader is None else sampling.readers,
+        read_s=0.0 if reader is None else prefill_seconds(reader, prompt, prompt, RATES),
     )
 
 

@@ -22,7 +22,7 @@ from compiler.planner.simulate.engines import Engines, Job
 from compiler.planner.simulate.outcome import Outcome, quantiles
 from compiler.planner.simulate.pace import NONE, Pace, Troubles
 from compiler.planner.simulate.pipeline import slow_stage_frac
-from compiler.planner.simulate.servers import Servers, longest_of
+from compiler.planner.simulate.servers import Servers, longest_of, slowest_episode
 
 Observer: TypeAlias = Callable[[float, Action], None]
 _HOUR_S = 3600.0
@@ -63,11 +63,12 @@ class _Run:
     def __init__(self, order: Order, pace: Pace, troubles: Troubles, seed: int) -> None:
         self.order, self.pace, self.troubles = order, pace, troubles
         self.observe: Observer = _nobody
-        self.lengths, self.speeds, self.chances, self.judges = (
-            Random(f"{seed} {name}") for name in ("lengths", "speeds", "chances", "judges")
+        self.lengths, self.speeds, self.chances, self.judges, self.answers = (
+            Random(f"{seed} {name}") for name in ("lengths", "speeds", "chances", "judges", "answers")
         )
         self.engines = Engines(pace.fleet, [self._slowness() for _ in range(pace.fleet.engines)])
-        self.servers = Servers(pace.judging.servers)
+        self.servers, self.worlds = Servers(pace.judging.servers), Servers(pace.turns.servers)
+        self.readers = Servers(max(1, pace.fleet.readers))
         pipeline = pace.training.pipeline
         # A slow machine stretches what it computes, and not what the others wait for one another anyway.
         self.stretched = 1.0 if pipeline is None else slow_stage_frac(pipeline)
@@ -144,7 +145,11 @@ class _Run:
         if isinstance(action, Begin):
             size, table, random = self.pace.samples_per_group, self.pace.lengths, self.lengths
             jobs = [Job(action.version, *draw_group(table, size, random)) for _ in range(action.groups)]
-            self._look_ahead(self.engines.submit(jobs, self.now))
+            if not self.pace.fleet.readers:
+                self._look_ahead(self.engines.submit(jobs, self.now))
+            for job in jobs if self.pace.fleet.readers else ():
+                seconds = self.readers.serve(self.now, self.pace.fleet.read_s) - self.now
+                self._later(seconds, partial(self._prompt_is_read, job, self.life))
             return
         seconds, limit_s = training.sync_s, self.troubles.limits.weight_sync_s
         if isinstance(action, Train):
@@ -164,6 +169,10 @@ class _Run:
             self._later(limit_s, partial(self._is_given_up, self.life))
         else:
             self._later(seconds, partial(self._trainer_ends, action, self.life))
+
+    def _prompt_is_read(self, job: Job, life: int) -> None:
+        if life == self.life:
+            self._look_ahead(self.engines.submit([job], self.now))
 
     def _trainer_ends(self, action: Action, life: int) -> None:
         if life != self.life or self.working_since is None:
@@ -201,6 +210,16 @@ class _Run:
         job = engine.leave()
         self.engines.refill(engine, self.now)
         self._look_ahead((at,))
+        turns = self.pace.turns
+        if turns.waits > 0 and turns.mean_s > 0:
+            seconds = slowest_episode(turns.episodes, turns.waits, turns.mean_s, self.answers)
+            self._later(self.worlds.serve(self.now, seconds) - self.now, partial(self._episodes_end, job, self.life))
+        else:
+            self._episodes_end(job, self.life)
+
+    def _episodes_end(self, job: Job, life: int) -> None:
+        if life != self.life:
+            return
         judging = self.pace.judging
         if judging.mean_s > 0:
             seconds = longest_of(judging.calls, judging.mean_s, self.judges)
@@ -219,14 +238,14 @@ class _Run:
             self.waiting[job.version].append(job.tokens)
 
     def _await_failure(self) -> None:
-        per_second = self.pace.gpus / self.troubles.gpu_hours_per_failure / _HOUR_S
+        per_second = self.pace.failing_gpus / self.troubles.gpu_hours_per_failure / _HOUR_S
         self._later(self.chances.expovariate(per_second), self._fail)
 
     def _fail(self) -> None:
         """Let one GPU fail; what hangs is noticed when its time limit is over."""
         pace, troubles, chances = self.pace, self.troubles, self.chances
         hangs = chances.random() < troubles.hang_frac
-        gpu = int(chances.random() * pace.gpus)
+        gpu = int(chances.random() * pace.failing_gpus)
         if pace.is_shared or gpu < pace.training.gpus:
             self._trainer_fails(self._unnoticed_s() if hangs else 0.0)
         else:

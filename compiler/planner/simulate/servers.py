@@ -27,3 +27,8 @@ class Servers:
 def longest_of(calls: int, mean_s: float, random: Random) -> float:
     """Return the longest of so many calls whose seconds are exponentially distributed."""
     return -mean_s * log(max(1e-300, 1 - random.random() ** (1 / calls)))
+
+
+def slowest_episode(episodes: int, waits: float, mean_s: float, random: Random) -> float:
+    """Return the longest of so many episodes, each with waits of exponentially distributed seconds in a row."""
+    return max(random.gammavariate(waits, mean_s) for _ in range(episodes))

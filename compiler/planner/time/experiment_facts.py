@@ -23,7 +23,7 @@ from compiler.ir.sides import rolls_out, trains
 from compiler.ir.training import PolicyTrain, Train
 from compiler.planner.memory.activations import Tokens
 from compiler.planner.memory.engine import EngineJob
-from compiler.planner.memory.experiment_facts import engine_job, longest_sample, stage_job
+from compiler.planner.memory.experiment_facts import engine_job, longest_sample, reader_job, stage_job
 from compiler.planner.memory.lines import total
 from compiler.planner.memory.network import network_of
 from compiler.planner.memory.phases import StageJob
@@ -195,8 +195,9 @@ def _sampling(
     asked = 1.0 if isinstance(rollout.filter, Off) else rollout.filter.oversample
     is_partial = not isinstance(rollout.buffer, Off) and rollout.buffer.partial
     spare = 1.0 if isinstance(rollout.buffer, Off) else rollout.buffer.oversample
+    sampler, reading = sampler_of(experiment, stage, trainer), reader_job(experiment, stage, trainer.gpu)
     return Sampling(
-        sampler=sampler_of(experiment, stage, trainer),
+        sampler=sampler,
         engines=placement.generating_engines(),
         samples=rollout.prompts_per_step * rollout.samples_per_prompt * asked,
         prompt=prompt,
@@ -206,6 +207,8 @@ def _sampling(
         steps_ahead=spare if is_partial else 1,
         is_partial=is_partial,
         calls=tuple(_calls(stage, rollout)),
+        reader=None if reading is None else resized_sampler(sampler, reading),
+        readers=placement.engine_groups()[0].engines if reading is not None else 1,
     )
 
 

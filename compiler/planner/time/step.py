@@ -77,6 +77,8 @@ class Sampling(NamedTuple):
         steps_ahead: where a rollout is partial, the samples that are under way over those of a step.
         calls: of rewards and of an environment, as far as somebody says how long one takes.
         is_partial: whether what is unfinished when a step has its samples goes on in the next one.
+        reader: an engine that reads prompts for those that generate, where there are two kinds; else these do.
+        readers: of them.
     """
 
     sampler: Sampler
@@ -89,6 +91,8 @@ class Sampling(NamedTuple):
     steps_ahead: float = 1
     is_partial: bool = False
     calls: tuple[Calls, ...] = ()
+    reader: Sampler | None = None
+    readers: int = 1
 
 
 class StepJob(NamedTuple):
@@ -166,10 +170,28 @@ def training_seconds(job: StepJob, rates: Rates) -> tuple[float, float]:
 
 @lru_cache(maxsize=64)
 def sampling_seconds(sampling: Sampling, rates: Rates) -> Sampled:
-    """Return how long an engine takes to read prompts and to sample, and until the longest response of all is done."""
+    """Return how long an engine takes to read prompts and to sample, and until the longest response of all is done.
+
+    Engines that read prompts for others do so meanwhile: sampling takes as long as the slower kind, beside the first
+    prompt, or the last response.  What is cached of a prompt is sent while it is read, and no time is counted for it.
+    """
+    sampler, prompt, group = sampling.sampler, sampling.prompt, max(1.0, sampling.group)
+    if sampling.reader is None:
+        share = sampling.samples / max(1, sampling.engines)
+        return _decoded(sampling, prefill_seconds(sampler, share * prompt / group, prompt, rates), rates)
+    found = _decoded(sampling, 0.0, rates)
+    share = sampling.samples / max(1, sampling.readers)
+    first = prefill_seconds(sampling.reader, prompt, prompt, rates)
+    prompts = max(first, prefill_seconds(sampling.reader, share * prompt / group, prompt, rates))
+    mean = sampling.lengths.mean
+    response = mean * decode_costs(sampler, rates).seconds(1, prompt + mean / 2) / sampler.drawn
+    return found._replace(busy=max(found.busy, prompts), batch=max(first + found.batch, prompts + response))
+
+
+def _decoded(sampling: Sampling, prompts: float, rates: Rates) -> Sampled:
+    """What sampling takes beside so many seconds in which engines that generate read prompts."""
     sampler, lengths, prompt = sampling.sampler, sampling.lengths, sampling.prompt
     share = sampling.samples / max(1, sampling.engines)
-    prompts = prefill_seconds(sampler, share * prompt / max(1.0, sampling.group), prompt, rates)
     every = classes_of(lengths, sampling.samples)
     if sampling.lag:
         costs, context = decode_costs(sampler, rates), prompt + age_of(every)

@@ -17,7 +17,7 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help
 from compiler.ir.machine import GpuPlacement
 from compiler.ir.paths import read
 from compiler.ir.subject import Subject, toml_literal
-from compiler.planner.chosen import CHOOSABLE, is_left_out, paths_of, readers_of, undecided
+from compiler.planner.chosen import CHOOSABLE, SCHEDULE, is_left_out, paths_of, readers_of, undecided
 
 CODE = "RLC0415"
 ID = "CFG-02"
@@ -30,7 +30,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
     if not origins.asked or not isinstance(experiment.placement, GpuPlacement):
         return
     free = undecided(origins)
-    for name in CHOOSABLE:
+    for name in (*CHOOSABLE, SCHEDULE):
         for path in paths_of(name, len(experiment.stages)):
             if path not in origins.asked or name in free or name in _FOLLOWS or not is_left_out(origins, path):
                 continue

@@ -126,7 +126,7 @@ class ServerConnection:
                 return
             event = _parsed(path, data, self._place)
             if "error" in event:
-                raise _coded(event) or _unnamed(path, str(event["error"]), self._place)
+                raise _coded(event) or refused(self._place, path, str(event["error"]))
             yield event
         # A server that ends in the middle closes its connections in order.
         raise no_answer(self._place, path, httpx2.RemoteProtocolError("the stream ended in the middle"))
@@ -204,10 +204,11 @@ def _refused(path: str, reply: httpx2.Response, place: ServerPlace) -> SpecError
         coded = _coded(json.loads(reply.content))
     except (ValueError, RecursionError):
         coded = None
-    return coded or _unnamed(path, f"status {reply.status_code}: {reply.text}", place)
+    return coded or refused(place, path, f"status {reply.status_code}: {reply.text}")
 
 
-def _unnamed(path: str, said: str, place: ServerPlace) -> SpecError:
+def refused(place: ServerPlace, path: str, said: str) -> SpecError:
+    """Return the error for what a server does not do, in its own words."""
     fact = f"the rollout server at {place.url} refused {path}: {said}"
     return SpecError(Diagnostic("RLC0730", fact[:_MOST_OF_A_MESSAGE]))
 

@@ -5,7 +5,9 @@ an engine in this process; generations in lockstep, so that when responses end i
 in safetensors.  SGLang itself draws from a source of its own, its responses end when they do, and weights go to it
 through a directory that both see, as its other ways unpickle.
 
-Weights change between pause and continue (in_place): responses under way go on with the keys and values that they have.
+Weights change between pause and continue.  A server of rlc keeps the keys and values of responses under way.  SGLang
+itself would then use those of old weights for new requests too that begin with the same tokens: what it has under way
+is put down (retract), all is forgotten, and responses go on from their tokens.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, SpecError
 from runtime.engines.rollout.group_sender import GroupSender
+from runtime.engines.rollout.memory_sender import MemorySender
 from runtime.engines.rollout.routed_experts import RoutedLayers
 from runtime.engines.rollout.server_connection import ServerConnection, ServerPlace, unreadable
-from runtime.engines.rollout.sglang_generation import HttpGeneration
+from runtime.engines.rollout.sglang_generation import HttpGeneration, Kept
 from runtime.protocols import Completion, GenerationRequest
 
 _BUCKET_BYTES: Final = 256 << 20
 _ALL_ROWS: Final = 1 << 40
+_MOST_KEPT: Final = 4096  # SGLang's own limit, where a server does not say another one
 
 
 class SGLangEngine:
@@ -41,6 +45,7 @@ class SGLangEngine:
     Args:
         weights_dir: the directory that weights go through to SGLang itself; a server of rlc needs none.
         routed: where the model has experts, if completions are to say which of them tokens visited.
+        vocab_size: of the model, where it is known: SGLang itself is told it for top-p without top-k.
         uses_additions: whether to use what a server of rlc adds; without, it is asked as SGLang is.
 
     Raises: SpecError RLC0729 if the server does not answer, RLC0730 if it refuses.
@@ -53,6 +58,7 @@ class SGLangEngine:
         weights_dir: Path | None = None,
         routed: RoutedLayers | None = None,
         uses_additions: bool = True,
+        vocab_size: int = 0,
     ) -> None:
         self._place = place
         self._weights_dir = weights_dir
@@ -60,7 +66,7 @@ class SGLangEngine:
         self._connection = ServerConnection(place)
         self._names: list[str] = []
         self._version: int | None = None
-        self._sender: GroupSender | None = None
+        self._sender: GroupSender | MemorySender | None = None
         self._numbers = itertools.count()
         self._stem = uuid.uuid4().hex[:12]
         try:
@@ -70,15 +76,14 @@ class SGLangEngine:
             raise
         own = info.get("rlc") if isinstance(info, Mapping) else None
         self._is_native = uses_additions and isinstance(own, Mapping) and own.get("engine") == "native"
+        facts: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
+        self._num_ranks = int(facts.get("tp_size") or 1)
+        self._kept = Kept(int(facts.get("sampling_mask_max_tokens") or _MOST_KEPT), vocab_size)
 
     @property
     def is_repeatable(self) -> bool:
         """Whether the order in which responses end is a function of the requests."""
         return self._is_native
-
-    def note_weights(self, *, version: int) -> None:
-        """Take note that somebody else has given the server its weights: a trainer in another process."""
-        self._version = version
 
     def send_over_group(self, *, address: str = "127.0.0.1") -> None:
         """Broadcast weights from now on, over a group of processes that the server joins: gloo, on this machine.
@@ -87,6 +92,31 @@ class SGLangEngine:
         """
         name = f"weights-{self._stem}"
         self._sender = GroupSender(self._connection, self._place, address=address, name=name)
+
+    def send_over_memory(self) -> None:
+        """Hand over weights from now on by handles of memory, to a server on this machine: for shared devices.
+
+        On CPUs they are files of torch's in shared memory, which its own manager process deletes once all are closed.
+        """
+        self._sender = MemorySender(self._connection, num_ranks=self._num_ranks)
+
+    def release_memory(self, tags: Sequence[str]) -> None:
+        """Have the server let go of memory: `weights`, `kv_cache`, `cuda_graph`.  Nothing may be under way.
+
+        Raises: what `ServerConnection.post` raises.
+        """
+        self._connection.run(self._connection.post("/release_memory_occupation", {"tags": list(tags)}, again=False))
+
+    def resume_memory(self, tags: Sequence[str]) -> None:
+        """Have the server take memory again that it let go of; what was in it is gone.
+
+        Raises: what `ServerConnection.post` raises.
+        """
+        self._connection.run(self._connection.post("/resume_memory_occupation", {"tags": list(tags)}, again=False))
+
+    def flush(self) -> None:
+        """Have the server forget what it computed before.  Raises: what `ServerConnection.post` raises."""
+        self._connection.run(self._connection.post_for_bytes("/flush_cache", {}))
 
     def close(self) -> None:
         """End the connection; what is under way on the server is broken off."""
@@ -117,7 +147,7 @@ class SGLangEngine:
             self._place,
             name,
             routed=self._routed,
-            is_native=self._is_native,
+            kept=None if self._is_native else self._kept,
             check=self._check,
         )
 
@@ -131,7 +161,8 @@ class SGLangEngine:
         self._version = None
         if self._sender is not None:
             self._names = []
-            self._sender.send(self._noted(_buckets(tensors)), version=version)
+            with self._paused():
+                self._sender.send(self._noted(_buckets(tensors)), version=version)
         elif self._is_native:
             # All are read before the server hears of any: a trainer that fails leaves it as it is.
             files = [base64.b64encode(save(bucket)).decode() for bucket in _buckets(tensors)]
@@ -145,10 +176,6 @@ class SGLangEngine:
         if not self._is_native:
             return {}
         return dict(self._connection.run(self._connection.get("/server_info"))["rlc"]["counters"])
-
-    def note_weights(self, version: int) -> None:
-        """Note that the server has weights that somebody else has sent."""
-        self._version = version
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names.  Raises: as `load_weights`."""
@@ -197,17 +224,23 @@ class SGLangEngine:
             save_file({n: t.detach().contiguous().clone() for n, t in tensors.items()}, folder / "model.safetensors")
         except (OSError, SafetensorError) as fault:
             raise SpecError(Diagnostic("RLC0735", f"weights cannot be written to {folder}: {fault}")) from fault
-        body = {"model_path": str(folder.absolute()), "weight_version": str(version), "flush_cache": False}
-        self._connection.run(self._while_paused(body))
+        body = {"model_path": str(folder.absolute()), "weight_version": str(version), "flush_cache": True}
+        with self._paused():
+            self._connection.run(self._connection.post("/update_weights_from_disk", body, again=True))
         shutil.rmtree(folder)
 
-    async def _while_paused(self, body: Mapping[str, Any]) -> None:
-        post = self._connection.post
-        await post("/pause_generation", {"mode": "in_place"}, again=True)
+    @contextlib.contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Have SGLang put down what is under way: it forgets what it has computed only while nothing runs."""
+        run, post = self._connection.run, self._connection.post
+        if self._is_native:
+            yield
+            return
+        run(post("/pause_generation", {"mode": "retract"}, again=True))
         try:
-            await post("/update_weights_from_disk", body, again=True)
+            yield
         finally:
-            await post("/continue_generation", {}, again=True)
+            run(post("/continue_generation", {}, again=True))
 
 
 def _buckets(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[dict[str, Tensor]]:

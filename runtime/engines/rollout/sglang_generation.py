@@ -16,11 +16,18 @@ from compiler.diagnostics.diagnostic import Diagnostic, Help, InternalError, Spe
 from compiler.ir.openness import Off
 from compiler.ir.rollout import Sampling
 from runtime.engines.rollout.routed_experts import RoutedLayers, read
-from runtime.engines.rollout.server_connection import PART_TOKENS, ServerConnection, ServerPlace, unreadable
+from runtime.engines.rollout.server_connection import (
+    PART_TOKENS,
+    ServerConnection,
+    ServerPlace,
+    refused,
+    unreadable,
+)
 from runtime.protocols import Completion, GenerationRequest
 from stdlib.samples import ExpertIds
 
 _GENERATE: Final = "/generate"
+_BROKEN_OFF: Final = 503
 
 
 class _Place(NamedTuple):
@@ -31,13 +38,21 @@ class _Place(NamedTuple):
     request: GenerationRequest
 
 
+class Kept(NamedTuple):
+    """Of how many tokens SGLang gives log-probs after a filter, and how many the model has, 0 where nobody has said."""
+
+    most: int
+    vocab_size: int
+
+
 class HttpGeneration:
     """A generation on a server.
 
     Args:
         name: of all that it asks for, on the server.
         routed: where the experts are that are asked for, or None where they are not.
-        is_native: whether it is a server of rlc, which draws by name and in lockstep.
+        kept: what SGLang is asked for where a filter keeps some tokens only, or None for a server of rlc, which draws
+            by name and in lockstep.
         check: raises InternalError where the server was given no weights.
     """
 
@@ -48,11 +63,12 @@ class HttpGeneration:
         name: str,
         *,
         routed: RoutedLayers | None,
-        is_native: bool,
+        kept: Kept | None,
         check: Callable[[], None],
     ) -> None:
         self._connection, self._place, self._name = connection, place, name
-        self._is_native, self._check, self._routed = is_native, check, routed
+        self._is_native, self._check, self._routed = kept is None, check, routed
+        self._kept = kept
         self._num_requests = 0
         self._outstanding: dict[str, _Place] = {}
         self._arrived: dict[str, Completion] = {}
@@ -71,7 +87,7 @@ class HttpGeneration:
         """
         self._check()
         if requests:
-            self._connection.run(self._send(requests, self._num_requests))
+            self._connection.run(self._send_alike(requests, self._num_requests))
 
     async def next(self) -> Completion | None:
         """Return the next finished response, or None; a call that is cancelled loses none.
@@ -99,8 +115,25 @@ class HttpGeneration:
         before = before or (None if self._is_native else _result(pending))
         return found if before is None or not before.tokens else [before, *found]
 
-    async def _send(self, requests: Sequence[GenerationRequest], first: int) -> None:
-        items = [item for idx, r in enumerate(requests, first) for item in self._items(idx, r)]
+    async def _send_alike(self, requests: Sequence[GenerationRequest], first: int) -> None:
+        """Send requests, those of SGLang that are filtered by themselves: what it says of them is asked for by body."""
+        numbered = list(enumerate(requests, first))
+        kinds = [numbered]
+        if not self._is_native:
+            kinds = [[pair for pair in numbered if _is_filtered(pair[1].sampling) is kind] for kind in (False, True)]
+        try:
+            for kind in kinds:
+                if kind:
+                    await self._send(kind)
+        except SpecError:
+            for rid in [i for i, place in self._outstanding.items() if place.idx >= first]:
+                del self._outstanding[rid]
+            raise
+        self._num_requests += len(requests)
+
+    async def _send(self, numbered: Sequence[tuple[int, GenerationRequest]]) -> None:
+        requests = [request for _, request in numbered]
+        items = [item for idx, r in numbered for item in self._items(idx, r)]
         rids = [rid for rid, _, _ in items]
         body: dict[str, Any] = {
             "rid": rids,
@@ -112,24 +145,17 @@ class HttpGeneration:
             **self._wanted(requests),
             **({} if self._routed is None else {"return_routed_experts": True}),
         }
-        if not self._is_native and any(_is_filtered(r.sampling) for r in requests):
+        if not self._is_native and _is_filtered(requests[0].sampling):
             # SGLang's own log-probs are those before top-k and top-p; these are those of what was drawn from.
             body |= {"return_sampling_mask": True, "sampling_logprobs_mode": "selected"}
-        for (rid, request, sample), idx in zip(items, self._indices(requests, first), strict=True):
+        for (rid, request, sample), idx in zip(items, self._indices(numbered), strict=True):
             for number in range(request.num_samples if self._is_native else 1):
                 self._outstanding[self._id(rid, request, number)] = _Place(idx, sample + number, request)
-        self._num_requests += len(requests)
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stream = asyncio.create_task(self._read(body, taken))
         self._streams.add(stream)
         stream.add_done_callback(self._streams.discard)
-        try:
-            await taken
-        except SpecError:
-            for rid in [i for i, place in self._outstanding.items() if place.idx >= first]:
-                del self._outstanding[rid]
-            self._num_requests = first
-            raise
+        await taken
 
     def _wanted(self, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
         """Return what is to be said about each token beside its own log-prob: the same for all requests of a body."""
@@ -158,9 +184,8 @@ class HttpGeneration:
             return [(f"{self._name}-{idx}", request, 0)]
         return [(f"{self._name}-{idx}-{sample}", request, sample) for sample in range(request.num_samples)]
 
-    def _indices(self, requests: Sequence[GenerationRequest], first: int) -> list[int]:
-        times = [1 if self._is_native else r.num_samples for r in requests]
-        return [idx for idx, count in enumerate(times, first) for _ in range(count)]
+    def _indices(self, numbered: Sequence[tuple[int, GenerationRequest]]) -> list[int]:
+        return [idx for idx, r in numbered for _ in range(1 if self._is_native else r.num_samples)]
 
     def _id(self, rid: str, request: GenerationRequest, sample: int) -> str:
         return f"{rid}_{sample}" if self._is_native and request.num_samples > 1 else rid
@@ -171,7 +196,7 @@ class HttpGeneration:
             "max_new_tokens": request.max_new_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            "top_k": -1 if isinstance(settings.top_k, Off) else settings.top_k,
+            "top_k": self._top_k(settings),
             "stop": list(request.stop_strings),
             "stop_token_ids": sorted(request.stop_token_ids),
             "min_new_tokens": request.min_new_tokens,
@@ -180,11 +205,27 @@ class HttpGeneration:
         if not self._is_native:
             # Another server knows nothing of what was drawn before.
             left = max(0, request.min_new_tokens - request.first_draw)
-            return {**params, "min_new_tokens": left, "stream_interval": PART_TOKENS}
+            # SGLang passes over stop tokens where it passes over the model's own end.
+            ignores = not request.stop_token_ids
+            return {**params, "min_new_tokens": left, "stream_interval": PART_TOKENS, "ignore_eos": ignores}
         key = request.key
         draw = [key.seed, key.stage, key.step, key.group, request.first_sample + sample, request.first_draw]
         custom = {"rlc_draw": draw, "rlc_lockstep": self._name, "rlc_keeps_prefix": request.keeps_prefix}
         return {**params, "n": request.num_samples, "custom_params": custom}
+
+    def _top_k(self, settings: Sampling) -> int:
+        """Return how many tokens are drawn from; SGLang gives log-probs after a filter for a limited number only."""
+        top_k = settings.top_k
+        if self._kept is None or not _is_filtered(settings):
+            return -1 if isinstance(top_k, Off) else top_k
+        most = self._kept.most
+        vocab_size = self._kept.vocab_size or most + 1
+        wanted = vocab_size if isinstance(top_k, Off) else min(top_k, vocab_size)
+        if wanted > most:
+            fact = f"SGLang gives log-probs after a filter for {most} tokens, and top_k = {top_k} keeps {wanted}"
+            way = Help(f"start it with --sampling-mask-max-tokens {wanted}, or set top_k = {most}")
+            raise SpecError(Diagnostic("RLC0737", fact, help=(way,), paths=("rollout.top_k",)))
+        return wanted
 
     async def _read(self, body: dict[str, Any], taken: asyncio.Future[None]) -> None:
         try:
@@ -206,6 +247,7 @@ class HttpGeneration:
                 if meta["finish_reason"] is None:
                     continue
                 rid = meta["id"]
+                self._raise_refusal(meta["finish_reason"])
                 completion = _completion(self._outstanding[rid], event, self._routed)
             except (KeyError, TypeError, ValueError, IndexError) as fault:
                 raise unreadable(self._place, _GENERATE, f"{type(fault).__name__}: {fault}") from fault
@@ -214,6 +256,12 @@ class HttpGeneration:
                 if not self._is_native:
                     self._order.append(rid)
                 self._news.notify_all()
+
+    def _raise_refusal(self, reason: dict[str, Any]) -> None:
+        """Raise what SGLang says in the stream of a request that it does not serve; being broken off is no fault."""
+        status = reason.get("status_code")
+        if reason["type"] == "abort" and isinstance(status, int) and status >= 400 and status != _BROKEN_OFF:
+            raise refused(self._place, _GENERATE, f"status {status}: {reason.get('message')}")
 
     async def _next_in_lockstep(self) -> Completion | None:
         """Return the next response that ended, or have the server draw until some do."""
@@ -352,4 +400,4 @@ def _finish(kind: str) -> Literal["stop", "length", "abort"]:
 
 
 def _is_filtered(settings: Sampling) -> bool:
-    return settings.top_p < 1 or not isinstance(settings.top_k, Off)
+    return settings.temperature > 0 and (settings.top_p < 1 or not isinstance(settings.top_k, Off))

@@ -19,7 +19,7 @@ from tests.support.good_spec import codes, compiled
         ("optim.kl_coef", "did you mean `loss.kl.coef`?"),
         ("optm.lr", "did you mean `optim`?"),
         ("train.engine.sglang.mem_fraction", "`sglang` exists in [rollout.engine]"),
-        ("train.engine.deepspeed.stage", "[train.engine] may hold: megatron, name, version"),
+        ("train.engine.deepspeed.stage", "[train.engine] may hold: fsdp2, megatron, name, version"),
     ],
 )
 def test_the_nearest_name_is_offered(tmp_path: Path, path: str, advice: str) -> None:

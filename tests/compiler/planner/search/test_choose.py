@@ -16,26 +16,14 @@ from compiler.planner.search.choose import choose, timed
 from compiler.planner.search.judge import fits, fullness, stage_of
 from compiler.planner.search.problem import Candidate, Problem, is_banned
 from compiler.planner.search.share import share_of
-from compiler.planner.search.space import engines, groups_of_layers, layouts, levels, recomputations, shardings, sides
+from compiler.planner.search.space import layouts
+from tests.compiler.planner.search.everything import everything
 from tests.support.good_spec import Changes, compiled
 from tests.support.left_out import LEFT_OUT, problem
 
 MOE: Changes = {"model.name": '"//models:qwen3_30b_a3b"', "cluster.nodes": "2"}
 SHARDED: Changes = {"train.engine.name": '"fsdp2"', "cluster.nodes": "2"}
 LONG: Changes = {"model.name": '"//models:qwen3_8b"', "rollout.max_response_tokens": '"24Ki"'}
-
-
-def everything(found: Problem) -> list[Candidate]:
-    return [
-        Candidate(*side, each, one._replace(vpp=vpp), again, level, way, sharding)
-        for side in sides(found)
-        for one in layouts(found, side[1])
-        for vpp in groups_of_layers(found, one)
-        for each, way in engines(found, side[2])
-        for again in recomputations(found)
-        for sharding in shardings(found, one)
-        for level in range(levels(found, one._replace(vpp=vpp)))
-    ]
 
 
 @pytest.mark.parametrize("changes", [{}, LONG, {**LONG, "cluster.gpus_per_node": '"4xH100-80-SXM"'}, SHARDED])

@@ -10,7 +10,7 @@ import pytest
 
 from compiler.ir.schedules.loop import Order
 from compiler.planner.simulate.draws import draw_group, length_table
-from compiler.planner.simulate.pace import Fleet, Judging, Limits, Pace, Training, Troubles
+from compiler.planner.simulate.pace import Fleet, Judging, Limits, Pace, Training, Troubles, Turns
 from compiler.planner.simulate.run import simulate
 
 GROUP, LENGTH = 4, 100.0
@@ -123,6 +123,27 @@ def test_a_judge_that_is_slower_than_the_engines_is_what_a_rollout_waits_for() -
     found = simulate(Order(200, 4), PACE._replace(judging=judging), seed=2)
     assert found.step_s.mean == pytest.approx(2.0 + ROLLOUT_S + 4 * 50.0 + 30.0, rel=0.1)
     assert found.queue_s == pytest.approx(75.0, rel=0.1)  # nobody, one, two and three before them
+
+
+def test_what_an_environment_takes_between_turns_comes_behind_the_tokens_of_its_slowest_episode() -> None:
+    # The longest of two exponential waits is 1.5 times their mean.
+    turns = Turns(servers=4, episodes=2, waits=1.0, mean_s=1000.0)
+    found = simulate(Order(300, 1), PACE._replace(turns=turns), seed=2)
+    calm = simulate(Order(300, 1), PACE, seed=2)
+    assert found.step_s.mean - calm.step_s.mean == pytest.approx(1500.0, rel=0.15)
+    crowded = simulate(Order(300, 4), PACE._replace(turns=turns._replace(servers=1)), seed=2)
+    calm = simulate(Order(300, 4), PACE, seed=2)
+    assert crowded.step_s.mean - calm.step_s.mean == pytest.approx(4 * 1500.0, rel=0.15)
+
+
+def test_gpus_that_read_prompts_or_judge_cost_hours_and_do_not_fail() -> None:
+    more = PACE._replace(prefill_gpus=3, judge_gpus=5)
+    troubles = Troubles(gpu_hours_per_failure=10.0, spread=0.0)
+    one, other = simulate(Order(50, 4), PACE, troubles), simulate(Order(50, 4), more, troubles)
+    assert other.gpu_hours == pytest.approx(one.gpu_hours * (PACE.gpus + 8) / PACE.gpus)
+    assert (other.seconds, other.engine_failures) == (one.seconds, one.engine_failures)
+    shared = more._replace(is_shared=True)
+    assert shared.gpus == max(PACE.fleet.engines * PACE.fleet.gpus_per_engine + 3, TRAINING.gpus) + 5
 
 
 def test_the_same_seed_is_the_same_run_and_failures_change_no_length() -> None:

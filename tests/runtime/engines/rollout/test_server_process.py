@@ -177,6 +177,8 @@ def test_the_command_of_a_planned_engine_is_filled_in(tmp_path: Path) -> None:
         records=(),
         first_port=15000,
         ports=64,
+        cpus=1,
+        cpus_per_gpu=1,
         shm_gib=1.0,
         ipc="private",
     )
