@@ -6,11 +6,15 @@ import io
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from compiler.diagnostics.diagnostic import SpecError
+from rlc.catalogue import scan
+from rlc.cli.main import main
+from rlc.models import read_model
 from runtime.checkpoint.from_megatron import convert_from_megatron
 from runtime.checkpoint.torch_dist import DistCheckpoint, dist_folder
 from runtime.weights.initial import initial_weights
@@ -113,3 +117,16 @@ def test_one_place_of_a_tensor_is_read_from_the_parts_that_have_it(saved: Path) 
     name = "decoder.layers.mlp.linear_fc2.weight"
     for at in range(2):
         assert checkpoint.read(name, (at,)).equal(WEIGHTS[f"model.layers.{at}.mlp.down_proj.weight"])
+
+
+def test_the_verb_takes_the_model_by_its_label_and_needs_it(tmp_path: Path) -> None:
+    facts: Any = read_model("tiny_qwen3", scan()).facts
+    weights = tiny_weights(facts)
+    tensors = dense_qwen3(weights, layers=facts.num_layers, kv_heads=facts.num_kv_heads, filled=facts.vocab_size + 3)
+    folder = str(save(tmp_path / "iter_0000001", tensors))
+    out = str(tmp_path / "out")
+    assert main(["ckpt", "convert", folder, out]) != 0
+    assert not Path(out).exists()
+    assert main(["ckpt", "convert", folder, out, "--model", "//models:tiny_qwen3"]) == 0
+    read = initial_weights(facts.replacing(weights="out"), root=tmp_path, seed=0)
+    assert all(read[name].equal(tensor) for name, tensor in weights.items())
