@@ -85,10 +85,6 @@ class SGLangEngine:
         """Whether the order in which responses end is a function of the requests."""
         return self._is_native
 
-    def note_weights(self, *, version: int) -> None:
-        """Take note that somebody else has given the server its weights: a trainer in another process."""
-        self._version = version
-
     def send_over_group(self, *, address: str = "127.0.0.1") -> None:
         """Broadcast weights from now on, over a group of processes that the server joins: gloo, on this machine.
 
@@ -180,10 +176,6 @@ class SGLangEngine:
         if not self._is_native:
             return {}
         return dict(self._connection.run(self._connection.get("/server_info"))["rlc"]["counters"])
-
-    def note_weights(self, version: int) -> None:
-        """Take note that somebody else has given the server its weights: a trainer in another process."""
-        self._version = version
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names.  Raises: as `load_weights`."""
