@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.checkpoint.contents import HeldTensor, model_tensors, tensors_of
+from runtime.checkpoint.contents import HeldTensor, held_as, model_tensors
+
+if TYPE_CHECKING:
+    from runtime.checkpoint.convert import Written
 
 _STEPS = "step_*"
 
@@ -78,6 +81,43 @@ def checkpoints_of(path: Path) -> list[Path]:
     raise SpecError(Diagnostic("RLC0691", f"{path} {what}", help=ways))
 
 
+def converted(
+    source: Path,
+    target: Path,
+    *,
+    model: str | None,
+    dtype: Literal["as_is", "float32", "bfloat16", "float16"],
+    shard_bytes: int,
+) -> tuple[Path, Written]:
+    """Write what a path names, the newest of several, as a model directory; return which, and what was written.
+
+    Args:
+        model: of the library, by name or label, which a folder of Megatron is; None for what says so itself.
+
+    Raises: SpecError RLC0691 if there is nothing, RLC0031 for an unknown model, RLC0629 for a folder of Megatron that
+    is not of the model, or whose model is not said, and RLC0699 if it cannot be written.
+    """
+    from runtime.checkpoint.convert import convert
+    from runtime.checkpoint.torch_dist import dist_folder
+
+    folder = dist_folder(source)
+    if folder is None:
+        if model is not None:
+            fact = f"{source} is no torch_dist folder of Megatron, and --model is for one"
+            raise SpecError(Diagnostic("RLC0629", fact, help=(Help("leave --model out, or name a folder iter_..."),)))
+        path = checkpoints_of(source)[-1]
+        return path, convert(path, target, dtype=dtype, shard_bytes=shard_bytes)
+    if model is None:
+        way = Help("name its model: --model //models:NAME; `rlc models` lists them")
+        raise SpecError(Diagnostic("RLC0629", f"{folder} does not say which model it is of", help=(way,)))
+    from rlc.catalogue import scan
+    from rlc.models import read_model
+    from runtime.checkpoint.from_megatron import convert_from_megatron
+
+    facts: Any = read_model(model, scan()).facts
+    return folder, convert_from_megatron(folder, target, facts, dtype=dtype, shard_bytes=shard_bytes)
+
+
 def inspect(path: Path, *, verify: bool) -> Inspected:
     """Return what lies in one checkpoint.
 
@@ -94,7 +134,7 @@ def inspect(path: Path, *, verify: bool) -> Inspected:
         path=path,
         state=state,
         model=tuple(model_tensors(path)),
-        trainer=tuple(tensors_of(path / TENSORS)) if is_own else (),
+        trainer=tuple(held_as(path, TENSORS)) if is_own else (),
         damage=damage(path) if is_own and verify else None,
     )
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from compiler.ir.rollout import Sampling
+    from runtime.checkpoint.parts import Part
     from stdlib.samples import ExpertIds, Group, Sample, TrainBatch
 
 
@@ -230,6 +233,18 @@ class Critic(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned.  Raises: SpecError RLC0644."""
+        ...
+
+
+class SavesApart(Protocol):
+    """Processes that write what they hold of a checkpoint."""
+
+    def save_begins(self, folder: Path) -> None:
+        """Copy it, and begin to write it into a folder."""
+        ...
+
+    def save_ends(self) -> Sequence[Part]:
+        """Return what was written, once all of it is.  May be called in a thread."""
         ...
 
 

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
-from safetensors.torch import load_file
-
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.experiment import Experiment, Stage
 from compiler.ir.plan import Plan
 from compiler.ir.rollout import Generation, Rollout
 from compiler.ir.training import PolicyTrain
-from runtime.checkpoint.manifest import MODEL
 from runtime.checkpoint.store import Checkpoint
 from runtime.data.tokenizers import load_tokenizer
 from runtime.engines.rollout.native.engine import NativeEngine
@@ -77,7 +74,7 @@ def serve_plan(
     chosen, rollout = _rollout(experiment, settings.stage)
     set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
     tokenizer = load_tokenizer(experiment.model, root=root)
-    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else load_file(checkpoint.path / MODEL)
+    weights = weights_at_the_start(experiment, root=root) if checkpoint is None else checkpoint.stored()
     version = 0 if checkpoint is None else Progress.from_json(checkpoint.state).global_step
     engine = build_engine(experiment, chosen)
     assert isinstance(engine, NativeEngine)

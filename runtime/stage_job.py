@@ -7,10 +7,12 @@ checkpoints, and the wish to stop.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
+
+from torch import Tensor
 
 from compiler.diagnostics.diagnostic import SpecError
 from compiler.ir.data import Until
@@ -19,6 +21,7 @@ from compiler.ir.openness import Off
 from runtime.algorithm_functions import AlgorithmFunctions
 from runtime.buffer.rollout_buffer import RolloutBuffer
 from runtime.buffer.saved import STATE, is_kept, saved
+from runtime.checkpoint.parts import Apart, Part
 from runtime.checkpoint.retention import retention_of
 from runtime.checkpoint.writer import CheckpointWriter, Snapshot
 from runtime.data.tokenizers import TextTokenizer
@@ -34,7 +37,7 @@ from runtime.telemetry.rows import Row
 from runtime.telemetry.sinks import RunSinks
 from runtime.telemetry.timeline import Timeline, TimelineFile
 from runtime.telemetry.view import View
-from runtime.weights.huggingface import save_model
+from runtime.weights.huggingface import save_model, write_settings
 
 Step = Callable[["StageJob"], Awaitable[Mapping[str, float]]]
 
@@ -111,27 +114,47 @@ class StageJob:
     def save(self, *, waits: bool = True) -> None:
         """Write a checkpoint of this moment; without `waits` it may be on the disk only after later steps."""
         self.progress.metrics_offset = self.sinks.metrics_offset
-        state = self.actors.state()
-        weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
-        others = {n: t for n, t in state.items() if not n.startswith("model.")}
+        model, others = self._written_apart() if self.actors.apart else self._written_here()
         told = self.progress.to_json()
         if is_kept(self.stage):
             waiting = saved(self.buffer)
             others.update(waiting.tensors)
             told[STATE] = waiting.state
-
-        def write_model(directory: Path) -> None:
-            save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
-
         settings = self.stage.checkpoint
         snapshot = Snapshot(
             step=self.progress.global_step,
             tensors=others,
             state=told,
-            write_model=write_model,
+            model=model,
             keeps=retention_of(settings),
         )
         self.writer.write(snapshot, waits=waits or not settings.asynchronous)
+
+    def _written_here(self) -> tuple[Callable[[Path], None], dict[str, Tensor]]:
+        """Return what writes the model, and what else the trainer holds."""
+        state = self.actors.state()
+        weights = {n.removeprefix("model."): t for n, t in state.items() if n.startswith("model.")}
+
+        def write_model(directory: Path) -> None:
+            save_model(directory, weights, model=self.experiment.model, tokenizer=self.tokenizer)
+
+        return write_model, {n: t for n, t in state.items() if not n.startswith("model.")}
+
+    def _written_apart(self) -> tuple[Apart, dict[str, Tensor]]:
+        """Return who writes the model and all else that is trained; this process holds none of it."""
+        groups = self.actors.apart
+
+        def begin(folder: Path) -> None:
+            for group in groups:
+                group.save_begins(folder)
+
+        def write(folder: Path, names: Collection[str], dtype: str) -> None:
+            write_settings(folder, names, model=self.experiment.model, tokenizer=self.tokenizer, dtype=dtype)
+
+        def end() -> list[Part]:
+            return [part for group in groups for part in group.save_ends()]
+
+        return Apart(begin=begin, end=end, write_settings=write), {}
 
     def row(self, values: Mapping[str, float]) -> Row:
         """Return a row of metrics with its place in the run."""

@@ -42,18 +42,21 @@ def inspect(
 
 def convert(
     context: typer.Context,
-    source: Path = typer.Argument(help="A checkpoint, a run directory (its latest), or a model directory."),
+    source: Path = typer.Argument(
+        help="A checkpoint, a run directory (its latest), a model directory, or a torch_dist folder of Megatron."
+    ),
     target: Path = typer.Argument(help="The Hugging Face model directory to write; it must not be there yet."),
     dtype: Literal["as_is", "float32", "bfloat16", "float16"] = typer.Option("as_is", "--dtype", help="Of weights."),
     shard_gib: float = typer.Option(5.0, "--shard-gib", min=0.001, help="A file holds no more."),
+    model: str | None = typer.Option(
+        None, "--model", help="Of a folder of Megatron: the model of the library that it is (`//models:NAME`)."
+    ),
 ) -> int:
     """Write a checkpoint as a model directory that any tool of that world reads."""
-    from rlc.checkpoints import checkpoints_of
-    from runtime.checkpoint.convert import convert as write
+    from rlc.checkpoints import converted
 
     output: Output = context.obj
-    path = checkpoints_of(source)[-1]
-    written = write(path, target, dtype=dtype, shard_bytes=int(shard_gib * _GIB))
+    path, written = converted(source, target, model=model, dtype=dtype, shard_bytes=int(shard_gib * _GIB))
     files = "1 file" if written.files == 1 else f"{written.files:,} files"
     lost = (
         "no number changed" if not written.largest_change else f"numbers change by up to {written.largest_change:.1e}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
+from runtime.weights.file_names import index_of, placed_in
 
 _LARGEST_HEADER = 100_000_000  # bytes, as the format itself allows
 
@@ -62,28 +63,30 @@ def tensors_of(path: Path) -> list[HeldTensor]:
 
 
 def model_tensors(folder: Path) -> list[HeldTensor]:
-    """Return the tensors of a model directory, of one file or of shards with an index.
+    """Return the tensors of a model directory.  Raises: as `held_as`."""
+    return held_as(folder, "model.safetensors")
+
+
+def held_as(folder: Path, name: str) -> list[HeldTensor]:
+    """Return the tensors of one file, or of several with an index.
 
     Raises: SpecError RLC0699 without a readable one, or if the index and its shards disagree.
     """
-    index = folder / "model.safetensors.index.json"
+    index = folder / index_of(name)
     if index.is_file():
         return _of_shards(folder, index)
-    single = folder / "model.safetensors"
+    single = folder / name
     if not single.is_file():
-        raise SpecError(_unreadable(f"{folder} holds no model.safetensors and no index of shards"))
+        raise SpecError(_unreadable(f"{folder} holds no {name} and no index of shards"))
     return tensors_of(single)
 
 
 def _of_shards(folder: Path, index: Path) -> list[HeldTensor]:
     try:
-        placed: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = sorted(set(placed.values()))
-        strange = [name for name in files if Path(name).name != name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+        placed = placed_in(index)
+    except (OSError, ValueError) as fault:
         raise SpecError(_unreadable(f"{index} is not an index of weights: {fault}")) from fault
-    if strange:
-        raise SpecError(_unreadable(f"{index} names {strange[0]!r}, which is no file beside it"))
+    files = sorted(set(placed.values()))
     found = [tensor for name in files for tensor in tensors_of(folder / name)]
     held = {tensor.name: tensor.file for tensor in found}
     for name, file in placed.items():

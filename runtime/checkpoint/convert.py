@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,11 +21,12 @@ from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.checkpoint.contents import HeldTensor, model_tensors
-from runtime.checkpoint.manifest import MANIFEST, STATE, TENSORS
-from runtime.checkpoint.store import flush, flush_tree
+from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, flush
+from runtime.checkpoint.store import flush_tree
+from runtime.weights.file_names import dealt, file_name, index_of, write_index
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_OWN = (MANIFEST, STATE, TENSORS)  # what only a run needs
+_OWN = (MANIFEST, STATE, index_of(TENSORS), index_of(MODEL))  # what only a run needs, or is written anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,17 +52,28 @@ def convert(
     format, or the disk refuses.
     """
     held = model_tensors(source)
+    with new_folder(target) as temporary:
+        written = _write(source, temporary, held, dtype, shard_bytes)
+        for path in sorted(source.iterdir()):
+            if path.is_file() and path.suffix != ".safetensors" and path.name not in _OWN:
+                shutil.copyfile(path, temporary / path.name)
+        _tell_format(temporary / "config.json", dtype)
+    return written
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder to write into, which is `target` afterwards if nothing is raised, and else is gone.
+
+    Raises: SpecError RLC0699 if the target is there already, or the disk refuses.
+    """
     if target.exists():
         raise SpecError(_fault(f"{target} exists already", "name a folder that is not there yet"))
     temporary = target.with_name(f".tmp-{target.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        written = _write(source, temporary, held, dtype, shard_bytes)
-        for path in sorted(source.iterdir()):
-            if path.is_file() and path.suffix != ".safetensors" and path.name not in (*_OWN, _INDEX):
-                shutil.copyfile(path, temporary / path.name)
-        _tell_format(temporary / "config.json", dtype)
+        yield temporary
         flush_tree(temporary)
         temporary.rename(target)
         flush(target.absolute().parent)
@@ -68,17 +81,13 @@ def convert(
         raise SpecError(_fault(f"{target} cannot be written: {fault.strerror or fault}", "make room")) from fault
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return written
-
-
-_INDEX = "model.safetensors.index.json"
 
 
 def _write(source: Path, target: Path, held: list[HeldTensor], dtype: str, shard_bytes: int) -> Written:
-    shards, total, largest = list(_shards(held, dtype, shard_bytes)), 0, 0.0
+    shards, total, largest = _shards(held, dtype, shard_bytes), 0, 0.0
     placed: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
-        name = "model.safetensors" if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        name = file_name(MODEL, number, len(shards))
         tensors: dict[str, Tensor] = {}
         for place in shard:
             tensors[place.name], change = _read(source, place, dtype)
@@ -87,33 +96,35 @@ def _write(source: Path, target: Path, held: list[HeldTensor], dtype: str, shard
         save_file(tensors, target / name, metadata={"format": "pt"})
         placed |= dict.fromkeys(tensors, name)
     if len(shards) > 1:
-        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(placed.items()))}
-        (target / _INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        write_index(target, MODEL, placed, num_bytes=total)
     return Written(tensors=len(held), num_bytes=total, files=len(shards), largest_change=largest)
 
 
-def _shards(held: list[HeldTensor], dtype: str, most: int) -> Iterator[list[HeldTensor]]:
-    shard: list[HeldTensor] = []
-    size = 0
-    for tensor in held:
+def _shards(held: list[HeldTensor], dtype: str, most: int) -> list[list[HeldTensor]]:
+    def num_bytes(tensor: HeldTensor) -> int:
         is_cast = dtype in _FORMATS and tensor.dtype in ("F64", "F32", "F16", "BF16")
-        nbytes = tensor.numel * _FORMATS[dtype].itemsize if is_cast else tensor.num_bytes
-        if shard and size + nbytes > most:
-            yield shard
-            shard, size = list[HeldTensor](), 0
-        shard.append(tensor)
-        size += nbytes
-    yield shard
+        return tensor.numel * _FORMATS[dtype].itemsize if is_cast else tensor.num_bytes
+
+    by_name = {tensor.name: tensor for tensor in held}
+    return [[by_name[name] for name in names] for names in dealt(((t.name, num_bytes(t)) for t in held), most)]
 
 
 def _read(source: Path, place: HeldTensor, dtype: str) -> tuple[Tensor, float]:
     with safe_open(source / place.file, framework="pt") as file:
         tensor: Tensor = file.get_tensor(place.name)
-    if dtype not in _FORMATS or place.dtype not in ("F64", "F32", "F16", "BF16"):
+    return cast_to(tensor, dtype, name=place.name)
+
+
+def cast_to(tensor: Tensor, dtype: str, *, name: str) -> tuple[Tensor, float]:
+    """Return a tensor in a number format, and how much its numbers lost; one without fractions, or `as_is`, is kept.
+
+    Raises: SpecError RLC0699 if a number is too large for the format.
+    """
+    if dtype not in _FORMATS or not tensor.is_floating_point():
         return tensor, 0.0
     cast = tensor.to(_FORMATS[dtype])
     if bool(torch.isinf(cast).any()) and not bool(torch.isinf(tensor).any()):
-        fact = f"{place.name} holds {float(tensor.double().abs().max()):.3g}, which {dtype} has no number for"
+        fact = f"{name} holds {float(tensor.double().abs().max()):.3g}, which {dtype} has no number for"
         raise SpecError(_fault(fact, "take --dtype bfloat16, which reaches as far as float32"))
     change = (cast.double() - tensor.double()).abs() / tensor.double().abs().clamp_min(1e-30)
     return cast, float(change.nan_to_num().max()) if change.numel() else 0.0

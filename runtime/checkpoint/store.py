@@ -3,6 +3,8 @@
     step_000123/  model.safetensors, config.json and the tokenizer (the Hugging Face layout), trainer.safetensors (what
                   the trainer needs beside the weights), state.json (everything else), manifest.json (sizes, digests)
 
+Where there is more than goes into one file, both are several and an index (runtime/weights/file_names.py).
+
 A checkpoint is written to a directory whose name begins with `.tmp-`, everything in it is flushed to the disk, and only
 then is it renamed, so a kill at any moment leaves the checkpoints from before or those and one more.  If a step is
 saved again with other content, the new one is `step_000123-r2` and takes precedence; the old one goes only after the
@@ -13,21 +15,23 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
-from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, damage, same_content, write_manifest
+from runtime.checkpoint.manifest import MANIFEST, MODEL, STATE, TENSORS, damage, flush, same_content, write_manifest
+from runtime.checkpoint.parts import Apart, put_together, write_part
 from runtime.checkpoint.retention import Retention, not_kept
 from runtime.weights.expert_layout import as_computed
+from runtime.weights.file_names import FILE_BYTES
+from runtime.weights.files import read_tensors, write_tensors
 from runtime.weights.prediction_layers import without_copies
 from stdlib.samples import JsonValue
 
@@ -45,11 +49,15 @@ class Checkpoint:
 
     def weights(self) -> dict[str, Tensor]:
         """Read the model's weights, by the names that models compute with, onto the CPU."""
-        return as_computed(without_copies(load_file(self.path / MODEL)))
+        return as_computed(without_copies(self.stored()))
+
+    def stored(self) -> dict[str, Tensor]:
+        """Read the model's weights by the names that they have in files."""
+        return read_tensors(self.path, MODEL)
 
     def tensors(self) -> dict[str, Tensor]:
         """Read what the trainer saved beside the weights, onto the CPU."""
-        return load_file(self.path / TENSORS)
+        return read_tensors(self.path, TENSORS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +69,14 @@ class LatestValid:
 
 
 class CheckpointStore:
-    """The checkpoints of one run, written by one process."""
+    """The checkpoints of one run, given their names by one process.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    Args:
+        file_bytes: of tensors that go into one file.
+    """
+
+    def __init__(self, directory: Path, *, file_bytes: int = FILE_BYTES) -> None:
+        self._directory, self._file_bytes = directory, file_bytes
 
     def save(
         self,
@@ -84,27 +96,47 @@ class CheckpointStore:
 
         Raises: SpecError RLC0624 if the disk refuses, ValueError for a state that is not JSON.
         """
-        name = f"step_{step:06d}"
-        text = json.dumps(state, indent=1, sort_keys=True, allow_nan=False)
-        try:
-            if not self._directory.is_dir():
-                self._directory.mkdir(parents=True)
-                flush(self._directory.parent)
-            temporary = self._make_temporary(name)
-            try:
-                write_model(temporary)
-                save_file(_ready(tensors), temporary / TENSORS)
-                (temporary / STATE).write_text(text + "\n", encoding="utf-8")
-                write_manifest(temporary)
-                flush_tree(temporary)
-                return self._put(temporary, step)
-            finally:
-                if temporary.exists():
-                    shutil.rmtree(temporary)
-        except OSError as error:
-            raise _not_written(name, error.strerror or str(error)) from error
-        except SafetensorError as error:
-            raise _not_written(name, str(error)) from error
+        text = _text(state)
+        with self._unfinished(step) as temporary:
+            write_model(temporary)
+            write_tensors(temporary, TENSORS, tensors, most=self._file_bytes)
+            return self._finish(temporary, step, text)
+
+    def begin(self, step: int, apart: Apart) -> Path:
+        """Have other processes begin to write, and return the folder that they write into.
+
+        Raises: SpecError RLC0624 if the disk refuses, or as they do.
+        """
+        with self._unfinished(step, is_left=True) as temporary:
+            apart.begin(temporary)
+            return temporary
+
+    def finish(
+        self,
+        temporary: Path,
+        step: int,
+        apart: Apart,
+        *,
+        tensors: Mapping[str, Tensor],
+        state: Mapping[str, JsonValue],
+    ) -> Path:
+        """Write what is left of a checkpoint that other processes write, and return where it is.
+
+        Args:
+            temporary: what `begin` returned.
+            tensors: what this process has beside what the others write.
+
+        Raises: as `save`, and as the others do; RLC0628 if what they wrote is not here.
+        """
+        text = _text(state)
+        with self._unfinished(step, temporary) as folder:
+            parts = list(apart.end())
+            if tensors:
+                parts.append(write_part(folder / "trainer-driver.part", "trainer", tensors))
+            digests = put_together(folder, parts)
+            weights = [part for part in parts if part.kind == "model"]
+            apart.write_settings(folder, [name for part in weights for name in part.names], weights[0].dtype)
+            return self._finish(folder, step, text, digests)
 
     def latest_valid(self) -> LatestValid:
         """Return the newest checkpoint that is whole.
@@ -167,6 +199,33 @@ class CheckpointStore:
         temporary.rename(final)
         flush(self._directory)
 
+    @contextmanager
+    def _unfinished(self, step: int, temporary: Path | None = None, *, is_left: bool = False) -> Iterator[Path]:
+        """Yield a folder that is removed behind, unless it is left to somebody and nothing went wrong."""
+        name = f"step_{step:06d}"
+        try:
+            if not self._directory.is_dir():
+                self._directory.mkdir(parents=True)
+                flush(self._directory.parent)
+            folder = temporary or self._make_temporary(name)
+            is_done = False
+            try:
+                yield folder
+                is_done = True
+            finally:
+                if folder.exists() and not (is_left and is_done):
+                    shutil.rmtree(folder, ignore_errors=True)  # others may still be writing
+        except OSError as error:
+            raise _not_written(name, error.strerror or str(error)) from error
+        except SafetensorError as error:
+            raise _not_written(name, str(error)) from error
+
+    def _finish(self, temporary: Path, step: int, state: str, digests: Mapping[str, str] | None = None) -> Path:
+        (temporary / STATE).write_text(state, encoding="utf-8")
+        write_manifest(temporary, digests)
+        flush_tree(temporary)
+        return self._put(temporary, step)
+
     def _put(self, temporary: Path, step: int) -> Path:
         before = [(revision, path) for found, revision, path in self._all() if found == step]
         if not before:
@@ -219,26 +278,8 @@ def flush_tree(directory: Path) -> None:
     flush(directory)
 
 
-def flush(path: Path) -> None:
-    """Flush one file, or the entries of one directory, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _ready(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # The format takes whole tensors, each with memory of its own.
-    ready: dict[str, Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        place = whole.untyped_storage().data_ptr()
-        is_own = place not in taken and whole.untyped_storage().nbytes() == whole.numel() * whole.element_size()
-        ready[name] = whole if is_own else whole.clone()
-        taken.add(place)
-    return ready
+def _text(state: Mapping[str, JsonValue]) -> str:
+    return json.dumps(state, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _not_written(name: str, reason: str) -> SpecError:

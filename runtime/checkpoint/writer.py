@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from runtime.checkpoint.parts import Apart
 from runtime.checkpoint.retention import Retention
 from runtime.checkpoint.store import CheckpointStore
 from stdlib.samples import JsonValue
@@ -20,12 +21,16 @@ from stdlib.samples import JsonValue
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A checkpoint to be written: the arguments of CheckpointStore.save, and what of the older ones is kept then."""
+    """A checkpoint to be written: the arguments of CheckpointStore.save, and what of the older ones is kept then.
+
+    Args:
+        model: writes the model, or says what other processes write, the model among it.
+    """
 
     step: int
     tensors: Mapping[str, Tensor]
     state: Mapping[str, JsonValue]
-    write_model: Callable[[Path], None]
+    model: Callable[[Path], None] | Apart
     keeps: Retention
 
 
@@ -40,10 +45,13 @@ class CheckpointWriter:
     def write(self, snapshot: Snapshot, *, waits: bool) -> None:
         """Write a checkpoint once the one before is written; with `waits`, return when it is on the disk.
 
-        Raises: SpecError RLC0624 if the disk refused this one, where it was waited for, or the one before.
+        Raises: SpecError RLC0624 if the disk refused this one, where it was waited for, or the one before; RLC0628 if
+        other processes that write do not see the folder, or as they raise.
         """
         self.wait()
-        self._under_way = self._threads.submit(self._written, snapshot)
+        model = snapshot.model
+        begun = self._store.begin(snapshot.step, model) if isinstance(model, Apart) else None
+        self._under_way = self._threads.submit(self._written, snapshot, begun)
         if waits:
             self.wait()
 
@@ -57,8 +65,10 @@ class CheckpointWriter:
         """Let what is being written end, and end the thread; a fault is not raised any more."""
         self._threads.shutdown(wait=True)
 
-    def _written(self, snapshot: Snapshot) -> None:
-        self._store.save(
-            snapshot.step, tensors=snapshot.tensors, state=snapshot.state, write_model=snapshot.write_model
-        )
+    def _written(self, snapshot: Snapshot, begun: Path | None) -> None:
+        step, tensors, state = snapshot.step, snapshot.tensors, snapshot.state
+        if not isinstance(snapshot.model, Apart):
+            self._store.save(step, tensors=tensors, state=state, write_model=snapshot.model)
+        elif begun is not None:
+            self._store.finish(begun, step, snapshot.model, tensors=tensors, state=state)
         self._store.retain(snapshot.keeps)

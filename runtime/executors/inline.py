@@ -7,7 +7,7 @@ processes of their own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -38,7 +38,7 @@ from runtime.weights.teacher import teacher_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from runtime.protocols import Critic, Learner, RolloutEngine, Scorer, SendsWeights, Trainer
+    from runtime.protocols import Critic, Learner, RolloutEngine, SavesApart, Scorer, SendsWeights, Trainer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +71,7 @@ class Actors:
     `algorithm` is the module of stdlib/algorithms/ that the trainer was built with; `set_rewards` judge held-out sets,
     by name, that have a reward of their own.  `overlap` says whether engines go on while the trainer works, as they do
     where they are not in its process.  `send_weights` gives the engine, where there is one, what is trained.
+    `apart` are those that write their part of a checkpoint themselves: where there are some, all that are trained.
     """
 
     learners: Learners
@@ -81,6 +82,7 @@ class Actors:
     algorithm: Any
     set_rewards: Mapping[str, RewardRunner]
     overlap: bool = False
+    apart: Sequence[SavesApart] = ()
 
     async def carry_out(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what work of the trainer returns; in a thread where other actors go on meanwhile."""

@@ -14,8 +14,9 @@ from typing import Any, Literal, Never
 
 from torch import Tensor
 
-from compiler.diagnostics.diagnostic import SpecError
+from compiler.diagnostics.diagnostic import InternalError, SpecError
 from compiler.ir.experiment import Experiment
+from runtime.checkpoint.parts import Part, PartWriter
 from runtime.engines.rollout.fleet_dispatch import is_loss
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.engines.rollout.sglang import SGLangEngine
@@ -24,6 +25,7 @@ from runtime.executors.inline import build_critic, build_learners
 from runtime.executors.spread_learners import build_spread_critic, build_spread_learners
 from runtime.protocols import Learner
 from runtime.torch_process import set_up_torch
+from runtime.weights.file_names import FILE_BYTES
 from runtime.weights.sync import verify_weights
 
 Role = Literal["trainer", "critic"]
@@ -58,6 +60,7 @@ class TrainerRank:
         self._experiment, self._root, self._meeting = experiment, root, meeting
         self._held: dict[Role, Any] = {}
         self._engines: dict[int, SGLangEngine] = {}
+        self._writers: dict[Role, PartWriter] = {}
         set_up_torch(cpu_threads=experiment.cluster.cpu_threads)
         if meeting is not None:
             _meet(meeting)
@@ -72,6 +75,8 @@ class TrainerRank:
         for engine in self._engines.values():
             engine.close()
         self._engines = {}
+        if role not in self._writers:
+            self._writers[role] = self._writer_of(role)
         stage = self._experiment.stages[stage_index]
         is_spread = stage.train.engine.name != "torch"
         if role == "critic":
@@ -84,6 +89,27 @@ class TrainerRank:
     def call(self, role: Role, method: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """Call a method of what is trained, and return what it returns.  Raises: what it raises."""
         return getattr(self._held[role], method)(*arguments, **named)
+
+    def save_begins(self, role: Role, folder: str) -> None:
+        """Copy what this rank writes of a checkpoint, and begin to write it into a folder; collective.
+
+        Raises: SpecError RLC0628 if the folder is not on this machine.
+        """
+        self._begun_writer(role).begin(Path(folder), self._held[role].whole_state())
+
+    def save_ended(self, role: Role) -> list[Part] | None:
+        """Return what this rank has written, or None as long as it writes.  Raises: SpecError RLC0624."""
+        return self._begun_writer(role).end()
+
+    def _begun_writer(self, role: Role) -> PartWriter:
+        if role not in self._writers:
+            raise InternalError(f"a rank that holds no {role} has nothing to write")
+        return self._writers[role]
+
+    def _writer_of(self, role: Role) -> PartWriter:
+        rank, num_ranks = (0, 1) if self._meeting is None else (self._meeting.rank, self._meeting.world_size)
+        model = self._experiment.model
+        return PartWriter(f"{role}-{rank}", rank=rank, num_ranks=num_ranks, model=model, file_bytes=FILE_BYTES)
 
     def send_weights(self, places: Mapping[int, ServerPlace], *, version: int, verify: bool) -> Mapping[int, SpecError]:
         """Give the engines the weights as they are now, and return the errors of those that are gone, by number.

@@ -119,6 +119,7 @@ class RayExecutor:
             algorithm=algorithm_of(stage),
             set_rewards=build_set_rewards(stage, root=self._root),
             overlap=True,
+            apart=(policy,) if critic is None else (policy, critic),
         )
 
     def close(self) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from compiler.diagnostics.diagnostic import SpecError
+from runtime.checkpoint.parts import Part
 from runtime.engines.rollout.server_connection import ServerPlace
 from runtime.executors.rank import Role
 from runtime.executors.ray_actor import Actor, answers_of_all
 from runtime.executors.waits import Waits
 
+_POLL_S: Final = 0.05
 # What weights are others after.
 _CHANGES: Final = frozenset(("begin", "load_state", "step"))
 
@@ -56,6 +60,24 @@ class RankGroup:
             promises = self._begun("do", "send_weights", (places,), {"version": version, "verify": False}, answers=None)
         wait = self._waits.of("send_weights")
         return version, answers_of_all(self._ranks, promises, wait, asked="send_weights")[0]
+
+    def save_begins(self, folder: Path) -> None:
+        """Have every rank write its part of a checkpoint.  Raises: as `Actor.answer`."""
+        self._all("save_begins", "do", "save_begins", (self._role, str(folder)), {}, answers=False)
+
+    def save_ends(self) -> list[Part]:
+        """Return what the ranks have written, once they have.  May be called by another thread.  Raises: `Actor.answer`."""
+        parts: list[Part] = []
+        wait = self._waits.of("save_ended")
+        for rank in self._ranks:
+            found: list[Part] | None = None
+            while found is None:
+                promise = rank.begins("do", "save_ended", (self._role,), {}, answers=True)
+                (found,) = answers_of_all((rank,), (promise,), wait, asked="save_ended")
+                if found is None:
+                    time.sleep(_POLL_S)
+            parts += found
+        return parts
 
     def step(self, batch: TrainBatch) -> Mapping[str, float]:
         """Take one optimizer step."""

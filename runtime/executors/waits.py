@@ -36,7 +36,7 @@ class Waits(NamedTuple):
 
     def of(self, method: str) -> Wait:
         """Return how long a method of a rank may take."""
-        if method in ("state", "load_state"):
+        if method in ("state", "load_state", "save_begins", "save_ended"):
             return self.checkpoint
         return {"open": self.start, "begin": self.load, "send_weights": self.sync}.get(method, self.train)
 

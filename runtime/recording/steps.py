@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from compiler.diagnostics.diagnostic import Diagnostic, Help, SpecError
 from runtime.buffer.rollout_buffer import Kept, RolloutBuffer
 from runtime.buffer.saved import restored, saved
-from runtime.checkpoint.store import flush, flush_tree
+from runtime.checkpoint.manifest import flush
+from runtime.checkpoint.store import flush_tree
 from runtime.recording.origin import Origin, differences
 from stdlib.samples import Group
 

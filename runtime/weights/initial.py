@@ -7,7 +7,6 @@ model with tied embeddings has no `lm_head.weight`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from compiler.diagnostics.nearest import nearest_names
 from compiler.ir.model import Model
 from runtime.engines.train.hf_model import EMBEDDING, HEAD, empty_model, held_weights
 from runtime.weights.expert_layout import as_computed
+from runtime.weights.file_names import index_of, placed_in
 from runtime.weights.huggingface import SCORE_HEAD
 from runtime.weights.prediction_layers import without_copies
 
@@ -98,7 +98,7 @@ def _all_tensors(file: Any, unread: tuple[str, ...]) -> dict[str, Tensor]:
 def _weight_files(directory: Path) -> list[Path]:
     if not os.path.isdir(directory):
         raise _unreadable(f"{directory} is not a directory, so no weights can be read from it")
-    index = directory / "model.safetensors.index.json"
+    index = directory / index_of("model.safetensors")
     if index.is_file():
         return [directory / name for name in _indexed(index)]
     single = directory / "model.safetensors"
@@ -120,13 +120,9 @@ def _weight_files(directory: Path) -> list[Path]:
 
 def _indexed(index: Path) -> list[str]:
     try:
-        parsed: Any = json.loads(index.read_text(encoding="utf-8"))
-        names = sorted(set(parsed["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(set(placed_in(index).values()))
+    except (OSError, ValueError) as error:
         raise _unreadable(f"{index} is not an index of weights: {error}") from error
-    strange = [n for n in names if not isinstance(n, str) or Path(n).name != n or not n.endswith(".safetensors")]
-    if strange:
-        raise _unreadable(f"{index} names {strange[0]!r}, which is no safetensors file beside it")
     missing = [n for n in names if not (index.parent / n).is_file()]
     if missing:
         raise _unreadable(f"{index} names {missing[0]}, which is not there")

@@ -6,7 +6,7 @@ Both are those of the model, whatever the copies say: they are written for tools
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Never
 
 from torch import Tensor
@@ -30,15 +30,19 @@ def held_model(experiment: Experiment[Never]) -> Model[Never]:
 
 def with_copies(weights: Mapping[str, Tensor], model: Model[Never]) -> dict[str, Tensor]:
     """Return weights with the copies that files have, each with memory of its own."""
-    if not holds_prediction(model, weights):
-        return dict(weights)
-    embedding = weights[EMBEDDING]
-    head = weights.get(HEAD, embedding)
-    copies: dict[str, Tensor] = {}
+    return {**weights, **{copy: weights[of].clone() for copy, of in copied(weights, model).items()}}
+
+
+def copied(names: Collection[str], model: Model[Never]) -> dict[str, str]:
+    """Return the copies that files of a model of these weights have, and of what."""
+    if not holds_prediction(model, names):
+        return {}
+    head = HEAD if HEAD in names else EMBEDDING
+    copies: dict[str, str] = {}
     for at in range(model.num_layers, model.num_layers + model.num_mtp_layers):
-        copies[f"model.layers.{at}.embed_tokens.weight"] = embedding.clone()
-        copies[f"model.layers.{at}.shared_head.head.weight"] = head.clone()
-    return {**weights, **copies}
+        copies[f"model.layers.{at}.embed_tokens.weight"] = EMBEDDING
+        copies[f"model.layers.{at}.shared_head.head.weight"] = head
+    return copies
 
 
 def without_copies(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ Shape letters: T tokens of the batch, M wanted tokens of one micro-batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
@@ -19,7 +19,7 @@ from runtime.engines.train.forward import accumulated, micro_batches, totals_of
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_batch import PackedBatch, predictable
 from runtime.engines.train.spread import OneProcess, Spread
-from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved, wholes
 from runtime.engines.train.torch_ import TrainerSpec
 from stdlib.algorithms._terms import CriticAlgorithm, LossOutput, Totals, ValueTerms
 from stdlib.samples import TrainBatch
@@ -87,6 +87,10 @@ class TorchCritic:
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `critic.<name>`, `critic_optim.<moment>.<name>`."""
         return saved(self._held(), keeps=self._spread.keeps_state)
+
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every process goes through all of them."""
+        return wholes(self._held())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned.  Raises: SpecError RLC0644 if names or shapes differ."""

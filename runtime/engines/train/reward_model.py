@@ -22,7 +22,7 @@ from runtime.engines.train.forward import accumulated, micro_batches
 from runtime.engines.train.optimizer import Optimizer
 from runtime.engines.train.packed_batch import PackedBatch
 from runtime.engines.train.spread import OneProcess, Spread
-from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved, wholes
 from runtime.engines.train.torch_ import TrainerSpec
 from runtime.weights.huggingface import SCORE_HEAD
 from stdlib.algorithms._terms import Algorithm, LossOutput, ScoreTerms, Totals
@@ -88,6 +88,10 @@ class TorchRewardModel:
     def state(self) -> dict[str, Tensor]:
         """Return copies of all that a continued run needs: `model.<name>`, `optim.step`, `optim.<moment>.<name>`."""
         return saved(self._held(), keeps=self._spread.keeps_state)
+
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every process goes through all of them."""
+        return wholes(self._held())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned; from here on training continues bit by bit as it would have.

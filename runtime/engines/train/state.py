@@ -6,7 +6,7 @@ Tensors are put together one at a time, and only the process that keeps the stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -42,11 +42,16 @@ def held_by_rule(optimizer: Optimizer, network: Network, prefix: str) -> dict[st
 def saved(held: Mapping[str, Held], *, keeps: bool) -> dict[str, Tensor]:
     """Return copies of all, whole, where `keeps` says so, and nothing elsewhere."""
     found: dict[str, Tensor] = {}
-    for name, (live, network, weight) in held.items():
-        whole = live.detach() if network is None else network.whole(weight, live)
+    for name, whole in wholes(held):
         if keeps:
             found[name] = whole.cpu().clone() if whole.device.type == "cpu" else whole.cpu()
     return found
+
+
+def wholes(held: Mapping[str, Held]) -> Iterator[tuple[str, Tensor]]:
+    """Yield all, whole, not copied, one put together at a time: every process goes through them."""
+    for name, (live, network, weight) in held.items():
+        yield name, live.detach() if network is None else network.whole(weight, live)
 
 
 def check_state(held: Mapping[str, Held], state: Mapping[str, Tensor], *, what: str) -> None:

@@ -41,7 +41,7 @@ from runtime.engines.train.packed_batch import PackedBatch, predictable
 from runtime.engines.train.prediction import Prediction
 from runtime.engines.train.routing import Routing, check_recorded
 from runtime.engines.train.spread import OneProcess, Spread, without_prediction
-from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved
+from runtime.engines.train.state import Held, check_state, held_by, held_by_rule, load, load_rule, saved, wholes
 from runtime.engines.train.teacher import Teacher, divergences, other_teacher
 from runtime.logprob_gap import GapMeter
 from stdlib.algorithms._terms import (
@@ -214,6 +214,10 @@ class TorchTrainer:
         never changes, only `teacher.sha256`.
         """
         return saved(self._held(), keeps=self._spread.keeps_state)
+
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every process goes through all of them."""
+        return wholes(self._held())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned; from here on training continues bit by bit as it would have.

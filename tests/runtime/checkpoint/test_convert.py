@@ -83,7 +83,7 @@ def test_an_index_that_names_what_is_not_there_is_an_error(tmp_path: Path) -> No
         model_tensors(source)
     index = {"weight_map": {"a": "../elsewhere.safetensors"}}
     (source / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-    with pytest.raises(SpecError, match="no file beside it"):
+    with pytest.raises(SpecError, match="no safetensors file beside it"):
         model_tensors(source)
 
 

@@ -99,4 +99,4 @@ def _snapshot(step: int, keeps: Retention, tensors: dict[str, torch.Tensor] | No
     def write_model(folder: Path) -> None:
         save_file({"w": torch.ones(1)}, folder / "model.safetensors")
 
-    return Snapshot(step=step, tensors=tensors or {}, state={"step": step}, write_model=write_model, keeps=keeps)
+    return Snapshot(step=step, tensors=tensors or {}, state={"step": step}, model=write_model, keeps=keeps)

@@ -7,7 +7,7 @@ Shape letters: T tokens of the global batch, M wanted tokens of a micro-batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Never
 
 import torch
@@ -80,6 +80,10 @@ class MegatronCritic:
         nothing on the others.
         """
         return self._model.state(weights="critic", rule="critic_optim")
+
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every rank goes through all of them."""
+        return self._model.whole_state(weights="critic", rule="critic_optim")
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned.  Raises: SpecError RLC0644 if names or shapes differ."""

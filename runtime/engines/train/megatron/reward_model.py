@@ -91,6 +91,10 @@ class MegatronRewardModel:
         """
         return self._model.state(weights="model", rule="optim")
 
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every rank goes through all of them."""
+        return self._model.whole_state(weights="model", rule="optim")
+
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned.  Raises: SpecError RLC0644 if names or shapes differ."""
         self._model.load_state(

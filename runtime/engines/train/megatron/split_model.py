@@ -158,12 +158,15 @@ class SplitModel:
             weights, rule: what begins the names of either; `kept` has others by what begins theirs.
         """
         found: dict[str, Tensor] = {}
-        for name, tensor in self._wholes(weights, rule, kept or {}):
+        for name, tensor in self.whole_state(weights=weights, rule=rule, kept=kept):
             if dist.get_rank() == 0:
                 found[name] = tensor.cpu()
-        if dist.get_rank() == 0:
-            found[f"{rule}.step"] = torch.tensor(self.optimizer.num_steps, dtype=torch.int64)
         return found
+
+    def whole_state(self, *, weights: str, rule: str, kept: Kept | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every rank goes through all of them."""
+        yield from self._wholes(weights, rule, kept or {})
+        yield f"{rule}.step", torch.tensor(self.optimizer.num_steps, dtype=torch.int64)
 
     def load_state(
         self, state: Mapping[str, Tensor], *, weights: str, rule: str, what: str, kept: Kept | None = None

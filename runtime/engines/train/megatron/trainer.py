@@ -164,6 +164,10 @@ class MegatronTrainer:
         """
         return self._model.state(weights="model", rule="optim", kept=self._kept())
 
+    def whole_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield what `state` returns tensor by tensor, not copied: every rank goes through all of them."""
+        return self._model.whole_state(weights="model", rule="optim", kept=self._kept())
+
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what state() returned, on whichever layout.
 
