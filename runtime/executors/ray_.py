@@ -251,7 +251,7 @@ class RayExecutor:
         version, lost = sent
         if lost:
             raise lost[number]
-        self._clients[number].note_weights(version)
+        self._clients[number].note_weights(version=version)
         return True
 
     def _send(

@@ -181,10 +181,6 @@ class SGLangEngine:
             return {}
         return dict(self._connection.run(self._connection.get("/server_info"))["rlc"]["counters"])
 
-    def note_weights(self, version: int) -> None:
-        """Take note that somebody else has given the server its weights: a trainer in another process."""
-        self._version = version
-
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights in use by their Hugging Face names.  Raises: as `load_weights`."""
         if not self._is_native:
