@@ -73,13 +73,7 @@ def simulate(
 
     output: Output = context.obj
     experiment = resolved(spec, sets, output).plan.experiment
-    troubles = Troubles(
-        gpu_hours_per_failure=failures,
-        hang_frac=hangs,
-        spread=spread,
-        engine_restart_s=engine_restart,
-        trainer_restart_s=restart,
-    )
+    troubles = Troubles(failures, hangs, spread, engine_restart, restart)
     found = simulate_stage(experiment, Line(name, steps, seed), troubles, Beside(judge, left_out, turns, turn))
     if as_json:
         output.result(dump(simulation_json(found.outcome, found.assumed)))

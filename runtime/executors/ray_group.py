@@ -66,7 +66,7 @@ class RankGroup:
         self._all("save_begins", "do", "save_begins", (self._role, str(folder)), {}, answers=False)
 
     def save_ends(self) -> list[Part]:
-        """Return what the ranks have written, once they have.  May be called by another thread.  Raises: `Actor.answer`."""
+        """Return what the ranks have written, once they have; another thread may ask.  Raises: as `Actor.answer`."""
         parts: list[Part] = []
         wait = self._waits.of("save_ended")
         for rank in self._ranks:
