@@ -87,6 +87,8 @@ def _machine(sheet: Sheet, values: Values, plan: Plan, gpu: Gpu | None) -> None:
         f"target {cluster('target')}, {cluster.count('nodes', 'nodes')}, {each}{price}, "
         f"executor {values('run.executor')}",
     )
+    if values.raw("run.executor") == "ray":
+        sheet.row("faults", _faults(values.below("run")))
     sheet.row("placement", _sides(values.below("placement")) if has_gpus else values("placement.mode"))
     if has_gpus:
         write_engines(sheet, values.below("placement"), plan, gpu)
@@ -108,6 +110,14 @@ def _machine(sheet: Sheet, values: Values, plan: Plan, gpu: Gpu | None) -> None:
         sheet.row(
             "allowed", said(f"{allowed.rule}: {allowed.why}") if isinstance(allowed, Allowance) else said(repr(allowed))
         )
+
+
+def _faults(run: Values) -> str:
+    restarts = (
+        f"{run.count('engine_restarts', 'restarts')} of engines, {run.count('trainer_restarts', 'restarts')} of all"
+    )
+    looks = f"every {run('health_interval_s')} s, silent for {run('health_timeout_s')} s is hung"
+    return f"at most {restarts}; looked at {looks}"
 
 
 def _limits(timeouts: Values) -> str:

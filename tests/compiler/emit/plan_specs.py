@@ -130,6 +130,7 @@ def rows():
     yield {"input": "1+1=", "label": "2"}
 '''
 
+ON_RAY = ONE_STAGE.replace("max_steps = 10", 'max_steps = 10\nexecutor = "ray"')
 FROM_CHECKPOINT = ONE_STAGE.replace('name = "//models:tiny_qwen3"', 'hf = "checkpoint"')
 CONFIG = {
     "model_type": "qwen3",
@@ -715,6 +716,7 @@ SPECS = {
     "one_stage": ONE_STAGE,
     "supervised": SUPERVISED,
     "from_checkpoint": FROM_CHECKPOINT,
+    "on_ray": ON_RAY,
     "own_reward": OWN_REWARD,
     "with_reference": WITH_REFERENCE,
     "many_sets": MANY_SETS,

@@ -51,7 +51,7 @@ def gpu_experiments() -> Iterator[str]:
     """Every experiment of this repository for GPUs, by the name that the command line takes."""
     folder, catalogue = ROOT / "experiments", scan()
     for file in sorted((*folder.glob("*.toml"), *folder.glob("*.star"))):
-        if 'target = "cpu"' in file.read_text():
+        if 'target = "cpu' in file.read_text():
             continue
         session = Session(catalogue.stdlib, catalogue.cache)
         names = experiments_of(file, session) if file.suffix == ".star" else ()

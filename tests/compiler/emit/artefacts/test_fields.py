@@ -22,6 +22,10 @@ WAIVED = {
     "allow": "says what a rule was told; nothing runs by it",
     "stages": BY_THE_RUNTIME,
     "run.seed": BY_THE_RUNTIME,
+    "run.engine_restarts": BY_THE_RUNTIME,
+    "run.trainer_restarts": BY_THE_RUNTIME,
+    "run.health_interval_s": BY_THE_RUNTIME,
+    "run.health_timeout_s": BY_THE_RUNTIME,
     "cluster.usd_per_gpu_hour": "a forecast reads it",
     "cluster.num_gpus": "machines and the GPUs of one say it",
 }
