@@ -25,7 +25,10 @@ def doctor(
         None, "--root", help="Of a saved plan: the folder that its paths are relative to."
     ),
 ) -> int:
-    """Compare machines with a plan: devices, memory, ports, versions, files, and whether they reach each other."""
+    """Say what machines lack for a plan.
+
+    Compared are devices, memory, ports, versions of packages, files, and whether machines reach each other.
+    """
     from rlc.doctoring import doctor as examine
     from rlc.running import Changes, Place, planned
 

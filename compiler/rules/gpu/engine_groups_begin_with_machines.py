@@ -79,7 +79,7 @@ def _uneven(subject: Subject, layout: Layout, pairs: Disaggregation[Auto]) -> Di
     ways = [fix(_ENGINES, n) for n in near]
     if not ways:
         text = "delete [placement.disaggregation]: every engine reads its prompts itself"
-        ways = [Help(text, unsets=("placement.disaggregation",))]
+        ways = [Help(text)]
     labels = subject.labels(
         ("placement.rollout_gpus", f"{gpus:,} generate"),
         (_DECODE, f"{each:,} for one engine"),

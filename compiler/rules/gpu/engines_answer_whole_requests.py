@@ -43,7 +43,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
             CODE,
             f"all engines would be of the kind {half}, and none of the other half is there",
             stage.labels((path, "one half of a request")),
-            (Help(f"delete {shown}: every engine reads its prompts itself", unsets=(shown,)),),
+            (Help(f"delete {shown}: every engine reads its prompts itself"),),
             rule=ID,
             paths=(stage.path(path),),
         )

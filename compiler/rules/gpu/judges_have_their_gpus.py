@@ -25,7 +25,7 @@ from compiler.rules._gpu_layout import divisors, fix
 CODE = "RLC0548"
 ID = "REWARD-06"
 _GPUS, _EACH, _GIB = "placement.judge.gpus", "placement.judge.gpus_per_engine", "placement.judge.weights_gib"
-_DROPPED = Help("delete [placement.judge]: the judge is served by somebody else", unsets=("placement.judge",))
+_DROPPED = Help("delete [placement.judge]: the judge is served by somebody else")
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:

@@ -35,7 +35,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         table, asked = "placement.router", _written(subject)
     else:
         return
-    unset = Help(f"delete [{table}]: the run spreads requests over engines by itself", unsets=(table,))
+    unset = Help(f"delete [{table}]: the run spreads requests over engines by itself")
     sampling = [stage for stage in subject.stages() if has_engine(stage.stage)]
     if not sampling:
         labels = subject.labels((asked, "in front of nothing"))

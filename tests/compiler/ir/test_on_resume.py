@@ -10,11 +10,11 @@ from tests.compiler.ir.changed_plans import changed_plans, quickstart
 
 # How long, how often, how patiently, how it is logged, and counts that follow from those.
 MAY_CHANGE = re.compile(
-    r"log\..*|allow|launch|timeouts(\..*)?|cluster\.usd_per_gpu_hour|model\.(hf_id|chat_template|published_.*|overrides|tokenizer\.name)"
+    r"log\..*|allow|launch|run\.(engine_restarts|trainer_restarts|health_interval_s|health_timeout_s)|timeouts(\..*)?|cluster\.usd_per_gpu_hour|model\.(hf_id|chat_template|published_.*|overrides|tokenizer\.name)"
     r"|stages\.\d+\.(until(\..*)?|run\.max_steps|optim\.total_steps|data\.(workers|prefetch|expected_sample_tokens)|rollout\.(filter|buffer)\.timeout_s|rollout\.expected_(p90_)?response_tokens|data\.train\.\d+\.timeout_s"
     r"|eval\.sets\.\d+\.timeout_s|eval\.interval|checkpoint\.(interval|asynchronous|keep_latest|keep_best|best_by)"
     r"|debug\.(record|verify_sync|logprob_gap\.(mean_bound|steps|action))"
-    r"|reward\.(timeout_s|concurrency|on_failure|failure_score|empty_responses)|budget\..*)"
+    r"|reward\.(timeout_s|expected_call_s|concurrency|on_failure|failure_score|empty_responses)|budget\..*)"
 )
 
 

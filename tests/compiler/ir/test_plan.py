@@ -27,6 +27,11 @@ NOT_IN_THE_HASH = (
     "launch",
     "timeouts",
     "cluster.usd_per_gpu_hour",
+    "run.engine_restarts",
+    "run.trainer_restarts",
+    "run.health_",
+    "stages.0.reward.expected_",
+    "stages.1.reward.expected_",
     "stages.0.data.expected_",
     "stages.1.rollout.expected_",
     "model.hf_id",
@@ -87,7 +92,11 @@ def test_the_hash_is_the_digest_of_the_document_without_what_decides_nothing() -
     for name in outside:
         del experiment["model"][name]
     del experiment["model"]["tokenizer"]["name"]
+    for name in ("engine_restarts", "trainer_restarts", "health_interval_s", "health_timeout_s"):
+        del experiment["run"][name]
     for stage in experiment["stages"]:
+        if isinstance(stage["reward"], dict):
+            del stage["reward"]["expected_call_s"]
         del stage["budget"]
         stage["checkpoint"] = {"interval": stage["checkpoint"]["interval"]}
         for name in ("expected_response_tokens", "expected_p90_response_tokens"):

@@ -6,6 +6,9 @@ from compiler.ir.spec_tables import ROOT, bounds_in_words, spec_keys, spec_table
 from rlc.catalogue import scan
 
 
+RUN = {"seed", "executor", "max_steps", "engine_restarts", "trainer_restarts", "health_interval_s", "health_timeout_s"}
+
+
 def test_a_key_that_one_algorithm_reads_names_it() -> None:
     keys = spec_keys(scan())
     assert keys["loss.gate_positive"].readers == ("algorithm sapo",)
@@ -53,7 +56,7 @@ def test_a_stage_holds_less_than_the_top() -> None:
     assert "model" in top
     assert "model" not in stage
     assert [key.name for key in stage["run"].keys] == ["max_steps"]
-    assert {key.name for key in top["run"].keys} == {"seed", "executor", "max_steps"}
+    assert {key.name for key in top["run"].keys} == RUN
     assert "use" not in {key.name for key in stage[ROOT].keys}
 
 
