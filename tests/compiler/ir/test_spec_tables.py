@@ -5,7 +5,6 @@ from __future__ import annotations
 from compiler.ir.spec_tables import ROOT, bounds_in_words, spec_keys, spec_tables
 from rlc.catalogue import scan
 
-
 RUN = {"seed", "executor", "max_steps", "engine_restarts", "trainer_restarts", "health_interval_s", "health_timeout_s"}
 
 

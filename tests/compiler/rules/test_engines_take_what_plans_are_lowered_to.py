@@ -19,7 +19,8 @@ VERSION: Changes = {"rollout.engine.version": '"0.5.9"', "allow": '[{ rule = "RL
 def catalogue(changes: dict[str, str | None]) -> Catalogue:
     """What there is, and an older SGLang whose settings are those of the pinned one but for these."""
     pinned = load_engine("sglang-0.5.23")
-    kinds = {name: str(_annotation(pinned, name)) for name in pinned.options.fields()}
+    # What the planner may choose is added to a setting by whoever makes the record.
+    kinds = {name: str(_annotation(pinned, name)).removesuffix(" | A") for name in pinned.options.fields()}
     kinds = {name: kind for name, kind in {**kinds, **changes}.items() if kind is not None}
     decided = {name: field for name, field in pinned.decided.items() if name in kinds}
     older = pinned._replace(version="0.5.9", options=options_record("sglang", "older", kinds, decided))
