@@ -15,7 +15,7 @@ from compiler.compile import compile_spec
 from rlc.catalogue import scan
 from rlc.cli.main import main
 from tests.compiler.bad_specs import rendered, working_in
-from tests.support.good_spec import spec_text
+from tests.support.good_spec import GPU, spec_text
 
 GOOD = spec_text({}).encode()
 
@@ -135,10 +135,10 @@ def test_what_a_target_cannot_execute_today_can_be_planned_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec, run_dir = tmp_path / "spec.toml", tmp_path / "run"
-    spec.write_bytes(GOOD.replace(b"run.max_steps", b'run.executor = "ray"\nrun.max_steps'))
+    spec.write_text(spec_text({}, base=GPU))
     assert main(["plan", str(spec)]) == 0
     assert main(["run", str(spec), "--run-dir", str(run_dir)]) == 1
-    assert capsys.readouterr().err.startswith("error[RLC0503]: target cpu cannot execute this plan today")
+    assert capsys.readouterr().err.startswith("error[RLC0503]: target cuda cannot execute this plan today")
     assert not run_dir.exists()
 
 

@@ -101,7 +101,8 @@ def test_a_rank_that_is_stopped_is_named_with_its_machine_and_not_those_that_wai
     server: Server, home: Path
 ) -> None:
     write_cluster_experiment(home, "stopped.toml", cluster_spec(), {"run.max_steps = 6": "run.max_steps = 10000"})
-    run_dir, short = home / "stopped_rank", ("--set", "timeouts.train_step_s=10")
+    run_dir = home / "stopped_rank"
+    short = ("--set", "timeouts.train_step_s=10", "--set", "run.trainer_restarts=0")
     process = server.start("run", "stopped.toml", "--run-dir", run_dir, *short, cwd=home)
     _wait_for_rows(process, run_dir, 2)
     os.kill(_writer_of(run_dir / "logs" / "trainer_1.log"), signal.SIGSTOP)

@@ -27,6 +27,9 @@ data.train = [{ path = "train.jsonl" }]
 """
 SGLANG = "stages.0.rollout.engine.sglang"
 
+# What the planner chooses where no layout is written.
+SHARE = {"mem_fraction_static": 0.88}
+
 
 def compiled(tmp_path: Path, text: str, *overrides: str) -> Compiled:
     spec = tmp_path / "exp.toml"
@@ -42,7 +45,7 @@ def plan(tmp_path: Path, text: str, *overrides: str) -> Plan:
 
 def test_a_plan_holds_what_is_handed_on_and_nothing_else(tmp_path: Path) -> None:
     found = plan(tmp_path, "rollout.engine.sglang = { page_size = 16, schedule_conservativeness = 1 }")
-    assert read(found.experiment, SGLANG) == given({"page_size": 16, "schedule_conservativeness": 1.0})
+    assert read(found.experiment, SGLANG) == given({**SHARE, "page_size": 16, "schedule_conservativeness": 1.0})
     assert isinstance(read(found.experiment, f"{SGLANG}.schedule_conservativeness"), float)
 
 
@@ -86,7 +89,7 @@ def test_off_takes_back_what_another_file_hands_on(tmp_path: Path) -> None:
     spec.write_text(f'{text}rollout.engine.sglang.page_size = "off"\n', encoding="utf-8")
     found = compile_spec(spec, scan()).plan
     assert found is not None
-    assert read(found.experiment, SGLANG) == given({"stream_interval": 2})
+    assert read(found.experiment, SGLANG) == given({**SHARE, "stream_interval": 2})
 
 
 def test_a_setting_may_refer_to_a_field_of_the_plan(tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_settings_that_only_one_of_two_stages_takes_are_read(tmp_path: Path) -> 
     """
     found = plan(tmp_path, text).experiment
     assert repr(read(found, SGLANG)) == "off"
-    assert read(found, "stages.1.rollout.engine.sglang") == given({"page_size": 16})
+    assert read(found, "stages.1.rollout.engine.sglang") == given({**SHARE, "page_size": 16})
 
 
 def test_settings_of_an_engine_that_no_stage_has_are_told_of(tmp_path: Path) -> None:
