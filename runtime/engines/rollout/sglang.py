@@ -16,6 +16,7 @@ import base64
 import contextlib
 import itertools
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ from runtime.engines.rollout.sglang_generation import HttpGeneration, Kept
 from runtime.protocols import Completion, GenerationRequest
 
 _BUCKET_BYTES: Final = 256 << 20
+_FLUSHES: Final = 50
+_FLUSH_PAUSE_S: Final = 0.1
 _ALL_ROWS: Final = 1 << 40
 _MOST_KEPT: Final = 4096  # SGLang's own limit, where a server does not say another one
 
@@ -119,8 +122,20 @@ class SGLangEngine:
         self._connection.run(self._connection.post("/resume_memory_occupation", {"tags": list(tags)}, again=False))
 
     def flush(self) -> None:
-        """Have the server forget what it computed before.  Raises: what `ServerConnection.post` raises."""
-        self._connection.run(self._connection.post_for_bytes("/flush_cache", {}))
+        """Have the server forget what it computed before.
+
+        SGLang refuses while it still lets go of what was broken off: it is asked again for some seconds.
+        Raises: what `ServerConnection.post` raises.
+        """
+        for left in reversed(range(_FLUSHES)):
+            try:
+                self._connection.run(self._connection.post_for_bytes("/flush_cache", {}))
+            except SpecError as fault:
+                if not left or "Flush cache failed" not in fault.diagnostics[0].message:
+                    raise
+                time.sleep(_FLUSH_PAUSE_S)
+            else:
+                return
 
     def close(self) -> None:
         """End the connection; what is under way on the server is broken off."""

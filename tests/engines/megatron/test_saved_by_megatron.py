@@ -31,7 +31,7 @@ def saved_on_a_rank(case: Case, folder: Path) -> None:
     trainer = trainer_on_rank(case)
     checkpointing = import_module("megatron.core.dist_checkpointing")
     tensors = {}
-    for at, chunk in enumerate(trainer._chunks):
+    for at, chunk in enumerate(trainer._model.chunks):
         tensors[f"model{at}"] = chunk.module.sharded_state_dict()
     checkpointing.save(tensors, str(folder), validate_access_integrity=True)
 

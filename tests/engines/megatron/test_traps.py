@@ -27,12 +27,6 @@ EXPERTS = tiny_families()["qwen3_moe"]
 @pytest.mark.parametrize(
     ("model", "base", "setting", "value"),
     [
-        (DEEP, INTERLEAVED, "overlap_p2p_comm", "false"),
-        (DEEP, INTERLEAVED, "batch_p2p_comm", "true"),
-        (DEEP, PIPELINE, "variable_seq_lengths", "false"),
-        (DEEP, {}, "hidden_dropout", "0.1"),
-        (DEEP, {}, "average_in_collective", "true"),
-        (EXPERTS, {}, "moe_expert_capacity_factor", "1.0"),
         (EXPERTS, {}, "moe_router_load_balancing_type", '"sinkhorn"'),
         (EXPERTS, {}, "moe_router_force_load_balancing", "true"),
         (EXPERTS, REPLAYED, "cuda_graph_impl", '"local"'),
@@ -45,6 +39,24 @@ def test_a_silent_trap_is_refused(
     launch = launch_of(tmp_path, model, {**base, path: value}, num_ranks=2)
     case = Case(launch=launch, params=policy_params(), weights=tiny_weights(model), batches=[])
     assert megatron_ranks(2, refused, case) == [("RLC0773", (path,))] * 2
+
+
+@pytest.mark.parametrize(
+    ("model", "base", "setting", "value"),
+    [
+        (DEEP, INTERLEAVED, "overlap_p2p_comm", "false"),
+        (DEEP, INTERLEAVED, "batch_p2p_comm", "true"),
+        (DEEP, PIPELINE, "variable_seq_lengths", "false"),
+        (DEEP, {}, "hidden_dropout", "0.1"),
+        (DEEP, {}, "average_in_collective", "true"),
+        (EXPERTS, {}, "moe_expert_capacity_factor", "1.0"),
+    ],
+)
+def test_a_trap_that_the_plan_alone_shows_is_refused_when_it_is_planned(
+    tmp_path: Path, model: Any, base: Changes, setting: str, value: str
+) -> None:
+    with pytest.raises(AssertionError, match=rf"{setting} = {value} does not work"):
+        launch_of(tmp_path, model, {**base, f"train.engine.megatron.{setting}": value}, num_ranks=2)
 
 
 def test_groups_that_megatron_would_judge_otherwise_are_refused(tmp_path: Path, megatron_ranks: RunRanks) -> None:
