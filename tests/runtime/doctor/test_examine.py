@@ -33,6 +33,11 @@ def test_more_memory_than_any_machine_has_is_short(tmp_path: Path) -> None:
     assert "1000000.0 GiB are planned" in found["host memory"].told
 
 
+def test_the_memory_of_ranks_on_processors_is_a_bound(tmp_path: Path) -> None:
+    found = _by_what(NodeNeeds(node=0, gpu="CPU-4", host_gib=1e6), tmp_path)
+    assert found["host memory"].state == "unsure"
+
+
 def test_a_port_that_is_listened_on_is_named_with_its_process(tmp_path: Path) -> None:
     with _listening() as port:
         (finding,) = _of("ports", NodeNeeds(node=0, ports=(PortNeed(port, "rollout 2"),)), tmp_path)
